@@ -1,0 +1,40 @@
+"""Offshelf's first half: pixels to a stored feature matrix.
+
+    import features
+
+    path = features.extract("photos/", "photos.h5", backbone="resnet50")
+    with features.FeatureFile(path) as file:
+        x, y = file.features(), file.labels
+
+The public names are loaded on first use; importing this package imports neither TensorFlow nor
+scikit-learn.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from features.config import ExtractConfig
+    from features.extraction import extract
+    from features.sources import open_source
+    from features.store import FeatureFile
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ExtractConfig": "features.config",
+    "FeatureFile": "features.store",
+    "extract": "features.extraction",
+    "open_source": "features.sources",
+}
+__all__ = ["ExtractConfig", "FeatureFile", "extract", "open_source"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'features' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""The networks: what is known of them, their weights, and Keras models with taps."""

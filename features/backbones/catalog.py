@@ -1,0 +1,273 @@
+"""What is known of each backbone without building it: one table of all of keras.applications."""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from features.errors import unknown_name
+
+# What becomes of a layer's map of (h, w, c): its mean or maximum over h and w, both side by side,
+# all of it in one row, or the map itself.
+POOLINGS = ("avg", "max", "avgmax", "flatten", "none")
+
+_MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB pixels in 0..1
+_DEVIATION = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class PixelScaling:
+    """From RGB uint8 pixels to what a set of weights was trained on: pixel * scale + offset.
+
+    Attributes:
+        name: how it is called in `SCALINGS`.
+        order: "RGB" or "BGR", the channel order in which the network gets them.
+        scale: factor per channel, in that order, of pixel values 0 to 255.
+        offset: what is added per channel, in that order.
+    """
+
+    name: str
+    order: str
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON takes them."""
+        return {**dataclasses.asdict(self), "scale": [*self.scale], "offset": [*self.offset]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "PixelScaling":
+        """Rebuild a scaling; raises TypeError or ValueError where `values` is not one."""
+        scaling = cls(**{**values, **{key: tuple(values[key]) for key in ("scale", "offset")}})
+        if scaling.order not in ("RGB", "BGR"):
+            raise ValueError(f"channel order {scaling.order!r}, expected RGB or BGR")
+        if len(scaling.scale) != 3 or len(scaling.offset) != 3:
+            raise ValueError("a pixel scaling has three scales and three offsets")
+        return scaling
+
+
+def _standardized(name: str, mean: Sequence[float], deviation: Sequence[float]) -> PixelScaling:
+    """Return (pixel / 255 - mean) / deviation."""
+    red, green, blue = (
+        (1 / (255 * spread), -centre / spread)
+        for centre, spread in zip(mean, deviation, strict=True)
+    )
+    return PixelScaling(name, "RGB", *zip(red, green, blue, strict=True))
+
+
+def _efficientnet() -> PixelScaling:
+    """Undo a slip in the weights of EfficientNet (V1).
+
+    Their normalization layer stores the deviation d where Keras expects the variance, and so
+    yields (x - mean) / sqrt(d). With `weights="imagenet"`, and only then, keras.applications
+    adds a layer that divides by sqrt(d) again; a network built to load weights later lacks it.
+    Spreading the pixels around the mean by 1 / sqrt(d) comes to the same.
+    """
+    factors = [deviation**-0.5 for deviation in _DEVIATION]
+    red, green, blue = (
+        (factor, 255 * mean * (1 - factor)) for factor, mean in zip(factors, _MEAN, strict=True)
+    )
+    return PixelScaling("efficientnet", "RGB", *zip(red, green, blue, strict=True))
+
+
+SCALINGS = {
+    scaling.name: scaling
+    for scaling in (
+        PixelScaling("caffe", "BGR", (1.0, 1.0, 1.0), (-103.939, -116.779, -123.68)),
+        _standardized("torch", _MEAN, _DEVIATION),
+        _standardized("tf", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # -1..1
+        PixelScaling("none", "RGB", (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)),  # the network rescales
+        _efficientnet(),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One network of keras.applications.
+
+    Attributes:
+        name: what users call it, lower case.
+        family: what it has its layer names, scaling and limits in common with.
+        builder: attribute of `keras.applications`.
+        size: height and width its ImageNet weights are meant for, in pixels.
+        min_size: smallest height or width that it accepts; every layer is at least 1 x 1 there.
+        scaling: pixel scaling of Keras' own weights, a name from `SCALINGS`.
+        layers: (name, channels) of the ends of its stages, shallow to deep, activated where the
+            family has an activation there. The last is the network's output, called "output"
+            where Keras gives that layer a name that depends on what was built before.
+        parameters: number of weights without the top, those of batch norms included.
+        top: True where Keras' top is one dense layer on the average-pooled output, so that its
+            kernel (channels, classes) and bias turn those features into logits.
+    """
+
+    name: str
+    family: str
+    builder: str
+    size: int
+    min_size: int
+    scaling: str
+    layers: tuple[tuple[str, int], ...]
+    parameters: int
+    top: bool
+
+    @property
+    def output(self) -> str:
+        """Name of the last layer, the default one to tap."""
+        return self.layers[-1][0]
+
+
+Row = tuple[str, int, int, str]  # builder, size, parameters, what fills the gaps in the layers
+
+
+def _family(
+    name: str, scaling: str, layers: str, *rows: Row, min_size: int = 32, top: bool = True
+) -> Iterator[Backbone]:
+    for builder, size, parameters, gaps in rows:
+        pairs = (layer.split(":") for layer in layers.format(*gaps.split()).split())
+        taps = tuple((layer, int(channels)) for layer, channels in pairs)
+        yield Backbone(
+            builder.lower(), name, builder, size, min_size, scaling, taps, parameters, top
+        )
+
+
+def _table() -> Iterator[Backbone]:
+    yield from _family(
+        "vgg", "caffe",
+        "block1_pool:64 block2_pool:128 block3_pool:256 block4_pool:512 block5_pool:512",
+        ("VGG16", 224, 14_714_688, ""),
+        ("VGG19", 224, 20_024_384, ""),
+        top=False,
+    )  # fmt: skip
+    yield from _family(
+        "resnet", "caffe",
+        "conv2_block3_out:256 conv3_block{}_out:512 conv4_block{}_out:1024 conv5_block3_out:2048",
+        ("ResNet50", 224, 23_587_712, "4 6"),
+        ("ResNet101", 224, 42_658_176, "4 23"),
+        ("ResNet152", 224, 58_370_944, "8 36"),
+    )  # fmt: skip
+    yield from _family(  # a stage ends in a sum that the next one normalizes and activates
+        "resnetv2", "tf",
+        "conv3_block1_preact_relu:256 conv4_block1_preact_relu:512 conv5_block1_preact_relu:1024"
+        " post_relu:2048",
+        ("ResNet50V2", 224, 23_564_800, ""),
+        ("ResNet101V2", 224, 42_626_560, ""),
+        ("ResNet152V2", 224, 58_331_648, ""),
+    )  # fmt: skip
+    yield from _family(  # its top is a 1 x 1 convolution
+        "mobilenet", "tf",
+        "conv_pw_1_relu:64 conv_pw_3_relu:128 conv_pw_5_relu:256 conv_pw_11_relu:512"
+        " conv_pw_13_relu:1024",
+        ("MobileNet", 224, 3_228_864, ""),
+        top=False,
+    )  # fmt: skip
+    yield from _family(
+        "mobilenetv2", "tf",
+        "expanded_conv_project_BN:16 block_2_add:24 block_5_add:32 block_12_add:96"
+        " block_16_project_BN:320 out_relu:1280",
+        ("MobileNetV2", 224, 2_257_984, ""),
+    )  # fmt: skip
+    yield from _family(
+        "mobilenetv3", "none",
+        "expanded_conv_project_bn:16 expanded_conv_2_add:24 expanded_conv_7_add:48"
+        " expanded_conv_10_add:96 output:576",
+        ("MobileNetV3Small", 224, 939_120, ""),
+        top=False,
+    )  # fmt: skip
+    yield from _family(
+        "mobilenetv3", "none",
+        "expanded_conv_add:16 expanded_conv_2_add:24 expanded_conv_5_add:40"
+        " expanded_conv_11_add:112 expanded_conv_14_add:160 output:960",
+        ("MobileNetV3Large", 224, 2_996_352, ""),
+        top=False,
+    )  # fmt: skip
+    yield from _family(
+        "efficientnet", "efficientnet",
+        "block1{}:{} block2{}_add:{} block3{}_add:{} block5{}_add:{} block7{}:{} top_activation:{}",
+        ("EfficientNetB0", 224, 4_049_571, "a_project_bn 16 b 24 b 40 c 112 a_project_bn 320 1280"),
+        ("EfficientNetB1", 240, 6_575_239, "b_add 16 c 24 c 40 d 112 b_add 320 1280"),
+        ("EfficientNetB2", 260, 7_768_569, "b_add 16 c 24 c 48 d 120 b_add 352 1408"),
+        ("EfficientNetB3", 300, 10_783_535, "b_add 24 c 32 c 48 e 136 b_add 384 1536"),
+        ("EfficientNetB4", 380, 17_673_823, "b_add 24 d 32 d 56 f 160 b_add 448 1792"),
+        ("EfficientNetB5", 456, 28_513_527, "c_add 24 e 40 e 64 g 176 c_add 512 2048"),
+        ("EfficientNetB6", 528, 40_960_143, "c_add 32 f 40 f 72 h 200 c_add 576 2304"),
+        ("EfficientNetB7", 600, 64_097_687, "d_add 32 g 48 g 80 j 224 d_add 640 2560"),
+    )  # fmt: skip
+    yield from _family(
+        "efficientnetv2", "none",
+        "block1{}:{} block2{}_add:{} block3{}_add:{} block5{}_add:{} block{}_add:{}"
+        " top_activation:{}",
+        ("EfficientNetV2B0", 224, 5_919_312,
+         "a_project_activation 16 b 32 b 48 e 112 6h 192 1280"),
+        ("EfficientNetV2B1", 240, 6_931_124, "b_add 16 c 32 c 48 f 112 6i 192 1280"),
+        ("EfficientNetV2B2", 260, 8_769_374, "b_add 16 c 32 c 56 f 120 6j 208 1408"),
+        ("EfficientNetV2B3", 300, 12_930_622, "b_add 16 c 40 c 56 g 136 6l 232 1536"),
+        ("EfficientNetV2S", 384, 20_331_360, "b_add 24 d 48 d 64 i 160 6o 256 1280"),
+        ("EfficientNetV2M", 480, 53_150_388, "c_add 24 e 48 e 80 n 176 7e 512 1280"),
+        ("EfficientNetV2L", 480, 117_746_848, "d_add 32 g 64 g 96 s 224 7g 640 1280"),
+    )  # fmt: skip
+    yield from _family(  # a stage ends in a sum without a name; the next one normalizes it
+        "convnext", "none",
+        "convnext_{0}_downsampling_layernorm_0:{1} convnext_{0}_downsampling_layernorm_1:{2}"
+        " convnext_{0}_downsampling_layernorm_2:{3} output:{4}",
+        ("ConvNeXtTiny", 224, 27_820_128, "tiny 96 192 384 768"),
+        ("ConvNeXtSmall", 224, 49_454_688, "small 96 192 384 768"),
+        ("ConvNeXtBase", 224, 87_566_464, "base 128 256 512 1024"),
+        ("ConvNeXtLarge", 224, 196_230_336, "large 192 384 768 1536"),
+        ("ConvNeXtXLarge", 224, 348_147_968, "xlarge 256 512 1024 2048"),
+    )  # fmt: skip
+    yield from _family(  # a stage ends in stacked maps; the next one normalizes and activates them
+        "densenet", "torch",
+        "pool2_relu:256 pool3_relu:512 pool4_relu:{} relu:{}",
+        ("DenseNet121", 224, 7_037_504, "1024 1024"),
+        ("DenseNet169", 224, 12_642_880, "1280 1664"),
+        ("DenseNet201", 224, 18_321_984, "1792 1920"),
+    )  # fmt: skip
+    yield from _family(
+        "inception", "tf", "mixed2:288 mixed7:768 mixed10:2048",
+        ("InceptionV3", 299, 21_802_784, ""),
+        min_size=75,
+    )  # fmt: skip
+    yield from _family(
+        "inceptionresnet", "tf", "block35_10_ac:320 block17_20_ac:1088 conv_7b_ac:1536",
+        ("InceptionResNetV2", 299, 54_336_736, ""),
+        min_size=75,
+    )  # fmt: skip
+    yield from _family(  # a stage ends in a sum without a name; the next one activates it
+        "xception", "tf",
+        "block1_conv2_act:64 block3_sepconv1_act:128 block4_sepconv1_act:256"
+        " block13_sepconv1_act:728 block14_sepconv2_act:2048",
+        ("Xception", 299, 20_861_480, ""),
+        min_size=71,
+    )  # fmt: skip
+    yield from _family(
+        "nasnet", "tf",
+        "reduction_concat_stem_1:{} normal_concat_{}:{} normal_concat_{}:{} output:{}",
+        ("NASNetMobile", 224, 4_269_716, "44 3 264 8 528 1056"),
+        ("NASNetLarge", 331, 84_916_818, "168 5 1008 12 2016 4032"),
+    )  # fmt: skip
+
+
+BACKBONES = {backbone.name: backbone for backbone in _table()}
+
+
+def find(name: str) -> Backbone:
+    """Return the backbone called `name`; case, hyphens, spaces and the like do not matter.
+
+    Raises:
+        UsageError: there is none; the message suggests the nearest names.
+    """
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    if plain not in BACKBONES:
+        raise unknown_name("backbone", name, list(BACKBONES))
+    return BACKBONES[plain]
+
+
+def resolve_layers(backbone: Backbone, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the layers to tap: those asked for, or the last one where `names` is None.
+
+    Names outside the table may be any other layer of the network; whether they are is found out
+    when it is built (`features.backbones.network.with_taps`).
+    """
+    return (backbone.output,) if names is None else tuple(names)

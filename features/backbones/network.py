@@ -1,0 +1,222 @@
+"""The Keras network: built bare, tapped at any of its layers, pixel scaling and pooling inside.
+
+Only backend-independent operations of Keras are used, so that it runs under each of its backends.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.backbones.catalog import POOLINGS, Backbone, PixelScaling
+from features.errors import UsageError, unknown_name
+
+_REDUCTIONS = {"avg": ("mean",), "max": ("max",), "avgmax": ("mean", "max")}
+
+# What weights other than kernels start from. Those not named here (the scales of ConvNeXt's
+# layers, the statistics of EfficientNet's normalization) keep the constants Keras gave them.
+_CONSTANTS = {"bias": 0.0, "beta": 0.0, "gamma": 1.0, "moving_mean": 0.0, "moving_variance": 1.0}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation of a network's graph, and the symbolic tensors it takes and gives."""
+
+    operation: Any
+    inputs: tuple[Any, ...]
+    output: Any
+
+
+def build(backbone: Backbone, image_size: tuple[int, int]) -> Any:
+    """Return the bare network, a keras.Model from scaled pixels to the map of the last layer.
+
+    Args:
+        backbone: an entry of the catalog.
+        image_size: height and width of the images, in pixels.
+
+    Returns:
+        A model without top whose weights are yet to be loaded; its input is
+        (batch, height, width, 3) and its output (batch, h, w, channels).
+
+    Raises:
+        UsageError: the images are smaller than the network can take.
+    """
+    height, width = image_size
+    if min(height, width) < backbone.min_size:
+        raise UsageError(
+            f"{backbone.name} needs images of at least {backbone.min_size} pixels a side, got "
+            f"{height}x{width}; use --image-size {backbone.min_size} or more"
+        )
+    import keras
+
+    builder = getattr(keras.applications, backbone.builder)
+    return builder(include_top=False, weights=None, input_shape=(height, width, 3))
+
+
+def with_taps(
+    base: Any, backbone: Backbone, layers: Sequence[str], pooling: str, scaling: PixelScaling
+) -> Any:
+    """Return a network from pixels to the pooled features of several layers, in one pass.
+
+    Args:
+        base: what `build` returned; its weights are shared, not copied.
+        backbone: the entry of the catalog it was built from.
+        layers: names of layers that give a map (height, width, channels).
+        pooling: a name from `catalog.POOLINGS`.
+        scaling: what the weights in `base` expect of pixels.
+
+    Returns:
+        A keras.Model that takes RGB uint8 pixels (batch, height, width, 3), refuses any other
+        dtype, and returns {layer: float32}: (batch, c) for "avg" and "max", (batch, 2 c) for
+        "avgmax", (batch, h * w * c) for "flatten", (batch, h, w, c) for "none".
+
+    Raises:
+        UsageError: a layer or pooling that does not exist, or a layer named twice.
+    """
+    import keras
+
+    if pooling not in POOLINGS:
+        raise unknown_name("pooling", pooling, list(POOLINGS))
+    steps = list(walk(base))
+    taps = tappable(steps, backbone.output)
+    _check_layers(layers, backbone, taps)
+    features = {name: _features(taps[name], taps[name] is steps[-1], pooling) for name in layers}
+    pixels = keras.Input(base.input_shape[1:], dtype="uint8", name="pixels")
+    outputs = keras.Model(base.inputs, features)(_scaled(pixels, scaling))
+    return _pixel_network()(pixels, outputs, name=backbone.name)
+
+
+def feature_shapes(network: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of one image's features per layer of a network `with_taps`."""
+    return {name: tuple(tensor.shape[1:]) for name, tensor in network.output.items()}
+
+
+def walk(network: Any) -> Iterator[Step]:
+    """Yield every operation in the order of the graph, inputs first.
+
+    A Sequential within the network (ConvNeXt has some) is opened: its layers are called once
+    more, one by one, on what goes into it. The Sequential itself follows as a step that adds
+    nothing to the last of them.
+    """
+    import keras
+
+    for operation in network.operations:
+        inputs = tuple(keras.tree.flatten(operation.input))
+        if isinstance(operation, keras.Sequential):
+            for layer in operation.layers:
+                yield Step(layer, inputs, output := layer(*inputs))
+                inputs = (output,)
+        yield Step(operation, inputs, operation.output)
+
+
+def tappable(steps: Sequence[Step], output: str) -> dict[str, Step]:
+    """Return the steps that give a map (height, width, channels) under a name to rely on.
+
+    Where a layer got no name, Keras numbers it by what the process built before, so that the
+    same name is another layer next time: those are left out. The last step goes by `output`.
+    """
+    maps = [step for step in steps if len(step.output.shape) == 4]
+    named = {step.operation.name: step for step in maps if _is_named(step.operation)}
+    return {**named, output: steps[-1]}
+
+
+def _is_named(operation: Any) -> bool:
+    """Return whether the name was given, not made by Keras ("conv2d_7" of a Conv2D)."""
+    made = re.sub(r"_\d+$", "", operation.name).replace("_", "")
+    return made != type(operation).__name__.lower()
+
+
+def _check_layers(layers: Sequence[str], backbone: Backbone, taps: dict[str, Step]) -> None:
+    if twice := sorted({name for name in layers if list(layers).count(name) > 1}):
+        raise UsageError(f"layer {', '.join(twice)} is asked for twice; name each layer once")
+    for name in layers:
+        if name not in taps:
+            raise unknown_name(f"layer of {backbone.name}", name, list(taps))
+
+
+def _scaled(pixels: Any, scaling: PixelScaling) -> Any:
+    """Return pixel * scale + offset, float32, with the channels in the scaling's order."""
+    from keras import ops
+
+    pixels = ops.cast(pixels, "float32")
+    if scaling.order == "BGR":
+        pixels = ops.flip(pixels, axis=-1)
+    return pixels * np.float32(scaling.scale) + np.float32(scaling.offset)
+
+
+def _features(step: Step, is_last: bool, pooling: str) -> Any:
+    """Return a step's output pooled, as float32.
+
+    ConvNeXt ends in a layer normalization that its makers apply after pooling, and so does
+    Keras when it is told to pool; here it moves behind the pooling likewise.
+    """
+    import keras
+    from keras import ops
+
+    tensor, finish = step.output, ops.identity
+    moves = is_last and isinstance(step.operation, keras.layers.LayerNormalization)
+    if moves and pooling in _REDUCTIONS:
+        tensor, finish = step.inputs[0], step.operation
+    tensor = ops.cast(tensor, "float32")  # (b, h, w, c)
+    if pooling in _REDUCTIONS:
+        reductions = [getattr(ops, name) for name in _REDUCTIONS[pooling]]
+        pooled = [finish(reduction(tensor, axis=(1, 2))) for reduction in reductions]
+        tensor = ops.concatenate(pooled, axis=-1)  # (b, c) or (b, 2 c)
+    elif pooling == "flatten":
+        tensor = ops.reshape(tensor, (-1, math.prod(tensor.shape[1:])))  # (b, h * w * c)
+    return ops.cast(tensor, "float32")
+
+
+@functools.cache
+def _pixel_network() -> Any:
+    """Return the class of models that take uint8 alone; a function, as Keras is imported late."""
+    import keras
+
+    class PixelNetwork(keras.Model):
+        """A functional model that refuses what Keras would cast to its input's dtype."""
+
+        def __call__(self, pixels: Any, *args: Any, **kwargs: Any) -> Any:
+            dtype = keras.backend.standardize_dtype(pixels.dtype)
+            if dtype != "uint8":  # 0.5 would become 0, and -3 would become 253
+                raise UsageError(
+                    f"pixels are {dtype}, expected RGB uint8 from 0 to 255; the network scales "
+                    "them itself"
+                )
+            return super().__call__(pixels, *args, **kwargs)
+
+    return PixelNetwork
+
+
+def randomize(network: Any, seed: int) -> None:
+    """Set all weights to seeded random ones, the same under every backend and version of Keras.
+
+    Kernels are drawn layer by layer from a normal distribution of variance 2 / fan-in (He et
+    al. 2015, "Delving Deep into Rectifiers"); biases and batch statistics do nothing.
+    """
+    rng = np.random.default_rng(seed)
+    for layer in _leaves(network):
+        for weight in layer.weights:
+            if weight.name.endswith("kernel"):
+                values = rng.standard_normal(weight.shape, np.float32)
+                weight.assign(values * np.float32(math.sqrt(2 / _fan_in(layer, weight))))
+            elif weight.name in _CONSTANTS:
+                weight.assign(np.full(weight.shape, _CONSTANTS[weight.name], np.float32))
+
+
+def _leaves(network: Any) -> Iterator[Any]:
+    for layer in network.layers:
+        yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
+
+
+def _fan_in(layer: Any, kernel: Any) -> int:
+    """Return how many values one output is summed from."""
+    import keras
+
+    one_channel = kernel.name == "depthwise_kernel" or isinstance(
+        layer, keras.layers.DepthwiseConv2D
+    )
+    return math.prod(kernel.shape[:2] if one_channel else kernel.shape[:-1])

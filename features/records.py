@@ -1,0 +1,121 @@
+"""What travels between the rooms: image records, batches, outcomes, recipes.
+
+Numpy and the standard library only, so that every other module can afford to import it.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+DIGEST_BYTES = 16
+UNLABELLED = -1
+
+
+class Split(IntEnum):
+    """The part of the data an image belongs to, as stored in `/images/split`."""
+
+    NONE = 0
+    TRAIN = 1
+    VALIDATION = 2
+    TEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image of a source, before it is read.
+
+    `index` is its position in the source's fixed order, `id` its path relative to the source
+    with `/` as separator, `label` an index into the source's class names or -1.
+    """
+
+    index: int
+    id: str
+    label: int = UNLABELLED
+    split: Split = Split.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one image: it was decoded (`reason` is None) or rejected, and why.
+
+    `digest` is the 16-byte BLAKE2b of the image's bytes, empty where they could not be read.
+    """
+
+    index: int
+    digest: bytes
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive images of a source: rows `start` to `start + len(outcomes)`.
+
+    `pixels` is RGB uint8 of shape (batch size, height, width, 3); rows of rejected images and
+    rows past the last image are zero and their features are to be thrown away.
+    """
+
+    start: int
+    pixels: np.ndarray
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def accepted(self) -> np.ndarray:
+        """Rows of `pixels` that hold an image: int64, shape (accepted,)."""
+        rows = [row for row, outcome in enumerate(self.outcomes) if outcome.reason is None]
+        return np.array(rows, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that can change a number in a feature file.
+
+    Two runs with equal digests on equal hardware write equal features. Where the images or
+    weights lie on disk is not part of it; what they contain is.
+    """
+
+    backbone: str
+    weights: dict[str, Any]  # origin, sha256
+    layers: tuple[str, ...]
+    pooling: str
+    image_size: tuple[int, int]  # height, width
+    resize: str
+    interpolation: str
+    scaling: dict[str, Any]  # channel order, scale and offset per channel
+    engine: str
+    precision: str
+    store: str  # dtype of the stored features
+    batch_size: int
+    source: dict[str, Any]  # kind, count, fingerprint
+    versions: dict[str, str]
+
+    def to_json(self) -> str:
+        """Return canonical JSON: sorted keys, no spaces, so that equal recipes give equal text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """Rebuild a recipe; raises ValueError or TypeError where fields are missing or unknown."""
+        values = json.loads(text)
+        values["layers"] = tuple(values["layers"])
+        values["image_size"] = tuple(values["image_size"])
+        return cls(**values)
+
+    @property
+    def digest(self) -> str:
+        """Return the BLAKE2b of the canonical JSON, 32 hex digits."""
+        return blake2b(self.to_json().encode()).hex()
+
+    def differences(self, other: "Recipe") -> list[str]:
+        """Return one 'setting: mine -> theirs' per setting in which `other` differs."""
+        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+        return [f"{key}: {mine[key]} -> {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+def blake2b(data: bytes | memoryview) -> bytes:
+    """Return the 16-byte BLAKE2b of `data`, the digest used throughout the project."""
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()

@@ -1,0 +1,107 @@
+"""Where images come from: whatever a path points to, as one kind of `Source`."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from features.errors import DataError, UsageError
+from features.sources.archive import ArchiveSource
+from features.sources.base import Source, Subset
+from features.sources.folder import FolderSource
+from features.sources.layout import IMAGE_SUFFIXES
+from features.sources.manifest import MANIFEST_SUFFIXES, ManifestSource
+from features.sources.tarred import TAR_SUFFIXES, TarArchive
+from features.sources.webdataset import (
+    WebDatasetSource,
+    expand,
+    is_pattern,
+    is_webdataset,
+    open_shards,
+)
+from features.sources.zipped import ZipArchive
+
+ACCEPTED = (
+    "a folder of images, a manifest (.csv, .tsv, .parquet), an archive (.zip, .tar, .tar.gz, .tgz, "
+    ".tar.xz, .tar.bz2), WebDataset shards (name-{000..012}.tar) or arrays (.npz, .h5, .hdf5)"
+)
+
+
+def open_source(path: str | Path, limit: int | None = None) -> Source:
+    """Return the images that `path` points to; what it is decides how they are read.
+
+    Args:
+        path: a folder (of class folders, of train/validation/test folders, flat, or of WebDataset
+            tars), a manifest, a zip or tar of any of these, a pattern of shards, or a file of
+            arrays.
+        limit: take that many images, evenly spread over the source, so that classes and parts
+            keep their proportions; None takes all.
+
+    Raises:
+        UsageError: there is nothing at `path`, it is of an unknown kind, or `limit` is below 1.
+        DataError: there are no images, or the file is not what its suffix promises.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit {limit}: expected at least 1 image")
+    try:
+        source = _open(Path(path))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be opened: {error.strerror or error}") from None
+    count = len(source)
+    if not count:
+        source.close()
+        raise DataError(
+            f"no images found in {path}: {source.ignored} other files were passed over; "
+            f"read are {', '.join(IMAGE_SUFFIXES)}"
+        )
+    if limit is None or limit >= count:
+        return source
+    return Subset(source, np.arange(limit, dtype=np.int64) * count // limit)
+
+
+def _open(path: Path) -> Source:
+    if path.is_dir():
+        return _open_folder(path)
+    if not path.exists():
+        if is_pattern(str(path)):
+            return open_shards(path, expand(str(path)))
+        raise UsageError(f"there is nothing at {path}; expected {ACCEPTED}")
+    for suffixes, opener in _OPENERS:
+        if path.name.lower().endswith(suffixes):
+            return opener(path)
+    raise UsageError(f"{path} is of an unknown kind; expected {ACCEPTED}")
+
+
+def _open_folder(path: Path) -> Source:
+    source = FolderSource(path)
+    if not len(source) and (shards := list(path.glob("*.tar"))):
+        return open_shards(path, shards)
+    return source
+
+
+def _open_archive(path: Path) -> Source:
+    is_zip = path.name.lower().endswith(".zip")
+    archive = ZipArchive(path) if is_zip else TarArchive(path)
+    with ExitStack() as stack:
+        stack.callback(archive.close)
+        source: Source
+        if isinstance(archive, TarArchive) and is_webdataset(archive):
+            source = WebDatasetSource(path, [archive])
+        else:
+            source = ArchiveSource(path, archive)
+        stack.pop_all()
+    return source
+
+
+def _open_arrays(path: Path) -> Source:
+    from features.sources.arrays import ArraySource
+
+    return ArraySource(path)
+
+
+_OPENERS: tuple[tuple[tuple[str, ...], Callable[[Path], Source]], ...] = (
+    (MANIFEST_SUFFIXES, ManifestSource),
+    ((".zip", *TAR_SUFFIXES), _open_archive),
+    ((".npz", ".h5", ".hdf5"), _open_arrays),
+)

@@ -1,0 +1,163 @@
+"""A zip or tar of images, read without unpacking it."""
+
+import errno
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from features.errors import DataError
+from features.sources.base import ListedSource
+from features.sources.layout import is_hidden, is_image, layout, unwrap
+from features.sources.manifest import MANIFEST_SUFFIXES, Listing, parse
+
+_ABSENT = -1
+_OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
+
+
+class Archive(Protocol):
+    """An open archive.
+
+    Attributes:
+        names: every member that is a file, in the archive's order, as `member_name` gives them.
+        sizes: their sizes in bytes.
+        sequential: True where members must be read in order to be read fast.
+    """
+
+    names: list[str]
+    sizes: Sequence[int]
+    sequential: bool
+
+    def read(self, position: int) -> bytes:
+        """Return a member's content; from any thread. Raises OSError where it is damaged."""
+
+    def close(self) -> None:
+        """Release what is open."""
+
+
+class ArchiveSource(ListedSource):
+    """The images of an archive; ids are the full paths of its members.
+
+    One table at the top (`.csv`, `.tsv`, `.parquet`) is its manifest. Without one, labels and
+    splits come from the folders, as in `layout`; a single top folder that holds everything says
+    nothing. Of members with the same name the last one counts, as in unpacking.
+
+    Images are sorted by id. Those of a sequential archive keep its order: sorted, each image
+    would have to be searched for from the beginning.
+    """
+
+    kind = "archive"
+
+    def __init__(self, location: Path, archive: Archive) -> None:
+        """List the archive, which this source closes in the end.
+
+        Raises:
+            DataError: its manifest is not what it should be, as in `manifest.parse`.
+        """
+        self._archive, self.sequential = archive, archive.sequential
+        members = visible(archive.names)
+        table = _manifest(list(members))
+        if table is None:
+            ids = sorted(name for name in members if is_image(name))
+            listing = Listing(ids, *layout(unwrap(ids)))
+        else:
+            listing = _listed(location, archive, table, members[table])
+        positions = np.array([members.get(name, _ABSENT) for name in listing.ids], np.int64)
+        if archive.sequential:
+            order = np.argsort(positions, kind="stable")
+            positions, listing = positions[order], _reordered(listing, order)
+        sizes = np.array([archive.sizes[p] if p != _ABSENT else -1 for p in positions], np.int64)
+        ignored = sum(not is_image(name) for name in members) - (table is not None)
+        ids, labels, splits, class_names = listing
+        super().__init__(location, ids, labels, splits, sizes, class_names, ignored)
+        self._positions = positions
+
+    def read(self, index: int) -> bytes:
+        position = int(self._positions[index])
+        if position == _ABSENT:
+            raise FileNotFoundError(errno.ENOENT, "not in the archive")
+        return self._archive.read(position)
+
+    def close(self) -> None:
+        self._archive.close()
+
+
+@contextmanager
+def opening(location: Path) -> Iterator[None]:
+    """Turn whatever a damaged archive makes its library raise into a DataError."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except OSError as error:
+        raise DataError(f"{location} cannot be read: {error.strerror or error}") from None
+    except Exception as error:
+        raise DataError(f"{location} is damaged: {error}") from None
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn whatever a damaged member makes its library raise into an OSError with a reason."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or f"damaged in the archive: {error}"
+        raise OSError(errno.EIO, reason) from None
+
+
+def member_name(location: Path, name: str) -> str:
+    r"""Return a member's name as an id: without detours, bytes that are not UTF-8 as \xNN.
+
+    Raises:
+        DataError: it is absolute or leads outside; such an archive was made to do harm.
+    """
+    if _OUTSIDE.search(name):
+        raise refused(location, name, "leads outside the archive")
+    name = posixpath.normpath(name)
+    if name.isascii():
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def refused(location: Path, name: str, reason: str) -> DataError:
+    """Return the error for an archive with a member that no set of images has."""
+    return DataError(f"{location} is refused: its member {name!r} {reason}; pack the files anew")
+
+
+def visible(names: Sequence[str]) -> dict[str, int]:
+    """Return the position of each member that is not hidden; of equal names the last one's."""
+    return {
+        name: position
+        for position, name in enumerate(names)
+        if not any(is_hidden(part) for part in name.split("/"))
+    }
+
+
+def _manifest(names: Sequence[str]) -> str | None:
+    """Return the one table at the top, below a top folder that holds everything."""
+    tables = [
+        name
+        for name, below in zip(names, unwrap(names), strict=True)
+        if "/" not in below and below.lower().endswith(MANIFEST_SUFFIXES)
+    ]
+    return tables[0] if len(tables) == 1 else None
+
+
+def _listed(location: Path, archive: Archive, table: str, position: int) -> Listing:
+    try:
+        listing = parse(f"{location}, {table}", archive.read(position))
+    except OSError as error:
+        raise DataError(f"{location}, {table} cannot be read: {error.strerror}") from None
+    folder = table[: table.rfind("/") + 1]
+    return listing._replace(ids=[folder + name for name in listing.ids])
+
+
+def _reordered(listing: Listing, order: np.ndarray) -> Listing:
+    ids = [listing.ids[index] for index in order]
+    return Listing(ids, listing.labels[order], listing.splits[order], listing.class_names)

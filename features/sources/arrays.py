@@ -1,0 +1,117 @@
+"""Images as arrays: an `.npz`, or an HDF5 file of any size."""
+
+import errno
+import threading
+from bisect import bisect_right
+from contextlib import ExitStack
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from features.errors import DataError
+from features.records import ImageRecord, Split, blake2b
+from features.sources.base import Source
+from features.sources.columns import Column, open_columns
+from features.sources.parts import WANTED, find_parts, numbered
+
+_BLOCK_IMAGES, _BLOCK_BYTES, _BLOCKS_KEPT = 256, 2**22, 4
+_CHUNK_BYTES = 2**26  # a larger chunk is not held as a whole
+_SAMPLED = 64
+
+
+class ArraySource(Source):
+    """Images and labels in one file, in their order there; ids are running numbers.
+
+    Images are `images`, `x` or `data`: uint8 or uint16 of shape (N, H, W) or (N, H, W, 1|3|4).
+    Labels, if any, are `labels` or `y`: integers of shape (N,) or (N, 1), -1 where unlabelled.
+    `split`, if there, has codes of `features.records.Split`. `x_train`, `y_train`, `x_val`,
+    `y_val`, `x_test` and `y_test` are read too, as parts of the data in that order.
+
+    Names of the labels are json strings in the attribute `class_names` of an HDF5 file, or the
+    array `class_names` of an `.npz`; without them the distinct labels are their own names. An
+    HDF5 file is read in blocks as it is needed, an `.npz` is held in memory.
+    """
+
+    kind = "arrays"
+
+    def __init__(self, location: Path) -> None:
+        """Read everything but the images of an HDF5 file.
+
+        Raises:
+            DataError: the file is damaged, or what it holds is not as described above.
+        """
+        self.location, self._lock = location, threading.Lock()
+        arrays, class_names, self._file = open_columns(location, WANTED)
+        with ExitStack() as stack:
+            stack.callback(self.close)
+            try:
+                parts = find_parts(arrays)
+                labels = np.concatenate([part.labels for part in parts])
+                self._labels, self.class_names = numbered(labels, class_names)
+            except ValueError as error:
+                raise DataError(f"{location}: {error}") from None
+            stack.pop_all()
+        self._images = [part.images for part in parts]
+        self._splits = np.concatenate([part.splits for part in parts])
+        self._starts = [0, *accumulate(len(images) for images in self._images)]
+        self._rows = [_block_rows(images) for images in self._images]
+        self._block = lru_cache(_BLOCKS_KEPT)(self._read_block)
+        self._sampled = {i * len(self) // _SAMPLED for i in range(_SAMPLED)}
+
+    def __len__(self) -> int:
+        return len(self._splits)
+
+    def __getitem__(self, index: int) -> ImageRecord:
+        digits = max(7, len(str(len(self) - 1)))
+        split = Split(int(self._splits[index]))
+        return ImageRecord(index, f"{index:0{digits}}", int(self._labels[index]), split)
+
+    def read(self, index: int) -> np.ndarray:
+        part, row = self._place(index)
+        block, offset = divmod(row, self._rows[part])
+        try:
+            with self._lock:
+                return self._block(part, block)[offset]
+        except OSError:  # other images of the block may be whole
+            return self._read_row(part, row)
+
+    def extent(self, index: int) -> str:
+        """Return shape and dtype, and for 64 images spread over the file a digest of the pixels."""
+        part, row = self._place(index)
+        images = self._images[part]
+        text = f"{images.shape[1:]} {images.dtype}"
+        if index not in self._sampled:
+            return text
+        try:
+            return f"{text} {blake2b(self._read_row(part, row).tobytes()).hex()}"
+        except OSError as error:
+            return f"{text} {error.strerror}"
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _place(self, index: int) -> tuple[int, int]:
+        part = bisect_right(self._starts, index) - 1
+        return part, index - self._starts[part]
+
+    def _read_block(self, part: int, number: int) -> np.ndarray:
+        rows = self._rows[part]
+        return self._images[part][number * rows : (number + 1) * rows]
+
+    def _read_row(self, part: int, row: int) -> np.ndarray:
+        try:
+            with self._lock:
+                return self._images[part][row]
+        except OSError:  # HDF5's own message has paths and times in it
+            raise OSError(errno.EIO, "damaged in the file") from None
+
+
+def _block_rows(images: Column) -> int:
+    """Return how many images are read at a time: few MiB, and whole chunks of an HDF5 file."""
+    image_bytes = images.dtype.itemsize * int(np.prod(images.shape[1:]))
+    rows = max(1, min(_BLOCK_IMAGES, _BLOCK_BYTES // image_bytes))
+    chunk = getattr(images, "chunks", None) or (1,)
+    return -(-rows // chunk[0]) * chunk[0] if chunk[0] * image_bytes <= _CHUNK_BYTES else rows

@@ -1,0 +1,126 @@
+"""What every source of images is: records in a fixed order, and the content behind each."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from features.records import DIGEST_BYTES, ImageRecord, Split
+
+
+class Source(ABC):
+    """Images in an order that depends on their names alone, never on the file system.
+
+    Attributes:
+        kind: "folder", "manifest", "archive", "webdataset" or "arrays".
+        location: where the user pointed.
+        class_names: names of the labels 0, 1, ...; empty where nothing is labelled.
+        ignored: files passed over because they do not have an image's suffix.
+        sequential: True where content must be read in order to be read fast (compressed tars).
+    """
+
+    kind: str
+    location: Path
+    class_names: tuple[str, ...] = ()
+    ignored: int = 0
+    sequential: bool = False
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> ImageRecord:
+        """Return the record at `index`, 0 <= index < len(self)."""
+
+    @abstractmethod
+    def read(self, index: int) -> bytes | np.ndarray:
+        """Return the content of an image; safe to call from several threads.
+
+        Encoded bytes, or for arrays the pixels themselves: uint8 or uint16 of shape (H, W),
+        (H, W, 1), (H, W, 3) or (H, W, 4). Raises OSError where it cannot be read.
+        """
+
+    @abstractmethod
+    def extent(self, index: int) -> str:
+        """Return what is known of the content without reading it, such as its size in bytes."""
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def fingerprint(self) -> str:
+        """Return 32 hex digits over every id, label, split and extent, in order."""
+        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        digest.update("\0".join(self.class_names).encode())
+        for record in self:
+            line = (record.id, record.label, int(record.split), self.extent(record.index))
+            digest.update(repr(line).encode())
+        return digest.hexdigest()
+
+    def close(self) -> None:  # noqa: B027 - many sources hold nothing open
+        """Release open files; the source cannot be read afterwards."""
+
+    def __enter__(self) -> "Source":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class ListedSource(Source):
+    """A source that knows the ids, labels, splits and sizes of all its images from the start."""
+
+    def __init__(
+        self,
+        location: Path,
+        ids: Sequence[str],
+        labels: np.ndarray,
+        splits: np.ndarray,
+        sizes: np.ndarray,
+        class_names: tuple[str, ...],
+        ignored: int = 0,
+    ) -> None:
+        """Keep the listing: int32 labels, uint8 splits and int64 sizes in bytes, each (N,)."""
+        self.location, self.ids = location, ids
+        self.labels, self.splits, self.sizes = labels, splits, sizes
+        self.class_names, self.ignored = class_names, ignored
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> ImageRecord:
+        split = Split(int(self.splits[index]))
+        return ImageRecord(index, self.ids[index], int(self.labels[index]), split)
+
+    def extent(self, index: int) -> str:
+        return str(self.sizes[index])
+
+
+class Subset(Source):
+    """Some images of another source, renumbered from 0."""
+
+    def __init__(self, source: Source, indices: np.ndarray) -> None:
+        """Keep the images at `indices` (int64, increasing)."""
+        self.source, self.indices = source, indices
+        self.kind, self.location = source.kind, source.location
+        self.class_names, self.ignored = source.class_names, source.ignored
+        self.sequential = source.sequential
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> ImageRecord:
+        record = self.source[int(self.indices[index])]
+        return ImageRecord(index, record.id, record.label, record.split)
+
+    def read(self, index: int) -> bytes | np.ndarray:
+        return self.source.read(int(self.indices[index]))
+
+    def extent(self, index: int) -> str:
+        return self.source.extent(int(self.indices[index]))
+
+    def close(self) -> None:
+        self.source.close()

@@ -1,0 +1,115 @@
+"""Tar archives: plain ones read at random, compressed ones as a stream."""
+
+import errno
+import tarfile
+import threading
+from array import array
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from features.errors import DataError
+from features.sources.archive import member_name, opening, reading, refused
+from features.sources.files import check_size
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+
+
+class TarArchive:
+    """A tar as `archive.Archive`.
+
+    A plain tar is opened for each read: that costs microseconds, any number of threads can read
+    at a time, and thousands of shards do not exhaust the file handles. A compressed one stays
+    open as a stream, which goes forward, or back to its beginning.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Go through the archive once and note where each member lies.
+
+        Raises:
+            DataError: it is no tar, is damaged, or has links or members that lead outside.
+        """
+        self.path, self._lock = path, threading.Lock()
+        self.names: list[str] = []
+        self.sizes, self._offsets = array("q"), array("q")
+        with ExitStack() as stack, opening(path):
+            self._tar, self.sequential = _open(path)
+            stack.callback(self._tar.close)
+            self._list(self._tar)
+            if self.sequential:
+                stack.pop_all()
+
+    def _list(self, tar: tarfile.TarFile) -> None:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # tarfile keeps them all: a gigabyte for a million
+            name = _checked_name(self.path, member)
+            if not member.isdir():
+                self.names.append(name)
+                self.sizes.append(member.size)
+                self._offsets.append(member.offset_data)
+        _check_end(self.path, tar)
+
+    def read(self, position: int) -> bytes:
+        """Return a member's content.
+
+        Raises:
+            OSError: it is damaged.
+            DataError: the archive is not there any more.
+        """
+        offset, size = self._offsets[position], self.sizes[position]
+        check_size(size)
+        with reading():
+            if self.sequential:
+                with self._lock:
+                    return _read_at(_stream(self._tar), offset, size)
+            try:
+                with self.path.open("rb") as file:
+                    return _read_at(file, offset, size)
+            except FileNotFoundError:
+                raise DataError(f"{self.path} has vanished while it was read") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tar.close()
+
+
+def _open(path: Path) -> tuple[tarfile.TarFile, bool]:
+    """Return the open tar and whether it is compressed, by its content, not by its suffix."""
+    try:
+        return tarfile.open(path, "r:", encoding="utf-8"), False
+    except tarfile.ReadError:
+        pass
+    try:
+        return tarfile.open(path, "r:*", encoding="utf-8"), True
+    except tarfile.ReadError:
+        raise DataError(f"{path} is no tar archive, or damaged at its beginning") from None
+
+
+def _stream(tar: tarfile.TarFile) -> IO[bytes]:
+    """Return the bytes of an open tar, decompressed."""
+    assert tar.fileobj is not None  # noqa: S101 - it was opened from a path
+    return tar.fileobj
+
+
+def _read_at(file: IO[bytes], offset: int, size: int) -> bytes:
+    file.seek(offset)
+    content = file.read(size)
+    if len(content) < size:
+        raise OSError(errno.EIO, "the archive ends within it")
+    return content
+
+
+def _checked_name(path: Path, member: tarfile.TarInfo) -> str:
+    if member.issym() or member.islnk():
+        raise refused(path, member.name, "is a link")
+    if not (member.isdir() or member.isreg()) or member.issparse():
+        raise refused(path, member.name, "is not an ordinary file")
+    return member_name(path, member.name)
+
+
+def _check_end(path: Path, tar: tarfile.TarFile) -> None:
+    # tarfile takes a damaged header for the end of the archive; at its end there are zeros.
+    stream = _stream(tar)
+    stream.seek(tar.offset)
+    if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise DataError(f"{path} is damaged: no member begins at byte {tar.offset}")

@@ -1,0 +1,1 @@
+"""Offshelf's second half: everything after the feature file, and the commands."""

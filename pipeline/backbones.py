@@ -1,0 +1,60 @@
+"""The backbones command: what can be used, and what each layer of a network gives."""
+
+from features.backbones.catalog import BACKBONES, find
+from features.backbones.weights import cached
+from features.errors import DataError
+from pipeline.reports.tables import render
+
+
+def overview() -> str:
+    """Return the table of all backbones; imports no TensorFlow."""
+    header = ("name", "input", "least", "features", "parameters", "scaling", "weights")
+    rows = [
+        (
+            backbone.name,
+            backbone.size,
+            backbone.min_size,
+            backbone.layers[-1][1],
+            f"{backbone.parameters / 1e6:.1f} M",
+            backbone.scaling,
+            _at_hand(backbone.name),
+        )
+        for backbone in BACKBONES.values()
+    ]
+    return render(header, rows)
+
+
+def _at_hand(name: str) -> str:
+    try:
+        weights = cached(BACKBONES[name])
+    except DataError:
+        return "damaged"
+    return weights.origin if weights else "-"
+
+
+def layers(name: str, image_size: tuple[int, int] | None = None, worth: bool = True) -> str:
+    """Return what is to be known of a backbone's tappable layers at an input size.
+
+    Args:
+        name: of the backbone.
+        image_size: height and width in pixels, None for the backbone's own.
+        worth: only the layers worth tapping, else all of them.
+    """
+    from features.backbones.anatomy import anatomy
+
+    backbone = find(name)
+    size = image_size or (backbone.size, backbone.size)
+    header = ("layer", "output", "avg", "flatten", "receptive field", "parameters", "MACs")
+    rows = [
+        (
+            facts.name,
+            "x".join(map(str, facts.shape)),
+            facts.pooled,
+            facts.flattened,
+            "whole image" if facts.receptive_field is None else f"{facts.receptive_field} px",
+            f"{facts.parameters:,}",
+            f"{facts.macs / 1e6:,.0f} M",
+        )
+        for facts in anatomy(backbone, size, worth=worth)
+    ]
+    return f"{backbone.name} at {size[0]} x {size[1]} pixels\n\n{render(header, rows)}"

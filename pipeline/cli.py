@@ -1,0 +1,239 @@
+"""The commands and their options. A stage is imported only when its command runs."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import warnings
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from features.backbones.catalog import POOLINGS, SCALINGS
+from features.config import INTERPOLATIONS, RESIZES, STORES, ExtractConfig
+from features.errors import OffshelfError
+from pipeline.config import DemoConfig
+
+INTERRUPTED, TERMINATED = 130, 143
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit code: 0, 1 for data, 2 for usage, 130 for Ctrl-C."""
+    options = parser().parse_args(arguments)
+    _quiet_start(options.quiet)
+    try:
+        return options.run(options) or 0
+    except OffshelfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except _Terminated:
+        return TERMINATED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="CNN features, off the shelf: extracted fast, stored safely, compared fairly.",
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_demo, _extract, _inspect, _backbones, _weights, _fetch):
+        command = add(commands)
+        command.add_argument("--quiet", action="store_true", help="no progress, only warnings")
+    return top
+
+
+def _demo(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "demo", help="extract the bundled images with two backbones and compare them"
+    )
+    command.add_argument("--out", type=Path, default=DemoConfig.out, metavar="FOLDER",
+                         help="where the feature files go (default: %(default)s)")  # fmt: skip
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import demo
+
+        print(demo.run(DemoConfig(out=options.out, progress=not options.quiet)))
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _extract(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "extract", help="turn images into a feature file",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    default = {field.name: field.default for field in fields(ExtractConfig)}
+
+    def option(name: str, help: str, **settings: Any) -> None:
+        field = name.removeprefix("--").replace("-", "_")
+        command.add_argument(name, default=default[field], help=help, **settings)
+
+    command.add_argument(
+        "source", type=Path, metavar="SOURCE",
+        help="a folder, a .csv or .parquet manifest, a .zip or .tar, a .npz or .h5 of arrays",
+    )  # fmt: skip
+    command.add_argument("--out", type=Path, required=True, metavar="FILE",
+                         help="the feature file to write")  # fmt: skip
+    option("--backbone", "see `backbones`", metavar="NAME")
+    option("--layers", "layers to tap, separated by commas (none given: the last one)",
+           type=_names, metavar="NAMES")  # fmt: skip
+    option("--pooling", "how a layer's positions become one vector", choices=POOLINGS)
+    option("--image-size", "pixels a side, or HEIGHTxWIDTH (none given: the backbone's own)",
+           type=_image_size, metavar="SIZE")  # fmt: skip
+    option("--resize", "keep the whole image, or its aspect ratio", choices=RESIZES)
+    option("--interpolation", "of the resizing", choices=INTERPOLATIONS)
+    option("--weights", "imagenet, an origin, a file, or none for random ones", metavar="WHAT")
+    option("--scaling", "pixel scaling of a weights file", choices=tuple(SCALINGS))
+    option("--batch-size", "images a forward pass", type=int, metavar="N")
+    option("--store", "dtype of the stored features", choices=STORES)
+    option("--limit", "only that many images, spread evenly", type=int, metavar="N")
+    option("--max-rejected", "share of unreadable images that is still a success",
+           type=_share, metavar="SHARE")  # fmt: skip
+    option("--restart", "throw away what an earlier run left", action="store_true")
+    option("--seed", "of random weights", type=int)
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import extract
+
+        names = [field.name for field in fields(ExtractConfig) if field.name != "progress"]
+        values = {name: getattr(options, name) for name in names}
+        path = extract.run(ExtractConfig(**values, progress=not options.quiet))
+        print(path)
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _inspect(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser("inspect", help="show what a feature file holds and check it")
+    command.add_argument("file", type=Path, metavar="FILE")
+
+    def run(options: argparse.Namespace) -> int:
+        from pipeline import inspect
+
+        text, problems = inspect.describe(options.file)
+        print(text, end="\n\n")
+        for problem in problems:
+            print(f"problem: {problem}")
+        print("not as it was written" if problems else "every check passed")
+        return 1 if problems else 0
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _backbones(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser("backbones", help="list the backbones, or the layers of one")
+    command.add_argument("name", nargs="?", metavar="NAME")
+    command.add_argument("--image-size", type=_image_size, metavar="SIZE",
+                         help="pixels a side, or HEIGHTxWIDTH")  # fmt: skip
+    command.add_argument("--all", action="store_true", help="every layer that can be tapped")
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import backbones
+
+        if options.name:
+            print(backbones.layers(options.name, options.image_size, worth=not options.all))
+        else:
+            print(backbones.overview())
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _weights(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser("weights", help="list, fetch or verify pretrained weights")
+    command.add_argument("action", choices=("list", "fetch", "verify"))
+    command.add_argument("names", nargs="*", metavar="BACKBONE")
+    command.add_argument("--origin", default="imagenet", help="fetch from this origin only")
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import weights
+
+        if options.action == "list":
+            print(weights.listing())
+        elif options.action == "fetch":
+            weights.bring(options.names, options.origin)
+        else:
+            print("\n".join(weights.verify(options.names)))
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _fetch(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser("fetch", help="fetch a data set: cifar10, mnist, fashion-mnist")
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--out", type=Path, metavar="FILE", help="default: data/NAME.h5")
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import fetch
+
+        out = options.out or Path("data") / f"{options.name}.h5"
+        print(fetch.fetch(options.name, out, progress=not options.quiet))
+
+    command.set_defaults(run=run)
+    return command
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        from features import __version__
+
+        print(f"offshelf {__version__}")
+        parser.exit()
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, handled on the way that Ctrl-C takes."""
+
+
+def _quiet_start(quiet: bool) -> None:
+    """Set up messages and signals of a command-line process."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines())
+    log = logging.getLogger("offshelf")
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    warnings.simplefilter("ignore")  # of libraries, meant for their programmers
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
+
+
+class _Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        return prefix + record.getMessage()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if not (len(sides) in (1, 2) and all(side.isdigit() and int(side) for side in sides)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected pixels such as 224 or 224x320")
+    return int(sides[0]), int(sides[-1])
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a share from 0 to 1, such as 0.05")
+    return share

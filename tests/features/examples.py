@@ -1,0 +1,49 @@
+"""Rows and recipes for tests of the store."""
+
+import numpy as np
+
+from features.records import Recipe
+from features.store import Rows
+
+
+def recipe(**changes) -> Recipe:
+    values = {
+        "backbone": "vgg16",
+        "weights": {"origin": "random", "sha256": "seed 0"},
+        "layers": ("b", "a"),
+        "pooling": "avg",
+        "image_size": (32, 48),
+        "resize": "stretch",
+        "interpolation": "bilinear",
+        "scaling": {"name": "caffe"},
+        "engine": "tensorflow",
+        "precision": "float32",
+        "store": "float32",
+        "batch_size": 4,
+        "source": {"kind": "folder", "count": 11, "fingerprint": "f"},
+        "versions": {"numpy": "2"},
+    }
+    return Recipe(**(values | changes))
+
+
+def rows(first: int, count: int, rejected: int = 0) -> Rows:
+    rng = np.random.default_rng(first)
+    return Rows(
+        features={
+            "a": rng.normal(size=(count, 5)).astype(np.float32),
+            "b": rng.normal(size=(count, 2, 2, 3)).astype(np.float32),
+        },
+        ids=[f"klasse/bild {first + n} åäö 猫.png" for n in range(count)],
+        digests=rng.integers(0, 256, (count, 16), np.uint8),
+        labels=rng.integers(-1, 2, count).astype(np.int32),
+        splits=rng.integers(0, 4, count).astype(np.uint8),
+        rejected=[(f"bad/{first + count + n}.png", "truncated") for n in range(rejected)],
+    )
+
+
+def attributes(recipe: Recipe) -> dict:
+    return {
+        "class_names": '["cat", "dog"]',
+        "recipe": recipe.to_json(),
+        "recipe_digest": recipe.digest,
+    }

@@ -1,0 +1,240 @@
+"""From images to a feature file, with a small network and random weights."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+import features
+from features import extraction
+from features.backbones.catalog import find
+from features.errors import DataError, UsageError
+from features.records import Split
+from features.shards import Shards, partial_folder
+
+SMALL = {
+    "backbone": "mobilenetv2",
+    "weights": "none",
+    "image_size": (32, 32),
+    "batch_size": 4,
+    "progress": False,
+}
+
+
+def extract(source, out, **options):
+    return features.extract(source, out, **(SMALL | options))
+
+
+def datasets(path) -> dict[str, bytes]:
+    """The content of every dataset in a file."""
+    content = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: content.update({name: item[:].tolist()})
+            if isinstance(item, h5py.Dataset)
+            else None
+        )
+    return content
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    """Eight images a shard, so that a few images make several."""
+    monkeypatch.setattr("features.shards.SHARD_IMAGES", 8)
+
+
+def test_rows_are_the_images_in_order(photos, tmp_path):
+    path = extract(photos, tmp_path / "out.h5", layers=("block_3_expand_relu", "out_relu"))
+    with features.FeatureFile(path) as file:
+        assert file.problems() == []
+        assert file.ids == sorted(f"{c}/{n}.png" for c in ("cat", "dog") for n in range(10))
+        assert file.class_names == ("cat", "dog")
+        assert file.labels.tolist() == [0] * 10 + [1] * 10
+        assert set(file.splits.tolist()) == {Split.NONE}
+        assert file.layers == ("block_3_expand_relu", "out_relu")
+        assert file.shape("out_relu") == (20, 1280)
+        assert file.features("out_relu").std() > 0
+        assert not partial_folder(path).exists()
+
+
+def test_an_images_features_do_not_depend_on_its_neighbours(photos, tmp_path):
+    whole = extract(photos, tmp_path / "whole.h5")
+    part = extract(photos, tmp_path / "part.h5", limit=5, batch_size=3)
+    with features.FeatureFile(whole) as a, features.FeatureFile(part) as b:
+        rows = [a.ids.index(name) for name in b.ids]
+        assert len(rows) == 5
+        np.testing.assert_allclose(a.features(rows=np.array(rows)), b.features(), rtol=1e-4, atol=1e-5)
+
+
+def test_float16_halves_the_features(photos, tmp_path):
+    a = extract(photos, tmp_path / "a.h5")
+    b = extract(photos, tmp_path / "b.h5", store="float16")
+    with features.FeatureFile(a) as a, features.FeatureFile(b) as b:
+        assert b.features().dtype == np.float16
+        np.testing.assert_array_equal(a.features().astype(np.float16), b.features())
+
+
+def spoil(folder, number):
+    for path in sorted(folder.glob("*/*.png"))[:number]:
+        path.write_bytes(path.read_bytes()[:100])
+
+
+def test_rejected_images_are_told_and_cost_no_other_row(photos, tmp_path, caplog):
+    good = extract(photos, tmp_path / "good.h5")
+    spoil(photos, 1)
+    path = extract(photos, tmp_path / "out.h5")
+    with features.FeatureFile(good) as before, features.FeatureFile(path) as after:
+        assert after.problems() == []
+        assert [name for name, _ in after.rejected] == ["cat/0.png"]
+        assert after.ids == before.ids[1:]
+        np.testing.assert_array_equal(before.features()[1:], after.features())
+    assert "1 of 20 images were rejected" in caplog.text
+
+
+def test_too_many_rejected_fail_after_all_is_written(photos, tmp_path):
+    spoil(photos, 3)
+    with pytest.raises(DataError, match=r"3 of 20 images were rejected .*--max-rejected 0.05"):
+        extract(photos, tmp_path / "out.h5")
+    with features.FeatureFile(tmp_path / "out.h5") as file:
+        assert (len(file), len(file.rejected)) == (17, 3)
+        assert file.problems() == []
+    assert extract(photos, tmp_path / "out.h5", max_rejected=0.2).exists()
+
+
+def test_all_rejected(photos, tmp_path):
+    spoil(photos, 20)
+    with pytest.raises(DataError, match="20 of 20"):
+        extract(photos, tmp_path / "out.h5")
+    with features.FeatureFile(tmp_path / "out.h5") as file:
+        assert (len(file), len(file.rejected)) == (0, 20)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_an_interrupted_run_goes_on_to_the_same_file(photos, tmp_path, monkeypatch, caplog, at):
+    whole = extract(photos, tmp_path / "whole.h5")
+    write = Shards.write
+
+    def interrupted(self, start, stop, rows):
+        if start == 8 * at:
+            raise KeyboardInterrupt
+        write(self, start, stop, rows)
+
+    out = tmp_path / "out.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr(Shards, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            extract(photos, out)
+    assert f"stopped: {8 * at} of 20 images are kept" in caplog.text
+    assert not out.exists()
+    caplog.clear()
+    with caplog.at_level("INFO", "offshelf"):
+        extract(photos, out)
+    assert ("resuming: 8 of 20" in caplog.text) == (at == 1)
+    assert datasets(out) == datasets(whole)
+
+
+def test_a_repeated_command_does_no_work(photos, tmp_path, monkeypatch):
+    path = extract(photos, tmp_path / "out.h5")
+    before = path.stat().st_mtime_ns
+    monkeypatch.setattr(extraction, "compile_network", None)  # would raise if it were called
+    assert extract(photos, path) == path
+    assert path.stat().st_mtime_ns == before
+
+
+def test_other_settings_or_images_are_refused_with_both_values(photos, tmp_path):
+    path = extract(photos, tmp_path / "out.h5")
+    with pytest.raises(UsageError, match="pooling: avg -> max"):
+        extract(photos, path, pooling="max")
+    (photos / "cat" / "0.png").unlink()
+    with pytest.raises(UsageError, match=r"source: .*'count': 20.* -> .*'count': 19"):
+        extract(photos, path)
+    extract(photos, path, restart=True)
+    with features.FeatureFile(path) as file:
+        assert len(file) == 19
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"backbone": "resnet51"}, "did you mean resnet50"),
+        ({"layers": ("out_rely",)}, "did you mean out_relu"),
+        ({"layers": ("out_relu", "out_relu")}, "out_relu"),
+        ({"pooling": "mean"}, "no pooling is called 'mean'"),
+        ({"resize": "squash"}, "stretch"),
+        ({"interpolation": "linear"}, "bilinear"),
+        ({"store": "float64"}, "float32"),
+        ({"image_size": (16, 16)}, "at least 32"),
+        ({"image_size": (64, 31)}, "at least 32"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"limit": 0}, "at least 1"),
+        ({"weights": "no/such.h5"}, "no such file"),
+    ],
+)
+def test_options_that_cannot_be_meant(photos, tmp_path, options, told):
+    with pytest.raises(UsageError, match=told) as caught:
+        extract(photos, tmp_path / "out.h5", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_what_is_no_feature_file_is_not_overwritten(photos, tmp_path):
+    out = tmp_path / "thesis.h5"
+    out.write_text("years of work")
+    for restart in (False, True):
+        with pytest.raises(UsageError, match="not overwritten"):
+            extract(photos, out, restart=restart)
+    assert out.read_text() == "years of work"
+
+
+def test_sources_that_hold_nothing(tmp_path):
+    with pytest.raises(UsageError, match="missing"):
+        extract(tmp_path / "missing", tmp_path / "out.h5")
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    with pytest.raises(DataError, match="no images"):
+        extract(folder, tmp_path / "out.h5")
+    (folder / "a.txt").touch()
+    with pytest.raises(DataError, match="no images"):
+        extract(folder, tmp_path / "out.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "height", "resize"), [("vgg16", 224, "stretch"), ("resnet50", 224, "crop")]
+)
+def test_real_weights_agree_with_a_plain_forward_pass(real_weights, tmp_path, name, height, resize):
+    """Ours, stored and read back, against keras.applications with pixels scaled by hand."""
+    from features.backbones.golden import FOLDER
+    from features.backbones.network import build
+
+    weights = real_weights(name)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for photo in ("cat", "coffee"):
+        shutil.copy(FOLDER / f"{photo}.png", photos)
+    path = features.extract(
+        photos, tmp_path / "out.h5", backbone=name, resize=resize, progress=False,
+        image_size=(height, height),
+    )  # fmt: skip
+    pixels = []
+    for photo in ("cat", "coffee"):
+        image = Image.open(FOLDER / f"{photo}.png")
+        width, tall = image.size
+        box = None
+        if resize == "crop":
+            box = ((width - tall) / 2, 0, (width + tall) / 2, tall)
+        pixels.append(np.asarray(image.resize((height, height), Image.Resampling.BILINEAR, box)))
+    x = np.stack(pixels).astype(np.float32)
+    if weights.scaling.name == "caffe":
+        x = x[..., ::-1] - np.array([103.939, 116.779, 123.68], np.float32)
+    else:
+        mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+        x = ((x / 255 - mean) / std).astype(np.float32)
+    base = build(find(name), (height, height))
+    weights.load_into(base)
+    expected = base.predict(x, verbose=0).mean(axis=(1, 2))
+    with features.FeatureFile(path) as file:
+        found = file.features()
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    assert ((found * expected).sum(axis=1) / lengths).min() > 0.9999

@@ -1,0 +1,128 @@
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from features.errors import UsageError
+from features.shards import Shards, locked, partial_folder, shard_images
+from features.store import FeatureFile
+from tests.features.examples import attributes, recipe, rows
+
+
+@pytest.fixture
+def out(tmp_path):
+    partial_folder(tmp_path / "out.h5").mkdir()
+    return tmp_path / "out.h5"
+
+
+def plan(out, **changes) -> Shards:
+    return Shards(out, recipe(**changes), total=11, images=4)
+
+
+def fill(shards, upto=3):
+    for start, stop in shards.missing()[:upto]:
+        shards.write(start, stop, rows(start, stop - start - 1, rejected=1))
+
+
+def test_shards_make_the_file_and_are_gone(out):
+    shards = plan(out)
+    assert shards.resume(restart=False) == 0
+    assert shards.missing() == [(0, 4), (4, 8), (8, 11)]
+    fill(shards)
+    shards.assemble(out, attributes(recipe()))
+    assert not shards.folder.exists()
+    with FeatureFile(out) as file:
+        assert file.problems() == []
+        expected = [rows(0, 3), rows(4, 3), rows(8, 2)]
+        np.testing.assert_array_equal(
+            file.features("a"), np.concatenate([block.features["a"] for block in expected])
+        )
+        assert [name for name, _ in file.rejected] == ["bad/3.png", "bad/7.png", "bad/10.png"]
+
+
+def test_resume_takes_over_what_is_there(out):
+    first = plan(out)
+    first.resume(restart=False)
+    fill(first, upto=2)
+    second = plan(out)
+    assert second.resume(restart=False) == 8
+    assert second.missing() == [(8, 11)]
+
+
+def test_restart_throws_it_away(out):
+    first = plan(out)
+    first.resume(restart=False)
+    fill(first)
+    assert plan(out, pooling="max").resume(restart=True) == 0
+
+
+def test_other_settings_are_refused_with_both_values(out):
+    plan(out).resume(restart=False)
+    with pytest.raises(UsageError, match=r"pooling: avg -> max.*--restart"):
+        plan(out, pooling="max").resume(restart=False)
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    with h5py.File(path) as file:
+        at = file["features/a"].id.get_chunk_info(0).byte_offset
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def _truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _swap(path):
+    path.write_bytes(path.with_name("0000000000.h5").read_bytes())
+
+
+@pytest.mark.parametrize("fault", [_flip, _truncate, _swap])
+def test_a_damaged_shard_is_made_again(out, fault, caplog):
+    first = plan(out)
+    first.resume(restart=False)
+    fill(first)
+    fault(first.folder / "0000000004.h5")
+    second = plan(out)
+    assert second.resume(restart=False) == 7
+    assert second.missing() == [(4, 8)]
+    assert "extracted again" in caplog.text
+
+
+def test_an_unreadable_note_is_refused(out):
+    plan(out).resume(restart=False)
+    (partial_folder(out) / "recipe.json").write_text("{")
+    with pytest.raises(UsageError, match="--restart"):
+        plan(out).resume(restart=False)
+
+
+def test_the_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path):
+    code = (
+        "import sys, pathlib\n"
+        "from features.shards import locked\n"
+        f"with locked(pathlib.Path({str(tmp_path)!r})):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(UsageError, match="another process"), locked(tmp_path):
+        pass
+    holder.kill()
+    holder.communicate()
+    with locked(tmp_path):
+        assert (tmp_path / "lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("row_bytes", "batch_size", "images"),
+    [(2048 * 4, 32, 512), (7 * 7 * 2048 * 4, 32, 32), (10**9, 32, 32), (4, 1000, 1000), (4, 3, 510)],
+)
+def test_shards_are_whole_batches_of_bounded_size(row_bytes, batch_size, images):
+    assert shard_images(row_bytes, batch_size) == images

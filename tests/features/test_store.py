@@ -1,0 +1,181 @@
+import h5py
+import numpy as np
+import pytest
+
+from features.errors import DataError, UsageError
+from features.store import FeatureFile, write
+from tests.features.examples import attributes, recipe, rows
+
+BLOCKS = [(0, 4, 0), (4, 0, 1), (5, 5, 1)]  # 9 rows, 2 rejected, one block without rows
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "features.h5"
+    blocks = [rows(*block) for block in BLOCKS]
+    write(path, blocks, {"images": 9, "rejected": 2}, attributes(recipe()))
+    return path
+
+
+def test_what_is_written_is_read(path):
+    blocks = [rows(*block) for block in BLOCKS]
+    with FeatureFile(path) as file:
+        assert len(file) == 9
+        assert file.layers == ("b", "a"), "in the recipe's order, not the alphabet's"
+        for layer in ("a", "b"):
+            expected = np.concatenate([block.features[layer] for block in blocks])
+            np.testing.assert_array_equal(file.features(layer), expected)
+            assert file.features(layer).dtype == np.float32
+            np.testing.assert_array_equal(file.features(layer, slice(2, 5)), expected[2:5])
+        assert file.ids == [name for block in blocks for name in block.ids]
+        assert file.rejected == [pair for block in blocks for pair in block.rejected]
+        for name in ("digests", "labels", "splits"):
+            expected = np.concatenate([getattr(block, name) for block in blocks])
+            np.testing.assert_array_equal(getattr(file, name), expected)
+        assert file.class_names == ("cat", "dog")
+        assert file.recipe == recipe()
+        assert file.problems() == []
+
+
+def test_frame_has_a_row_an_image(path):
+    with FeatureFile(path) as file:
+        frame = file.frame("a")
+        assert list(frame.columns) == ["label", "split", "f0", "f1", "f2", "f3", "f4"]
+        assert list(frame.index) == file.ids
+        named = [None if label < 0 else file.class_names[label] for label in file.labels]
+        assert [None if value != value else value for value in frame["label"]] == named
+        np.testing.assert_array_equal(frame[["f0", "f4"]].to_numpy(), file.features("a")[:, [0, 4]])
+
+
+def test_all_images_rejected(tmp_path):
+    write(tmp_path / "x.h5", [rows(0, 0, 3)], {"images": 0, "rejected": 3}, attributes(recipe()))
+    with FeatureFile(tmp_path / "x.h5") as file:
+        assert (len(file), len(file.rejected), file.features().shape) == (0, 3, (0, 5))
+
+
+@pytest.mark.parametrize("counts", [{"images": 8, "rejected": 2}, {"images": 10, "rejected": 2}])
+def test_a_wrong_number_of_rows_is_an_error(tmp_path, counts):
+    with pytest.raises(DataError, match="rows"):
+        write(tmp_path / "x.h5", [rows(*b) for b in BLOCKS], counts, attributes(recipe()))
+
+
+def test_unknown_layer_is_named_with_the_nearest(path):
+    with FeatureFile(path) as file, pytest.raises(UsageError, match="no layer in this file"):
+        file.features("block9")
+
+
+def _change(name):
+    def change(file):
+        values = file[name][:]
+        values.flat[0] = "other" if values.dtype == object else values.flat[0] + 1
+        file[name][...] = values
+
+    return change
+
+
+def _not_finite(file):
+    file["features/a"][0, 0] = np.nan
+
+
+def _same_id_twice(file):
+    file["images/id"][1] = file["images/id"][0]
+
+
+def _other_recipe(file):
+    file.attrs["recipe"] = recipe(pooling="max").to_json()
+
+
+def _no_recipe(file):
+    del file.attrs["recipe"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (_change("features/a"), "/features/a has changed"),
+        (_change("features/b"), "/features/b has changed"),
+        (_change("images/id"), "/images/id has changed"),
+        (_change("images/digest"), "/images/digest has changed"),
+        (_change("images/split"), "/images/split has changed"),
+        (_change("images/label"), "/images/label has changed"),
+        (_change("rejected/reason"), "/rejected/reason has changed"),
+        (_not_finite, "not finite"),
+        (_same_id_twice, "more than once"),
+        (_other_recipe, "does not match its digest"),
+        (_no_recipe, "cannot be read"),
+    ],
+)
+def test_changes_are_found(path, fault, told):
+    with h5py.File(path, "r+") as file:
+        fault(file)
+    with FeatureFile(path) as file:
+        assert any(told in problem for problem in file.problems())
+
+
+def _replace(name, **new):
+    def change(file):
+        del file[name]
+        file.create_dataset(name, **new)
+
+    return change
+
+
+def _link(name, link):
+    def change(file):
+        del file[name]
+        file[name] = link
+
+    return change
+
+
+def _no_schema(file):
+    del file.attrs["schema"]
+
+
+def _later_schema(file):
+    file.attrs["schema"] = 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        _no_schema,
+        _later_schema,
+        _link("features", h5py.ExternalLink("other.h5", "/features")),
+        _link("features/a", h5py.SoftLink("/images/digest")),
+        _link("images/id", h5py.ExternalLink("/etc/hostname", "/")),
+        _replace("images/id", data=np.arange(9)),
+        _replace("features/a", data=np.array([b"x"] * 9, dtype=object), dtype=h5py.string_dtype()),
+        _replace("features/a", data=np.zeros((9, 2), np.int32)),
+        _replace("features/a", data=np.zeros(9, np.float32)),
+        _replace("features/a", data=np.zeros((8, 2), np.float32)),
+        _replace("features/a", shape=(9, 2**40), dtype="f4", chunks=(1, 1024)),
+        _replace("images/label", data=np.zeros(8, np.int32)),
+        _replace("images/digest", data=np.zeros((9, 8), np.uint8)),
+        lambda file: file.pop("images/label"),
+        lambda file: file.pop("rejected"),
+    ],
+)
+def test_hostile_structure_is_refused(path, fault):
+    with h5py.File(path, "r+") as file:
+        fault(file)
+    with pytest.raises(DataError, match="is no feature file"):
+        FeatureFile(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text, not HDF5", None])
+def test_other_files_are_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "x.h5"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        FeatureFile(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_truncation_is_noticed(path):
+    whole = path.read_bytes()
+    for size in range(0, len(whole) - 1, max(1, len(whole) // 50)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError):
+            FeatureFile(path)

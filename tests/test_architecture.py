@@ -1,0 +1,71 @@
+"""The shape that the README's architecture section describes."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted([*ROOT.glob("features/**/*.py"), *ROOT.glob("pipeline/**/*.py")])
+HEAVY = {"tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow"}
+ENGINES = "features/engines"  # an engine is a module about its library, imported by name on use
+
+
+def imports(tree: ast.AST) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return found
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_features_never_imports_pipeline(path):
+    found = imports(ast.parse(path.read_text()))
+    if name(path).startswith("features/"):
+        assert not {module for module in found if module.split(".")[0] == "pipeline"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_heavy_packages_are_imported_only_when_used(path):
+    if name(path).startswith(ENGINES):
+        pytest.skip("an engine")
+    tree = ast.parse(path.read_text())
+    typing_only = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    top = ast.Module([node for node in tree.body if node not in typing_only], [])
+    for node in ast.walk(top):
+        if isinstance(node, ast.FunctionDef):
+            node.body = []
+    assert not {module.split(".")[0] for module in imports(top)} & HEAVY
+
+
+def test_importing_features_is_light():
+    code = f"import sys, features; print([n for n in {sorted(HEAVY)} if n in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "[]\n"
+
+
+def test_public_names_are_there():
+    import features
+
+    for public in features.__all__:
+        assert getattr(features, public).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'extrac'"):
+        features.extrac  # noqa: B018
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_files_stay_readable(path):
+    assert len(path.read_text().splitlines()) <= 400
