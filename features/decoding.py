@@ -1,18 +1,18 @@
 """Bytes to pixels: whatever an image is stored as, RGB uint8 the right side up comes out."""
 
-from contextlib import suppress
+import logging
 from io import BytesIO
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
+from PIL import (  # each of the six is here to make its format known
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
     Image,
     ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
 )
 
 from features.errors import DataError
@@ -20,18 +20,20 @@ from features.errors import DataError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 MAX_PIXELS = 178_956_970  # where Pillow, too, sees a decompression bomb: half a GiB of RGB
 
-_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF tags
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF tags, and a value of the second
+
+log = logging.getLogger("offshelf")
 
 
-class RejectedImage(DataError):
-    """An image gives no pixels; the message is a short reason without the image's name."""
+class RejectedImage(DataError):  # noqa: N818 - it names an outcome, not a failure
+    """An image gives no pixels; the message is a short reason, the same wherever it lies."""
 
 
 def decode(content: bytes | np.ndarray) -> Image.Image:
-    """Return an image as Pillow's mode RGB: three channels, uint8.
+    """Return an image in Pillow's mode RGB: three channels of 8 bits.
 
-    The first frame counts, EXIF orientation is applied, transparency shows white, of 16 bits the
-    upper 8 are kept. Embedded colour profiles are not applied.
+    The first frame counts, EXIF orientation is applied, what is transparent shows white, of 16
+    bits the upper 8 are kept. Colour profiles are not applied.
 
     Args:
         content: a JPEG, PNG, WebP, BMP, TIFF or GIF file; or pixels, uint8 or uint16 of shape
@@ -45,10 +47,104 @@ def decode(content: bytes | np.ndarray) -> Image.Image:
             return _rgb(_from_array(content))
         image = _open(content)
         image.load()
-        with suppress(Exception):  # damaged EXIF is no reason to lose whole pixels
-            ImageOps.exif_transpose(image, in_place=True)
+        _turn_upright(image)
         return _rgb(image)
     except (RejectedImage, MemoryError):
         raise
     except Exception as error:  # a hostile file makes Pillow raise almost anything
-        raise RejectedImage(f"cannot be decoded: {_one_line(error)}") from None
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise RejectedImage(f"cannot be decoded: {reason}") from None
+
+
+def fit(image: Image.Image, size: tuple[int, int], resize: str, interpolation: str) -> np.ndarray:
+    """Return an RGB image's pixels at the wanted size: uint8, (height, width, 3).
+
+    Smaller sizes are antialiased: each pixel is a mean over the area it comes from, except by
+    "nearest". An image that has the size already is left as it is.
+
+    Args:
+        image: an image of mode RGB.
+        size: height and width.
+        resize: "stretch" takes the whole image; "crop" the largest centred part that has the
+            wanted aspect ratio, which is the same as scaling the short side and cropping.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
+    """
+    height, width = size
+    if image.size != (width, height):
+        box = (0.0, 0.0, *image.size) if resize == "stretch" else _centre(image.size, size)
+        image = image.resize((width, height), Image.Resampling[interpolation.upper()], box)
+    return np.asarray(image)
+
+
+def _centre(given: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the box (left, top, right, bottom) of the largest centred part with size's ratio."""
+    scale = min(given[0] / size[1], given[1] / size[0])
+    width, height = scale * size[1], scale * size[0]
+    left, top = (given[0] - width) / 2, (given[1] - height) / 2
+    return left, top, left + width, top + height
+
+
+def _open(content: bytes) -> Image.Image:
+    """Return the image before its pixels are read."""
+    if not content:
+        raise RejectedImage("the file is empty")
+    # Image.open does the same and warns of every image above half the limit; warnings can be
+    # silenced only for all threads at once.
+    for name in FORMATS:
+        factory, accepts = Image.OPEN[name]
+        if accepts is not None and accepts(content[:16]) is True:
+            image = factory(BytesIO(content), "")
+            if image.width * image.height > MAX_PIXELS:
+                raise RejectedImage(
+                    f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all"
+                )
+            return image
+    raise RejectedImage("not a JPEG, PNG, WebP, BMP, TIFF or GIF file")
+
+
+def _turn_upright(image: Image.Image) -> None:
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged EXIF is no reason to lose whole pixels
+        log.debug("EXIF data ignored: %s", error)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F"):
+        raise RejectedImage("32 bits a channel; convert it to 8 or 16 bits")
+    if image.mode.startswith("I;16"):
+        return _upper_bits(image).convert("RGB")
+    if image.mode == "La":  # the only mode with alpha that has no way to RGBA
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        key = image.info.get("transparency")
+        if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:  # of 16 bits
+            image.info["transparency"] = tuple(value >> 8 for value in key)
+        colours = image.convert("RGBA")
+        image = Image.new("RGB", image.size, "white")
+        image.paste(colours, mask=colours)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _upper_bits(image: Image.Image) -> Image.Image:
+    """Return a grey image of 16 (in TIFF also 12) bits as mode L."""
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS, (16,))[0]
+    upper = (values >> (bits - 8)).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # which Pillow heeds for 8 bits alone
+        upper = 255 - upper
+    if "transparency" in image.info:
+        upper[values == image.info["transparency"]] = 255
+    return Image.fromarray(upper)
+
+
+def _from_array(pixels: np.ndarray) -> Image.Image:
+    shape, dtype = pixels.shape, pixels.dtype
+    if dtype.kind != "u" or dtype.itemsize > 2 or len(shape) not in (2, 3) or 0 in shape:
+        raise RejectedImage(f"pixels are {dtype} of shape {shape}, expected 8 or 16 unsigned bits")
+    if dtype.itemsize == 2:
+        pixels = (pixels >> 8).astype(np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if shape[2:] == (1,) else pixels)

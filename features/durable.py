@@ -5,9 +5,12 @@ place; then the folder is synced, because a rename is not durable before that.
 """
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from features.errors import UsageError
 
 TEMPORARY = ".tmp"
 
@@ -27,6 +30,21 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make a folder and find out, before any long work, whether a result can be kept there.
+
+    Raises:
+        UsageError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"cannot write to {folder}: {reason}; choose another --out") from None
 
 
 def write(path: Path, data: bytes) -> None:

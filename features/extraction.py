@@ -2,11 +2,11 @@
 
 import json
 import logging
-import os
+import math
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from features import durable
 from features.backbones import catalog
+from features.backbones.network import build, feature_shapes, with_taps
 from features.backbones.weights import Weights, resolve
 from features.config import INTERPOLATIONS, RESIZES, STORES, ExtractConfig
 from features.engines import ENGINES, PRECISION, Forward, compile_network
 from features.errors import DataError, UsageError, unknown_name
 from features.loading import load
-from features.records import DIGEST_BYTES, Batch, Recipe
+from features.records import DIGEST_BYTES, Batch, Outcome, Recipe
 from features.shards import Shards, check_same, locked, partial_folder, shard_images
 from features.sources import open_source
 from features.sources.base import Source
@@ -88,14 +90,9 @@ def check_options(config: ExtractConfig) -> None:
 
 
 def check_output(config: ExtractConfig) -> None:
-    """Make the output's folder; raise UsageError where it cannot be written or `out` is no ours."""
+    """Make the output's folder; UsageError where it cannot be written or `out` is not ours."""
     out = config.out
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{out.parent} cannot be made: {error.strerror}") from None
-    if not os.access(out.parent, os.W_OK):
-        raise UsageError(f"{out.parent} cannot be written to; choose another --out")
+    durable.prepare_folder(out.parent)
     if out.exists():
         try:
             FeatureFile(out).close()
@@ -173,7 +170,8 @@ class Job:
         """Compute the missing shards, keep each as it is done, assemble them all."""
         started = time.time()
         network = self._network()
-        row_bytes = sum(4 * int(np.prod(shape[1:])) for shape in network.output_shape.values())
+        shapes = feature_shapes(network).values()
+        row_bytes = sum(4 * math.prod(shape) for shape in shapes)
         images = shard_images(row_bytes, self.config.batch_size)
         shards = Shards(self.config.out, self.recipe, len(self.source), images)
         kept = shards.resume(self.config.restart)
@@ -190,8 +188,6 @@ class Job:
         shards.assemble(self.config.out, self._attributes(started, kept))
 
     def _network(self) -> Any:
-        from features.backbones.network import build, with_taps
-
         base = build(self.backbone, self.size)
         self.weights.load_into(base)
         return with_taps(
@@ -211,7 +207,7 @@ class Job:
                         rows = self._rows(start, stop, batches, forward, bar)
                         shards.write(start, stop, rows)
 
-    def _load(self, start: int, stop: int) -> Iterator[Batch]:
+    def _load(self, start: int, stop: int) -> Generator[Batch]:
         config = self.config
         return load(
             self.source, self.size, config.resize, config.interpolation, config.batch_size,
@@ -222,7 +218,8 @@ class Job:
         self, start: int, stop: int, batches: Iterator[Batch], forward: Forward, bar: Any
     ) -> Rows:
         """Take the batches of one shard from the stream and return its rows."""
-        outcomes, parts = [], []
+        outcomes: list[Outcome] = []
+        parts: list[dict[str, np.ndarray]] = []
         while start + len(outcomes) < stop:
             batch = next(batches)
             values = forward(batch.pixels)

@@ -14,8 +14,8 @@ def quiet_import(name: str) -> ModuleType:
 
     What the import raises is raised as ever; only what it prints is lost.
     """
-    if name in sys.modules:
-        return sys.modules[name]
+    if (module := sys.modules.get(name)) is not None:
+        return module
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silenced(2):
         return import_module(name)

@@ -381,7 +381,7 @@ def _strings(values: Sequence[str]) -> np.ndarray:
     return array
 
 
-def _hasher() -> "hashlib._Hash":
+def _hasher() -> Any:
     return hashlib.blake2b(digest_size=DIGEST_BYTES)
 
 

@@ -5,16 +5,7 @@ from pathlib import Path
 
 from features.config import ExtractConfig
 
-__all__ = ["DemoConfig", "ExtractConfig", "FetchConfig"]
-
-
-@dataclass(frozen=True)
-class FetchConfig:
-    """What `fetch` is told: a data set's name and the file to write (None: data/<name>.h5)."""
-
-    name: str
-    out: Path | None = None
-    progress: bool = True
+__all__ = ["DemoConfig", "ExtractConfig"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def fetch(name: str, out: Path, progress: bool = True) -> Path:
     if _is_there(dataset, out):
         log.info("%s is already there: %s", name, out)
         return out
-    _prepare_folder(out)
+    durable.prepare_folder(out.parent)
     arrays, origin = obtain(dataset, progress)
     _write(dataset, arrays, origin, out)
     log.info("wrote %d images to %s, from %s", len(arrays.images), out, origin["way"])
@@ -84,16 +83,6 @@ def _is_there(dataset: Dataset, out: Path) -> bool:
             "choose another name or move it away"
         ) from error
     return True
-
-
-def _prepare_folder(out: Path) -> None:
-    """Find out before a long download whether its result can be kept."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise UsageError(f"cannot write to {out.parent}: {_reason(error)}") from error
 
 
 def _write(dataset: Dataset, arrays: Arrays, origin: dict[str, Any], out: Path) -> None:

@@ -40,7 +40,9 @@ def real_weights():
     def get(name: str):
         weights = cached(find(name))
         if weights is None:
-            pytest.skip(f"weights of {name} are not cached: `python -m pipeline weights fetch {name}`")
+            pytest.skip(
+                f"weights of {name} are not cached: `python -m pipeline weights fetch {name}`"
+            )
         return weights
 
     return get

@@ -44,13 +44,10 @@ class LayerFacts:
 
 @dataclass(frozen=True)
 class _Field:
-    """What an output value sees: pixels on either axis, and the pixels between neighbours."""
+    """What an output value sees on both axes: pixels, and pixels from one value to the next."""
 
-    sides: tuple[int, int] = (1, 1)
-    strides: tuple[int, int] = (1, 1)
-
-
-_WHOLE_IMAGE = None
+    side: np.ndarray
+    step: np.ndarray
 
 
 def anatomy(
@@ -81,13 +78,14 @@ def measure(network: Any, output: str) -> list[LayerFacts]:
     depends = _dependencies(parents)
     parameters = depends @ np.array([_parameters(step) for step in steps])
     macs = depends @ np.array([_macs(step) for step in steps])
-    facts = []
-    for name, step in tappable(steps, output).items():
-        at, field = positions[id(step.output)], fields[positions[id(step.output)]]
-        side = _WHOLE_IMAGE if field is _WHOLE_IMAGE else max(field.sides)
-        shape = tuple(step.output.shape[1:])
-        facts.append(LayerFacts(name, shape, side, int(parameters[at]), int(macs[at])))
-    return facts
+
+    def facts(name: str, step: Step) -> LayerFacts:
+        at = positions[id(step.output)]
+        field, shape = fields[at], tuple(step.output.shape[1:])
+        side = None if field is None else int(field.side.max())
+        return LayerFacts(name, shape, side, int(parameters[at]), int(macs[at]))
+
+    return [facts(name, step) for name, step in tappable(steps, output).items()]
 
 
 def _dependencies(parents: Sequence[Sequence[int]]) -> np.ndarray:
@@ -101,50 +99,43 @@ def _dependencies(parents: Sequence[Sequence[int]]) -> np.ndarray:
 def _receptive_fields(
     steps: Sequence[Step], parents: Sequence[Sequence[int]]
 ) -> list[_Field | None]:
-    """Follow the widest path to each step (Araujo, Norris and Sim 2019, Distill).
+    """Follow the widest path to each step; None for what depends on the whole image.
 
-    "Computing Receptive Fields of Convolutional Neural Networks": a window of k values, s apart
-    in the input, adds (k - 1) * s pixels, whatever the padding.
+    Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks",
+    Distill: a window of k values that lie s pixels apart adds (k - 1) * s pixels, whatever the
+    padding.
     """
     fields: list[_Field | None] = []
     for step, above in zip(steps, parents, strict=True):
-        fields.append(_widened(_merged([fields[parent] for parent in above]), step.operation))
+        merged = _merged([fields[parent] for parent in above])
+        fields.append(_widened(merged, step.operation))
     return fields
 
 
 def _merged(fields: Sequence[_Field | None]) -> _Field | None:
-    known = [field for field in fields if field is not _WHOLE_IMAGE]
+    if not fields:  # the input itself
+        return _Field(np.ones(2, np.int64), np.ones(2, np.int64))
+    known = [field for field in fields if field is not None]
     if len(known) < len(fields):
-        return _WHOLE_IMAGE
-    if not known:  # the input itself
-        return _Field()
-    sides = (max(field.sides[axis] for field in known) for axis in (0, 1))
-    strides = (max(field.strides[axis] for field in known) for axis in (0, 1))
-    return _Field((next(sides), next(sides)), (next(strides), next(strides)))
+        return None
+    return _Field(
+        np.max([field.side for field in known], axis=0),
+        np.max([field.step for field in known], axis=0),
+    )
 
 
 def _widened(field: _Field | None, operation: Any) -> _Field | None:
-    if field is _WHOLE_IMAGE or type(operation).__name__.startswith("Global"):
-        return _WHOLE_IMAGE
-    windows, steps, dilations = _window(operation)
-    sides, strides = zip(
-        *(
-            (side + (window - 1) * dilation * stride, stride * step)
-            for side, stride, window, step, dilation in zip(
-                field.sides, field.strides, windows, steps, dilations, strict=True
-            )
-        ),
-        strict=True,
-    )
-    return _Field(sides, strides)
+    """Return what one output value sees of what the operation's input values see."""
+    import keras
 
-
-def _window(operation: Any) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """Return size, stride and dilation, on both axes, of the window an operation slides."""
-    one = (1, 1)
-    size = getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", one)
-    stride = getattr(operation, "strides", one)
-    return size, stride, getattr(operation, "dilation_rate", one)
+    everywhere = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
+    if field is None or isinstance(operation, everywhere):
+        return None
+    window = getattr(operation, "kernel_size", getattr(operation, "pool_size", (1, 1)))
+    dilation = getattr(operation, "dilation_rate", (1, 1))
+    stride = getattr(operation, "strides", (1, 1))
+    side = field.side + (np.array(window) - 1) * np.array(dilation) * field.step
+    return _Field(side, field.step * np.array(stride))
 
 
 def _parameters(step: Step) -> int:

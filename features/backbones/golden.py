@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.backbones.catalog import BACKBONES
+from features.backbones.network import build, with_taps
+from features.decoding import decode, fit
+from features.engines import ENGINES, compile_network
 from features.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,10 +43,6 @@ def check(weights: "Weights") -> Iterator[str]:
 
 def features(weights: "Weights") -> np.ndarray:
     """Return the average-pooled features of both photographs: float32, shape (2, D)."""
-    from features.backbones.network import build, with_taps
-    from features.decoding import decode, fit
-    from features.engines import ENGINES, compile_network
-
     backbone = BACKBONES[weights.backbone]
     size = (backbone.size, backbone.size)
     pixels = np.stack(
@@ -54,7 +53,7 @@ def features(weights: "Weights") -> np.ndarray:
     )
     base = build(backbone, size)
     weights.load_into(base)
-    layer = backbone.layers[-1][0]
+    layer = backbone.output
     network = with_taps(base, backbone, [layer], "avg", weights.scaling)
     return compile_network(ENGINES[0], network, pixels.shape)(pixels)[layer]
 

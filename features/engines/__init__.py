@@ -1,12 +1,12 @@
 """How a network runs forward. One small interface, engines chosen by name."""
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from features.errors import unknown_name
+from features.quiet import quiet_import
 
 ENGINES = ("tensorflow",)
 PRECISION = "float32"
@@ -27,4 +27,4 @@ def compile_network(engine: str, network: Any, batch_shape: tuple[int, int, int,
     """
     if engine not in ENGINES:
         raise unknown_name("engine", engine, list(ENGINES))
-    return import_module(f"features.engines.{engine}").compile_network(network, batch_shape)
+    return quiet_import(f"features.engines.{engine}").compile_network(network, batch_shape)

@@ -1,9 +1,6 @@
 """The reference engine: scaling, network and pooling as one concrete TensorFlow function."""
 
-import os
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up banners among a user's own lines
 
 import numpy as np
 import tensorflow as tf

@@ -29,8 +29,12 @@ class Archive(Protocol):
     """
 
     names: list[str]
-    sizes: Sequence[int]
-    sequential: bool
+
+    @property
+    def sizes(self) -> Sequence[int]: ...
+
+    @property
+    def sequential(self) -> bool: ...
 
     def read(self, position: int) -> bytes:
         """Return a member's content; from any thread. Raises OSError where it is damaged."""

@@ -68,14 +68,18 @@ def parse(name: str, content: bytes) -> Listing:
         DataError: it is no such table, has no column `path`, or has a line that cannot be meant:
             a path that leads outside or was there before, an unknown split.
     """
-    rows = _parquet_rows(name, content) if name.lower().endswith(".parquet") else (
-        _text_rows(name, content, "\t" if name.lower().endswith(".tsv") else ",")
+    rows = (
+        _parquet_rows(name, content)
+        if name.lower().endswith(".parquet")
+        else (_text_rows(name, content, "\t" if name.lower().endswith(".tsv") else ","))
     )
     header = [column.strip() for column in next(rows, (0, []))[1]]
     if "path" not in header:
         raise DataError(
             f"{name} has no column 'path'; its columns are: {', '.join(header) or 'none'}"
         )
+    if twice := [column for column in _COLUMNS if header.count(column) > 1]:
+        raise DataError(f"{name} has column {twice[0]!r} twice, expected it once")
     images: dict[str, tuple[str, Split]] = {}
     for line, fields in rows:
         try:

@@ -53,7 +53,7 @@ class WebDatasetSource(ListedSource):
             self._shards.append(shard)
             samples = find_samples(shard)
             ignored += samples.ignored
-            images = sorted(samples.images, key=samples.images.get if shard.sequential else None)
+            images = list(samples.images) if shard.sequential else sorted(samples.images)
             ids += [f"{shard_name(shard.path)}/{name}" for name in images]
             names += [_label(shard, samples, name) for name in images]
             positions = np.array([samples.images[name] for name in images], np.int64)
@@ -82,7 +82,7 @@ def open_shards(location: Path, paths: Iterable[Path]) -> WebDatasetSource:
         UsageError: two of them have the same name.
         DataError: as `TarArchive` and `WebDatasetSource` do.
     """
-    by_name = {}
+    by_name: dict[str, Path] = {}
     for path in paths:
         if other := by_name.get(shard_name(path)):
             raise UsageError(f"{other} and {path}: shards need names of their own")
@@ -110,7 +110,7 @@ def expand(pattern: str) -> Iterator[Path]:
         yield Path(pattern)
         return
     first, last = found.groups()
-    padded = first.startswith("0") or last.startswith("0")
+    padded = any(len(number) > 1 and number[0] == "0" for number in (first, last))
     width = max(len(first), len(last)) if padded else 0
     for number in range(int(first), int(last) + 1):
         yield from expand(f"{pattern[: found.start()]}{number:0{width}}{pattern[found.end() :]}")

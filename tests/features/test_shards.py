@@ -122,7 +122,13 @@ def test_the_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path):
 
 @pytest.mark.parametrize(
     ("row_bytes", "batch_size", "images"),
-    [(2048 * 4, 32, 512), (7 * 7 * 2048 * 4, 32, 32), (10**9, 32, 32), (4, 1000, 1000), (4, 3, 510)],
+    [
+        (2048 * 4, 32, 512),
+        (7 * 7 * 2048 * 4, 32, 32),
+        (10**9, 32, 32),
+        (4, 1000, 1000),
+        (4, 3, 510),
+    ],
 )
 def test_shards_are_whole_batches_of_bounded_size(row_bytes, batch_size, images):
     assert shard_images(row_bytes, batch_size) == images

@@ -82,9 +82,7 @@ def test_resnet50_gets_todays_names_and_epsilon(tmp_path):
     assert list(found) == [
         "conv1_bn", "conv3_block3_2_conv", "conv5_block1_0_bn", "predictions",
     ]  # fmt: skip
-    np.testing.assert_array_equal(
-        found["conv3_block3_2_conv"][0], weights["res3c_branch2b/kernel"]
-    )
+    np.testing.assert_array_equal(found["conv3_block3_2_conv"][0], weights["res3c_branch2b/kernel"])
     np.testing.assert_array_equal(found["conv5_block1_0_bn"][0], [7, 7, 7])
     shifted = np.array([1, 2]) + 1e-3
     np.testing.assert_allclose(found["conv1_bn"][1] + 1.001e-5, shifted, rtol=1e-6)
