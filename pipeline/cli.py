@@ -1,11 +1,13 @@
 """The commands and their options. A stage is imported only when its command runs."""
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,19 +23,19 @@ INTERRUPTED, TERMINATED = 130, 143
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code: 0, 1 for data, 2 for usage, 130 for Ctrl-C."""
     options = parser().parse_args(arguments)
-    _quiet_start(options.quiet)
-    try:
-        return options.run(options) or 0
-    except OffshelfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # the reader, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except _Terminated:
-        return TERMINATED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    with _as_a_command(options.quiet):
+        try:
+            return options.run(options) or 0
+        except OffshelfError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+        except BrokenPipeError:  # the reader, such as `head`, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except _Terminated:
+            return TERMINATED
+        except KeyboardInterrupt:
+            return INTERRUPTED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -197,15 +199,22 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM, handled on the way that Ctrl-C takes."""
 
 
-def _quiet_start(quiet: bool) -> None:
-    """Set up messages and signals of a command-line process."""
-    handler = logging.StreamHandler()
+@contextlib.contextmanager
+def _as_a_command(quiet: bool) -> Iterator[None]:
+    """Show messages as plain lines on standard error, and take SIGTERM as Ctrl-C is taken."""
+    log, handler = logging.getLogger("offshelf"), logging.StreamHandler()
     handler.setFormatter(_Lines())
-    log = logging.getLogger("offshelf")
-    log.handlers, log.propagate = [handler], False
+    log.addHandler(handler)
+    level, before = log.level, signal.signal(signal.SIGTERM, _terminate)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
-    warnings.simplefilter("ignore")  # of libraries, meant for their programmers
-    signal.signal(signal.SIGTERM, _terminate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries, meant for their programmers
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(level)
+            signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(number: int, frame: object) -> None:

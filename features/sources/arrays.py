@@ -19,6 +19,7 @@ from features.sources.parts import WANTED, find_parts, numbered
 _BLOCK_IMAGES, _BLOCK_BYTES, _BLOCKS_KEPT = 256, 2**22, 4
 _CHUNK_BYTES = 2**26  # a larger chunk is not held as a whole
 _SAMPLED = 64
+_DAMAGE = (OSError, RuntimeError)  # what h5py raises where bytes are not as they were
 
 
 class ArraySource(Source):
@@ -52,6 +53,8 @@ class ArraySource(Source):
                 self._labels, self.class_names = numbered(labels, class_names)
             except ValueError as error:
                 raise DataError(f"{location}: {error}") from None
+            except _DAMAGE:
+                raise DataError(f"{location}: its labels are damaged") from None
             stack.pop_all()
         self._images = [part.images for part in parts]
         self._splits = np.concatenate([part.splits for part in parts])
@@ -74,7 +77,7 @@ class ArraySource(Source):
         try:
             with self._lock:
                 return self._block(part, block)[offset]
-        except OSError:  # other images of the block may be whole
+        except _DAMAGE:  # other images of the block may be whole
             return self._read_row(part, row)
 
     def extent(self, index: int) -> str:
@@ -105,7 +108,7 @@ class ArraySource(Source):
         try:
             with self._lock:
                 return self._images[part][row]
-        except OSError:  # HDF5's own message has paths and times in it
+        except _DAMAGE:  # HDF5's own message has paths and times in it
             raise OSError(errno.EIO, "damaged in the file") from None
 
 

@@ -79,7 +79,7 @@ def open_shards(location: Path, paths: Iterable[Path]) -> WebDatasetSource:
     """Return the source over several tars.
 
     Raises:
-        UsageError: two of them have the same name.
+        UsageError: there are none, or two of them have the same name.
         DataError: as `TarArchive` and `WebDatasetSource` do.
     """
     by_name: dict[str, Path] = {}
@@ -87,6 +87,8 @@ def open_shards(location: Path, paths: Iterable[Path]) -> WebDatasetSource:
         if other := by_name.get(shard_name(path)):
             raise UsageError(f"{other} and {path}: shards need names of their own")
         by_name[shard_name(path)] = path
+    if not by_name:
+        raise UsageError(f"{location} stands for no shard; expected a rising range, {{000..012}}")
     # "/" is compared too, so that the ids of all shards together are sorted
     ordered = sorted(by_name, key=lambda name: f"{name}/")
     return WebDatasetSource(location, (TarArchive(by_name[name]) for name in ordered))
