@@ -15,6 +15,7 @@ import numpy as np
 
 from features.backbones.catalog import POOLINGS, Backbone, PixelScaling
 from features.errors import UsageError, unknown_name
+from features.quiet import quiet_import
 
 _REDUCTIONS = {"avg": ("mean",), "max": ("max",), "avgmax": ("mean", "max")}
 
@@ -52,8 +53,7 @@ def build(backbone: Backbone, image_size: tuple[int, int]) -> Any:
             f"{backbone.name} needs images of at least {backbone.min_size} pixels a side, got "
             f"{height}x{width}; use --image-size {backbone.min_size} or more"
         )
-    import keras
-
+    keras = quiet_import("keras")
     builder = getattr(keras.applications, backbone.builder)
     return builder(include_top=False, weights=None, input_shape=(height, width, 3))
 

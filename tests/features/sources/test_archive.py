@@ -1,9 +1,11 @@
 import io
 import os
 import stat
+import sys
 import tarfile
-import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -236,23 +238,14 @@ def test_zip_names_in_utf8_without_the_flag(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
-def test_threads_read_what_belongs_to_them(name, tmp_path):
-    contents = {f"{number:03}.jpg": os.urandom(500) for number in range(100)}
+def test_threads_read_what_belongs_to_them(name, tmp_path, request):
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-6)  # as if there were many threads
+    contents = {f"{number:03}.jpg": os.urandom(50_000) for number in range(30)}
     if name == "a.zip":
         path = write_zip(tmp_path / name, contents, compression=zipfile.ZIP_DEFLATED)
     else:
         path = write_tar(tmp_path / name, contents, "w:gz" if name.endswith("gz") else "w")
-    wrong = []
-    with open_source(path) as source:
-
-        def read(first):
-            for index in range(first, 100, 4):
-                if source.read(index) != contents[source[index].id]:
-                    wrong.append(index)
-
-        threads = [threading.Thread(target=read, args=(first,)) for first in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert wrong == []
+    with open_source(path) as source, ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(source.read, [*range(30)] * 5))
+        assert found == [contents[source[index].id] for index in range(30)] * 5

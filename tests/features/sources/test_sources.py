@@ -1,4 +1,4 @@
-import gc
+import os
 import pickle
 from functools import partial
 
@@ -153,11 +153,25 @@ def test_junk_with_a_known_suffix(name, content, tmp_path):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.filterwarnings("error::ResourceWarning")
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts file handles by /proc")
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz"])
-def test_an_archive_that_is_refused_is_closed(name, tmp_path):
+def test_files_are_closed_by_close_and_after_an_error(name, tmp_path):
     write = partial(write_tar, mode="w:gz" if name == "a.tgz" else "w")
-    (write_zip if name == "a.zip" else write)(tmp_path / name, {"a.csv": b"no,such\n"})
-    with pytest.raises(DataError, match="no column 'path'; its columns are: no, such"):
+    write = write_zip if name == "a.zip" else write
+    before = open_files()
+    for contents in ({"a.jpg": b""}, {"a.jpg": b"", "a.cls": b"x"}):
+        with open_source(write(tmp_path / name, contents)) as source:
+            assert open_files() == before + (name != "a.tar")  # that one is opened for each read
+        assert open_files() == before, source
+    write(tmp_path / name, {"a.txt": b""})
+    with pytest.raises(DataError, match="no images found"):
         open_source(tmp_path / name)
-    gc.collect()
+    assert open_files() == before
+    write(tmp_path / name, {"a.csv": b"no,such\n"})
+    with pytest.raises(DataError, match="no column 'path'; its columns are: no, such") as error:
+        open_source(tmp_path / name)
+    assert open_files() == before, error
