@@ -6,6 +6,9 @@ from pathlib import Path
 RESIZES = ("stretch", "crop")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 STORES = ("float32", "float16")
+ENGINES = ("openvino", "tensorflow", "jax")
+PRECISIONS = ("float32", "bfloat16", "float16")
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,10 @@ class ExtractConfig:
         pooling: "avg", "max", "avgmax", "flatten" or "none".
         image_size: height and width the network sees, in pixels; None takes the backbone's own.
         resize: "stretch" keeps the whole image, "crop" its aspect ratio.
+        exact_decode: decode JPEGs at full scale also where half of it would do.
         interpolation: how pixels are resampled, always with antialiasing.
+        engine: "auto" takes the fastest that is installed and fits the hardware.
+        precision: of the network's weights and operations; pooling is in float32 in any case.
         batch_size: images a forward pass; 32 is near the best rate on CPUs and small GPUs.
         store: dtype of the stored features; float16 halves the file.
         limit: take that many images only, spread evenly over the source.
@@ -44,6 +50,9 @@ class ExtractConfig:
     image_size: tuple[int, int] | None = None
     resize: str = "stretch"
     interpolation: str = "bilinear"
+    exact_decode: bool = False
+    engine: str = AUTO
+    precision: str = AUTO  # bfloat16 where the hardware has it: 3 to 20 times the rate
     batch_size: int = 32
     store: str = "float32"
     limit: int | None = None

@@ -29,7 +29,7 @@ class RejectedImage(DataError):  # noqa: N818 - it names an outcome, not a failu
     """An image gives no pixels; the message is a short reason, the same wherever it lies."""
 
 
-def decode(content: bytes | np.ndarray) -> Image.Image:
+def decode(content: bytes | np.ndarray, at_least: int | None = None) -> Image.Image:
     """Return an image in Pillow's mode RGB: three channels of 8 bits.
 
     The first frame counts, EXIF orientation is applied, what is transparent shows white, of 16
@@ -38,6 +38,9 @@ def decode(content: bytes | np.ndarray) -> Image.Image:
     Args:
         content: a JPEG, PNG, WebP, BMP, TIFF or GIF file; or pixels, uint8 or uint16 of shape
             (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+        at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size (libjpeg does that in the
+            frequency domain, at a fraction of the time) as long as both sides keep this many
+            pixels; None decodes all of it.
 
     Raises:
         RejectedImage: it is broken, of another format, too large, or has 32 bits a channel.
@@ -46,6 +49,8 @@ def decode(content: bytes | np.ndarray) -> Image.Image:
         if isinstance(content, np.ndarray):
             return _rgb(_from_array(content))
         image = _open(content)
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
         image.load()
         _turn_upright(image)
         return _rgb(image)

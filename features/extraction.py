@@ -8,23 +8,17 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features import durable
-from features.backbones import catalog
-from features.backbones.network import build, feature_shapes, with_taps
-from features.backbones.weights import Weights, resolve
-from features.config import INTERPOLATIONS, RESIZES, STORES, ExtractConfig
-from features.engines import ENGINES, PRECISION, Forward, compile_network
-from features.errors import DataError, UsageError, unknown_name
+from features.config import ExtractConfig
+from features.engines import Compiled
+from features.errors import DataError
 from features.loading import load
-from features.records import DIGEST_BYTES, Batch, Outcome, Recipe
+from features.planning import Plan, check_options
+from features.records import DIGEST_BYTES, Batch, Outcome
 from features.shards import Shards, check_same, locked, partial_folder, shard_images
 from features.sources import open_source
 from features.sources.base import Source
@@ -57,212 +51,124 @@ def run(config: ExtractConfig) -> Path:
     """Extract as `config` says; a repeated call goes on from where an earlier one stopped."""
     check_options(config)
     with open_source(config.source, config.limit) as source:
-        job = Job(config, source)
-        if not job.is_done():
+        plan = Plan(config, source)
+        if not is_done(plan):
             with locked(partial_folder(config.out)):
-                job.extract()
+                make(plan)
     with FeatureFile(config.out) as file:
         report_rejected(file.rejected, len(file), config)
     return config.out
 
 
-def check_options(config: ExtractConfig) -> None:
-    """Raise UsageError for a setting outside its known values, or an output that cannot be."""
-    backbone = catalog.find(config.backbone)
-    choices = {
-        "resize": (config.resize, RESIZES),
-        "interpolation": (config.interpolation, INTERPOLATIONS),
-        "pooling": (config.pooling, catalog.POOLINGS),
-        "store dtype": (config.store, STORES),
-    }
-    for kind, (name, known) in choices.items():
-        if name not in known:
-            raise unknown_name(kind, name, list(known))
-    if config.batch_size < 1:
-        raise UsageError(f"batch size {config.batch_size}: expected at least 1")
-    if min(config.image_size or (backbone.size,)) < backbone.min_size:
-        height, width = config.image_size or (0, 0)
-        raise UsageError(
-            f"{backbone.name} needs images of at least {backbone.min_size} pixels a side, got "
-            f"{height}x{width}; use --image-size {backbone.min_size} or more"
-        )
-    check_output(config)
+def is_done(plan: Plan) -> bool:
+    """Tell whether the output is there already, whole and by this very recipe."""
+    out = plan.config.out
+    if plan.config.restart or not out.exists():
+        return False
+    with FeatureFile(out) as file:
+        check_same(file.recipe, plan.recipe, out)
+        log.info("%s is there already: %d images", out, len(file))
+    return True
 
 
-def check_output(config: ExtractConfig) -> None:
-    """Make the output's folder; UsageError where it cannot be written or `out` is not ours."""
-    out = config.out
-    durable.prepare_folder(out.parent)
-    if out.exists():
-        try:
-            FeatureFile(out).close()
-        except DataError as error:
-            raise UsageError(f"{error}; it is not overwritten, choose another --out") from None
-
-
-@dataclass(frozen=True)
-class Job:
-    """One extraction: what was asked, the images, and everything that follows from both."""
-
-    config: ExtractConfig
-    source: Source
-
-    @cached_property
-    def backbone(self) -> catalog.Backbone:
-        """The catalog's entry."""
-        return catalog.find(self.config.backbone)
-
-    @cached_property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the layers to tap."""
-        return tuple(catalog.resolve_layers(self.backbone, self.config.layers))
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """Height and width the network sees."""
-        return self.config.image_size or (self.backbone.size, self.backbone.size)
-
-    @cached_property
-    def weights(self) -> Weights:
-        """The weights, fetched on first use."""
-        config = self.config
-        return resolve(self.backbone, config.weights, config.scaling, config.seed)
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """The recipe; known before any network is built."""
-        config = self.config
-        return Recipe(
-            backbone=self.backbone.name,
-            weights={"origin": self.weights.origin, "sha256": self.weights.sha256},
-            layers=self.layers,
-            pooling=config.pooling,
-            image_size=self.size,
-            resize=config.resize,
-            interpolation=config.interpolation,
-            scaling=self.weights.scaling.to_dict(),
-            engine=ENGINES[0],
-            precision=PRECISION,
-            store=config.store,
-            batch_size=config.batch_size,
-            source={
-                "kind": self.source.kind,
-                "count": len(self.source),
-                "fingerprint": self.source.fingerprint(),
-            },
-            versions={
-                name: version(name)
-                for name in ("offshelf", "keras", "tensorflow", "numpy", "pillow", "h5py")
-            },
-        )
-
-    def is_done(self) -> bool:
-        """Tell whether the output is there already, whole and by this very recipe."""
-        out = self.config.out
-        if self.config.restart or not out.exists():
-            return False
-        with FeatureFile(out) as file:
-            check_same(file.recipe, self.recipe, out)
-            log.info("%s is there already: %d images", out, len(file))
-        return True
-
-    def extract(self) -> None:
-        """Compute the missing shards, keep each as it is done, assemble them all."""
-        started = time.time()
-        network = self._network()
-        shapes = feature_shapes(network).values()
-        row_bytes = sum(4 * math.prod(shape) for shape in shapes)
-        images = shard_images(row_bytes, self.config.batch_size)
-        shards = Shards(self.config.out, self.recipe, len(self.source), images)
-        kept = shards.resume(self.config.restart)
-        if kept:
-            log.info("resuming: %d of %d images were there", kept, len(self.source))
-        try:
-            self._fill(shards, network, kept)
-        except KeyboardInterrupt:
-            log.warning(
-                "stopped: %d of %d images are kept in %s; the same command goes on from there",
-                shards.covered, len(self.source), shards.folder,
-            )  # fmt: skip
-            raise
-        shards.assemble(self.config.out, self._attributes(started, kept))
-
-    def _network(self) -> Any:
-        base = build(self.backbone, self.size)
-        self.weights.load_into(base)
-        return with_taps(
-            base, self.backbone, self.layers, self.config.pooling, self.weights.scaling
-        )
-
-    def _fill(self, shards: Shards, network: Any, kept: int) -> None:
-        if not (missing := shards.missing()):
-            return
-        batch_shape = (self.config.batch_size, *self.size, 3)
-        forward = compile_network(ENGINES[0], network, batch_shape)
-        with progress_bar(len(self.source), kept, self.config.progress) as bar:
-            for first, last in joined(missing):
-                with closing(self._load(first, last)) as batches:
-                    for start in range(first, last, shards.images):
-                        stop = min(start + shards.images, last)
-                        rows = self._rows(start, stop, batches, forward, bar)
-                        shards.write(start, stop, rows)
-
-    def _load(self, start: int, stop: int) -> Generator[Batch]:
-        config = self.config
-        return load(
-            self.source, self.size, config.resize, config.interpolation, config.batch_size,
-            start, stop,
+def make(plan: Plan) -> None:
+    """Compute the missing shards, keep each as it is done, assemble them all."""
+    started, total = time.time(), len(plan.source)
+    choice = plan.choice
+    log.info("engine %s in %s: %s", choice.engine, choice.precision, choice.reason)
+    compiled = plan.compile()
+    row_bytes = sum(4 * math.prod(shape) for shape in compiled.shapes.values())
+    images = shard_images(row_bytes, plan.config.batch_size)
+    shards = Shards(plan.config.out, plan.recipe, total, images)
+    kept = shards.resume(plan.config.restart)
+    if kept:
+        log.info("resuming: %d of %d images were there", kept, total)
+    try:
+        fill(shards, plan, compiled)
+    except KeyboardInterrupt:
+        log.warning(
+            "stopped: %d of %d images are kept in %s; the same command goes on from there",
+            shards.covered, total, shards.folder,
         )  # fmt: skip
+        raise
+    shards.assemble(plan.config.out, attributes(plan, started, total - kept))
 
-    def _rows(
-        self, start: int, stop: int, batches: Iterator[Batch], forward: Forward, bar: Any
-    ) -> Rows:
-        """Take the batches of one shard from the stream and return its rows."""
-        outcomes: list[Outcome] = []
-        parts: list[dict[str, np.ndarray]] = []
-        while start + len(outcomes) < stop:
-            batch = next(batches)
-            values = forward(batch.pixels)
-            parts.append({name: values[name][batch.accepted] for name in self.layers})
-            outcomes.extend(batch.outcomes)
-            bar.update(len(batch.outcomes))
-        accepted = [outcome for outcome in outcomes if outcome.reason is None]
-        records = [self.source[outcome.index] for outcome in accepted]
-        digests = b"".join(outcome.digest for outcome in accepted)
-        return Rows(
-            features={
-                name: np.concatenate([part[name] for part in parts]).astype(self.config.store)
-                for name in self.layers
-            },
-            ids=[record.id for record in records],
-            digests=np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES),
-            labels=np.array([record.label for record in records], np.int32),
-            splits=np.array([record.split for record in records], np.uint8),
-            rejected=[
-                (self.source[outcome.index].id, outcome.reason)
-                for outcome in outcomes
-                if outcome.reason is not None
-            ],
-        )
 
-    def _attributes(self, started: float, kept: int) -> dict[str, Any]:
-        """Return what the file says of itself; only `provenance` differs between equal runs."""
-        seconds = time.time() - started
-        provenance = {
-            "source": str(self.source.location),
-            "licence": self.weights.licence,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime()),
-            "seconds": round(seconds, 1),
-            "images_this_run": len(self.source) - kept,
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        }
-        return {
-            "class_names": json.dumps(self.source.class_names),
-            "recipe": self.recipe.to_json(),
-            "recipe_digest": self.recipe.digest,
-            "provenance": json.dumps(provenance),
-        }
+def fill(shards: Shards, plan: Plan, compiled: Compiled) -> None:
+    """Compute and keep every shard that is missing, in order."""
+    with progress_bar(shards.total, shards.covered, plan.config.progress) as bar:
+        for first, last in joined(shards.missing()):
+            with closing(batches(plan, first, last)) as stream:
+                for start in range(first, last, shards.images):
+                    stop = min(start + shards.images, last)
+                    outcomes, features = forward(stream, stop - start, compiled, bar)
+                    rows = as_rows(plan.source, outcomes, features, plan.config.store)
+                    shards.write(start, stop, rows)
+
+
+def batches(plan: Plan, start: int, stop: int) -> Generator[Batch]:
+    """Yield the batches of a range of images, read and decoded ahead of their use."""
+    config = plan.config
+    return load(
+        plan.source, plan.size, config.resize, config.interpolation, config.batch_size,
+        start, stop, exact=config.exact_decode,
+    )  # fmt: skip
+
+
+def forward(
+    stream: Iterator[Batch], images: int, compiled: Compiled, bar: Any
+) -> tuple[list[Outcome], dict[str, np.ndarray]]:
+    """Run the next batches of `images` images; return their outcomes and the accepted rows."""
+    outcomes: list[Outcome] = []
+    parts: list[dict[str, np.ndarray]] = []
+    while len(outcomes) < images:
+        batch = next(stream)
+        values = compiled.forward(batch.pixels)
+        parts.append({name: values[name][batch.accepted] for name in compiled.shapes})
+        outcomes.extend(batch.outcomes)
+        bar.update(len(batch.outcomes))
+    features = {name: np.concatenate([part[name] for part in parts]) for name in compiled.shapes}
+    return outcomes, features
+
+
+def as_rows(
+    source: Source, outcomes: list[Outcome], features: dict[str, np.ndarray], store: str
+) -> Rows:
+    """Return the rows of accepted images with what the source knows of them."""
+    accepted = [outcome for outcome in outcomes if outcome.reason is None]
+    records = [source[outcome.index] for outcome in accepted]
+    digests = b"".join(outcome.digest for outcome in accepted)
+    return Rows(
+        features={name: values.astype(store, copy=False) for name, values in features.items()},
+        ids=[record.id for record in records],
+        digests=np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES),
+        labels=np.array([record.label for record in records], np.int32),
+        splits=np.array([record.split for record in records], np.uint8),
+        rejected=[
+            (source[outcome.index].id, outcome.reason)
+            for outcome in outcomes
+            if outcome.reason is not None
+        ],
+    )
+
+
+def attributes(plan: Plan, started: float, images: int) -> dict[str, Any]:
+    """Return what the file says of itself; only `provenance` differs between equal runs."""
+    provenance = {
+        "source": str(plan.source.location),
+        "licence": plan.weights.licence,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime()),
+        "seconds": round(time.time() - started, 1),
+        "images_this_run": images,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+    }
+    return {
+        "class_names": json.dumps(plan.source.class_names),
+        "recipe": plan.recipe.to_json(),
+        "recipe_digest": plan.recipe.digest,
+        "provenance": json.dumps(provenance),
+    }
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -29,6 +29,7 @@ def load(
     stop: int | None = None,
     threads: int | None = None,
     prefetch: int = 2,
+    exact: bool = True,
 ) -> Generator[Batch, None, None]:
     """Yield the images `start` to `stop` of a source in order, in batches of `batch_size`.
 
@@ -44,6 +45,8 @@ def load(
         start: index of the first image.
         stop: one past the index of the last image; None goes on to the end.
         threads: how many read and decode; None takes one for each CPU this process may use.
+        exact: decode JPEGs at full scale; else at the smallest of 1/2, 1/4 and 1/8 that leaves at
+            least twice the longer side of `size` on both sides.
         prefetch: how many batches are made ready beyond the one in use; it bounds the memory.
 
     Raises:
@@ -63,7 +66,7 @@ def load(
             f"{prefetch}: expected at least 1 (start and prefetch: 0)"
         )
     stop = len(source) if stop is None else min(stop, len(source))
-    job = _Job(source, size, resize, interpolation, watched=_is_there(source.location))
+    job = _Job(source, size, resize, interpolation, exact, watched=_is_there(source.location))
     return _batches(job, range(start, stop, batch_size), stop, threads, prefetch)
 
 
@@ -82,6 +85,7 @@ class _Job:
     size: tuple[int, int]
     resize: str
     interpolation: str
+    exact: bool
     watched: bool  # a pattern of shards has no one place that can vanish
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -104,7 +108,8 @@ class _Job:
             return Outcome(index, b"", f"cannot be read: {content.strerror or content}")
         digest = blake2b(content if isinstance(content, bytes) else content.tobytes())
         try:
-            pixels[:] = fit(decode(content), self.size, self.resize, self.interpolation)
+            at_least = None if self.exact else 2 * max(self.size)
+            pixels[:] = fit(decode(content, at_least), self.size, self.resize, self.interpolation)
         except RejectedImage as error:
             return Outcome(index, digest, str(error))
         return Outcome(index, digest)

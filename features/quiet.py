@@ -1,4 +1,4 @@
-"""Imports without the greetings that TensorFlow's C++ part writes past every Python setting."""
+"""Imports of packages that would greet on standard error, or report home."""
 
 import contextlib
 import os
@@ -12,7 +12,8 @@ from types import ModuleType
 def quiet_import(name: str) -> ModuleType:
     """Import and return a module while file descriptor 2 leads nowhere.
 
-    What the import raises is raised as ever; only what it prints is lost.
+    TensorFlow's C++ part writes there past every setting of Python's. What the import raises is
+    raised as ever; only what it prints is lost.
     """
     if (module := sys.modules.get(name)) is not None:
         return module
@@ -32,3 +33,15 @@ def _silenced(descriptor: int) -> Iterator[None]:
     finally:
         os.dup2(kept, descriptor)
         os.close(kept)
+
+
+def import_without(hidden: str, name: str) -> ModuleType:
+    """Import and return a module that can do without the package `hidden` and will not see it."""
+    before = sys.modules.get(hidden)
+    sys.modules[hidden] = None  # type: ignore[assignment] # makes its import fail
+    try:
+        return import_module(name)
+    finally:
+        del sys.modules[hidden]
+        if before is not None:
+            sys.modules[hidden] = before

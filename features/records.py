@@ -83,6 +83,7 @@ class Recipe:
     layers: tuple[str, ...]
     pooling: str
     image_size: tuple[int, int]  # height, width
+    decoding: str  # "exact", or "reduced": JPEGs at a scale that leaves twice the size
     resize: str
     interpolation: str
     scaling: dict[str, Any]  # channel order, scale and offset per channel
@@ -109,6 +110,14 @@ class Recipe:
     def digest(self) -> str:
         """Return the BLAKE2b of the canonical JSON, 32 hex digits."""
         return blake2b(self.to_json().encode()).hex()
+
+    @property
+    def network_digest(self) -> str:
+        """The same over what makes the network alone: equal for any images at one size."""
+        network = dataclasses.asdict(self)
+        for key in ("decoding", "resize", "interpolation", "store", "source"):
+            del network[key]
+        return blake2b(json.dumps(network, sort_keys=True).encode()).hex()
 
     def differences(self, other: "Recipe") -> list[str]:
         """Return one 'setting: mine -> theirs' per setting in which `other` differs."""

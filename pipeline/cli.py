@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from features.backbones.catalog import POOLINGS, SCALINGS
-from features.config import INTERPOLATIONS, RESIZES, STORES, ExtractConfig
+from features.config import (
+    AUTO,
+    ENGINES,
+    INTERPOLATIONS,
+    PRECISIONS,
+    RESIZES,
+    STORES,
+    ExtractConfig,
+)
 from features.errors import OffshelfError
 from pipeline.config import DemoConfig
 
@@ -46,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _extract, _inspect, _backbones, _weights, _fetch):
+    for add in (_demo, _extract, _inspect, _backbones, _weights, _fetch, _doctor):
         command = add(commands)
         command.add_argument("--quiet", action="store_true", help="no progress, only warnings")
     return top
@@ -93,8 +101,12 @@ def _extract(commands: Any) -> argparse.ArgumentParser:
            type=_image_size, metavar="SIZE")  # fmt: skip
     option("--resize", "keep the whole image, or its aspect ratio", choices=RESIZES)
     option("--interpolation", "of the resizing", choices=INTERPOLATIONS)
+    option("--exact-decode", "decode JPEGs at full scale also where half would do",
+           action="store_true")  # fmt: skip
     option("--weights", "imagenet, an origin, a file, or none for random ones", metavar="WHAT")
     option("--scaling", "pixel scaling of a weights file", choices=tuple(SCALINGS))
+    option("--engine", "what runs the network", choices=(AUTO, *ENGINES))
+    option("--precision", "of weights and operations", choices=(AUTO, *PRECISIONS))
     option("--batch-size", "images a forward pass", type=int, metavar="N")
     option("--store", "dtype of the stored features", choices=STORES)
     option("--limit", "only that many images, spread evenly", type=int, metavar="N")
@@ -182,6 +194,21 @@ def _fetch(commands: Any) -> argparse.ArgumentParser:
 
         out = options.out or Path("data") / f"{options.name}.h5"
         print(fetch.fetch(options.name, out, progress=not options.quiet))
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _doctor(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser("doctor", help="show what was found here, and how fast it is")
+    command.add_argument("--measure", metavar="BACKBONE", help="run each engine for some seconds")
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import doctor
+
+        print(doctor.report())
+        if options.measure:
+            print("\n" + doctor.measure(options.measure))
 
     command.set_defaults(run=run)
     return command

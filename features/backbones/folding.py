@@ -33,7 +33,7 @@ def fold(network: Any, keep: Collection[str] = (), precision: str = "float32") -
     Args:
         network: a functional keras.Model; it stays as it is.
         keep: names of layers whose own output is wanted: nothing is folded into them.
-        precision: dtype of the copy's weights and operations, "float32" or "bfloat16" or "float16".
+        precision: dtype of the copy's weights and operations, such as "bfloat16".
     """
     import keras
 
@@ -44,7 +44,8 @@ def fold(network: Any, keep: Collection[str] = (), precision: str = "float32") -
         if layer.name in norms:
             return keras.layers.Identity(name=layer.name, dtype=precision)
         config = layer.get_config()
-        if type(layer).__name__ not in _ALWAYS_FLOAT32:
+        by_dtype = isinstance(layer, keras.Layer)  # a bare operation follows its inputs
+        if by_dtype and type(layer).__name__ not in _ALWAYS_FLOAT32:
             _set_precision(config, precision)
         if layer.name in linears:
             config["use_bias"] = True
@@ -108,7 +109,7 @@ def _folded(linear: Any, norm: Any) -> list[np.ndarray]:
     channels = weights[kernel].shape[-2:] if "Depthwise" in type(linear).__name__ else -1
     weights[kernel] = weights[kernel] * scale.reshape(channels)
     weights["bias"] = scale * weights.get("bias", 0.0) + shift
-    return [values.astype(np.float32) for values in weights.values()]
+    return list(weights.values())
 
 
 def _scale_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:

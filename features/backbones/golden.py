@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from features.backbones.assembly import assemble
 from features.backbones.catalog import BACKBONES
-from features.backbones.network import build, with_taps
 from features.decoding import decode, fit
-from features.engines import ENGINES, compile_network
+from features.engines import compile_network, reference
 from features.errors import DataError
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def features(weights: "Weights") -> np.ndarray:
             for photo in PHOTOS
         ]
     )
-    base = build(backbone, size)
-    weights.load_into(base)
     layer = backbone.output
-    network = with_taps(base, backbone, [layer], "avg", weights.scaling)
-    return compile_network(ENGINES[0], network, pixels.shape)(pixels)[layer]
+    compiled = compile_network(
+        reference(),
+        lambda precision: assemble(backbone, size, weights, [layer], precision=precision),
+        pixels.shape,
+    )
+    return compiled.forward(pixels)[layer]
 
 
 def _check_classes(weights: "Weights", found: np.ndarray) -> Iterator[str]:

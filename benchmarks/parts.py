@@ -1,0 +1,111 @@
+"""Ours: the whole, and each of its parts alone."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from PIL import Image
+
+import features
+from benchmarks.images import jpegs
+from benchmarks.jobs import Job, SkippedError
+from benchmarks.timing import forward_rate, seconds
+from features.config import ExtractConfig
+from features.loading import available_cpus, load
+from features.planning import Plan
+from features.shards import Shards
+from features.sources import open_source
+from features.store import FeatureFile, Rows
+
+LONGEST = 30  # seconds of one measurement; a slow engine gets fewer images
+
+
+def ours(job: Job) -> dict[str, Any]:
+    """Measure forward alone, `features.extract` from files to feature file, and writing alone.
+
+    Finding the weights and building the network is done before, as for everybody else.
+    """
+    if importlib.util.find_spec(job.engine) is None:
+        raise SkippedError(f"{job.engine} is not installed")
+    out = job.scratch / f"{job.backbone}-{job.engine}.h5"
+    config = _config(job, out)
+    with open_source(config.source) as source:
+        plan = Plan(config, source)
+        compiled, weights = plan.compile(), plan.weights
+    shape = (job.batch, job.size, job.size, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    forward = forward_rate(lambda: compiled.forward(pixels), job.batch)
+    images = min(job.full_batches, max(2, int(forward * LONGEST) // job.batch) * job.batch)
+
+    def extract(limit: int) -> None:
+        options = vars(_config(job, out)) | {"limit": limit}
+        features.extract(**options)
+
+    with (
+        patch.object(Plan, "compile", lambda plan: compiled),
+        patch("features.planning.resolve", return_value=weights),
+    ):
+        extract(2 * job.batch)
+        out.unlink()
+        whole = images / seconds(lambda: extract(images))
+    return {
+        "whole": whole, "forward": forward, "writing": writing_rate(out), "images": images,
+        "precision": plan.choice.precision,
+    }  # fmt: skip
+
+
+def writing_rate(path: Path) -> float:
+    """Return rows/s of writing a feature file's rows once more, through shards as ever."""
+    with FeatureFile(path) as file:
+        rows, recipe, attributes = file.rows(), file.recipe, file.attributes
+    own = {name: attributes[name] for name in ("class_names", "recipe", "recipe_digest")}
+    copy = path.with_suffix(".copy.h5")
+    shutil.rmtree(copy.with_name(copy.name + ".partial"), ignore_errors=True)
+
+    def write() -> None:
+        shards = Shards(copy, recipe, len(rows.ids), 512)
+        shards.resume(restart=True)
+        for start, stop in shards.ranges():
+            shards.write(start, stop, _part(rows, slice(start, stop)))
+        shards.assemble(copy, own)
+
+    return len(rows.ids) / seconds(write)
+
+
+def decoding(job: Job) -> dict[str, Any]:
+    """Measure `loading.load` with all threads, and Pillow in a plain loop, in images/s."""
+    size = (job.size, job.size)
+
+    def ours() -> None:
+        with open_source(job.folder) as source:
+            for _ in load(source, size, "stretch", "bilinear", job.batch, exact=False):
+                pass
+
+    def pillow() -> None:
+        for path in files:
+            image = Image.open(path).convert("RGB")
+            np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+
+    files = jpegs(job.folder)
+    seconds(pillow)  # so that the files are in the system's cache for both
+    return {
+        "loading": len(files) / seconds(ours), "pillow": len(files) / seconds(pillow),
+        "threads": available_cpus(), "images": len(files),
+    }  # fmt: skip
+
+
+def _config(job: Job, out: Path) -> ExtractConfig:
+    return ExtractConfig(
+        job.folder, out, backbone=job.backbone, weights=job.weights, engine=job.engine,
+        image_size=(job.size, job.size), batch_size=job.batch, progress=False,
+    )  # fmt: skip
+
+
+def _part(rows: Rows, part: slice) -> Rows:
+    layers = {name: values[part] for name, values in rows.features.items()}
+    return Rows(
+        layers, rows.ids[part], rows.digests[part], rows.labels[part], rows.splits[part], []
+    )

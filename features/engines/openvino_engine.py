@@ -1,0 +1,64 @@
+"""OpenVINO: for Intel and AMD processors. Converted once by way of TensorFlow, then kept."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.engines import Compiled, Make, use_keras_on
+from features.quiet import import_without
+
+# OpenVINO would report each conversion to its maker; without this package nothing is sent.
+openvino = import_without("openvino_telemetry", "openvino")
+
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_MODEL = "network.xml"
+
+
+def compile_network(
+    make: Make, batch_shape: tuple[int, ...], precision: str, cache: Path | None
+) -> Compiled:
+    """Convert the network, or take it from `cache`; see `engines.compile_network`."""
+    core = openvino.Core()
+    if cache is not None and (cache / _MODEL).exists():
+        model = core.read_model(cache / _MODEL)
+    else:
+        model = _converted(make("float32"), batch_shape)
+        if cache is not None:
+            _keep(model, cache)
+    # One stream on all cores: a second one would only halve the cores that a batch gets.
+    settings = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    compiled = core.compile_model(model, "CPU", settings)
+    request = compiled.create_infer_request()
+    shapes = {port.any_name: tuple(port.shape)[1:] for port in compiled.outputs}
+
+    def forward(pixels: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = request.infer({0: pixels}, share_inputs=True)
+        return {name: outputs[name] for name in shapes}
+
+    return Compiled(shapes, forward)
+
+
+def _converted(network: Any, batch_shape: tuple[int, ...]) -> Any:
+    """Return the OpenVINO model of a Keras network, its outputs named after the layers."""
+    from features.engines.tensorflow_engine import concrete_function
+
+    use_keras_on("tensorflow")
+    concrete = concrete_function(network, batch_shape)
+    model = openvino.convert_model(concrete)
+    # A dict of outputs is flattened in the order of its keys.
+    for port, name in zip(model.outputs, sorted(network.output), strict=True):
+        port.get_tensor().set_names({name})
+    return model
+
+
+def _keep(model: Any, cache: Path) -> None:
+    """Put the model into the cache, whole or not at all."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache.parent, prefix="convert-") as scratch:
+        draft = Path(scratch) / "whole"
+        draft.mkdir()
+        openvino.save_model(model, draft / _MODEL, compress_to_fp16=False)
+        if not cache.exists():  # another process may have been faster
+            draft.rename(cache)

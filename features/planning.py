@@ -1,0 +1,127 @@
+"""What an extraction will do, settled before it begins: options checked, weights found, recipe."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from features import durable
+from features.backbones import catalog
+from features.backbones.assembly import assemble
+from features.backbones.weights import Weights, resolve
+from features.config import INTERPOLATIONS, RESIZES, STORES, ExtractConfig
+from features.engines import Choice, Compiled, choose, compile_network
+from features.errors import DataError, UsageError, unknown_name
+from features.packages import cache_folder
+from features.records import Recipe
+from features.sources.base import Source
+from features.store import FeatureFile
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One extraction: what was asked, the images, and everything that follows from both.
+
+    Nothing is found, fetched or built before it is asked for.
+    """
+
+    config: ExtractConfig
+    source: Source
+
+    @cached_property
+    def backbone(self) -> catalog.Backbone:
+        """The catalog's entry."""
+        return catalog.find(self.config.backbone)
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers to tap."""
+        return catalog.resolve_layers(self.backbone, self.config.layers)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width the network sees."""
+        return self.config.image_size or (self.backbone.size, self.backbone.size)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The weights, fetched on first use."""
+        config = self.config
+        return resolve(self.backbone, config.weights, config.scaling, config.seed)
+
+    @cached_property
+    def choice(self) -> Choice:
+        """Engine and precision."""
+        return choose(self.config.engine, self.config.precision)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe; known before any network is built."""
+        config = self.config
+        packages = ("offshelf", "keras", self.choice.engine, "numpy", "pillow", "h5py")
+        return Recipe(
+            backbone=self.backbone.name,
+            weights={"origin": self.weights.origin, "sha256": self.weights.sha256},
+            layers=self.layers,
+            pooling=config.pooling,
+            image_size=self.size,
+            decoding="exact" if config.exact_decode else "reduced",
+            resize=config.resize,
+            interpolation=config.interpolation,
+            scaling=self.weights.scaling.to_dict(),
+            engine=self.choice.engine,
+            precision=self.choice.precision,
+            store=config.store,
+            batch_size=config.batch_size,
+            source={
+                "kind": self.source.kind,
+                "count": len(self.source),
+                "fingerprint": self.source.fingerprint(),
+            },
+            versions={name: version(name) for name in packages},
+        )
+
+    def compile(self) -> Compiled:
+        """Return the network, ready to run; one that an engine converted before is not built."""
+        batch_shape = (self.config.batch_size, *self.size, 3)
+        kept = cache_folder() / "networks" / self.recipe.network_digest
+        return compile_network(self.choice, self.network, batch_shape, kept)
+
+    def network(self, precision: str) -> Any:
+        """Build the Keras network from uint8 pixels to {layer: float32 features}."""
+        return assemble(
+            self.backbone, self.size, self.weights, self.layers, self.config.pooling, precision
+        )
+
+
+def check_options(config: ExtractConfig) -> None:
+    """Raise UsageError for a setting outside its known values, or an output that cannot be."""
+    backbone = catalog.find(config.backbone)
+    choices = {
+        "resize": (config.resize, RESIZES),
+        "interpolation": (config.interpolation, INTERPOLATIONS),
+        "pooling": (config.pooling, catalog.POOLINGS),
+        "store dtype": (config.store, STORES),
+    }
+    for kind, (name, known) in choices.items():
+        if name not in known:
+            raise unknown_name(kind, name, list(known))
+    if config.batch_size < 1:
+        raise UsageError(f"batch size {config.batch_size}: expected at least 1")
+    height, width = config.image_size or (backbone.size, backbone.size)
+    if min(height, width) < backbone.min_size:
+        raise UsageError(
+            f"{backbone.name} needs images of at least {backbone.min_size} pixels a side, got "
+            f"{height}x{width}; use --image-size {backbone.min_size} or more"
+        )
+    _check_output(config.out)
+
+
+def _check_output(out: Path) -> None:
+    durable.prepare_folder(out.parent)
+    if out.exists():
+        try:
+            FeatureFile(out).close()
+        except DataError as error:
+            raise UsageError(f"{error}; it is not overwritten, choose another --out") from None
