@@ -110,7 +110,7 @@ def batches(plan: Plan, start: int, stop: int) -> Generator[Batch]:
     """Yield the batches of a range of images, read and decoded ahead of their use."""
     config = plan.config
     return load(
-        plan.source, plan.size, config.resize, config.interpolation, config.batch_size,
+        plan.source, plan.given_size, config.resize, config.interpolation, config.batch_size,
         start, stop, exact=config.exact_decode,
     )  # fmt: skip
 

@@ -83,6 +83,7 @@ class Recipe:
     layers: tuple[str, ...]
     pooling: str
     image_size: tuple[int, int]  # height, width
+    given_size: tuple[int, int]  # of the pixels; where it differs, the network enlarges them
     decoding: str  # "exact", or "reduced": JPEGs at a scale that leaves twice the size
     resize: str
     interpolation: str
@@ -103,7 +104,8 @@ class Recipe:
         """Rebuild a recipe; raises ValueError or TypeError where fields are missing or unknown."""
         values = json.loads(text)
         values["layers"] = tuple(values["layers"])
-        values["image_size"] = tuple(values["image_size"])
+        for name in ("image_size", "given_size"):
+            values[name] = tuple(values[name])
         return cls(**values)
 
     @property

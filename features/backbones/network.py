@@ -59,7 +59,12 @@ def build(backbone: Backbone, image_size: tuple[int, int]) -> Any:
 
 
 def with_taps(
-    base: Any, backbone: Backbone, layers: Sequence[str], pooling: str, scaling: PixelScaling
+    base: Any,
+    backbone: Backbone,
+    layers: Sequence[str],
+    pooling: str,
+    scaling: PixelScaling,
+    given_size: tuple[int, int] | None = None,
 ) -> Any:
     """Return a network from pixels to the pooled features of several layers, in one pass.
 
@@ -69,6 +74,8 @@ def with_taps(
         layers: names of layers that give a map (height, width, channels).
         pooling: a name from `catalog.POOLINGS`.
         scaling: what the weights in `base` expect of pixels.
+        given_size: height and width of the images where the network is to enlarge them itself;
+            None where they come in the size that `base` takes.
 
     Returns:
         A keras.Model that takes RGB uint8 pixels (batch, height, width, 3), refuses any other
@@ -86,8 +93,10 @@ def with_taps(
     taps = tappable(steps, backbone.output)
     _check_layers(layers, backbone, taps)
     features = {name: _features(taps[name], taps[name] is steps[-1], pooling) for name in layers}
-    pixels = keras.Input(base.input_shape[1:], dtype="uint8", name="pixels")
-    outputs = keras.Model(base.input, features)(_scaled(pixels, scaling))
+    height, width = base.input_shape[1:3]
+    pixels = keras.Input((*(given_size or (height, width)), 3), dtype="uint8", name="pixels")
+    resized = _resized(pixels, (height, width))
+    outputs = keras.Model(base.input, features)(_scaled(resized, scaling))
     return _pixel_network()(pixels, outputs, name=backbone.name)
 
 
@@ -141,11 +150,23 @@ def _check_layers(layers: Sequence[str], backbone: Backbone, taps: dict[str, Ste
             raise unknown_name(f"layer of {backbone.name}", name, near or worth)
 
 
-def _scaled(pixels: Any, scaling: PixelScaling) -> Any:
-    """Return pixel * scale + offset, float32, with the channels in the scaling's order."""
+def _resized(pixels: Any, size: tuple[int, int]) -> Any:
+    """Return the pixels as float32 in the wanted size, whole numbers from 0 to 255.
+
+    Bilinear with half-pixel centres, as Pillow enlarges; making smaller would want antialiasing.
+    """
     from keras import ops
 
     pixels = ops.cast(pixels, "float32")
+    if tuple(pixels.shape[1:3]) == tuple(size):
+        return pixels
+    return ops.round(ops.image.resize(pixels, size, interpolation="bilinear"))
+
+
+def _scaled(pixels: Any, scaling: PixelScaling) -> Any:
+    """Return pixel * scale + offset with the channels in the scaling's order, all float32."""
+    from keras import ops
+
     if scaling.order == "BGR":
         pixels = ops.flip(pixels, axis=-1)
     return pixels * np.array(scaling.scale, np.float32) + np.array(scaling.offset, np.float32)

@@ -71,6 +71,11 @@ class ArraySource(Source):
         split = Split(int(self._splits[index]))
         return ImageRecord(index, f"{index:0{digits}}", int(self._labels[index]), split)
 
+    @property
+    def common_size(self) -> tuple[int, int] | None:
+        sizes = {tuple(images.shape[1:3]) for images in self._images}
+        return sizes.pop() if len(sizes) == 1 else None
+
     def read(self, index: int) -> np.ndarray:
         part, row = self._place(index)
         block, offset = divmod(row, self._rows[part])

@@ -47,6 +47,11 @@ class Source(ABC):
     def extent(self, index: int) -> str:
         """Return what is known of the content without reading it, such as its size in bytes."""
 
+    @property
+    def common_size(self) -> tuple[int, int] | None:
+        """Height and width of every image, None where they may differ or are not known."""
+        return None
+
     def __iter__(self) -> Iterator[ImageRecord]:
         for index in range(len(self)):
             yield self[index]
@@ -121,6 +126,10 @@ class Subset(Source):
 
     def extent(self, index: int) -> str:
         return self.source.extent(int(self.indices[index]))
+
+    @property
+    def common_size(self) -> tuple[int, int] | None:
+        return self.source.common_size
 
     def close(self) -> None:
         self.source.close()

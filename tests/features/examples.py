@@ -13,6 +13,7 @@ def recipe(**changes) -> Recipe:
         "layers": ("b", "a"),
         "pooling": "avg",
         "image_size": (32, 48),
+        "given_size": (32, 48),
         "decoding": "reduced",
         "resize": "stretch",
         "interpolation": "bilinear",

@@ -240,3 +240,43 @@ def test_real_weights_agree_with_a_plain_forward_pass(real_weights, tmp_path, na
         found = file.features()
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
     assert ((found * expected).sum(axis=1) / lengths).min() > 0.9999
+
+
+@pytest.mark.parametrize(
+    ("options", "inside"),
+    [
+        ({"image_size": (64, 96)}, True),
+        ({"image_size": (64, 64), "resize": "crop"}, False),
+        ({"image_size": (80, 96), "resize": "crop"}, True),
+        ({"image_size": (64, 96), "interpolation": "bicubic"}, False),
+        ({"image_size": (36, 40)}, False),
+        ({"image_size": (39, 60)}, False),
+    ],
+)
+def test_small_arrays_are_enlarged_by_the_network(tmp_path, options, inside):
+    """And what it sees is what Pillow would have shown it."""
+    from features.loading import load
+    from features.planning import Plan
+    from features.sources import open_source
+
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (6, 10, 12, 3), np.uint8)
+    images = coarse.repeat(4, axis=1).repeat(4, axis=2)  # 40 x 48
+    np.savez(tmp_path / "x.npz", images=images)
+    options = {**SMALL, **options}
+    config = features.ExtractConfig(tmp_path / "x.npz", tmp_path / "out.h5", **options)
+    with open_source(config.source) as source:
+        plan = Plan(config, source)
+        assert (plan.given_size != plan.size) == inside
+        resize, interpolation = config.resize, config.interpolation
+        (expected,) = load(source, plan.size, resize, interpolation, batch_size=6)
+        (given,) = load(source, plan.given_size, resize, interpolation, batch_size=6)
+    if inside:
+        from features.backbones.network import _resized
+
+        seen = np.asarray(_resized(given.pixels, plan.size))
+        assert np.abs(seen - expected.pixels.astype(int)).max() <= 1
+    path = features.extract(config.source, config.out, **options)
+    with features.FeatureFile(path) as file:
+        assert file.recipe.given_size == plan.given_size
+        assert file.shape() == (6, 1280)
