@@ -1,7 +1,6 @@
 """Ours: the whole, and each of its parts alone."""
 
 import importlib.util
-import shutil
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,7 +15,7 @@ from benchmarks.timing import forward_rate, seconds
 from features.config import ExtractConfig
 from features.loading import available_cpus, load
 from features.planning import Plan
-from features.shards import Shards
+from features.shards import Shards, locked, partial_folder, shard_images
 from features.sources import open_source
 from features.store import FeatureFile, Rows
 
@@ -63,16 +62,17 @@ def writing_rate(path: Path) -> float:
         rows, recipe, attributes = file.rows(), file.recipe, file.attributes
     own = {name: attributes[name] for name in ("class_names", "recipe", "recipe_digest")}
     copy = path.with_suffix(".copy.h5")
-    shutil.rmtree(copy.with_name(copy.name + ".partial"), ignore_errors=True)
+    row_bytes = sum(values[0].nbytes for values in rows.features.values())
 
     def write() -> None:
-        shards = Shards(copy, recipe, len(rows.ids), 512)
+        shards = Shards(copy, recipe, len(rows.ids), shard_images(row_bytes, recipe.batch_size))
         shards.resume(restart=True)
         for start, stop in shards.ranges():
             shards.write(start, stop, _part(rows, slice(start, stop)))
         shards.assemble(copy, own)
 
-    return len(rows.ids) / seconds(write)
+    with locked(partial_folder(copy)):
+        return len(rows.ids) / seconds(write)
 
 
 def decoding(job: Job) -> dict[str, Any]:

@@ -1,35 +1,191 @@
-"""Files that are either wholly there or not at all, whatever the moment of a kill.
+"""Files that are either wholly there or not at all, whatever the moment of a kill or power cut.
 
-Bytes go to a temporary name beside the target, are flushed and synced, and are renamed into
-place; then the folder is synced, because a rename is not durable before that.
+Bytes go to a temporary name, are synced, and are renamed into place; then the folder is synced,
+because a rename is not durable before that. Everything passes through one `Disk`.
 """
 
+import errno
+import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from features.errors import UsageError
 
 TEMPORARY = ".tmp"
 
+# What opening or syncing a folder gives where a file system, such as a network one, cannot do it.
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
+
+
+class Disk:
+    """The few operations that change what is on the disk; each may raise OSError.
+
+    Tests put another in its place: one that fails at a given operation, or one that records them
+    all, to work out what a power cut between any two would have left.
+    """
+
+    def create(self, path: Path) -> io.FileIO:
+        """Open an empty, unbuffered file for writing and reading."""
+        return path.open("w+b", buffering=0)
+
+    def write(self, file: io.FileIO, data: memoryview) -> int:
+        """Write at the file's position; return how many bytes were taken, perhaps not all."""
+        return file.write(data)
+
+    def truncate(self, file: io.FileIO, size: int) -> None:
+        """Cut or extend a file."""
+        file.truncate(size)
+
+    def sync(self, file: io.FileIO) -> None:
+        """Return when the file's content is safe from a power cut."""
+        os.fsync(file.fileno())
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file another name, in place of what has that name."""
+        old.replace(new)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file."""
+        path.unlink()
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder, if it is not there."""
+        folder.mkdir(exist_ok=True)
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove an empty folder."""
+        folder.rmdir()
+
+    def sync_folder(self, folder: Path) -> None:
+        """Return when the names in a folder are safe from a power cut, as far as that can be."""
+        if os.name == "nt":  # folders cannot be opened there, nor need it
+            return
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_SYNC:
+                raise
+
+
+disk = Disk()
+
+
+class Draft(io.RawIOBase):
+    """A file while it is written, by HDF5 too, which must never meet an error.
+
+    HDF5 cannot even close its file quietly then. So the first error is kept for `check`, and what
+    would be written after it goes nowhere.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: object) -> int:
+        view = left = memoryview(data).cast("B")  # type: ignore[arg-type] # any buffer
+        with self._keeping_error():
+            while left and self._error is None:
+                left = left[disk.write(self._file, left) :]
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        size = self.tell() if size is None else size
+        with self._keeping_error():
+            if self._error is None:
+                disk.truncate(self._file, size)
+        return size
+
+    def readinto(self, buffer: object) -> int:
+        view, count = memoryview(buffer).cast("B"), 0  # type: ignore[arg-type] # any buffer
+        with self._keeping_error():
+            count = self._file.readinto(view) or 0
+        view[count:] = bytes(len(view) - count)  # HDF5 takes no count: let it see no garbage
+        return count
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    @contextmanager
+    def _keeping_error(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._error = self._error or error
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to; on success it is synced and renamed to `path`.
+def replacing(path: Path, scratch: Path | None = None) -> Iterator[Draft]:
+    """Yield a file to write to; on success it is synced and renamed to `path`.
 
-    On any exception the temporary file is removed and `path` stays as it was.
+    On any error the temporary file is removed and `path` stays as it was.
+
+    Args:
+        path: the file to make or replace.
+        scratch: folder of the temporary file, on the same file system; None takes `path`'s own.
+
+    Raises:
+        OSError: it could not be written, not for sure.
     """
-    temporary = path.with_name(path.name + TEMPORARY)
+    temporary = (scratch or path.parent) / (path.name + TEMPORARY)
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
+        with disk.create(temporary) as file:
+            draft = Draft(file)
+            try:
+                yield draft
+            finally:
+                draft.check()
+            disk.sync(file)
+        disk.rename(temporary, path)
+        disk.sync_folder(path.parent)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            disk.unlink(temporary)
         raise
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a whole file durably; raises OSError."""
+    with replacing(path) as draft:
+        draft.write(data)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably; raises OSError."""
+    missing = [place for place in (folder, *folder.parents) if not place.is_dir()]
+    for place in reversed(missing):
+        disk.make_folder(place)
+        disk.sync_folder(place.parent)
+
+
+def empty_folder(folder: Path, pattern: str = "*") -> None:
+    """Remove the files in a folder, durably; raises OSError."""
+    for path in sorted(folder.glob(pattern)):
+        disk.unlink(path)
+    disk.sync_folder(folder)
 
 
 def prepare_folder(folder: Path) -> None:
@@ -39,25 +195,9 @@ def prepare_folder(folder: Path) -> None:
         UsageError: it cannot be made or written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"cannot write to {folder}: {reason}; choose another --out") from None
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a whole file durably."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":  # folders cannot be opened there, nor need it
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,15 +2,17 @@
 
 HDF5 does not survive a kill in the middle of a write, so no file that matters is ever appended
 to. A shard is either wholly there or not at all, and the feature file is assembled from shards.
+Whatever is unfinished lies in that folder, which goes when the file is whole.
 """
 
-import json
 import logging
-import shutil
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from features import durable, store
 from features.errors import DataError, UsageError
@@ -21,6 +23,8 @@ log = logging.getLogger("offshelf")
 
 SHARD_BYTES = 2**24  # a file of this size is written at near the disk's full speed
 SHARD_IMAGES = 512  # but no more than some seconds of work is ever at stake
+
+_LOCK = "lock"
 
 
 def shard_images(row_bytes: int, batch_size: int) -> int:
@@ -39,7 +43,7 @@ class Shards:
 
     def __init__(self, out: Path, recipe: Recipe, total: int, images: int) -> None:
         """Plan the shards of `out` for a source of `total` images; touches no file."""
-        self.folder = partial_folder(out)
+        self.out, self.folder = out, partial_folder(out)
         self.recipe, self.total, self.images = recipe, total, images
         self.counts: dict[int, dict[str, int]] = {}
 
@@ -50,16 +54,11 @@ class Shards:
 
         Raises:
             UsageError: what is there was made by another recipe or from another source.
+            DataError: it could not be thrown away.
         """
-        note = self.folder / "recipe.json"
         if restart:
-            for path in self.folder.glob("*.h5"):
-                path.unlink()
-            note.unlink(missing_ok=True)
-        if note.exists():
-            check_same(_read_recipe(note), self.recipe, self.folder)
-        else:
-            durable.write(note, self.recipe.to_json().encode())
+            with _writing(self.folder):
+                durable.empty_folder(self.folder, "*.h5")
         for start, stop in self.ranges():
             if self._path(start).exists():
                 try:
@@ -83,77 +82,53 @@ class Shards:
         return [(start, stop) for start, stop in self.ranges() if start not in self.counts]
 
     def write(self, start: int, stop: int, rows: Rows) -> None:
-        """Keep the rows of one range; when this returns they are safe on disk."""
-        attributes = {"start": start, "stop": stop, "recipe_digest": self.recipe.digest}
-        durable.write(self._path(start), store.encode(rows, attributes))
+        """Keep the rows of one range; when this returns they are safe on disk.
+
+        Raises:
+            DataError: they could not be written, or hold values that are not finite.
+        """
+        _check_finite(rows)
+        attributes = {"start": start, "stop": stop, "recipe": self.recipe.to_json()}
+        path = self._path(start)
+        with _writing(path), durable.replacing(path) as draft:
+            store.write(draft, [rows], rows.counts, attributes)
         self.counts[start] = rows.counts
 
-    def assemble(self, out: Path, attributes: dict[str, Any]) -> None:
-        """Write the feature file from all shards and remove them."""
-        blocks = (self._read(start, stop) for start, stop in self.ranges())
+    def assemble(self, attributes: dict[str, Any]) -> None:
+        """Write the feature file from all shards and remove them.
+
+        Raises:
+            DataError: it could not be written, or a shard was damaged meanwhile.
+        """
         totals = {
             group: sum(counts[group] for counts in self.counts.values())
             for group in ("images", "rejected")
         }
-        with durable.replacing(out) as temporary:
-            store.write(temporary, blocks, totals, attributes)
-        shutil.rmtree(self.folder)
+        with _writing(self.out), durable.replacing(self.out, scratch=self.folder) as draft:
+            store.write(draft, self._blocks(draft), totals, attributes)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what is no longer needed, and say so where that fails."""
+        try:
+            durable.empty_folder(self.folder, f"*[!{_LOCK}]*")
+        except OSError as error:
+            log.warning("%s could not be removed: %s", self.folder, error.strerror or error)
+
+    def _blocks(self, draft: durable.Draft) -> Iterator[Rows]:
+        for start, stop in self.ranges():
+            yield self._read(start, stop)
+            draft.check()
 
     def _read(self, start: int, stop: int) -> Rows:
         path = self._path(start)
         with FeatureFile(path) as file:
-            expected = {"start": start, "stop": stop, "recipe_digest": self.recipe.digest}
-            if any(file.attributes.get(name) != value for name, value in expected.items()):
+            rows = file.rows()
+            if file.attributes["recipe"] != self.recipe.to_json():
+                check_same(file.recipe, self.recipe, self.folder)
+            if (file.attributes["start"], file.attributes["stop"]) != (start, stop):
                 raise DataError(f"{path} is not the shard of images {start} to {stop}")
-            if problems := list(file.damage()):
-                raise DataError(f"{path} is damaged: {problems[0]}")
-            return file.rows()
+            return rows
 
     def _path(self, start: int) -> Path:
         return self.folder / f"{start:010d}.h5"
-
-
-def partial_folder(out: Path) -> Path:
-    """Return the folder that holds the shards of a feature file to be."""
-    return out.with_name(out.name + ".partial")
-
-
-def check_same(there: Recipe, wanted: Recipe, place: Path) -> None:
-    """Raise UsageError, with both values of each setting that differs, unless recipes are equal."""
-    if differences := there.differences(wanted):
-        raise UsageError(
-            f"{place} was made with other settings ({'; '.join(differences)}); "
-            "choose another --out, or --restart to throw it away"
-        )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the operating system frees it when the process ends, however.
-
-    Raises:
-        UsageError: another process holds it.
-    """
-    from filelock import FileLock, Timeout
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(
-            f"another process is writing to {folder}; wait for it or choose another --out"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _read_recipe(note: Path) -> Recipe:
-    try:
-        return Recipe.from_json(note.read_text())
-    except (ValueError, TypeError, KeyError, json.JSONDecodeError):
-        raise UsageError(
-            f"{note} cannot be read; --restart throws away what lies in {note.parent}"
-        ) from None

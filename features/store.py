@@ -4,10 +4,9 @@ Rows travel as `Rows` blocks. A shard is one block in a file of its own, a featu
 them in one; both have the same layout, so one writer and one reader serve both.
 """
 
-import hashlib
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,24 +15,16 @@ import h5py
 import numpy as np
 
 from features.errors import DataError, unknown_name
-from features.records import DIGEST_BYTES, Recipe, Split
+from features.records import Recipe, Split, blake2b
+from features.schema import COLUMNS, DIGEST, SCHEMA, content, hasher, seal, validate
 
 if TYPE_CHECKING:
     import pandas
 
-SCHEMA = 1
 CHUNK_BYTES = 2**20  # of a feature dataset: reading a few rows stays cheap, and so does a scan
 BLOCK_BYTES = 2**26  # held in memory at a time while a file is checked
 
-# Every dataset but the features: kind of its dtype ("O" are utf-8 strings), number of dimensions.
-_COLUMNS = {
-    "images/id": ("O", 1),
-    "images/digest": ("u", 2),
-    "images/label": ("i", 1),
-    "images/split": ("u", 1),
-    "rejected/id": ("O", 1),
-    "rejected/reason": ("O", 1),
-}
+_CHANGED = "has changed since it was written: its digest differs"
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ class Rows:
 
 
 def write(
-    target: Path | IO[bytes],
+    target: IO[bytes],
     blocks: Iterable[Rows],
     counts: dict[str, int],
     attributes: dict[str, Any],
@@ -79,15 +70,15 @@ def write(
     """Write a feature file from blocks of rows, holding one block in memory at a time.
 
     Args:
-        target: a path, or an open binary file for a small file that is made in memory.
+        target: an empty file, open for binary writing and reading.
         blocks: the rows in order; at least one block.
         counts: `Rows.counts` summed over all blocks.
-        attributes: of the file, beside `schema` and `complete`.
+        attributes: of the file, beside `schema`, `complete` and `digest`.
 
     Raises:
         DataError: the blocks hold other numbers of rows than `counts` says.
     """
-    with h5py.File(target, "w", locking=False if isinstance(target, Path) else None) as file:
+    with h5py.File(target, "w") as file:
         columns: dict[str, _Column] = {}
         for rows in blocks:
             for path, values in rows.columns.items():
@@ -100,13 +91,7 @@ def write(
         file.attrs.update(attributes)
         file.attrs["schema"] = SCHEMA
         file.attrs["complete"] = True
-
-
-def encode(rows: Rows, attributes: dict[str, Any]) -> bytes:
-    """Return a whole file that holds one block, to be written to disk in one go."""
-    memory = io.BytesIO()
-    write(memory, [rows], rows.counts, attributes)
-    return memory.getvalue()
+        file.attrs[DIGEST] = seal(file)
 
 
 class _Column:
@@ -118,20 +103,20 @@ class _Column:
         row_bytes = max(1, int(np.prod(like.shape[1:])) * like.dtype.itemsize)
         chunks = (max(1, min(count, CHUNK_BYTES // row_bytes)), *like.shape[1:])
         self.dataset = file.create_dataset(path, shape, dtype, chunks=chunks if count else None)
-        self.path, self.filled, self.digest = path, 0, _hasher()
+        self.path, self.filled, self.digest = path, 0, hasher()
 
     def append(self, values: np.ndarray) -> None:
         stop = self.filled + len(values)
         if stop > len(self.dataset):
             raise DataError(f"{self.path} gets more than the {len(self.dataset)} rows expected")
         self.dataset[self.filled : stop] = values
-        self.digest.update(_content(values))
+        self.digest.update(content(values))
         self.filled = stop
 
     def finish(self) -> None:
         if self.filled != len(self.dataset):
             raise DataError(f"{self.path} has {self.filled} rows, expected {len(self.dataset)}")
-        self.dataset.attrs["digest"] = self.digest.hexdigest()
+        self.dataset.attrs[DIGEST] = self.digest.hexdigest()
 
 
 class FeatureFile:
@@ -150,19 +135,17 @@ class FeatureFile:
         self.path = Path(path)
         if not self.path.is_file():
             raise DataError(f"{self.path}: no such feature file")
-        try:
+        with _reading(f"{self.path} is no feature file"):
             self._file = h5py.File(self.path, "r", locking=False)
-        except OSError as error:
-            raise DataError(f"{self.path} is no feature file: {error}") from None
-        try:
-            _validate(self._file)
-            self.class_names: tuple[str, ...] = tuple(json.loads(self._text("class_names", "[]")))
-        except (DataError, KeyError, ValueError, RuntimeError, OSError) as error:
-            self._file.close()
-            raise DataError(f"{self.path} is no feature file: {error}") from None
-        stored = tuple(self._file["features"])
-        order = json.loads(self._text("recipe", "{}")).get("layers", stored)
-        self.layers: tuple[str, ...] = tuple(sorted(stored, key=[*order, *stored].index))
+            try:
+                validate(self._file)
+                self.class_names = _names(self._text("class_names", "[]"))
+                stored = tuple(self._file["features"])
+                order = json.loads(self._text("recipe", "{}")).get("layers", stored)
+                self.layers: tuple[str, ...] = tuple(sorted(stored, key=[*order, *stored].index))
+            except BaseException:
+                self._file.close()
+                raise
 
     def __len__(self) -> int:
         return len(self._file["images/id"])
@@ -181,7 +164,9 @@ class FeatureFile:
         Returns:
             float32 or float16 of shape (n, D), or (n, H, W, C) with pooling `none`.
         """
-        return self._dataset(layer)[rows]
+        dataset = self._dataset(layer)
+        with _reading(f"{self.path}: features cannot be read", (OSError, RuntimeError)):
+            return dataset[rows]
 
     def shape(self, layer: str | None = None) -> tuple[int, ...]:
         """Return the shape of a layer's features: (N, D) or (N, H, W, C)."""
@@ -195,17 +180,17 @@ class FeatureFile:
     @property
     def labels(self) -> np.ndarray:
         """Indices into `class_names`, -1 where unlabelled: int32, shape (N,)."""
-        return self._file["images/label"][:]
+        return self._column("images/label")
 
     @property
     def splits(self) -> np.ndarray:
         """Codes of `features.records.Split`: uint8, shape (N,)."""
-        return self._file["images/split"][:]
+        return self._column("images/split")
 
     @property
     def digests(self) -> np.ndarray:
         """BLAKE2b of each image's bytes: uint8, shape (N, 16)."""
-        return self._file["images/digest"][:]
+        return self._column("images/digest")
 
     @property
     def rejected(self) -> list[tuple[str, str]]:
@@ -216,15 +201,14 @@ class FeatureFile:
     @property
     def recipe(self) -> Recipe:
         """Everything that can change a number in this file; DataError where it is not whole."""
-        try:
+        with _reading(f"{self.path}: its recipe cannot be read"):
             return Recipe.from_json(self._text("recipe", ""))
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{self.path}: its recipe cannot be read: {error}") from None
 
     @property
     def attributes(self) -> dict[str, Any]:
         """The file's attributes as they stand."""
-        return dict(self._file.attrs)
+        with _reading(f"{self.path}: its attributes cannot be read"):
+            return dict(self._file.attrs)
 
     def frame(self, layer: str | None = None) -> "pandas.DataFrame":
         """Return a pandas frame indexed by id: `label`, `split`, then one column a feature."""
@@ -250,19 +234,36 @@ class FeatureFile:
 
     def problems(self) -> list[str]:
         """Read the whole file; return what is wrong with it, one line each, empty where nothing."""
-        checks = (self.damage, self._check_rows, self._check_recipe)
-        return [problem for check in checks for problem in check()]
+        found: list[str] = []
+        for check in (self._check_seal, self._check_content, self._check_rows, self._check_recipe):
+            try:
+                with _reading("cannot be read"):
+                    found.extend(check())
+            except DataError as error:
+                found.append(str(error))
+        return found
 
     def rows(self) -> Rows:
-        """Return the whole file as one block; meant for shards."""
-        return Rows(
-            {layer: self.features(layer) for layer in self.layers},
-            self.ids,
-            self.digests,
-            self.labels,
-            self.splits,
-            self.rejected,
-        )
+        """Return the whole file as one block, compared with its digests; meant for shards.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        with _reading(f"{self.path} is damaged"):
+            for problem in self._check_seal():
+                raise DataError(problem)
+            rows = Rows(
+                {layer: self.features(layer) for layer in self.layers},
+                self.ids,
+                self.digests,
+                self.labels,
+                self.splits,
+                self.rejected,
+            )
+            for path, values in rows.columns.items():
+                if blake2b(content(values)).hex() != self._file[path].attrs[DIGEST]:
+                    raise DataError(f"/{path} {_CHANGED}")
+        return rows
 
     def close(self) -> None:
         """Close the file."""
@@ -280,25 +281,33 @@ class FeatureFile:
             raise unknown_name("layer in this file", layer, list(self.layers))
         return self._file[f"features/{layer}"]
 
+    def _column(self, path: str) -> np.ndarray:
+        with _reading(f"{self.path}: /{path} cannot be read"):
+            return self._file[path][:]
+
     def _strings(self, path: str) -> list[str]:
-        return self._file[path].asstr()[:].tolist()
+        with _reading(f"{self.path}: /{path} cannot be read"):
+            return self._file[path].asstr()[:].tolist()
 
     def _text(self, attribute: str, default: str) -> str:
         return str(self._file.attrs.get(attribute, default))
 
-    def damage(self) -> Iterator[str]:
-        """Yield a line for each dataset whose content cannot be read or has changed."""
-        for path in [*(f"features/{layer}" for layer in self.layers), *_COLUMNS]:
-            digest, finite = _hasher(), True
+    def _check_seal(self) -> Iterator[str]:
+        if seal(self._file) != self._file.attrs.get(DIGEST):
+            yield "an attribute, or the shape or type of a dataset, " + _CHANGED
+
+    def _check_content(self) -> Iterator[str]:
+        for path in [*(f"features/{layer}" for layer in self.layers), *COLUMNS]:
+            digest, finite = hasher(), True
             try:
                 for block in self.blocks(path):
-                    digest.update(_content(block))
+                    digest.update(content(block))
                     finite = finite and (block.dtype.kind != "f" or bool(np.isfinite(block).all()))
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 yield f"/{path} cannot be read: {error}"
                 continue
-            if digest.hexdigest() != self._file[path].attrs.get("digest"):
-                yield f"/{path} has changed since it was written: its digest differs"
+            if digest.hexdigest() != self._file[path].attrs.get(DIGEST):
+                yield f"/{path} {_CHANGED}"
             if not finite:
                 yield f"/{path} holds values that are not finite"
 
@@ -327,66 +336,24 @@ class FeatureFile:
             )
 
 
-def _validate(file: h5py.File) -> None:
-    """Raise DataError unless the file's structure is the schema's, before any content is used."""
-    schema = file.attrs.get("schema")
-    if schema is None:
-        raise DataError("it has no `schema` attribute")
-    if schema != SCHEMA:
-        raise DataError(f"its schema is {schema}, this version reads {SCHEMA}")
-    shapes = {path: _validated(file, path, kind, ndim) for path, (kind, ndim) in _COLUMNS.items()}
-    layers = list(_group(file, "features"))
-    if not layers:
-        raise DataError("/features is empty")
-    shapes |= {f"features/{layer}": _validated(file, f"features/{layer}", "f") for layer in layers}
-    if shapes["images/digest"][1] != DIGEST_BYTES:
-        raise DataError(
-            f"/images/digest has {shapes['images/digest'][1]} bytes a row, expected {DIGEST_BYTES}"
-        )
-    for path, shape in shapes.items():
-        like = "rejected/id" if path.startswith("rejected/") else "images/id"
-        if shape[0] != shapes[like][0]:
-            raise DataError(f"/{path} has {shape[0]} rows, /{like} has {shapes[like][0]}")
+@contextmanager
+def _reading(what: str, damage: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
+    """Turn whatever damaged bytes make HDF5 and its users raise into a DataError of one line."""
+    try:
+        yield
+    except damage as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DataError(f"{what}: {reason}") from None
 
 
-def _group(file: h5py.File, name: str) -> h5py.Group:
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise DataError(f"/{name} is missing or is a link to elsewhere")
-    if not isinstance(file[name], h5py.Group):
-        raise DataError(f"/{name} is not a group")
-    return file[name]
-
-
-def _validated(file: h5py.File, path: str, kind: str, ndim: int | None = None) -> tuple[int, ...]:
-    group, name = path.split("/", 1)
-    if not isinstance(_group(file, group).get(name, getlink=True), h5py.HardLink):
-        raise DataError(f"/{path} is missing or is a link to elsewhere")
-    dataset = file[path]
-    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-        raise DataError(f"/{path} is not a dataset of this file")
-    is_text = h5py.check_string_dtype(dataset.dtype) is not None
-    if dataset.dtype.kind != kind or is_text != (kind == "O"):
-        raise DataError(f"/{path} holds {dataset.dtype}, which does not belong there")
-    if dataset.ndim not in ((ndim,) if ndim else (2, 4)):
-        raise DataError(f"/{path} has the shape {dataset.shape}, which does not belong there")
-    # Nothing here is compressed: a dataset that claims more than it stores is damage or malice.
-    if dataset.id.get_storage_size() < dataset.size * dataset.id.get_type().get_size():
-        raise DataError(f"/{path} claims the shape {dataset.shape} but stores less")
-    return tuple(dataset.shape)
+def _names(text: str) -> tuple[str, ...]:
+    names = json.loads(text)
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise DataError("its `class_names` are not a list of names")
+    return tuple(names)
 
 
 def _strings(values: Sequence[str]) -> np.ndarray:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
-
-
-def _hasher() -> Any:
-    return hashlib.blake2b(digest_size=DIGEST_BYTES)
-
-
-def _content(values: np.ndarray) -> bytes | memoryview:
-    if values.dtype == object:  # strings, as h5py takes (str) or gives (bytes) them
-        texts = [text.encode() if isinstance(text, str) else text for text in values]
-        return b"".join(text + b"\0" for text in texts)
-    return np.ascontiguousarray(values).data.cast("B") if values.size else b""

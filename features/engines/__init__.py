@@ -25,11 +25,12 @@ Make = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine and a precision, and why they were chosen."""
+    """An engine and a precision, why they were chosen, and whether a GPU will do the work."""
 
     engine: str
     precision: str
     reason: str
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,12 @@ def choose(engine: str = AUTO, precision: str = AUTO) -> Choice:
         why = "asked for"
     if find_spec(engine) is None:
         raise MissingPackageError(f"{engine} is not installed; `pip install {engine}` brings it")
+    on_gpu = bool(gpus) and engine != "openvino"  # which runs on the CPU in any case
     if precision == AUTO:
-        fast = _is_fast_in_bfloat16(engine, bool(gpus))
+        fast = _is_fast_in_bfloat16(engine, on_gpu)
         precision = "bfloat16" if fast else REFERENCE
         why += f"; bfloat16 is {'fast' if fast else 'not fast'} there"
-    return Choice(engine, precision, why)
+    return Choice(engine, precision, why, on_gpu)
 
 
 def reference() -> Choice:
@@ -121,9 +123,7 @@ def use_keras_on(backend: str) -> None:
 
 
 def _is_fast_in_bfloat16(engine: str, on_gpu: bool) -> bool:
-    if on_gpu and engine != "openvino":  # which runs on the CPU in any case
-        return True
-    return cpu_has_bfloat16() and engine != "jax"  # XLA emulates it on CPUs
+    return on_gpu or (cpu_has_bfloat16() and engine != "jax")  # XLA emulates it on CPUs
 
 
 def _fastest(on_gpu: bool) -> str:

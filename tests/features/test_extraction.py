@@ -245,6 +245,7 @@ def test_real_weights_agree_with_a_plain_forward_pass(real_weights, tmp_path, na
 @pytest.mark.parametrize(
     ("options", "inside"),
     [
+        ({"image_size": (64, 96), "engine": "openvino"}, False),
         ({"image_size": (64, 96)}, True),
         ({"image_size": (64, 64), "resize": "crop"}, False),
         ({"image_size": (80, 96), "resize": "crop"}, True),
@@ -253,8 +254,8 @@ def test_real_weights_agree_with_a_plain_forward_pass(real_weights, tmp_path, na
         ({"image_size": (39, 60)}, False),
     ],
 )
-def test_small_arrays_are_enlarged_by_the_network(tmp_path, options, inside):
-    """And what it sees is what Pillow would have shown it."""
+def test_a_gpu_enlarges_small_arrays_itself(tmp_path, options, inside, monkeypatch):
+    """And what the network sees is what Pillow would have shown it."""
     from features.loading import load
     from features.planning import Plan
     from features.sources import open_source
@@ -263,7 +264,8 @@ def test_small_arrays_are_enlarged_by_the_network(tmp_path, options, inside):
     coarse = rng.integers(0, 256, (6, 10, 12, 3), np.uint8)
     images = coarse.repeat(4, axis=1).repeat(4, axis=2)  # 40 x 48
     np.savez(tmp_path / "x.npz", images=images)
-    options = {**SMALL, **options}
+    monkeypatch.setattr("features.engines.gpu_names", lambda: ["A GPU"])
+    options = {**SMALL, "engine": "tensorflow", **options}
     config = features.ExtractConfig(tmp_path / "x.npz", tmp_path / "out.h5", **options)
     with open_source(config.source) as source:
         plan = Plan(config, source)
