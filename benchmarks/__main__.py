@@ -151,17 +151,17 @@ def _rows(results: Results) -> list[dict[str, Any]]:
 
 def _ratios(found: dict, script: dict, limit: dict, decode: float) -> dict[str, float]:
     """Return what the columns of one row hold, as far as its figures go."""
-    whole, forward = found.get("whole"), found.get("forward")
-    values = {"images/s": whole, "forward": forward}
-    if whole and "whole" in script:
-        values["x (a)"] = whole / script["whole"]
-    if forward and "forward" in limit:
-        values["of (d)"] = forward / limit["forward"]
+    names = {"whole": "images/s", "forward": "forward"}
+    values = {names[key]: value for key, value in found.items() if key in names}
+    if "whole" in found and "whole" in script:
+        values["x (a)"] = found["whole"] / script["whole"]
+    if "forward" in found and "forward" in limit:
+        values["of (d)"] = found["forward"] / limit["forward"]
     if "writing" in found:
-        values["allowed"] = 1 / (1 / decode + 1 / forward)
-        values["reached"] = whole / values["allowed"]
-        values["writing"] = whole / found["writing"]
-    return {name: value for name, value in values.items() if value is not None}
+        values["allowed"] = 1 / (1 / decode + 1 / found["forward"])
+        values["reached"] = found["whole"] / values["allowed"]
+        values["writing"] = found["whole"] / found["writing"]
+    return values
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -72,7 +72,7 @@ def torch_eager(job: Job) -> Figures:
     if job.backbone not in NETWORKS:
         raise SkippedError("no plain torch.nn version here")
     dtype = getattr(torch, job.precision)
-    model = NETWORKS[job.backbone]().eval().to(dtype=dtype, memory_format=torch.channels_last)
+    model = NETWORKS[job.backbone]().eval().to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     files = JpegFiles(jpegs(job.folder)[: job.full_batches], job.size)
 
     def forward(batch: torch.Tensor) -> np.ndarray:

@@ -19,7 +19,15 @@ from features.errors import DataError
 from features.loading import load
 from features.planning import Plan, check_options
 from features.records import DIGEST_BYTES, Batch, Outcome
-from features.shards import Shards, check_same, locked, partial_folder, shard_images
+from features.shards import (
+    Shards,
+    check_same,
+    clear_up,
+    has_shards_of,
+    locked,
+    partial_folder,
+    shard_images,
+)
 from features.sources import open_source
 from features.sources.base import Source
 from features.store import FeatureFile, Rows
@@ -52,7 +60,9 @@ def run(config: ExtractConfig) -> Path:
     check_options(config)
     with open_source(config.source, config.limit) as source:
         plan = Plan(config, source)
-        if not is_done(plan):
+        if is_done(plan):
+            clear_up(partial_folder(config.out))
+        else:
             with locked(partial_folder(config.out)):
                 make(plan)
     with FeatureFile(config.out) as file:
@@ -61,12 +71,21 @@ def run(config: ExtractConfig) -> Path:
 
 
 def is_done(plan: Plan) -> bool:
-    """Tell whether the output is there already, whole and by this very recipe."""
+    """Tell whether the output is there already, whole and by this very recipe.
+
+    Raises:
+        UsageError: it was made by another recipe, and no run by this one was to replace it.
+        DataError: it is damaged.
+    """
     out = plan.config.out
     if plan.config.restart or not out.exists():
         return False
     with FeatureFile(out) as file:
+        if file.recipe != plan.recipe and has_shards_of(plan.recipe, partial_folder(out)):
+            return False
         check_same(file.recipe, plan.recipe, out)
+        if problems := file.problems():
+            raise DataError(f"{out} is damaged ({problems[0]}); --restart makes it anew")
         log.info("%s is there already: %d images", out, len(file))
     return True
 
@@ -85,13 +104,20 @@ def make(plan: Plan) -> None:
         log.info("resuming: %d of %d images were there", kept, total)
     try:
         fill(shards, plan, compiled)
+        shards.assemble(plan.config.out, attributes(plan, started, total - kept))
     except KeyboardInterrupt:
-        log.warning(
-            "stopped: %d of %d images are kept in %s; the same command goes on from there",
-            shards.covered, total, shards.folder,
-        )  # fmt: skip
+        log.warning("stopped: %s", how_to_go_on(shards, plan.config.restart))
         raise
-    shards.assemble(plan.config.out, attributes(plan, started, total - kept))
+    except DataError as error:
+        raise DataError(f"{error}; {how_to_go_on(shards, plan.config.restart)}") from None
+
+
+def how_to_go_on(shards: Shards, restart: bool) -> str:
+    """Return what a run that ends early leaves, and how to make use of it."""
+    return (
+        f"{shards.covered} of {shards.total} images are kept in {shards.folder}; the same command "
+        f"{'without --restart ' if restart else ''}goes on from there"
+    )
 
 
 def fill(shards: Shards, plan: Plan, compiled: Compiled) -> None:

@@ -98,9 +98,10 @@ def seal(file: h5py.File) -> str:
     It covers every attribute of the file, and path, shape, dtype and digest of each dataset.
     """
     attributes = {name: value for name, value in file.attrs.items() if name != DIGEST}
+    paths = [*COLUMNS, *(f"features/{layer}" for layer in file["features"])]
     datasets = {
-        path: [file[path].shape, file[path].dtype.str, file[path].attrs[DIGEST]]
-        for path in [*COLUMNS, *(f"features/{layer}" for layer in file["features"])]
+        path: [dataset.shape, dataset.dtype.str, dataset.attrs[DIGEST]]
+        for path, dataset in zip(paths, map(file.get, paths), strict=True)
     }
     text = json.dumps([attributes, datasets], sort_keys=True, default=lambda value: value.tolist())
     return blake2b(text.encode()).hex()

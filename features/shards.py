@@ -5,6 +5,7 @@ to. A shard is either wholly there or not at all, and the feature file is assemb
 Whatever is unfinished lies in that folder, which goes when the file is whole.
 """
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ log = logging.getLogger("offshelf")
 SHARD_BYTES = 2**24  # a file of this size is written at near the disk's full speed
 SHARD_IMAGES = 512  # but no more than some seconds of work is ever at stake
 
-_LOCK = "lock"
+_LOCK, _CONTENT = "lock", "*.*"  # of the folder: the lock has no dot in its name
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL}
 
 
 def shard_images(row_bytes: int, batch_size: int) -> int:
@@ -43,7 +45,7 @@ class Shards:
 
     def __init__(self, out: Path, recipe: Recipe, total: int, images: int) -> None:
         """Plan the shards of `out` for a source of `total` images; touches no file."""
-        self.out, self.folder = out, partial_folder(out)
+        self.folder = partial_folder(out)
         self.recipe, self.total, self.images = recipe, total, images
         self.counts: dict[int, dict[str, int]] = {}
 
@@ -58,7 +60,7 @@ class Shards:
         """
         if restart:
             with _writing(self.folder):
-                durable.empty_folder(self.folder, "*.h5")
+                durable.empty_folder(self.folder, _CONTENT)
         for start, stop in self.ranges():
             if self._path(start).exists():
                 try:
@@ -85,7 +87,8 @@ class Shards:
         """Keep the rows of one range; when this returns they are safe on disk.
 
         Raises:
-            DataError: they could not be written, or hold values that are not finite.
+            DataError: they could not be written.
+            UsageError: they hold values that are not finite.
         """
         _check_finite(rows)
         attributes = {"start": start, "stop": stop, "recipe": self.recipe.to_json()}
@@ -94,7 +97,7 @@ class Shards:
             store.write(draft, [rows], rows.counts, attributes)
         self.counts[start] = rows.counts
 
-    def assemble(self, attributes: dict[str, Any]) -> None:
+    def assemble(self, out: Path, attributes: dict[str, Any]) -> None:
         """Write the feature file from all shards and remove them.
 
         Raises:
@@ -104,16 +107,9 @@ class Shards:
             group: sum(counts[group] for counts in self.counts.values())
             for group in ("images", "rejected")
         }
-        with _writing(self.out), durable.replacing(self.out, scratch=self.folder) as draft:
+        with _writing(out), durable.replacing(out, scratch=self.folder) as draft:
             store.write(draft, self._blocks(draft), totals, attributes)
-        self.discard()
-
-    def discard(self) -> None:
-        """Remove what is no longer needed, and say so where that fails."""
-        try:
-            durable.empty_folder(self.folder, f"*[!{_LOCK}]*")
-        except OSError as error:
-            log.warning("%s could not be removed: %s", self.folder, error.strerror or error)
+        _discard(self.folder)
 
     def _blocks(self, draft: durable.Draft) -> Iterator[Rows]:
         for start, stop in self.ranges():
@@ -124,11 +120,117 @@ class Shards:
         path = self._path(start)
         with FeatureFile(path) as file:
             rows = file.rows()
-            if file.attributes["recipe"] != self.recipe.to_json():
+            attributes = file.attributes
+            if attributes.get("recipe") != self.recipe.to_json():
                 check_same(file.recipe, self.recipe, self.folder)
-            if (file.attributes["start"], file.attributes["stop"]) != (start, stop):
+            if (attributes.get("start"), attributes.get("stop")) != (start, stop):
                 raise DataError(f"{path} is not the shard of images {start} to {stop}")
             return rows
 
     def _path(self, start: int) -> Path:
         return self.folder / f"{start:010d}.h5"
+
+
+def partial_folder(out: Path) -> Path:
+    """Return the folder that holds the shards of a feature file to be."""
+    return out.with_name(out.name + ".partial")
+
+
+def clear_up(folder: Path) -> None:
+    """Remove what a run left that was killed after its feature file had come into place."""
+    if folder.exists():
+        with suppress(UsageError), locked(folder):  # whoever holds it will clear up
+            _discard(folder)
+
+
+def has_shards_of(recipe: Recipe, folder: Path) -> bool:
+    """Tell whether a run by this very recipe has begun in the folder."""
+    for path in folder.glob("*.h5"):
+        with suppress(DataError), FeatureFile(path) as file:
+            return bool(file.attributes.get("recipe") == recipe.to_json())
+    return False
+
+
+def check_same(there: Recipe, wanted: Recipe, place: Path) -> None:
+    """Raise UsageError, with both values of each setting that differs, unless recipes are equal."""
+    if differences := there.differences(wanted):
+        raise UsageError(
+            f"{place} was made with other settings ({'; '.join(differences)}); "
+            "choose another --out, or --restart to throw it away"
+        )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make and hold the folder; the operating system frees it when the process ends, however.
+
+    In the end it is removed if nothing is left in it.
+
+    Raises:
+        UsageError: another process holds it.
+        DataError: it cannot be made.
+    """
+    with _writing(folder):
+        durable.make_folder(folder)
+        lock = _acquired(folder)
+    try:
+        yield
+    finally:
+        if os.name == "nt":  # an open file cannot be removed there, not even by another process
+            lock.release()
+        if not any(folder.glob(_CONTENT)):
+            with suppress(OSError):
+                (folder / _LOCK).unlink()
+        lock.release()
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _acquired(folder: Path) -> Any:
+    """Return the folder's lock, which is held; UsageError where another process holds it."""
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    path = folder / _LOCK
+    try:
+        try:
+            return FileLock(path).acquire(timeout=0).lock
+        except NotImplementedError:
+            reason = "not supported"
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            reason = os.strerror(error.errno)
+        log.warning(
+            "locks do not work in %s (%s), so that a mere file stands for one; should a run that "
+            "was killed on another machine leave %s, remove it", folder.parent, reason, path,
+        )  # fmt: skip
+        return SoftFileLock(path).acquire(timeout=0).lock
+    except Timeout:
+        raise UsageError(
+            f"another process is writing to {folder}; wait for it or choose another --out"
+        ) from None
+
+
+def _discard(folder: Path) -> None:
+    try:
+        durable.empty_folder(folder, _CONTENT)
+    except OSError as error:
+        log.warning("%s is no longer needed but stays: %s", folder, error.strerror or error)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _check_finite(rows: Rows) -> None:
+    for layer, values in rows.features.items():
+        finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        if not finite.all():
+            raise UsageError(
+                f"{layer} of {rows.ids[int(finite.argmin())]} is not finite in {values.dtype}; "
+                "choose --precision float32 or --store float32, with --restart"
+            )

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ class Rows:
 
 
 def write(
-    target: IO[bytes],
+    target: IO[bytes] | RawIOBase,
     blocks: Iterable[Rows],
     counts: dict[str, int],
     attributes: dict[str, Any],

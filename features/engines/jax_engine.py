@@ -11,20 +11,29 @@ from features.engines import Compiled, Make, use_keras_on
 def compile_network(
     make: Make, batch_shape: tuple[int, ...], precision: str, cache: Path | None
 ) -> Compiled:
-    """Compile scaling, network and pooling by XLA; see `engines.compile_network`."""
+    """Compile scaling, network and pooling by XLA; see `engines.compile_network`.
+
+    Where there are several devices, each takes an equal part of every batch, if it can be divided.
+    """
     use_keras_on("jax")
     network = make(precision)
-    trained = [variable.value for variable in network.trainable_variables]
-    fixed = [variable.value for variable in network.non_trainable_variables]
+    devices = jax.devices() if batch_shape[0] % jax.device_count() == 0 else jax.devices()[:1]
+    mesh = jax.sharding.Mesh(devices, ("images",))
+    everywhere, by_image = (
+        jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+        for axes in ((), ("images",))
+    )
+    trained = jax.device_put([v.value for v in network.trainable_variables], everywhere)
+    fixed = jax.device_put([v.value for v in network.non_trainable_variables], everywhere)
 
     def run(trained: list, fixed: list, pixels: jax.Array) -> dict[str, jax.Array]:
         return network.stateless_call(trained, fixed, pixels, training=False)[0]
 
-    pixels = jax.ShapeDtypeStruct(batch_shape, np.uint8)
+    pixels = jax.ShapeDtypeStruct(batch_shape, np.uint8, sharding=by_image)
     compiled = jax.jit(run).lower(trained, fixed, pixels).compile()
 
     def forward(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = compiled(trained, fixed, jax.numpy.asarray(pixels))
+        outputs = compiled(trained, fixed, jax.device_put(pixels, by_image))
         return {name: np.asarray(values) for name, values in outputs.items()}
 
     return Compiled({name: tuple(x.shape[1:]) for name, x in network.output.items()}, forward)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from features import durable, store
 from features.records import Recipe
 from features.store import Rows
 
@@ -49,3 +50,8 @@ def attributes(recipe: Recipe) -> dict:
         "recipe": recipe.to_json(),
         "recipe_digest": recipe.digest,
     }
+
+
+def write(path, blocks, counts, attributes) -> None:
+    with durable.replacing(path) as draft:
+        store.write(draft, blocks, counts, attributes)

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from features.errors import DataError, UsageError
-from features.store import FeatureFile, write
-from tests.features.examples import attributes, recipe, rows
+from features.store import FeatureFile
+from tests.features.examples import attributes, recipe, rows, write
 
 BLOCKS = [(0, 4, 0), (4, 0, 1), (5, 5, 1)]  # 9 rows, 2 rejected, one block without rows
 

@@ -172,3 +172,41 @@ def test_what_is_not_there(monkeypatch):
 def test_a_backend_that_is_running_already(monkeypatch):
     with pytest.raises(UsageError, match="start a new process"):
         engines.use_keras_on("jax" if "tensorflow" in sys.modules else "torch")
+
+
+SEVERAL = """
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+import numpy as np
+from features.engines import Choice, compile_network
+from tests.features.engines.test_engines import BATCH, LAYERS, make
+
+engine, batch = {engine!r}, ({batch}, *BATCH[1:])
+if engine == "tensorflow":
+    from features.quiet import quiet_import
+    tf = quiet_import("tensorflow")
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+pixels = np.random.default_rng(0).integers(0, 256, batch, np.uint8)
+found = compile_network(Choice(engine, "float32", ""), make, batch).forward(pixels)
+np.savez({out!r}, **found)
+"""
+
+
+@pytest.mark.parametrize("batch", [4, 5])
+@pytest.mark.parametrize("engine", ["tensorflow", "jax"])
+def test_several_devices_share_a_batch(tmp_path, engine, batch):
+    """Two devices made of one CPU stand in for two GPUs."""
+    if find_spec(engine) is None:
+        pytest.skip(f"{engine} is not installed")
+    out = tmp_path / "found.npz"
+    code = SEVERAL.format(engine=engine, batch=batch, out=str(out))
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    shape = (batch, *BATCH[1:])
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    alone = compile_network(Choice("tensorflow", "float32", ""), make, shape).forward(pixels)
+    with np.load(out) as found:
+        for layer in LAYERS:
+            assert found[layer].shape == alone[layer].shape
+            assert least_cosine(found[layer], alone[layer]) > 0.999999
