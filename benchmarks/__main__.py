@@ -18,8 +18,8 @@ How to read the columns:
     x (a)      that, as a multiple of (a)
     forward    images/s of the network alone on a ready batch
     of (d)     forward as a share of (d)
-    allowed    1 / (1 / decode + 1 / forward), decode being images/s of decoding alone on all cores:
-               what both allow together where they share the cores
+    allowed    1 / (1 / decode + 1 / forward), decode being images/s of decoding alone on all cores,
+               measured in the same process: what both allow together where they share the cores
     reached    images/s as a share of allowed
     writing    share of the time that writing the same rows alone takes
     images     how many were measured; slow ones get fewer
@@ -140,7 +140,7 @@ def _rows(results: Results) -> list[dict[str, Any]]:
     for (network, what), found in results.items():
         if what != DECODING:
             script, limit = (results[network, name] for name in (SCRIPT, LIMIT))
-            ratios = _ratios(found, script, limit, decode["loading"])
+            ratios = _ratios(found, script, limit)
             note = found.get("skipped") or found.get("precision", "")
             images = found.get("images", "")
             rows.append(
@@ -149,7 +149,7 @@ def _rows(results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def _ratios(found: dict, script: dict, limit: dict, decode: float) -> dict[str, float]:
+def _ratios(found: dict, script: dict, limit: dict) -> dict[str, float]:
     """Return what the columns of one row hold, as far as its figures go."""
     names = {"whole": "images/s", "forward": "forward"}
     values = {names[key]: value for key, value in found.items() if key in names}
@@ -158,7 +158,7 @@ def _ratios(found: dict, script: dict, limit: dict, decode: float) -> dict[str, 
     if "forward" in found and "forward" in limit:
         values["of (d)"] = found["forward"] / limit["forward"]
     if "writing" in found:
-        values["allowed"] = 1 / (1 / decode + 1 / found["forward"])
+        values["allowed"] = 1 / (1 / found["loading"] + 1 / found["forward"])
         values["reached"] = found["whole"] / values["allowed"]
         values["writing"] = found["whole"] / found["writing"]
     return values

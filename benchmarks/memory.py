@@ -38,9 +38,10 @@ def main() -> int:
         samples = extract(source, Path(scratch) / "features.h5", arguments.engine)
         seconds = time.perf_counter() - started
     early = next(sample for sample in samples if sample[0] >= min(EARLY, arguments.images))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    shown = [early, *samples[:: max(1, len(samples) // 8)][1:], samples[-1]]
-    rows = [(f"{images:,}", f"{memory:.0f}") for images, memory in dict.fromkeys(shown)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    later = samples[samples.index(early) :]
+    shown = [*later[:: -(-len(later) // 8)], later[-1]]
+    rows = [(f"{images:,}", f"{memory:.0f}") for images, memory in shown]
     print(render(("images", "resident MB"), rows))
     growth = samples[-1][1] - early[1]
     print(
@@ -76,7 +77,7 @@ def extract(source: Path, out: Path, engine: str) -> list[tuple[int, float]]:
     with patch.object(Shards, "write", noting):
         features.extract(
             source, out, backbone=BACKBONE, layers=(LAYER,), weights="none", engine=engine,
-            image_size=(SIDE, SIDE), batch_size=256,
+            image_size=(SIDE, SIDE), batch_size=256, progress=sys.stderr.isatty(),
         )  # fmt: skip
     return [*samples, (samples[-1][0], resident())]
 

@@ -23,7 +23,7 @@ LONGEST = 30  # seconds of one measurement; a slow engine gets fewer images
 
 
 def ours(job: Job) -> dict[str, Any]:
-    """Measure forward alone, `features.extract` from files to feature file, and writing alone.
+    """Measure `features.extract` from files to feature file, and each of its parts beside it.
 
     Finding the weights and building the network is done before, as for everybody else.
     """
@@ -36,8 +36,8 @@ def ours(job: Job) -> dict[str, Any]:
         compiled, weights = plan.compile(), plan.weights
     shape = (job.batch, job.size, job.size, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    forward = forward_rate(lambda: compiled.forward(pixels), job.batch)
-    images = min(job.full_batches, max(2, int(forward * LONGEST) // job.batch) * job.batch)
+    before = forward_rate(lambda: compiled.forward(pixels), job.batch)
+    images = min(job.full_batches, max(2, int(before * LONGEST) // job.batch) * job.batch)
 
     def extract(limit: int) -> None:
         options = vars(_config(job, out)) | {"limit": limit}
@@ -50,9 +50,10 @@ def ours(job: Job) -> dict[str, Any]:
         extract(2 * job.batch)
         out.unlink()
         whole = images / seconds(lambda: extract(images))
+    after = forward_rate(lambda: compiled.forward(pixels), job.batch)
     return {
-        "whole": whole, "forward": forward, "writing": writing_rate(out), "images": images,
-        "precision": plan.choice.precision,
+        "whole": whole, "forward": 2 / (1 / before + 1 / after), "loading": loading_rate(job),
+        "writing": writing_rate(out), "images": images, "precision": plan.choice.precision,
     }  # fmt: skip
 
 
@@ -75,25 +76,30 @@ def writing_rate(path: Path) -> float:
         return len(rows.ids) / seconds(write)
 
 
-def decoding(job: Job) -> dict[str, Any]:
-    """Measure `loading.load` with all threads, and Pillow in a plain loop, in images/s."""
+def loading_rate(job: Job) -> float:
+    """Return images/s of `loading.load` with all threads, decoding and resizing alone."""
     size = (job.size, job.size)
 
-    def ours() -> None:
+    def run() -> None:
         with open_source(job.folder) as source:
             for _ in load(source, size, "stretch", "bilinear", job.batch, exact=False):
                 pass
 
-    def pillow() -> None:
-        for path in files:
-            image = Image.open(path).convert("RGB")
-            np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+    return job.images / seconds(run)
 
-    files = jpegs(job.folder)
+
+def decoding(job: Job) -> dict[str, Any]:
+    """Measure loading alone, and Pillow in a plain loop beside it, in images/s."""
+
+    def pillow() -> None:
+        for path in jpegs(job.folder):
+            image = Image.open(path).convert("RGB")
+            np.asarray(image.resize((job.size, job.size), Image.Resampling.BILINEAR))
+
     seconds(pillow)  # so that the files are in the system's cache for both
     return {
-        "loading": len(files) / seconds(ours), "pillow": len(files) / seconds(pillow),
-        "threads": available_cpus(), "images": len(files),
+        "loading": loading_rate(job), "pillow": job.images / seconds(pillow),
+        "threads": available_cpus(), "images": job.images,
     }  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from features import durable
 from features.backbones import catalog
 from features.backbones.assembly import assemble
-from features.backbones.weights import Weights, resolve
+from features.backbones.stored import Weights
+from features.backbones.weights import resolve
 from features.config import INTERPOLATIONS, RESIZES, STORES, ExtractConfig
 from features.engines import Choice, Compiled, choose, compile_network
 from features.errors import DataError, UsageError, unknown_name

@@ -180,10 +180,10 @@ def locked(folder: Path) -> Iterator[None]:
             lock.release()
         if not any(folder.glob(_CONTENT)):
             with suppress(OSError):
-                (folder / _LOCK).unlink()
+                durable.disk.unlink(folder / _LOCK)
         lock.release()
         with suppress(OSError):
-            folder.rmdir()
+            durable.disk.remove_folder(folder)
 
 
 def _acquired(folder: Path) -> Any:

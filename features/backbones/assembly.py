@@ -8,7 +8,7 @@ from features.backbones.folding import fold
 from features.backbones.network import build, with_taps
 
 if TYPE_CHECKING:
-    from features.backbones.weights import Weights
+    from features.backbones.stored import Weights
 
 
 def assemble(

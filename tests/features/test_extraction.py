@@ -140,7 +140,7 @@ def test_an_interrupted_run_goes_on_to_the_same_file(photos, tmp_path, monkeypat
 def test_a_repeated_command_does_no_work(photos, tmp_path, monkeypatch):
     path = extract(photos, tmp_path / "out.h5")
     before = path.stat().st_mtime_ns
-    monkeypatch.setattr(extraction, "compile_network", None)  # would raise if it were called
+    monkeypatch.setattr(extraction, "make", None)  # would raise if it were called
     assert extract(photos, path) == path
     assert path.stat().st_mtime_ns == before
 

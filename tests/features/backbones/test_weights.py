@@ -238,3 +238,11 @@ def test_changed_values_fail_the_golden_check(real_weights, name, monkeypatch):
     monkeypatch.setattr(golden, "features", lambda weights: found)
     with pytest.raises(DataError, match="wrong"):
         list(golden.check(chosen))
+
+
+@pytest.mark.parametrize("note", ["", "{", "{}", '{"scaling": {}}'])
+def test_a_note_that_cannot_be_read(served, unchecked, cache, note):
+    weights.resolve(SMALL)
+    (cache / "weights" / "mobilenetv2-keras.json").write_text(note)
+    with pytest.raises(DataError, match="is no note of weights"):
+        weights.resolve(SMALL)

@@ -1,0 +1,139 @@
+"""Weights that are at hand: what a file holds, and the notes beside those in the cache."""
+
+import json
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import durable
+from features.backbones.catalog import PixelScaling
+from features.backbones.network import randomize
+from features.errors import DataError
+from features.packages import cache_folder, sha256_of
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One set of weights for one backbone; nothing is read before it is loaded.
+
+    Attributes:
+        origin: "keras", a mirror's name, "file" or "random".
+        sha256: of the arrays in the network's order, for "file" of the file; what the recipe keeps.
+        scaling: what these weights expect of pixels.
+        path: the weights file, None for random ones.
+        licence: as far as known.
+        seed: of random weights.
+    """
+
+    backbone: str
+    origin: str
+    sha256: str
+    scaling: PixelScaling
+    path: Path | None = None
+    licence: str = ""
+    seed: int = 0
+
+    def load_into(self, base: Any) -> None:
+        """Set the weights of a bare network; DataError where file and network do not fit."""
+        if self.path is None:
+            randomize(base, self.seed)
+        else:
+            _load(base, self.path, self.backbone)
+
+    def top(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return kernel (D, 1000) and bias (1000,) of the ImageNet classifier, where kept."""
+        if self.path is None or not (path := top_path(self.path)).exists():
+            return None
+        with np.load(path) as arrays:
+            return arrays["kernel"], arrays["bias"]
+
+
+def write_note(weights: Weights, path: Path) -> None:
+    """Note what lies at `path`: with this, the weights there count as cached."""
+    files = [file for file in (path, top_path(path)) if file.exists()]
+    values = {
+        "backbone": weights.backbone,
+        "origin": weights.origin,
+        "licence": weights.licence,
+        "scaling": weights.scaling.to_dict(),
+        "sha256": weights.sha256,
+        "files": {file.name: sha256_of(file) for file in files},
+        "keras": version("keras"),
+    }
+    durable.write(note_path(path), json.dumps(values, indent=2).encode())
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """Return the note beside a weights file; DataError where it is none."""
+    try:
+        note = json.loads(note_path(path).read_text())
+        PixelScaling.from_dict(note["scaling"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{note_path(path)} is no note of weights: {error!r}; remove it") from None
+    return note
+
+
+def noted(path: Path) -> Weights | None:
+    """Return the weights at `path` as their note describes them, None where there is no note."""
+    if not note_path(path).exists():
+        return None
+    note = read_note(path)
+    for name, expected in note["files"].items():
+        file = path.with_name(name)
+        if not file.exists() or sha256_of(file) != expected:
+            raise DataError(
+                f"{file} is not the file that was put there; remove it and {note_path(path).name} "
+                "and fetch it again"
+            )
+    scaling = PixelScaling.from_dict(note["scaling"])
+    return Weights(note["backbone"], note["origin"], note["sha256"], scaling, path, note["licence"])
+
+
+def _load(base: Any, path: Path, name: str) -> None:
+    try:
+        with warnings.catch_warnings():
+            # Of layers that a file lacks Keras only warns, and leaves them as they were.
+            warnings.filterwarnings("error", "Skipping", UserWarning)
+            if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
+                _check_layer_names(base, path)
+                base.load_weights(path, by_name=True)  # a top that is there too is passed over
+            else:
+                base.load_weights(path)  # of a .keras file too this reads the arrays alone
+    except DataError:
+        raise
+    except Exception as error:  # Keras and h5py raise many kinds
+        detail = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} does not hold the weights of {name}: {detail}") from None
+
+
+def _check_layer_names(base: Any, path: Path) -> None:
+    """Loading by name passes over what it does not find, so every name must be there."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        there = set(file.get("model_weights", file))
+    missing = [layer.name for layer in base.layers if layer.weights and layer.name not in there]
+    if missing:
+        raise DataError(
+            f"{path} lacks {len(missing)} layers of {base.name}, such as {missing[0]}: it holds "
+            "the weights of another network"
+        )
+
+
+def cache_path(backbone: str, origin: str) -> Path:
+    """Return where the cache keeps weights."""
+    return cache_folder() / "weights" / f"{backbone}-{origin}.weights.h5"
+
+
+def note_path(path: Path) -> Path:
+    """Return where the note of a weights file is."""
+    return path.with_name(path.name.removesuffix(".weights.h5") + ".json")
+
+
+def top_path(path: Path) -> Path:
+    """Return where the ImageNet classifier that belongs to a weights file is."""
+    return path.with_name(path.name.removesuffix(".weights.h5") + ".top.npz")

@@ -1,0 +1,93 @@
+"""Extraction with a network that costs nothing; everything else is as ever.
+
+`python -m tests.features.faults.stub extract ...` is the command with it.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import h5py
+import numpy as np
+
+import features
+from features.engines import Compiled
+from features.planning import Plan
+from features.shards import partial_folder
+from features.store import FeatureFile
+from pipeline.cli import main
+
+OPTIONS = {"backbone": "mobilenetv2", "weights": "none", "image_size": (32, 32), "batch_size": 4}
+ARGUMENTS = ["--backbone=mobilenetv2", "--weights=none", "--image-size=32", "--batch-size=4"]
+SHARD_IMAGES = 8
+
+
+def compiled(plan: Plan) -> Compiled:
+    """Features are sums over columns of pixels: exact in float32, whatever the batch."""
+
+    def forward(pixels: np.ndarray) -> dict[str, np.ndarray]:
+        sums = pixels.sum(axis=1, dtype=np.float32).reshape(len(pixels), -1)  # (B, W * 3)
+        return {layer: sums for layer in plan.layers}
+
+    return Compiled({layer: (plan.size[1] * 3,) for layer in plan.layers}, forward)
+
+
+@contextmanager
+def stubbed() -> Iterator[None]:
+    """Replace the network, and make shards small."""
+    with (
+        patch.object(Plan, "compile", compiled),
+        patch("features.shards.SHARD_IMAGES", SHARD_IMAGES),
+    ):
+        yield
+
+
+def extract(source: Path, out: Path, **options: object) -> Path:
+    with stubbed():
+        return features.extract(source, out, progress=False, **(OPTIONS | options))
+
+
+def images(path: Path, count: int, side: int = 12) -> Path:
+    """Write a source of random images in three classes."""
+    chance = np.random.default_rng(0)
+    pixels = chance.integers(0, 256, (count, side, side, 3), np.uint8)
+    np.savez(path, images=pixels, labels=np.arange(count) % 3)
+    return path
+
+
+def datasets(path: Path) -> dict[str, list]:
+    """The content of every dataset in a file."""
+    content = {}
+
+    def keep(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Dataset):
+            content[name] = item[:].tolist()
+
+    with h5py.File(path) as file:
+        file.visititems(keep)
+    return content
+
+
+def rows_lost(path: Path, whole: Path) -> int:
+    """Count the rows and rejected images of `whole` that `path` does not have as they are there.
+
+    Anything else that is not as it should be counts as one: damage, or something left lying about.
+    """
+    if not path.exists():
+        return sum(len(datasets(whole)[name]) for name in ("images/id", "rejected/id"))
+    found, expected = datasets(path), datasets(whole)
+    lost = 0
+    for group in ("images", "rejected"):
+        columns = [n for n in expected if n.startswith(group) or (n[0] == "f" and group[0] == "i")]
+        rows = [zip(*(there[name] for name in columns), strict=True) for there in (found, expected)]
+        lost += len({repr(row) for row in rows[1]} - {repr(row) for row in rows[0]})
+    with FeatureFile(path) as file:
+        odd = file.problems() != [] or found != expected or partial_folder(path).exists()
+    return lost or int(odd)
+
+
+if __name__ == "__main__":
+    with stubbed():
+        sys.exit(main([*sys.argv[1:], *ARGUMENTS]))
