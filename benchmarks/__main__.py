@@ -59,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
         folder = make_jpegs(Path(scratch) / "jpegs", arguments.images)
         start = Job("", folder, Path(scratch), arguments.images, batch=arguments.batch_size)
-        jobs = dict(_jobs(start, arguments.backbones))
+        jobs = dict(_jobs(start, arguments.backbones, arguments.engines))
         results = _rounds(jobs, arguments.rounds)
     rows = _rows(results)
     facts = _facts(arguments, {job.backbone: job.weights for job in jobs.values() if job.backbone})
@@ -78,13 +78,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--images", type=int, default=640, help="JPEG files; (a) gets a quarter, (b) a tenth"
     )
+    parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, help="JSON file for rows and facts")
     return parser.parse_args()
 
 
-def _jobs(start: Job, backbones: list[str]) -> Iterator[tuple[tuple[str, str], Job]]:
+def _jobs(
+    start: Job, backbones: list[str], engines: list[str]
+) -> Iterator[tuple[tuple[str, str], Job]]:
     """Yield every measurement under its network and name, in the order of a round."""
     job = dataclasses.replace
     yield ("", DECODING), job(start, function="parts.decoding")
@@ -99,7 +102,7 @@ def _jobs(start: Job, backbones: list[str]) -> Iterator[tuple[tuple[str, str], J
             torch = job(own, function="competitors.torch_eager", images=few, precision=precision)
             yield (name, f"(c) PyTorch {precision}"), torch
         yield (name, LIMIT), job(own, function="competitors.openvino_own")
-        for engine in ENGINES:
+        for engine in engines:
             yield (name, f"(e) ours, {engine}"), job(own, function="parts.ours", engine=engine)
 
 

@@ -182,10 +182,9 @@ def make_folder(folder: Path) -> None:
 
 
 def empty_folder(folder: Path, pattern: str = "*") -> None:
-    """Remove the files in a folder, durably; raises OSError."""
+    """Remove the files in a folder; raises OSError."""
     for path in sorted(folder.glob(pattern)):
         disk.unlink(path)
-    disk.sync_folder(folder)
 
 
 def prepare_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from features.durable import Disk
 from features.errors import OffshelfError
-from features.shards import Shards
+from features.shards import partial_folder
 from tests.features.faults import stub
 
 OPERATIONS = [name for name in vars(Disk) if not name.startswith("_")]
@@ -191,16 +191,14 @@ def lay_out(state: dict[Path, bytes | None], root: Path, place: Path) -> None:
             copy.write_bytes(content)
 
 
-def record(source: Path, root: Path, **options: object) -> Tape:
-    """Extract to `root/out.h5` with the tape running."""
-    tape = Tape()
+def record(tape: Tape, source: Path, out: Path, **options: object) -> None:
+    """Extract with the tape running."""
 
     def note(safe: int) -> None:
         tape.safe = safe
 
     with patch("features.durable.disk", tape), stub.telling(note):
-        stub.extract(source, root / "out.h5", **options)
-    return tape
+        stub.extract(source, out, **options)
 
 
 def failures(source: Path, folder: Path, numbers: tuple[int, ...]) -> Iterator[int]:
@@ -210,7 +208,11 @@ def failures(source: Path, folder: Path, numbers: tuple[int, ...]) -> Iterator[i
         AssertionError: an error was silent, or left what is neither before nor after.
     """
     whole = stub.extract(source, folder / "whole.h5")
-    for at in range(len(record(source, folder / "recorded").done)):
+    tape = Tape()
+    record(tape, source, folder / "recorded" / "out.h5")
+    partial = partial_folder(folder / "recorded" / "out.h5")
+    tidying = [("unlink", partial / "lock"), ("remove_folder", partial)]  # the next run does that
+    for at in range(len(tape.done)):
         disk = Failing(at, numbers[at % len(numbers)])
         out, safe = folder / str(at) / "out.h5", [0]
         with (
@@ -223,22 +225,62 @@ def failures(source: Path, folder: Path, numbers: tuple[int, ...]) -> Iterator[i
             except OffshelfError as error:
                 told.append(str(error))
         assert all("\n" not in line for line in told)
-        harmless = disk.on_what == "lock" or disk.failed == ["remove_folder"]
-        assert harmless or any(os.strerror(disk.number) in line for line in told), (at, disk, told)
+        assert tape.done[at] in tidying or any(os.strerror(disk.number) in line for line in told), (at, disk, told)
         assert not out.exists() or stub.datasets(out) == stub.datasets(whole)
         yield stub.rows_lost_going_on(source, out, whole, safe[-1])
 
 
-def power_cuts(source: Path, folder: Path, fates: dict[str, Fate], cuts: int = 0) -> Iterator[int]:
+def power_cuts(source: Path, folder: Path, rounds: int, seed: int = 0) -> Iterator[int]:
     """Cut the power before each operation of a run; yield the rows lost by each cut.
 
-    Args:
-        source: the images.
-        folder: an empty one to work in.
-        fates: what becomes of what was not synced, by name.
-        cuts: how many, spread evenly over all operations; 0 takes every one.
+    The first two rounds lose all that was not synced, or just the data; later ones leave it to
+    chance. States that were met before are passed over.
     """
     whole = stub.extract(source, folder / "whole.h5")
     root = folder / "recorded"
     root.mkdir()
-    tape = record(source, root)
+    tape = Tape()
+    record(tape, source, root / "new" / "out.h5")
+    for number, cut, state in _states(tape, root, 0, rounds, seed):
+        place = folder / str(number)
+        lay_out(state, root, place)
+        out, safe = place / "new" / "out.h5", tape.kept[cut]
+        assert not out.exists() or stub.datasets(out) == stub.datasets(whole)
+        yield stub.rows_lost_going_on(source, out, whole, safe)
+
+
+def power_cuts_replacing(source: Path, folder: Path, rounds: int, seed: int = 0) -> Iterator[int]:
+    """The same while a whole file by another recipe is replaced, which must stay until then."""
+    other = {"interpolation": "nearest"}
+    old = stub.extract(source, folder / "old.h5")
+    new = stub.extract(source, folder / "new.h5", **other)
+    root = folder / "recorded"
+    root.mkdir()
+    tape = Tape()
+    record(tape, source, root / "out.h5")
+    begin, tape.safe = len(tape.done), 0
+    record(tape, source, root / "out.h5", restart=True, **other)
+    for number, cut, state in _states(tape, root, begin, rounds, seed):
+        place = folder / str(number)
+        lay_out(state, root, place)
+        out, safe = place / "out.h5", tape.kept[cut]
+        is_new = stub.datasets(out) == stub.datasets(new)
+        assert is_new or stub.datasets(out) == stub.datasets(old)
+        begun = is_new or safe
+        yield stub.rows_lost_going_on(source, out, new, safe, restart=not begun, **other)
+
+
+def _states(
+    tape: Tape, root: Path, begin: int, rounds: int, seed: int
+) -> Iterator[tuple[int, int, dict[Path, bytes | None]]]:
+    """Yield a number, the position of the cut, and what it left."""
+    seen: set[int] = set()
+    tape.kept.append(tape.safe)
+    for turn in range(rounds):
+        for cut in range(begin, len(tape.done) + 1):
+            fate = [nothing, names_alone, chance(hash((seed, turn, cut)))][min(turn, 2)]
+            state = after_power_cut(tape.done[:cut], root, fate)
+            key = hash((tape.kept[cut], *sorted(state.items())))
+            if key not in seen:
+                seen.add(key)
+                yield len(seen), cut, state

@@ -1,0 +1,71 @@
+"""Runs that are killed at a random moment, and go on."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing import get_context, set_start_method
+from multiprocessing.connection import Connection
+from pathlib import Path
+from random import Random
+
+from tests.features.faults import stub
+
+# A clean process that has imported everything, so that each run starts within milliseconds.
+_CONTEXT = get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__])
+
+
+def kills(source: Path, folder: Path, count: int, seed: int = 0) -> Iterator[int]:
+    """Kill runs at random moments, going on each time; yield the rows lost by each kill.
+
+    Runs are killed until they end by themselves, and the next begins anew.
+    """
+    whole = stub.extract(source, folder / "whole.h5")
+    total = len(stub.datasets(whole)["images/id"])
+    _, told, duration = _run(source, folder / "timed" / "out.h5", 60)
+    assert told[-1] == total
+    random, number, done = Random(seed), 0, 0
+    while done < count:
+        number += 1
+        out, safe, killed = folder / str(number) / "out.h5", 0, True
+        while killed and done < count:
+            killed, told, _ = _run(source, out, random.uniform(0, duration))
+            again = max(0, safe - told[0]) if told else 0  # nothing is told where all is done
+            safe = max(told, default=safe)
+            if killed:
+                done += 1
+                yield again
+        lost = stub.rows_lost_going_on(source, out, whole, safe)
+        assert lost == 0, f"run {number} lost {lost} rows in the end"
+
+
+def _run(source: Path, out: Path, seconds: float) -> tuple[bool, list[int], float]:
+    """Run for so long; return whether it had to be killed, what it said to be safe, and its time.
+
+    The times are from the moment on when it begins its work.
+    """
+    ours, theirs = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_child, args=(source, out, theirs))
+    process.start()
+    theirs.close()
+    ours.recv()
+    begin = time.perf_counter()
+    process.join(seconds)
+    duration = time.perf_counter() - begin
+    killed = process.is_alive()
+    process.kill()
+    process.join()
+    told = []
+    with suppress(EOFError):
+        while True:
+            told.append(ours.recv())
+    ours.close()
+    assert killed or process.exitcode == 0
+    return killed, told, duration
+
+
+def _child(source: Path, out: Path, pipe: Connection) -> None:
+    set_start_method("fork", force=True)  # or tqdm's lock would outlive a kill
+    pipe.send("begin")
+    with stub.telling(pipe.send):
+        stub.extract(source, out)
