@@ -30,6 +30,7 @@ def ours(job: Job) -> dict[str, Any]:
     if importlib.util.find_spec(job.engine) is None:
         raise SkippedError(f"{job.engine} is not installed")
     out = job.scratch / f"{job.backbone}-{job.engine}.h5"
+    out.unlink(missing_ok=True)  # of the round before
     config = _config(job, out)
     with open_source(config.source) as source:
         plan = Plan(config, source)

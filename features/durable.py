@@ -173,6 +173,16 @@ def write(path: Path, data: bytes) -> None:
         draft.write(data)
 
 
+def place_folder(draft: Path, place: Path) -> None:
+    """Sync a folder of files and rename it to a place where nothing is; raises OSError."""
+    for path in draft.iterdir():
+        with path.open("rb+", buffering=0) as file:
+            disk.sync(file)
+    disk.sync_folder(draft)
+    disk.rename(draft, place)
+    disk.sync_folder(place.parent)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, durably; raises OSError."""
     missing = [place for place in (folder, *folder.parents) if not place.is_dir()]

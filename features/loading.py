@@ -18,6 +18,8 @@ from features.sources.base import Source
 
 Content = bytes | np.ndarray | OSError
 
+_NO_FILE = "-1"  # the extent of what was no regular file when the source was listed
+
 
 def load(
     source: Source,
@@ -51,7 +53,8 @@ def load(
 
     Raises:
         UsageError: an argument cannot be meant.
-        DataError: the source has vanished while it was read.
+        DataError: the source, or a file of it, has vanished since it was listed. It may be about
+            to vanish as a whole, and its images are not to be taken for bad ones.
     """
     for kind, name, known in (
         ("resize", resize, RESIZES),
@@ -96,6 +99,9 @@ class _Job:
         except OSError as error:
             if self.watched and not _is_there(self.source.location):
                 raise DataError(f"the source {self.source.location} has vanished") from None
+            if isinstance(error, FileNotFoundError) and self.source.extent(index) != _NO_FILE:
+                image = self.source[index].id
+                raise DataError(f"{image} has gone from {self.source.location}") from None
             return error
 
     def read_all(self, indices: range) -> list[Content]:

@@ -25,12 +25,24 @@ COLUMNS = {
 }
 
 
+# HDF5 itself crashes on some attributes of other kinds whose bytes have changed.
+_PLAIN = (h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID)
+
+
+def attributes_of(item: h5py.File | h5py.Dataset) -> dict[str, Any]:
+    """Return all attributes; raise DataError where one is neither text nor numbers."""
+    for name in item.attrs:
+        if not isinstance(item.attrs.get_id(name).get_type(), _PLAIN):
+            raise DataError(f"its attribute {name!r} is neither text nor a number")
+    return dict(item.attrs)
+
+
 def validate(file: h5py.File) -> None:
     """Raise DataError unless the file's structure is the schema's, before any content is used.
 
     Other errors are raised too where HDF5 cannot make sense of what it finds.
     """
-    schema = file.attrs.get("schema")
+    schema = attributes_of(file).get("schema")
     if schema is None:
         raise DataError("it has no `schema` attribute")
     if schema != SCHEMA:
@@ -97,10 +109,10 @@ def seal(file: h5py.File) -> str:
 
     It covers every attribute of the file, and path, shape, dtype and digest of each dataset.
     """
-    attributes = {name: value for name, value in file.attrs.items() if name != DIGEST}
+    attributes = {name: value for name, value in attributes_of(file).items() if name != DIGEST}
     paths = [*COLUMNS, *(f"features/{layer}" for layer in file["features"])]
     datasets = {
-        path: [dataset.shape, dataset.dtype.str, dataset.attrs[DIGEST]]
+        path: [dataset.shape, dataset.dtype.str, attributes_of(dataset)[DIGEST]]
         for path, dataset in zip(paths, map(file.get, paths), strict=True)
     }
     text = json.dumps([attributes, datasets], sort_keys=True, default=lambda value: value.tolist())

@@ -25,7 +25,8 @@ log = logging.getLogger("offshelf")
 SHARD_BYTES = 2**24  # a file of this size is written at near the disk's full speed
 SHARD_IMAGES = 512  # but no more than some seconds of work is ever at stake
 
-_LOCK, _CONTENT = "lock", "*.*"  # of the folder: the lock has no dot in its name
+_LOCK, _STAND_IN = "lock", "lock-file"
+_CONTENT = "*.*"  # of the folder; its locks have no dot in their names
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL}
 
 
@@ -180,7 +181,7 @@ def locked(folder: Path) -> Iterator[None]:
             lock.release()
         if not any(folder.glob(_CONTENT)):
             with suppress(OSError):
-                durable.disk.unlink(folder / _LOCK)
+                durable.empty_folder(folder)
         lock.release()
         with suppress(OSError):
             durable.disk.remove_folder(folder)
@@ -200,11 +201,13 @@ def _acquired(folder: Path) -> Any:
             if error.errno not in _NO_LOCKS:
                 raise
             reason = os.strerror(error.errno)
+        stand_in = folder / _STAND_IN
         log.warning(
-            "locks do not work in %s (%s), so that a mere file stands for one; should a run that "
-            "was killed on another machine leave %s, remove it", folder.parent, reason, path,
+            "locks do not work in %s (%s), so that the mere file %s stands for one; should a run "
+            "that was killed on another machine leave it there, remove it",
+            folder.parent, reason, stand_in,
         )  # fmt: skip
-        return SoftFileLock(path).acquire(timeout=0).lock
+        return SoftFileLock(stand_in).acquire(timeout=0).lock
     except Timeout:
         raise UsageError(
             f"another process is writing to {folder}; wait for it or choose another --out"

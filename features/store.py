@@ -17,7 +17,16 @@ import numpy as np
 
 from features.errors import DataError, unknown_name
 from features.records import Recipe, Split, blake2b
-from features.schema import COLUMNS, DIGEST, SCHEMA, content, hasher, seal, validate
+from features.schema import (
+    COLUMNS,
+    DIGEST,
+    SCHEMA,
+    attributes_of,
+    content,
+    hasher,
+    seal,
+    validate,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -140,6 +149,7 @@ class FeatureFile:
             self._file = h5py.File(self.path, "r", locking=False)
             try:
                 validate(self._file)
+                self._attributes = attributes_of(self._file)
                 self.class_names = _names(self._text("class_names", "[]"))
                 stored = tuple(self._file["features"])
                 order = json.loads(self._text("recipe", "{}")).get("layers", stored)
@@ -208,8 +218,7 @@ class FeatureFile:
     @property
     def attributes(self) -> dict[str, Any]:
         """The file's attributes as they stand."""
-        with _reading(f"{self.path}: its attributes cannot be read"):
-            return dict(self._file.attrs)
+        return dict(self._attributes)
 
     def frame(self, layer: str | None = None) -> "pandas.DataFrame":
         """Return a pandas frame indexed by id: `label`, `split`, then one column a feature."""
@@ -262,7 +271,7 @@ class FeatureFile:
                 self.rejected,
             )
             for path, values in rows.columns.items():
-                if blake2b(content(values)).hex() != self._file[path].attrs[DIGEST]:
+                if blake2b(content(values)).hex() != attributes_of(self._file[path]).get(DIGEST):
                     raise DataError(f"/{path} {_CHANGED}")
         return rows
 
@@ -291,10 +300,10 @@ class FeatureFile:
             return self._file[path].asstr()[:].tolist()
 
     def _text(self, attribute: str, default: str) -> str:
-        return str(self._file.attrs.get(attribute, default))
+        return str(self._attributes.get(attribute, default))
 
     def _check_seal(self) -> Iterator[str]:
-        if seal(self._file) != self._file.attrs.get(DIGEST):
+        if seal(self._file) != self._attributes.get(DIGEST):
             yield "an attribute, or the shape or type of a dataset, " + _CHANGED
 
     def _check_content(self) -> Iterator[str]:
@@ -307,7 +316,7 @@ class FeatureFile:
             except (OSError, RuntimeError) as error:
                 yield f"/{path} cannot be read: {error}"
                 continue
-            if digest.hexdigest() != self._file[path].attrs.get(DIGEST):
+            if digest.hexdigest() != attributes_of(self._file[path]).get(DIGEST):
                 yield f"/{path} {_CHANGED}"
             if not finite:
                 yield f"/{path} holds values that are not finite"

@@ -40,6 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         except BrokenPipeError:  # the reader, such as `head`, has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+        except OSError as error:  # such as no space left in the cache
+            place = f"{error.filename}: " if error.filename else ""
+            print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+            return 1
         except _Terminated:
             return TERMINATED
         except KeyboardInterrupt:

@@ -1,11 +1,13 @@
 """OpenVINO: for Intel and AMD processors. Converted once by way of TensorFlow, then kept."""
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from features import durable
 from features.engines import Compiled, Make, use_keras_on
 from features.quiet import import_without
 
@@ -14,6 +16,8 @@ openvino = import_without("openvino_telemetry", "openvino")
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _MODEL = "network.xml"
+
+log = logging.getLogger("offshelf")
 
 
 def compile_network(
@@ -54,11 +58,14 @@ def _converted(network: Any, batch_shape: tuple[int, ...]) -> Any:
 
 
 def _keep(model: Any, cache: Path) -> None:
-    """Put the model into the cache, whole or not at all."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache.parent, prefix="convert-") as scratch:
-        draft = Path(scratch) / "whole"
-        draft.mkdir()
-        openvino.save_model(model, draft / _MODEL, compress_to_fp16=False)
-        if not cache.exists():  # another process may have been faster
-            draft.rename(cache)
+    """Put the model into the cache, whole or not at all; a warning tells where that fails."""
+    try:
+        durable.make_folder(cache.parent)
+        with tempfile.TemporaryDirectory(dir=cache.parent, prefix="convert-") as scratch:
+            draft = Path(scratch) / "whole"
+            draft.mkdir()
+            openvino.save_model(model, draft / _MODEL, compress_to_fp16=False)
+            if not cache.exists():  # another process may have been faster
+                durable.place_folder(draft, cache)
+    except (OSError, RuntimeError) as error:  # OpenVINO does not say that the disk is full
+        log.warning("no room for the converted network in %s? (%s)", cache.parent, error)

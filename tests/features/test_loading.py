@@ -219,12 +219,12 @@ def test_a_source_that_vanishes_ends_the_run(tmp_path):
         list(batches)
 
 
-def test_one_file_that_goes_is_an_outcome(tmp_path):
+def test_one_file_that_goes_ends_the_run(tmp_path):
     contents = {f"{number}.png": encode(solid((9, 9, 9))) for number in range(3)}
     source = open_source(write_files(tmp_path / "images", contents))
     (tmp_path / "images/1.png").unlink()
-    (batch,) = loaded(source)
-    assert batch.accepted.tolist() == [0, 2]
+    with pytest.raises(DataError, match=r"1\.png has gone from .*images"):
+        loaded(source)
 
 
 def test_a_pattern_of_shards_has_not_vanished(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -6,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from features.errors import UsageError
+from features.errors import DataError, UsageError
 from features.shards import Shards, locked, partial_folder, shard_images
 from features.store import FeatureFile
 from tests.features.examples import attributes, recipe, rows
@@ -95,24 +96,93 @@ def test_a_damaged_shard_is_made_again(out, fault, caplog):
     assert "extracted again" in caplog.text
 
 
-def test_the_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path):
-    code = (
-        "import sys, pathlib\n"
-        "from features.shards import locked\n"
-        f"with locked(pathlib.Path({str(tmp_path)!r})):\n"
-        "    print('held', flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
+def test_shards_on_another_grid_are_made_again(out, caplog):
+    first = plan(out)
+    first.resume(restart=False)
+    fill(first)
+    second = Shards(out, recipe(), total=11, images=8)
+    assert second.resume(restart=False) == 3, "the last one is on both grids"
+    assert caplog.text.count("extracted again") == 1, "of the one in the middle, nobody asks"
+    fill(second)
+    second.assemble(out, attributes(recipe()))
+    assert list(second.folder.iterdir()) == []
+
+
+def test_values_that_are_not_finite_are_refused(out):
+    spoiled = rows(0, 3, rejected=1)
+    spoiled.features["b"][1, 0, 1, 2] = np.inf
+    shards = plan(out)
+    with pytest.raises(UsageError, match=r"b of klasse/bild 1 .* not finite in float32"):
+        shards.write(0, 4, spoiled)
+    assert not list(shards.folder.iterdir())
+
+
+def test_a_shard_damaged_meanwhile_ends_the_run(out):
+    shards = plan(out)
+    shards.resume(restart=False)
+    fill(shards)
+    _flip(shards.folder / "0000000004.h5")
+    with pytest.raises(DataError, match=r"0000000004\.h5 is damaged"):
+        shards.assemble(out, attributes(recipe()))
+    assert not out.exists()
+    assert plan(out).resume(restart=False) == 7
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from features.shards import locked
+from tests.features.test_shards import without_locks
+
+if int(sys.argv[2]):
+    import fcntl
+    fcntl.flock = without_locks(int(sys.argv[2]))
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def without_locks(number):
+    def flock(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    return flock
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize("number", [0, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_the_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path, monkeypatch, number):
+    """Also where the file system has no locks."""
+    if number:
+        fcntl = pytest.importorskip("fcntl")
+        monkeypatch.setattr(fcntl, "flock", without_locks(number))
+    folder = tmp_path / "out.h5.partial"
     holder = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", HOLDER, str(folder), str(number)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UsageError, match="another process"), locked(tmp_path):
+    with pytest.raises(UsageError, match="another process"), locked(folder):
         pass
     holder.kill()
     holder.communicate()
-    with locked(tmp_path):
-        assert (tmp_path / "lock").exists()
+    with locked(folder):
+        (folder / "0.h5").touch()
+        with pytest.raises(UsageError, match="another process"), locked(folder):
+            pass
+    assert (folder / "0.h5").exists(), "what is left in the folder stays there"
+    with locked(folder):
+        (folder / "0.h5").unlink()
+    assert not folder.exists()
+
+
+def test_a_lock_that_cannot_be_had_is_told(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", without_locks(errno.EIO))
+    told = r"cannot write .*partial: Input/output error"
+    with pytest.raises(DataError, match=told), locked(tmp_path / "out.h5.partial"):
+        pass
 
 
 @pytest.mark.parametrize(

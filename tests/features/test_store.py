@@ -89,6 +89,24 @@ def _no_recipe(file):
     del file.attrs["recipe"]
 
 
+def _attribute(name, value):
+    def change(file):
+        file.attrs[name] = value
+
+    return change
+
+
+def _rename_layer(file):
+    file.move("features/a", "features/c")
+
+
+def _same_bytes_in_another_order(file):
+    values, digest = file["features/a"][:], file["features/a"].attrs["digest"]
+    del file["features/a"]
+    file["features/a"] = values.view(">f4")
+    file["features/a"].attrs["digest"] = digest
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
@@ -103,6 +121,13 @@ def _no_recipe(file):
         (_same_id_twice, "more than once"),
         (_other_recipe, "does not match its digest"),
         (_no_recipe, "cannot be read"),
+        (_attribute("class_names", '["dog", "cat"]'), "an attribute"),
+        (_attribute("provenance", "mine"), "an attribute"),
+        (_attribute("complete", False), "an attribute"),
+        (_attribute("digest", "0" * 32), "an attribute"),
+        (_attribute("digest", h5py.Empty("f4")), "an attribute"),
+        (_rename_layer, "an attribute, or the shape or type of a dataset"),
+        (_same_bytes_in_another_order, "an attribute, or the shape or type of a dataset"),
     ],
 )
 def test_changes_are_found(path, fault, told):
@@ -132,35 +157,119 @@ def _no_schema(file):
     del file.attrs["schema"]
 
 
-def _later_schema(file):
-    file.attrs["schema"] = 2
+def _circle(name):
+    """A hard link to the root, from somewhere below it."""
+
+    def change(file):
+        del file[name]
+        file[name] = file["/"]
+
+    return change
+
+
+def _external(file):
+    del file["features/a"]
+    file.create_dataset("features/a", (9, 5), "f4", external=[("/etc/hostname", 0, 180)])
+
+
+def _virtual(file):
+    layout = h5py.VirtualLayout((9, 5), "f4")
+    layout[:] = h5py.VirtualSource("/etc/hostname", "x", (9, 5))
+    del file["features/a"]
+    file.create_virtual_dataset("features/a", layout)
+
+
+def _reference(file):
+    file.attrs["recipe"] = file.ref
+
+
+NUMBERS = np.arange(45, dtype=np.float32).reshape(9, 5)
+PAIR = np.dtype([("x", "f4"), ("y", "f4")])
 
 
 @pytest.mark.parametrize(
     "fault",
     [
         _no_schema,
-        _later_schema,
+        _attribute("schema", 2),
+        _attribute("schema", [1, 1]),
+        _attribute("schema", h5py.Empty("i4")),
+        _attribute("class_names", '{"cat": 0}'),
+        _attribute("class_names", "[1, 2]"),
+        _attribute("class_names", "[" * 100_000),
+        _attribute("class_names", 7),
+        _attribute("recipe", "[]"),
+        _attribute("recipe", '{"layers": 5}'),
+        _attribute("note", np.zeros(1, PAIR)),
+        _reference,
         _link("features", h5py.ExternalLink("other.h5", "/features")),
+        _link("features", h5py.SoftLink("/images")),
         _link("features/a", h5py.SoftLink("/images/digest")),
+        _link("features/a", h5py.SoftLink("/features/a")),
         _link("images/id", h5py.ExternalLink("/etc/hostname", "/")),
+        _link("features/a", np.dtype("f4")),
+        _circle("features"),
+        _circle("features/a"),
+        _circle("images/id"),
+        _external,
+        _virtual,
         _replace("images/id", data=np.arange(9)),
+        _replace("images/id", data=np.array([b"x"] * 9)),
         _replace("features/a", data=np.array([b"x"] * 9, dtype=object), dtype=h5py.string_dtype()),
+        _replace("features/a", shape=(9, 5), dtype=h5py.vlen_dtype(np.float32)),
+        _replace("features/a", shape=(9, 5), dtype=h5py.ref_dtype),
+        _replace("features/a", data=np.zeros((9, 5), PAIR)),
+        _replace("features/a", data=np.zeros((9, 5), np.dtype("V4"))),
+        _replace("features/a", shape=(9, 5), dtype=np.dtype(("f4", (2,)))),
+        _replace("features/a", data=np.zeros((9, 5), np.complex64)),
         _replace("features/a", data=np.zeros((9, 2), np.int32)),
         _replace("features/a", data=np.zeros(9, np.float32)),
         _replace("features/a", data=np.zeros((8, 2), np.float32)),
+        _replace("features/a", data=np.float32(1)),
+        _replace("features/a", data=h5py.Empty("f4")),
+        _replace("features/a", shape=(9, 2**40), dtype="f4"),
         _replace("features/a", shape=(9, 2**40), dtype="f4", chunks=(1, 1024)),
+        _replace("features/a", shape=(9, 2**20), dtype="f4", chunks=(9, 2**20), compression="gzip"),
+        _replace("features/a", data=NUMBERS, compression="gzip"),
+        _replace("features/a", data=NUMBERS, shuffle=True),
+        _replace("features/a", data=NUMBERS, fletcher32=True),
         _replace("images/label", data=np.zeros(8, np.int32)),
+        _replace("images/label", data=np.zeros((9, 1), np.int32)),
         _replace("images/digest", data=np.zeros((9, 8), np.uint8)),
         lambda file: file.pop("images/label"),
         lambda file: file.pop("rejected"),
+        lambda file: [file.pop(f"features/{layer}") for layer in "ab"],
     ],
 )
 def test_hostile_structure_is_refused(path, fault):
     with h5py.File(path, "r+") as file:
         fault(file)
+    with pytest.raises(DataError, match="is no feature file") as caught:
+        FeatureFile(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("columns", [2**10, 2**28, 2**50])
+def test_dimensions_beyond_the_file_are_refused(path, columns):
+    """Written by hand: the dataset claims that all of it is stored."""
+    with h5py.File(path, "r+") as file:
+        _replace("features/a", data=NUMBERS)(file)
+    data = path.read_bytes()
+    for old, new in (((9, 5), (9, columns)), ((180,), (36 * columns,))):
+        old, new = (np.array(numbers, "<u8").tobytes() for numbers in (old, new))
+        assert old in data
+        data = data.replace(old, new)
+    path.write_bytes(data)
     with pytest.raises(DataError, match="is no feature file"):
         FeatureFile(path)
+
+
+def test_a_circle_elsewhere_leads_nobody_round(path):
+    with h5py.File(path, "r+") as file:
+        file["images/circle"] = file["/"]
+    with FeatureFile(path) as file:
+        assert file.problems() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"text, not HDF5", None])

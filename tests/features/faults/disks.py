@@ -225,7 +225,11 @@ def failures(source: Path, folder: Path, numbers: tuple[int, ...]) -> Iterator[i
             except OffshelfError as error:
                 told.append(str(error))
         assert all("\n" not in line for line in told)
-        assert tape.done[at] in tidying or any(os.strerror(disk.number) in line for line in told), (at, disk, told)
+        assert tape.done[at] in tidying or any(os.strerror(disk.number) in line for line in told), (
+            at,
+            disk,
+            told,
+        )
         assert not out.exists() or stub.datasets(out) == stub.datasets(whole)
         yield stub.rows_lost_going_on(source, out, whole, safe[-1])
 

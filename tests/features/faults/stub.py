@@ -22,7 +22,6 @@ from pipeline.cli import main
 
 OPTIONS = {"backbone": "mobilenetv2", "weights": "none", "image_size": (32, 32), "batch_size": 4}
 ARGUMENTS = ["--backbone=mobilenetv2", "--weights=none", "--image-size=32", "--batch-size=4"]
-SHARD_IMAGES = 8
 
 
 def compiled(plan: Plan) -> Compiled:
@@ -30,23 +29,23 @@ def compiled(plan: Plan) -> Compiled:
 
     def forward(pixels: np.ndarray) -> dict[str, np.ndarray]:
         sums = pixels.sum(axis=1, dtype=np.float32).reshape(len(pixels), -1)  # (B, W * 3)
-        return {layer: sums for layer in plan.layers}
+        return dict.fromkeys(plan.layers, sums)
 
-    return Compiled({layer: (plan.size[1] * 3,) for layer in plan.layers}, forward)
+    return Compiled(dict.fromkeys(plan.layers, (plan.size[1] * 3,)), forward)
 
 
 @contextmanager
-def stubbed() -> Iterator[None]:
+def stubbed(shard_images: int = 8) -> Iterator[None]:
     """Replace the network, and make shards small."""
     with (
         patch.object(Plan, "compile", compiled),
-        patch("features.shards.SHARD_IMAGES", SHARD_IMAGES),
+        patch("features.shards.SHARD_IMAGES", shard_images),
     ):
         yield
 
 
-def extract(source: Path, out: Path, **options: object) -> Path:
-    with stubbed():
+def extract(source: Path, out: Path, shard_images: int = 8, **options: object) -> Path:
+    with stubbed(shard_images):
         return features.extract(source, out, progress=False, **(OPTIONS | options))
 
 
@@ -121,9 +120,7 @@ def messages() -> Iterator[list[str]]:
         log.removeHandler(handler)
 
 
-def rows_lost_going_on(
-    source: Path, out: Path, whole: Path, safe: int, **options: object
-) -> int:
+def rows_lost_going_on(source: Path, out: Path, whole: Path, safe: int, **options: object) -> int:
     """Repeat a command that did not end well; count what it lost of `whole`.
 
     Images that were said to be safe, `safe` of them, and are extracted again are lost too. What

@@ -1,0 +1,84 @@
+"""The fault tests for longer: `python -m tests.soak`; ends with one line of what was lost."""
+
+import argparse
+import errno
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import chain, count, islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tests.features.faults import disks, flips, kills, mutilation, stub
+
+ROUND = 1000  # images of which a share is mutilated at a time
+
+Campaign = Callable[[Path, int], Iterator[int]]  # yields the rows lost by each fault
+
+
+def killed(folder: Path, wanted: int) -> Iterator[int]:
+    source = stub.images(folder / "images.npz", 60)
+    return chain.from_iterable(kills.kills(source, folder / str(n), 100, n) for n in count())
+
+
+def power_cuts(folder: Path, wanted: int) -> Iterator[int]:
+    """Two thirds in new runs, one third in runs that replace a file."""
+    source = stub.images(folder / "images.npz", 20)
+    new = disks.power_cuts(source, _made(folder / "new"), rounds=wanted)
+    replacing = disks.power_cuts_replacing(source, _made(folder / "replacing"), rounds=wanted)
+    while True:
+        yield next(new)
+        yield next(new)
+        yield next(replacing)
+
+
+def failed(folder: Path, wanted: int) -> Iterator[int]:
+    source = stub.images(folder / "images.npz", 28)
+    for numbers in ((errno.ENOSPC, errno.EIO), (errno.EIO, errno.ENOSPC)):
+        yield from disks.failures(source, _made(folder / str(numbers[0])), numbers)
+
+
+def mutilated(folder: Path, wanted: int) -> Iterator[int]:
+    for n in count():
+        yield from mutilation.mutilated(folder / str(n), ROUND, seed=n)
+
+
+def flipped(folder: Path, wanted: int) -> Iterator[int]:
+    for make, read in ((flips.feature_file, flips.read_file), (flips.shard, flips.read_shard)):
+        yield from flips.flips(make, read, _made(folder / make.__name__), max(1, wanted // 2))
+
+
+CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
+    "kills": (killed, 1000, "kill -9 at a random moment"),
+    "power-cuts": (power_cuts, 2000, "the power goes between two operations of the disk"),
+    "failures": (failed, 1000, "an operation of the disk fails; at most all of them twice"),
+    "mutilated": (mutilated, 20_000, "images spoiled in every way"),
+    "flips": (flipped, 10_000, "bits flipped in a feature file and in a shard; at most each byte"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, (_, number, help_) in CAMPAIGNS.items():
+        parser.add_argument(f"--{name}", type=int, default=number, metavar="N", help=help_)
+    options = vars(parser.parse_args())
+    injected, lost = {}, 0
+    for name, (campaign, _, _) in CAMPAIGNS.items():
+        wanted = options[name.replace("-", "_")]
+        with tempfile.TemporaryDirectory() as folder:
+            faults = islice(campaign(Path(folder), wanted), wanted)
+            results = list(tqdm(faults, name, wanted, unit="fault", mininterval=1))
+        injected[name], lost = len(results), lost + sum(results)
+    listed = ", ".join(f"{number:,} {name}" for name, number in injected.items())
+    print(f"{sum(injected.values()):,} faults injected ({listed}): {lost} rows lost")
+    return int(lost > 0)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())
