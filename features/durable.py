@@ -80,13 +80,13 @@ disk = Disk()
 class Draft(io.RawIOBase):
     """A file while it is written, by HDF5 too, which must never meet an error.
 
-    HDF5 cannot even close its file quietly then. So the first error is kept for `check`, and what
-    would be written after it goes nowhere.
+    HDF5 cannot even close its file quietly then, and may crash. So the first error is kept for
+    `check`, and what would be written after it goes nowhere.
     """
 
     def __init__(self, file: io.FileIO) -> None:
         self._file = file
-        self._error: OSError | None = None
+        self._error: Exception | None = None
 
     def check(self) -> None:
         """Raise the first error, if there was one."""
@@ -115,10 +115,12 @@ class Draft(io.RawIOBase):
         return count
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        with self._keeping_error():
+            offset = self._file.seek(offset, whence)
+        return offset
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self.seek(0, os.SEEK_CUR)
 
     def readable(self) -> bool:
         return True
@@ -133,7 +135,7 @@ class Draft(io.RawIOBase):
     def _keeping_error(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except Exception as error:
             self._error = self._error or error
 
 

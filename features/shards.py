@@ -25,8 +25,9 @@ log = logging.getLogger("offshelf")
 SHARD_BYTES = 2**24  # a file of this size is written at near the disk's full speed
 SHARD_IMAGES = 512  # but no more than some seconds of work is ever at stake
 
+# What is in the folder: of content, every name has a dot.
+_CONTENT, _LOCKS = "*.*", "lock*"
 _LOCK, _STAND_IN = "lock", "lock-file"
-_CONTENT = "*.*"  # of the folder; its locks have no dot in their names
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL}
 
 
@@ -181,7 +182,7 @@ def locked(folder: Path) -> Iterator[None]:
             lock.release()
         if not any(folder.glob(_CONTENT)):
             with suppress(OSError):
-                durable.empty_folder(folder)
+                durable.empty_folder(folder, _LOCKS)
         lock.release()
         with suppress(OSError):
             durable.disk.remove_folder(folder)

@@ -6,10 +6,12 @@ them in one; both have the same layout, so one writer and one reader serve both.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
+from threading import Event
 from typing import IO, TYPE_CHECKING, Any
 
 import h5py
@@ -79,6 +81,9 @@ def write(
 ) -> None:
     """Write a feature file from blocks of rows, holding one block in memory at a time.
 
+    HDF5 does it in a thread of its own. Exceptions by signals, such as Ctrl-C, come to the main
+    thread alone, and would crash HDF5 while it writes to a file object.
+
     Args:
         target: an empty file, open for binary writing and reading.
         blocks: the rows in order; at least one block.
@@ -88,6 +93,28 @@ def write(
     Raises:
         DataError: the blocks hold other numbers of rows than `counts` says.
     """
+    stopped = Event()
+
+    def until_stopped() -> Iterator[Rows]:
+        for rows in blocks:
+            if stopped.is_set():
+                raise DataError("stopped")
+            yield rows
+
+    with ThreadPoolExecutor(1, "hdf5") as thread:
+        writing = thread.submit(_write, target, until_stopped(), counts, attributes)
+        try:
+            writing.result()
+        finally:
+            stopped.set()
+
+
+def _write(
+    target: IO[bytes] | RawIOBase,
+    blocks: Iterable[Rows],
+    counts: dict[str, int],
+    attributes: dict[str, Any],
+) -> None:
     with h5py.File(target, "w") as file:
         columns: dict[str, _Column] = {}
         for rows in blocks:

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,6 +21,11 @@ Campaign = Callable[[Path, int], Iterator[int]]  # yields the rows lost by each 
 def killed(folder: Path, wanted: int) -> Iterator[int]:
     source = stub.images(folder / "images.npz", 60)
     return chain.from_iterable(kills.kills(source, folder / str(n), 100, n) for n in count())
+
+
+def interrupted(folder: Path, wanted: int) -> Iterator[int]:
+    source = stub.images(folder / "images.npz", 60)
+    return kills.kills(source, folder / "runs", wanted, by=signal.SIGINT)
 
 
 def power_cuts(folder: Path, wanted: int) -> Iterator[int]:
@@ -51,6 +57,7 @@ def flipped(folder: Path, wanted: int) -> Iterator[int]:
 
 CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
     "kills": (killed, 1000, "kill -9 at a random moment"),
+    "interrupts": (interrupted, 300, "Ctrl-C at a random moment"),
     "power-cuts": (power_cuts, 2000, "the power goes between two operations of the disk"),
     "failures": (failed, 1000, "an operation of the disk fails; at most all of them twice"),
     "mutilated": (mutilated, 20_000, "images spoiled in every way"),

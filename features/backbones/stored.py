@@ -105,6 +105,10 @@ def _load(base: Any, path: Path, name: str) -> None:
                 base.load_weights(path)  # of a .keras file too this reads the arrays alone
     except DataError:
         raise
+    except UserWarning:
+        raise DataError(
+            f"{path} does not hold the weights of {name}: it lacks layers of that network"
+        ) from None
     except Exception as error:  # Keras and h5py raise many kinds
         detail = " ".join(str(error).split())[:200]
         raise DataError(f"{path} does not hold the weights of {name}: {detail}") from None

@@ -6,6 +6,7 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -52,8 +53,9 @@ def test_the_power_goes_while_another_file_is_replaced(few, tmp_path):
 
 
 @POSIX
-def test_runs_are_killed_and_go_on(many, tmp_path):
-    lost = list(kills.kills(many, tmp_path, 10))
+@pytest.mark.parametrize("by", ["SIGKILL", "SIGINT"])
+def test_runs_are_ended_and_go_on(many, tmp_path, by):
+    lost = list(kills.kills(many, tmp_path, 10, by=getattr(signal, by)))
     assert lost == [0] * 10
 
 

@@ -1,7 +1,10 @@
+import threading
+
 import h5py
 import numpy as np
 import pytest
 
+from features import durable
 from features.errors import DataError, UsageError
 from features.store import FeatureFile
 from tests.features.examples import attributes, recipe, rows, write
@@ -57,6 +60,21 @@ def test_all_images_rejected(tmp_path):
 def test_a_wrong_number_of_rows_is_an_error(tmp_path, counts):
     with pytest.raises(DataError, match="rows"):
         write(tmp_path / "x.h5", [rows(*b) for b in BLOCKS], counts, attributes(recipe()))
+
+
+def test_hdf5_writes_where_no_signal_is_raised(tmp_path, monkeypatch):
+    """An exception in the middle of it, such as Ctrl-C in the main thread, would crash it."""
+    threads = set()
+
+    class Noting(durable.Disk):
+        def write(self, file, data):
+            threads.add(threading.current_thread())
+            return super().write(file, data)
+
+    monkeypatch.setattr(durable, "disk", Noting())
+    write(tmp_path / "x.h5", [rows(0, 4, 0)], {"images": 4, "rejected": 0}, attributes(recipe()))
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 def test_unknown_layer_is_named_with_the_nearest(path):

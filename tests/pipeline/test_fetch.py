@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
+from features import durable
 from features.errors import DataError, UsageError
 from features.records import Split
 from pipeline import fetch as stage
@@ -339,13 +340,12 @@ def test_anything_else_under_that_name_is_left_alone(change, message, mnist, tmp
 def test_a_killed_run_leaves_nothing_under_the_name(mnist, monkeypatch, tmp_path):
     out = tmp_path / "out" / "set.h5"
 
-    def killed(path, data):
-        with path.open("wb") as file:
-            file.write(data[: len(data) // 2])
+    def killed(disk, file, data):
+        file.write(data[: len(data) // 2])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", killed)
+        patch.setattr(durable.Disk, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             fetch("mnist", out, progress=False)
     assert list(out.parent.iterdir()) == []

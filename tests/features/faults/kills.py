@@ -1,5 +1,8 @@
-"""Runs that are killed at a random moment, and go on."""
+"""Runs that a signal ends at a random moment, and that go on."""
 
+import os
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,26 +13,29 @@ from random import Random
 
 from tests.features.faults import stub
 
+INTERRUPTED = 130
+
 # A clean process that has imported everything, so that each run starts within milliseconds.
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
 
 
-def kills(source: Path, folder: Path, count: int, seed: int = 0) -> Iterator[int]:
-    """Kill runs at random moments, going on each time; yield the rows lost by each kill.
+def kills(
+    source: Path, folder: Path, count: int, seed: int = 0, by: int = signal.SIGKILL
+) -> Iterator[int]:
+    """Send a signal to runs at random moments, going on each time; yield the rows lost by each.
 
-    Runs are killed until they end by themselves, and the next begins anew.
+    Runs are ended until one comes to its own end, and the next begins anew.
     """
     whole = stub.extract(source, folder / "whole.h5")
-    total = len(stub.datasets(whole)["images/id"])
-    timed = [_run(source, folder / f"timed-{n}" / "out.h5", 60) for n in range(3)]
+    timed = [_run(source, folder / f"timed-{n}" / "out.h5", 60, by) for n in range(3)]
     duration = min(seconds for _, _, seconds in timed)
     random, number, done = Random(seed), 0, 0
     while done < count:
         number += 1
         out, safe, killed = folder / str(number) / "out.h5", 0, True
         while killed and done < count:
-            killed, told, _ = _run(source, out, random.uniform(0, duration))
+            killed, told, _ = _run(source, out, random.uniform(0, duration), by)
             again = max(0, safe - told[0]) if told else 0  # nothing is told where all is done
             safe = max(told, default=safe)
             if killed:
@@ -39,8 +45,8 @@ def kills(source: Path, folder: Path, count: int, seed: int = 0) -> Iterator[int
         assert lost == 0, f"run {number} lost {lost} rows in the end"
 
 
-def _run(source: Path, out: Path, seconds: float) -> tuple[bool, list[int], float]:
-    """Run for so long; return whether it had to be killed, what it said to be safe, and its time.
+def _run(source: Path, out: Path, seconds: float, by: int) -> tuple[bool, list[int], float]:
+    """Run for so long; return whether it was ended, what it said to be safe, and its time.
 
     The times are from the moment on when it begins its work.
     """
@@ -52,20 +58,24 @@ def _run(source: Path, out: Path, seconds: float) -> tuple[bool, list[int], floa
     begin = time.perf_counter()
     process.join(seconds)
     duration = time.perf_counter() - begin
-    killed = process.is_alive()
-    process.kill()
-    process.join()
+    if process.is_alive():
+        os.kill(process.pid, by)
+    process.join(60)
     told = []
     with suppress(EOFError):
         while True:
             told.append(ours.recv())
     ours.close()
-    assert killed or process.exitcode == 0
-    return killed, told, duration
+    assert process.exitcode in (0, -signal.SIGKILL, INTERRUPTED)
+    return process.exitcode != 0, told, duration
 
 
 def _child(source: Path, out: Path, pipe: Connection) -> None:
     set_start_method("fork", force=True)  # or tqdm's lock would outlive a kill
-    pipe.send("begin")
-    with stub.telling(pipe.send):
-        stub.extract(source, out)
+    try:
+        pipe.send("begin")
+        with stub.telling(pipe.send):
+            stub.extract(source, out)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
