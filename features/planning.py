@@ -127,12 +127,7 @@ def check_options(config: ExtractConfig) -> None:
             raise unknown_name(kind, name, list(known))
     if config.batch_size < 1:
         raise UsageError(f"batch size {config.batch_size}: expected at least 1")
-    height, width = config.image_size or (backbone.size, backbone.size)
-    if min(height, width) < backbone.min_size:
-        raise UsageError(
-            f"{backbone.name} needs images of at least {backbone.min_size} pixels a side, got "
-            f"{height}x{width}; use --image-size {backbone.min_size} or more"
-        )
+    catalog.check_image_size(backbone, config.image_size or (backbone.size, backbone.size))
     _check_output(config.out)
 
 

@@ -50,9 +50,8 @@ def measure(backbone: str, batch_size: int = ExtractConfig.batch_size) -> str:
     """Return the table of images/s, forward pass alone, of every engine that can be used."""
     header = ("engine", "precision", "images/s")
     rows = [
-        (choice.engine, choice.precision, rate)
+        (choice.engine, choice.precision, _rate(choice, backbone, batch_size))
         for choice in _usable()
-        if (rate := _rate(choice, backbone, batch_size))
     ]
     return f"{backbone}, batches of {batch_size}, random weights\n\n{render(header, rows)}"
 

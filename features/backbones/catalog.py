@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features.errors import unknown_name
+from features.errors import UsageError, unknown_name
 
 # What becomes of a layer's map of (h, w, c): its mean or maximum over h and w, both side by side,
 # all of it in one row, or the map itself.
@@ -262,6 +262,16 @@ def find(name: str) -> Backbone:
     if plain not in BACKBONES:
         raise unknown_name("backbone", name, list(BACKBONES))
     return BACKBONES[plain]
+
+
+def check_image_size(backbone: Backbone, image_size: tuple[int, int]) -> None:
+    """Raise UsageError where height or width is below what the network can take."""
+    height, width = image_size
+    if min(height, width) < backbone.min_size:
+        raise UsageError(
+            f"{backbone.name} needs images of at least {backbone.min_size} pixels a side, got "
+            f"{height}x{width}; use --image-size {backbone.min_size} or more"
+        )
 
 
 def resolve_layers(backbone: Backbone, names: Sequence[str] | None) -> tuple[str, ...]:

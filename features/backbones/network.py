@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from features.backbones.catalog import POOLINGS, Backbone, PixelScaling
+from features.backbones.catalog import POOLINGS, Backbone, PixelScaling, check_image_size
 from features.errors import UsageError, unknown_name
 from features.quiet import quiet_import
 
@@ -47,15 +47,10 @@ def build(backbone: Backbone, image_size: tuple[int, int]) -> Any:
     Raises:
         UsageError: the images are smaller than the network can take.
     """
-    height, width = image_size
-    if min(height, width) < backbone.min_size:
-        raise UsageError(
-            f"{backbone.name} needs images of at least {backbone.min_size} pixels a side, got "
-            f"{height}x{width}; use --image-size {backbone.min_size} or more"
-        )
+    check_image_size(backbone, image_size)
     keras = quiet_import("keras")
     builder = getattr(keras.applications, backbone.builder)
-    return builder(include_top=False, weights=None, input_shape=(height, width, 3))
+    return builder(include_top=False, weights=None, input_shape=(*image_size, 3))
 
 
 def with_taps(

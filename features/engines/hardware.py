@@ -16,12 +16,7 @@ def is_x86() -> bool:
 @cache
 def cpu_flags() -> frozenset[str]:
     """Return the processor's feature flags as Linux names them, empty where it does not tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), ":")
-    return frozenset(flags.partition(":")[2].split())
+    return frozenset(_cpu_fact("flags", "Features").split())
 
 
 def cpu_has_bfloat16() -> bool:
@@ -31,12 +26,16 @@ def cpu_has_bfloat16() -> bool:
 
 def cpu_name() -> str:
     """Return the processor's name, as far as the system tells."""
+    return _cpu_fact("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_fact(*names: str) -> str:
+    """Return what Linux tells of the first processor under one of these names, else ""."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    name = next((line for line in lines if line.startswith("model name")), ":")
-    return name.partition(":")[2].strip() or platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(names)), "")
 
 
 def gpu_names() -> list[str]:

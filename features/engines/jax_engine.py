@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from features.backbones.network import feature_shapes
 from features.engines import Compiled, Make, use_keras_on
 
 
@@ -36,4 +37,4 @@ def compile_network(
         outputs = compiled(trained, fixed, jax.device_put(pixels, by_image))
         return {name: np.asarray(values) for name, values in outputs.items()}
 
-    return Compiled({name: tuple(x.shape[1:]) for name, x in network.output.items()}, forward)
+    return Compiled(feature_shapes(network), forward)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from features.backbones.network import feature_shapes
 from features.engines import Compiled, Make, use_keras_on
 from features.quiet import quiet_import
 
@@ -27,7 +28,7 @@ def compile_network(
     for device in devices:
         with tf.device(device.name):
             functions.append(concrete_function(network, (share, *batch_shape[1:])))
-    shapes = {name: tuple(output.shape[1:]) for name, output in network.output.items()}
+    shapes = feature_shapes(network)
     return Compiled(shapes, _spread(functions, share, batch_shape[0], shapes))
 
 
