@@ -46,6 +46,7 @@ from features.loading import available_cpus
 from pipeline.reports.tables import render
 
 BACKBONES = ("resnet50", "vgg16", "mobilenetv2", "convnexttiny")
+PRECISIONS = ("float32", "bfloat16")  # of PyTorch; emulated bfloat16 would take hours
 PACKAGES = ("numpy", "pillow", "keras", "tensorflow", "jax", "openvino", "torch")
 HEADER = ("network", "what", "images/s", "x (a)", "forward", "of (d)", "allowed", "reached",
           "writing", "images", "note")  # fmt: skip
@@ -98,7 +99,7 @@ def _jobs(
         few, fewer = start.images // 4, max(1, start.images // 10)
         yield (name, SCRIPT), job(own, function="competitors.keras_predict", images=few)
         yield (name, "(b) loop"), job(own, function="competitors.keras_loop", images=fewer)
-        for precision in ("float32", "bfloat16"):
+        for precision in PRECISIONS if hardware.cpu_has_bfloat16() else PRECISIONS[:1]:
             torch = job(own, function="competitors.torch_eager", images=few, precision=precision)
             yield (name, f"(c) PyTorch {precision}"), torch
         yield (name, LIMIT), job(own, function="competitors.openvino_own")

@@ -1,0 +1,43 @@
+"""Features of any scale brought to one, so that one search space serves them all."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+_BLOCK = 1024  # rows at a time in float64
+
+
+class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Centre features and divide all by one number, so that rows have a mean squared norm of 1.
+
+    A kernel's gamma and the C or alpha of a linear model then mean the same for every network and
+    layer. Unlike standardization it keeps the proportions between features, which carry
+    information: a feature that hardly varies stays small.
+
+    Attributes:
+        mean_: of the training rows, float64 (D,).
+        scale_: root mean squared norm of the centred training rows; 1 where that is 0.
+        n_features_in_: D.
+    """
+
+    def fit(self, X, y=None):  # noqa: N803 # scikit-learn's names
+        """Learn mean and scale from X, float32 or float64 (n, D)."""
+        X = validate_data(self, X, dtype=[np.float64, np.float32])  # noqa: N806
+        self.mean_ = X.mean(axis=0, dtype=np.float64)
+        squares = sum(np.square(X[rows] - self.mean_).sum() for rows in gen_batches(len(X), _BLOCK))
+        self.scale_ = float(np.sqrt(squares / len(X))) or 1.0
+        return self
+
+    def transform(self, X):  # noqa: N803
+        """Return X centred and scaled, a new array of X's own dtype, (n, D)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)  # noqa: N806
+        centred = X - self.mean_.astype(X.dtype)
+        centred /= X.dtype.type(self.scale_)
+        return centred
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,1 @@
+"""Fair comparison: splits, tuning, records, metrics, significance."""

@@ -1,0 +1,176 @@
+"""What a candidate leaves behind: its record, its predictions, its model.
+
+A candidate is anything that predicts. `compare` and the report read records and never need to
+know which kind they are looking at.
+
+    results/<candidate>/record.json          everything about it
+    results/<candidate>/validation.parquet   id, label, and a probability a class
+    results/<candidate>/model.skops          (or model.keras)
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import durable
+from features.errors import DataError, UsageError
+
+SCHEMA = 1
+RECORD, VALIDATION = "record.json", "validation.parquet"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting that tuning tried: its score on validation, 0 to 1, and what it cost.
+
+    `rows` is how many it was fitted on, fewer than all in the early rounds of a search.
+    """
+
+    setting: dict[str, Any]
+    score: float
+    seconds: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything about one candidate, as `record.json` holds it.
+
+    Attributes:
+        name: unique in its results folder, such as "resnet50.avg_pool.linear-svm".
+        kind: "classifier" here; networks trained on pixels have their own.
+        title: for tables, such as "linear SVM".
+        method: the classifier that was fitted, such as "rbf-svm-nystroem".
+        requested: the one that was asked for; another than `method` after a fallback.
+        reason: why there was a fallback, else empty.
+        inputs: what it learned from: backbone, layer, dimensions, recipe and its digest, file.
+        splits: digest of the `Splits`.
+        class_names: of the probabilities' columns.
+        setting: the chosen parameters.
+        trials: all that were tried.
+        metric: by which the setting was chosen.
+        seed: of everything random.
+        key: digest of all that decides the result; equal keys need no second fit.
+        seconds: "search", "fit" (the last one, on all that is not locked), "predict_1000".
+        peak_memory: bytes resident at most while it was fitted.
+        model: name, size in bytes and sha256 of the model's file.
+        temperature: by which log probabilities are divided to be calibrated, fitted on
+            validation.
+        versions: of Python and the libraries.
+        created: when, ISO 8601 in UTC.
+    """
+
+    name: str
+    kind: str
+    title: str
+    method: str
+    requested: str
+    reason: str
+    inputs: dict[str, Any]
+    splits: str
+    class_names: tuple[str, ...]
+    setting: dict[str, Any]
+    trials: tuple[Trial, ...]
+    metric: str
+    seed: int
+    key: str
+    seconds: dict[str, float]
+    peak_memory: int
+    model: dict[str, Any]
+    temperature: float
+    versions: dict[str, str]
+    created: str
+    schema: int = field(default=SCHEMA)
+
+    @property
+    def cost(self) -> float:
+        """Seconds to fit it once and to predict 1,000 images: how the cheapest is chosen."""
+        return self.seconds["fit"] + self.seconds["predict_1000"]
+
+    def to_json(self) -> str:
+        """Return it as indented JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Record":
+        """Rebuild a record; raises KeyError, TypeError or ValueError where it is none."""
+        values = json.loads(text)
+        if values.get("schema") != SCHEMA:
+            raise ValueError(f"its schema is {values.get('schema')}, this version reads {SCHEMA}")
+        values["trials"] = tuple(Trial(**trial) for trial in values["trials"])
+        values["class_names"] = tuple(values["class_names"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Class probabilities of n images: float32 (n, K), rows sum to 1; labels int32 (n,)."""
+
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    def write(self, path: Path, class_names: Sequence[str]) -> None:
+        """Write a Parquet table: id, label (a name), then a column `p:<class>` a class."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.table(
+            {"id": self.ids, "label": [class_names[label] for label in self.labels]}
+            | {f"p:{name}": self.probabilities[:, k] for k, name in enumerate(class_names)}
+        )
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        durable.write(path, sink.getvalue().to_pybytes())
+
+    @classmethod
+    def read(cls, path: Path, class_names: Sequence[str]) -> "Predictions":
+        """Read what `write` wrote; raises DataError where it cannot be read as such."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        numbers = {name: number for number, name in enumerate(class_names)}
+        try:
+            table = pq.read_table(path)
+            return cls(
+                tuple(table["id"].to_pylist()),
+                np.array([numbers[name] for name in table["label"].to_pylist()], np.int32),
+                np.stack([table[f"p:{name}"].to_numpy() for name in class_names], axis=1),
+            )
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise DataError(f"{path} cannot be read as predictions: {reason}") from None
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write `record.json` last of all: a candidate with a record is whole."""
+    durable.write(folder / RECORD, record.to_json().encode())
+
+
+def read_record(folder: Path) -> Record:
+    """Read a candidate's record; raises DataError where it cannot be read as such."""
+    path = folder / RECORD
+    try:
+        return Record.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} cannot be read as a record: {error}") from None
+
+
+def candidates(results: Path) -> dict[str, Record]:
+    """Return the finished candidates of a results folder by name, sorted.
+
+    Raises:
+        UsageError: there is no such folder, or no candidate in it.
+        DataError: a record cannot be read.
+    """
+    if not results.is_dir():
+        raise UsageError(f"there is no folder {results}; run `classify` with --out {results}")
+    folders = sorted(path.parent for path in results.glob(f"*/{RECORD}"))
+    if not folders:
+        raise UsageError(f"{results} holds no finished candidate; run `classify` first")
+    return {folder.name: read_record(folder) for folder in folders}

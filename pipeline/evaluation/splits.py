@@ -1,0 +1,275 @@
+"""Who trains, who validates, who is locked away: seeded, stratified, kept by image id.
+
+Every candidate of one comparison sees the same `Splits`, whether it reads features or pixels.
+Images that belong together (equal content, or one group such as a patient) never part.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import durable
+from features.errors import DataError, UsageError
+from features.records import DIGEST_BYTES, Split
+
+FILE = "splits.parquet"
+TEST = -1  # instead of the number of a fold: locked away
+SCHEMA = 1
+_META = b"offshelf"
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How images are parted.
+
+    Attributes:
+        test_share: locked away, where the source has no test part of its own.
+        validation_share: of the rest, where neither the source nor `folds` says otherwise: the
+            custom of CIFAR-10, 40,000 to 10,000.
+        folds: of cross-validation; None takes `few_folds` where fewer than `few` images are left,
+            else one held-out part.
+        repeats: of cross-validation, each with folds of its own.
+        seed: of the shuffling.
+    """
+
+    test_share: float = 0.2
+    validation_share: float = 0.2
+    folds: int | None = None
+    repeats: int = 2
+    few: int = 2000
+    few_folds: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The labelled images of a feature file and the part of each.
+
+    Attributes:
+        ids: of the images, in the feature file's order, N of them.
+        labels: int32 (N,), 0 to K - 1.
+        class_names: the K classes that occur.
+        folds: int16 (repeats, N): the fold in which an image validates; it trains in all others
+            of that repeat. `TEST` for locked images. With one held-out part there is one repeat,
+            fold 0 validates, and what has a 1 only trains.
+        count: folds a repeat that validate: 1 with a held-out part, else the k of k-fold.
+        scheme: how it was done, in words.
+        seed: of the shuffling.
+    """
+
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    folds: np.ndarray
+    count: int
+    scheme: str
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def test(self) -> np.ndarray:
+        """Positions of the locked images, int64."""
+        return np.flatnonzero(self.folds[0] == TEST)
+
+    @cached_property
+    def rest(self) -> np.ndarray:
+        """Positions of all images that are not locked, int64: the last fit is on these."""
+        return np.flatnonzero(self.folds[0] != TEST)
+
+    @cached_property
+    def validated(self) -> np.ndarray:
+        """Positions of the images that validate at some time, int64, increasing."""
+        return np.flatnonzero((self.folds[0] >= 0) & (self.folds[0] < self.count))
+
+    def rounds(self, repeats: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield positions for training and for validation, int64, of each fold of each repeat."""
+        for folds in self.folds[:repeats]:
+            for fold in range(self.count):
+                yield np.flatnonzero((folds >= 0) & (folds != fold)), np.flatnonzero(folds == fold)
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hex digits over all of it: equal for candidates that can be compared."""
+        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        digest.update("\0".join((*self.ids, "", *self.class_names)).encode())
+        digest.update(np.ascontiguousarray(self.labels, np.int32).data.cast("B"))
+        digest.update(np.ascontiguousarray(self.folds, np.int16).data.cast("B"))
+        return digest.hexdigest()
+
+    def counts(self) -> str:
+        """Return how many images are in which part, in words."""
+        parts = [f"{len(self.rest)} to learn from ({self.scheme})", f"{len(self.test)} locked away"]
+        return f"{len(self)} images of {len(self.class_names)} classes: " + ", ".join(parts)
+
+    def write(self, folder: Path) -> Path:
+        """Write `splits.parquet`, a row an image: id, label, part, and the fold by repeat."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {
+            "id": pa.array(self.ids, pa.string()),
+            "label": pa.array([self.class_names[label] for label in self.labels], pa.string()),
+            "part": pa.array(self._parts(), pa.string()),
+        } | {f"fold_{number}": pa.array(folds) for number, folds in enumerate(self.folds)}
+        meta = {"schema": SCHEMA, "class_names": self.class_names, "count": self.count,
+                "scheme": self.scheme, "seed": self.seed, "digest": self.digest}  # fmt: skip
+        table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta)})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        durable.write(folder / FILE, sink.getvalue().to_pybytes())
+        return folder / FILE
+
+    def _parts(self) -> list[str]:
+        names = {TEST: "test"} | (
+            {0: "validation", 1: "train"}
+            if self.count == 1
+            else dict.fromkeys(range(self.count), "train and validation")
+        )
+        return [names[fold] for fold in self.folds[0].tolist()]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Splits":
+        """Read what `write` wrote.
+
+        Raises:
+            UsageError: the folder holds none.
+            DataError: it cannot be read, or is not as it was written.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = folder / FILE
+        if not path.is_file():
+            raise UsageError(f"{folder} is no results folder: it has no {FILE}; run `classify`")
+        try:
+            table = pq.read_table(path)
+            meta = json.loads(table.schema.metadata[_META])
+            names = tuple(meta["class_names"])
+            numbers = {name: number for number, name in enumerate(names)}
+            folds = [table[name] for name in table.column_names if name.startswith("fold_")]
+            splits = cls(
+                tuple(table["id"].to_pylist()),
+                np.array([numbers[name] for name in table["label"].to_pylist()], np.int32),
+                names,
+                np.stack([fold.to_numpy() for fold in folds]).astype(np.int16),
+                *(meta[key] for key in ("count", "scheme", "seed")),
+            )
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {str(error).partition(chr(10))[0]}") from None
+        if splits.digest != meta.get("digest"):
+            raise DataError(f"{path} has changed since it was written; use another --out")
+        return splits
+
+
+def make_splits(
+    ids: tuple[str, ...],
+    labels: np.ndarray,
+    class_names: tuple[str, ...],
+    parts: np.ndarray,
+    groups: np.ndarray,
+    config: SplitConfig,
+) -> Splits:
+    """Part images so that groups stay together and classes keep their proportions.
+
+    The source's own test part stays the locked one, its own validation part the held-out one.
+
+    Args:
+        ids: N ids.
+        labels: int32 (N,), 0 to K - 1.
+        class_names: K names, each of which occurs.
+        parts: uint8 (N,), the source's `features.records.Split` of each image.
+        groups: int64 (N,), equal for images that must not part.
+        config: shares, folds and seed.
+
+    Raises:
+        DataError: a class has fewer images (or groups) than there are parts to be in.
+    """
+    test, locked = parts == Split.TEST, "the source's test part locked away"
+    if not test.any():
+        test = _folds(labels, groups, round(1 / config.test_share), config.seed, class_names) == 0
+        locked = f"{config.test_share:.0%} locked away"
+    rest = np.flatnonzero(~test)
+    inner, count, how = _validation(labels[rest], parts[rest], groups[rest], class_names, config)
+    folds = np.full((len(inner), len(ids)), TEST, np.int16)
+    folds[:, rest] = inner
+    _check_training(labels, folds, class_names)
+    return Splits(ids, labels, class_names, folds, count, f"{how}, {locked}", config.seed)
+
+
+def _validation(
+    labels: np.ndarray,
+    parts: np.ndarray,
+    groups: np.ndarray,
+    class_names: tuple[str, ...],
+    config: SplitConfig,
+) -> tuple[np.ndarray, int, str]:
+    """Return folds (repeats, n) of the images that are not locked, folds a repeat, and words."""
+    own = parts == Split.VALIDATION
+    if own.any() and not config.folds:
+        return np.where(own, 0, 1)[None], 1, "the source's validation part held out"
+    if folds := config.folds or (config.few_folds if len(labels) < config.few else 0):
+        repeats = [
+            _folds(labels, groups, folds, config.seed + 1 + repeat, class_names)
+            for repeat in range(config.repeats)
+        ]
+        return np.stack(repeats), folds, f"{config.repeats} times {folds} folds"
+    folds = round(1 / config.validation_share)
+    held = _folds(labels, groups, folds, config.seed + 1, class_names) == 0
+    return np.where(held, 0, 1)[None], 1, f"{config.validation_share:.0%} held out to validate"
+
+
+def _folds(
+    labels: np.ndarray, groups: np.ndarray, count: int, seed: int, class_names: tuple[str, ...]
+) -> np.ndarray:
+    """Return a fold for each image, int64 (n,): classes in proportion, groups together."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    for label, name in enumerate(class_names):
+        if (found := len(np.unique(groups[labels == label]))) < count:
+            raise DataError(
+                f"class {name!r} has {found} independent images, expected at least {count}, "
+                f"one for each of {count} parts; add images, leave the class out, or ask for "
+                "fewer --folds"
+            )
+    _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    # Images that stand alone need no search for a place; the search for groups takes long.
+    alone = sizes[numbers] == 1
+    if np.bincount(labels[alone], minlength=len(class_names)).min() < count:
+        alone[:] = False
+    folds = numbers % count  # where the groups are too few to be stratified
+    if alone.any():
+        _place(StratifiedKFold(count, shuffle=True, random_state=seed), labels, None, alone, folds)
+    if np.bincount(labels[~alone], minlength=1).max() >= count <= len(np.unique(numbers[~alone])):
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        _place(splitter, labels, numbers, ~alone, folds)
+    return folds
+
+
+def _place(
+    splitter: Any,
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    rows: np.ndarray,
+    folds: np.ndarray,
+) -> None:
+    """Write the fold of each image of the mask `rows` into `folds`."""
+    places = np.flatnonzero(rows)
+    parted = splitter.split(places, labels[places], None if groups is None else groups[places])
+    for fold, (_, held) in enumerate(parted):
+        folds[places[held]] = fold
+
+
+def _check_training(labels: np.ndarray, folds: np.ndarray, class_names: tuple[str, ...]) -> None:
+    """Raise DataError where the source's own parts leave nothing of a class to learn from."""
+    missing = set(range(len(class_names))) - set(labels[folds[0] != TEST].tolist())
+    if missing:
+        name = class_names[min(missing)]
+        raise DataError(f"class {name!r} has images in the test part alone; nothing can learn it")
