@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _extract, _inspect, _backbones, _weights, _fetch, _doctor):
+    for add in (_demo, _extract, _inspect, _backbones, _weights, _fetch, _classifiers, _doctor):
         command = add(commands)
         command.add_argument("--quiet", action="store_true", help="no progress, only warnings")
     return top
@@ -198,6 +198,18 @@ def _fetch(commands: Any) -> argparse.ArgumentParser:
 
         out = options.out or Path("data") / f"{options.name}.h5"
         print(fetch.fetch(options.name, out, progress=not options.quiet))
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _classifiers(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser("classifiers", help="list the classifiers of the suite")
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import list_classifiers
+
+        print(list_classifiers.overview())
 
     command.set_defaults(run=run)
     return command

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 Setting = dict[str, Any]  # parameters by the names a scikit-learn pipeline gives them: model__C
 
-# Model, its settings, x and y of training, x of validation -> the class probabilities of each.
+# Model, its settings, x and y of training, x of validation -> the probabilities of each, a column a class
+# of the training rows, in increasing order.
 Path = Callable[
     ["BaseEstimator", Sequence[Setting], np.ndarray, np.ndarray, np.ndarray], Iterator[np.ndarray]
 ]
@@ -22,7 +23,7 @@ Path = Callable[
 class Task:
     """What a classifier is told of the data before it sees them."""
 
-    rows: int  # for training
+    rows: int  # for training: the fewest that any pipeline for this task is fitted on
     features: int
     classes: int
     seed: int

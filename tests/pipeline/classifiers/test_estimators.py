@@ -3,30 +3,54 @@
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from pipeline.classifiers.base import probabilities
-from pipeline.classifiers.estimators.linear_svm import LinearSVM
+from pipeline.classifiers.estimators.dense_head import DenseHead
+from pipeline.classifiers.estimators.linear import LinearSVM, SoftmaxRegression
 from pipeline.classifiers.estimators.unit_scale import UnitScale
 
 
-@parametrize_with_checks([UnitScale(), LinearSVM()])
-def test_scikit_learns_contract(estimator, check):
-    check(estimator)
+def mixture(classes, dtype=np.float64, rows=400, features=10):
+    """Overlapping classes on features of unlike scales, far from the origin."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, classes, rows)
+    x = rng.normal(size=(classes, features))[y] + rng.normal(scale=1.5, size=(rows, features))
+    return (x * np.geomspace(0.1, 3, features) + 5).astype(dtype), y
 
 
-def data(classes):
+def informative(classes):
     x, y = make_classification(
         400, 20, n_informative=8, n_classes=classes, class_sep=0.7, random_state=0
     )
     return UnitScale().fit_transform(x), y
 
 
+@parametrize_with_checks([UnitScale(), LinearSVM(), SoftmaxRegression()])
+def test_scikit_learns_conventions(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("c", [0.01, 1.0])
+def test_the_linear_svm_is_that_of_liblinear(classes, c):
+    x, y = mixture(classes)
+    x = x - x.mean(axis=0)
+    scaling = 1e3  # so large that liblinear's penalty on the intercept does not count
+    theirs = LinearSVC(C=c, intercept_scaling=scaling, dual=False, tol=1e-10, max_iter=10**6)
+    ours = LinearSVM(C=c, tol=1e-9)
+    expected = theirs.fit(x, y).decision_function(x)
+    assert np.allclose(ours.fit(x, y).decision_function(x), expected, atol=1e-4)
+    assert ours.coef_.shape == theirs.coef_.shape
+
+
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("c", [0.01, 1.0, 100.0])
-def test_linear_svm_finds_the_solution_of_liblinear(classes, c):
-    x, y = data(classes)
+def test_linear_svm_finds_the_solution_of_liblinear_on_scaled_data(classes, c):
+    x, y = informative(classes)
     # A large scaling makes liblinear's penalty of the intercept vanish.
     known = LinearSVC(C=c, intercept_scaling=100, tol=1e-8, max_iter=100_000, dual=False)
     expected = known.fit(x, y).decision_function(x)
@@ -34,11 +58,57 @@ def test_linear_svm_finds_the_solution_of_liblinear(classes, c):
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
-def test_linear_svm_goes_on_from_where_it_was():
-    x, y = data(4)
-    model = LinearSVM(C=1.0, warm_start=True).fit(x, y)
-    cold = model.n_iter_
-    assert model.fit(x, y).n_iter_ < cold
+@pytest.mark.parametrize("model", [LinearSVM, SoftmaxRegression])
+def test_linear_models_go_on_from_where_they_were(model):
+    x, y = informative(4)
+    warm = model(C=1.0, warm_start=True).fit(x, y)
+    cold = warm.n_iter_
+    assert warm.fit(x, y).n_iter_ < cold
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_scores_become_probabilities_in_the_same_order(classes):
+    x, y = informative(classes)
+    model = LinearSVM().fit(x, y)
+    found = probabilities(model, x, classes + 1)
+    assert found.shape == (400, classes + 1)
+    assert not found[:, classes].any()  # a class that the model has not seen
+    assert found.sum(axis=1) == pytest.approx(np.ones(400), abs=1e-5)
+    assert (found.argmax(axis=1) == model.predict(x)).all()
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("c", [0.01, 1.0])
+def test_the_softmax_regression_is_that_of_scikit_learn(classes, c):
+    x, y = mixture(classes)
+    theirs = LogisticRegression(C=c, tol=1e-9, max_iter=10**5).fit(x, y)
+    ours = SoftmaxRegression(C=c, tol=1e-9).fit(x, y)
+    assert np.allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [LinearSVM, SoftmaxRegression])
+def test_linear_models_stay_in_float32_and_agree_with_float64(model):
+    x, y = mixture(3)
+    single = model(tol=1e-5).fit(x.astype(np.float32), y)
+    assert single.coef_.dtype == single.intercept_.dtype == np.float32
+    double = model(tol=1e-5).fit(x, y)
+    assert np.allclose(single.decision_function(x), double.decision_function(x), atol=1e-2)
+
+
+def test_more_features_than_the_preconditioner_takes_give_the_same(monkeypatch):
+    from pipeline.classifiers.estimators import linear_solver
+
+    x, y = mixture(3)
+    expected = LinearSVM(tol=1e-7).fit(x, y).decision_function(x)
+    monkeypatch.setattr(linear_solver, "_WIDEST", 5)
+    found = LinearSVM(tol=1e-7).fit(x, y).decision_function(x)
+    assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_too_few_iterations_are_told():
+    x, y = mixture(3)
+    with pytest.warns(ConvergenceWarning, match="no convergence in 2 iterations"):
+        LinearSVM(max_iter=2, tol=1e-9).fit(x, y)
 
 
 def test_unit_scale_gives_a_mean_squared_norm_of_one_at_any_scale():
@@ -50,12 +120,78 @@ def test_unit_scale_gives_a_mean_squared_norm_of_one_at_any_scale():
         assert np.abs(scaled.mean(axis=0)).max() < 1e-5
 
 
-@pytest.mark.parametrize("classes", [2, 4])
-def test_scores_become_probabilities_in_the_same_order(classes):
-    x, y = data(classes)
-    model = LinearSVM().fit(x, y)
-    found = probabilities(model, x, classes + 1)
-    assert found.shape == (400, classes + 1)
-    assert not found[:, classes].any()  # a class that the model has not seen
-    assert found.sum(axis=1) == pytest.approx(np.ones(400), abs=1e-5)
-    assert (found.argmax(axis=1) == model.predict(x)).all()
+def test_unit_scale_makes_no_copy_in_float64():
+    import tracemalloc
+
+    x = np.random.default_rng(0).normal(size=(20_000, 100)).astype(np.float32)
+    tracemalloc.start()
+    UnitScale().fit(x)
+    learning = tracemalloc.get_traced_memory()[1]
+    UnitScale().fit(x).transform(x)
+    both = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert learning < x.nbytes
+    assert both < 2 * x.nbytes
+
+
+def test_unit_scale_leaves_constant_rows_alone():
+    assert np.array_equal(UnitScale().fit_transform(np.ones((3, 2))), np.zeros((3, 2)))
+
+
+# All checks but one pass, in a minute and a half: sample order changes float32 by 1e-8. These take
+# few fits, each of which compiles a network.
+QUICK = {
+    "check_estimator_cloneable",
+    "check_no_attributes_set_in_init",
+    "check_get_params_invariance",
+    "check_set_params",
+    "check_parameters_default_constructible",
+    "check_estimators_unfitted",
+    "check_estimators_nan_inf",
+    "check_classifiers_one_label",
+    "check_n_features_in_after_fitting",
+}
+
+
+def quick_checks():
+    model = DenseHead((16,), epochs=3, random_state=0)
+    found = estimator_checks_generator(model)
+    return [(one, check) for one, check in found if check.func.__name__ in QUICK]
+
+
+@pytest.mark.parametrize("estimator, check", quick_checks())
+def test_the_dense_head_keeps_to_scikit_learns_contract(estimator, check):
+    check(estimator)
+
+
+def head(**options):
+    settings = {"hidden": (32,), "batch_size": 32, "learning_rate": 0.01, "random_state": 0}
+    return DenseHead(**(settings | options))
+
+
+def test_the_dense_head_restores_the_best_epoch():
+    x, y = mixture(3, np.float32)
+    y = np.random.default_rng(1).permutation(y)  # what it learns of these does not hold elsewhere
+    stopped = head(epochs=30, patience=3).fit(x, y)
+    assert stopped.n_iter_ < 30
+    best = head(epochs=stopped.n_iter_ - 3, patience=3).fit(x, y)
+    assert np.array_equal(stopped.predict_proba(x), best.predict_proba(x))
+
+
+def test_the_dense_head_scales_inside():
+    x, y = mixture(3, np.float32)
+    one, two = (head(epochs=5).fit(v, y).predict_proba(v) for v in (x, x * 100 + 1000))
+    assert np.allclose(one, two, atol=0.01)
+    assert one.dtype == np.float32
+
+
+def test_the_dense_head_learns_from_very_few_rows():
+    x, y = np.eye(3, dtype=np.float32), np.array([0, 1, 1])
+    assert head(epochs=2).fit(x, y).predict_proba(x).shape == (3, 2)
+
+
+def test_a_clone_of_a_dense_head_has_all_its_parameters():
+    from sklearn.base import clone
+
+    one = head(hidden=(8, 4), dropout=0.25, patience=7)
+    assert clone(one).get_params() == one.get_params()

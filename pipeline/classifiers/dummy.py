@@ -1,0 +1,26 @@
+"""What knows class frequencies alone: the floor that every other candidate must be above."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.classifiers.base import Classifier, Task
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
+def _build(task: Task) -> "Pipeline":
+    from sklearn.dummy import DummyClassifier
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("model", DummyClassifier(strategy="prior"))])
+
+
+DUMMY = Classifier(
+    name="dummy",
+    title="class frequencies",
+    good_for="the floor: a candidate that is no better has learned nothing",
+    build=_build,
+    space=({},),
+    default={},
+    growth=1.0,
+)

@@ -1,0 +1,113 @@
+"""Linear models for many rows and features: all classes at once, by products of matrices."""
+
+from abc import abstractmethod
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from pipeline.classifiers.estimators.linear_solver import Loss, solve
+
+
+class _Linear(LinearClassifierMixin, BaseEstimator):
+    """What the models share: the objective 0.5 ||W||^2 + C sum of losses, and how it is solved.
+
+    Args:
+        C: weight of the loss; smaller is more regularized.
+        tol: where `linear_solver.solve` ends.
+        max_iter: its most iterations.
+        warm_start: start from the solution of the fit before.
+
+    Attributes:
+        classes_: K labels.
+        coef_: (K, D), or (1, D) for two classes; X's dtype.
+        intercept_: (K,) or (1,), not penalized.
+        n_iter_: how many iterations it took.
+    """
+
+    _curvature: float  # of the loss, as `solve` wants it
+
+    def __init__(self, C=1.0, *, tol=1e-3, max_iter=1000, warm_start=False):  # noqa: N803
+        self.C = C
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+
+    @abstractmethod
+    def _loss(self, codes: np.ndarray, classes: int, dtype: type) -> Loss:
+        """Return the loss of scores (m, K), or (m, 1) for two classes; codes are 0 to K - 1."""
+
+    def fit(self, X, y):  # noqa: N803
+        """Learn from X, float32 or float64 (n, D), and y (n,), labels of at least two classes."""
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], order="C")  # noqa: N806
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"expected at least 2 classes, got 1 class: {classes[0]!r}")
+        start = self._start((len(classes) if len(classes) > 2 else 1, X.shape[1]))
+        loss, penalty = self._loss(codes, len(classes), X.dtype), 1 / (self.C * len(X))
+        self.coef_, self.intercept_, self.n_iter_ = solve(
+            X, loss, self._curvature, penalty, start, self.tol, self.max_iter
+        )
+        self.classes_ = classes
+        return self
+
+    def _start(self, shape):
+        if self.warm_start and getattr(self, "coef_", np.empty(0)).shape == shape:
+            return self.coef_.astype(float), self.intercept_.astype(float)
+        return np.zeros(shape), np.zeros(shape[0])
+
+
+class LinearSVM(_Linear):
+    """One class against the rest, squared hinge loss, L2 penalty: the objective of LinearSVC.
+
+    With y of -1 and 1 a class's loss of a row is max(0, 1 - y (w x + b))^2, minimized in the
+    primal (O. Chapelle, "Training a support vector machine in the primal", Neural Computation 19,
+    2007). Unlike liblinear it does not penalize b, keeps float32 data in float32, and uses every
+    core. Parameters and attributes are those of `_Linear`.
+    """
+
+    _curvature = 2.0
+
+    def _loss(self, codes, classes, dtype):
+        positive = np.arange(classes) if classes > 2 else np.array([1])
+        signs = np.where(codes[:, None] == positive, 1, -1).astype(dtype)  # (n, K)
+
+        def squared_hinge(scores, rows):
+            short = np.maximum(1 - signs[rows] * scores, 0)  # of the margin
+            return float(np.square(short, dtype=np.float64).sum()), -2 * short * signs[rows]
+
+        return squared_hinge
+
+
+class SoftmaxRegression(_Linear):
+    """Multinomial logistic regression, L2 penalty: the objective of LogisticRegression.
+
+    The same solution as scikit-learn's, sooner where rows and features are many, because its
+    solver is preconditioned. Parameters and attributes are those of `_Linear`.
+    """
+
+    _curvature = 0.1
+
+    def _loss(self, codes, classes, dtype):
+        def cross_entropy(scores, rows):
+            logs, truth = log_softmax(_columns(scores), axis=1), codes[rows]
+            places = np.arange(len(truth)), truth
+            total, pull = -float(logs[places].sum(dtype=np.float64)), np.exp(logs)
+            pull[places] -= 1
+            return total, pull[:, 1:] if classes == 2 else pull
+
+        return cross_entropy
+
+    def predict_proba(self, X):  # noqa: N803
+        """Return probabilities (n, K) in the order of `classes_`."""
+        scores = self.decision_function(X)
+        return softmax(_columns(scores if scores.ndim == 2 else scores[:, None]), axis=1)
+
+
+def _columns(scores: np.ndarray) -> np.ndarray:
+    """Return a score a class: of two classes the first one's is 0."""
+    return scores if scores.shape[1] > 1 else np.hstack([np.zeros_like(scores), scores])

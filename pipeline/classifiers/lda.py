@@ -1,0 +1,28 @@
+"""Linear discriminant analysis with a shrunk covariance."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.classifiers.base import Classifier, Task
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
+def _build(task: Task) -> "Pipeline":
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.pipeline import Pipeline
+
+    from pipeline.classifiers.estimators.unit_scale import UnitScale
+
+    return Pipeline([("scale", UnitScale()), ("model", LinearDiscriminantAnalysis(solver="lsqr"))])
+
+
+LDA = Classifier(
+    name="lda",
+    title="linear discriminant analysis",
+    good_for="few images: the shrunk covariance is all that it learns beside class means",
+    build=_build,
+    space=tuple({"model__shrinkage": share} for share in (0.9, 0.5, 0.1, 0.01, 0.001)),
+    default={"model__shrinkage": 0.1},
+    growth=1.0,
+)

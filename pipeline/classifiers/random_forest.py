@@ -1,0 +1,33 @@
+"""Random forest."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.classifiers.base import Classifier, Task
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+_TREES = 300
+
+
+def _build(task: Task) -> "Pipeline":
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import Pipeline
+
+    forest = RandomForestClassifier(_TREES, n_jobs=-1, random_state=task.seed)
+    return Pipeline([("model", forest)])
+
+
+RANDOM_FOREST = Classifier(
+    name="random-forest",
+    title="random forest",
+    good_for="features of mixed kinds and scales; seldom the best on CNN features",
+    build=_build,
+    space=(
+        {"model__min_samples_leaf": 5, "model__max_features": "sqrt"},
+        {"model__min_samples_leaf": 1, "model__max_features": "sqrt"},
+        {"model__min_samples_leaf": 1, "model__max_features": 0.05},
+    ),
+    default={"model__min_samples_leaf": 1, "model__max_features": "sqrt"},
+    growth=1.1,
+)

@@ -1,0 +1,29 @@
+"""Ridge regression on class indicators."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.classifiers.base import Classifier, Task
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
+def _build(task: Task) -> "Pipeline":
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.pipeline import Pipeline
+
+    from pipeline.classifiers.estimators.unit_scale import UnitScale
+
+    model = RidgeClassifier(solver="cholesky", copy_X=False)
+    return Pipeline([("scale", UnitScale()), ("model", model)])
+
+
+RIDGE = Classifier(
+    name="ridge",
+    title="ridge classifier",
+    good_for="a linear model in one step, without iterations; a little less accurate",
+    build=_build,
+    space=tuple({"model__alpha": alpha} for alpha in (1000.0, 100.0, 10.0, 1.0, 0.1)),
+    default={"model__alpha": 1.0},
+    growth=1.0,
+)

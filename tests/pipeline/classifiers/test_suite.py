@@ -1,0 +1,126 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from features.errors import MissingPackageError, UsageError
+from pipeline.classifiers import SUITE, find
+from pipeline.classifiers.base import Task, probabilities
+from pipeline.list_classifiers import overview
+
+ALL = [one for member in SUITE for one in (member, *member.kin)]
+LEARNERS = [one for one in ALL if one.name != "dummy"]
+
+
+def name(classifier):
+    return classifier.name
+
+
+def clusters(classes, rows=240, seed=0):
+    """Clusters that anything can tell apart: float32 (rows, 12), int32 (rows,)."""
+    rng = np.random.default_rng(seed)
+    centres = np.eye(12, dtype=np.float32)[:classes] * 100 + 50
+    y = rng.permutation(np.arange(rows, dtype=np.int32) % classes)
+    return (centres[y] + rng.normal(scale=12, size=(rows, 12))).astype(np.float32), y
+
+
+def fitted(classifier, x, y, seed=0):
+    task = Task(len(x), x.shape[1], int(y.max()) + 1, seed)
+    model = classifier.build(task).set_params(**classifier.default)
+    if "boosting" in classifier.name:
+        model.set_params(model__max_iter=40)
+    quick = {"n_estimators": 40, "epochs": 20, "hidden": (32,), "batch_size": 32}
+    there = model[-1].get_params()
+    return model.set_params(
+        **{f"model__{key}": value for key, value in quick.items() if key in there}
+    ).fit(x, y)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classifier", LEARNERS, ids=name)
+def test_clusters_are_told_apart(classifier, classes):
+    x, y = clusters(classes)
+    chances = probabilities(fitted(classifier, x[:160], y[:160]), x[160:], classes)
+    assert chances.shape == (80, classes)
+    assert chances.dtype == np.float32
+    assert np.allclose(chances.sum(axis=1), 1, atol=1e-5)
+    assert (chances >= 0).all()
+    assert (chances.argmax(axis=1) == y[160:]).mean() > 0.9
+
+
+@pytest.mark.parametrize("classifier", LEARNERS, ids=name)
+def test_nothing_is_learned_from_permuted_labels(classifier):
+    x, y = clusters(2, rows=480)
+    y = np.random.default_rng(1).permutation(y)
+    chances = probabilities(fitted(classifier, x[:160], y[:160]), x[160:], 2)
+    assert 0.38 < (chances.argmax(axis=1) == y[160:]).mean() < 0.62
+
+
+@pytest.mark.parametrize("classifier", ALL, ids=name)
+def test_a_seed_decides_everything(classifier):
+    x, y = clusters(3, rows=120)
+    one, two = (probabilities(fitted(classifier, x, y, seed=5), x, 3) for _ in range(2))
+    assert np.array_equal(one, two)
+
+
+def test_the_dummy_gives_class_frequencies():
+    x, y = clusters(2)
+    y[:] = np.arange(240) % 4 == 0
+    assert np.allclose(probabilities(fitted(find("dummy"), x, y), x, 2), [0.75, 0.25])
+
+
+@pytest.mark.parametrize("classifier", ALL, ids=name)
+def test_every_setting_can_be_set(classifier):
+    model = classifier.build(Task(100, 12, 3, 0))
+    assert classifier.default in classifier.space
+    assert model.steps[-1][0] == "model"
+    for setting in classifier.space:
+        model.set_params(**setting)
+        assert setting.items() <= model.get_params().items()
+
+
+@pytest.mark.parametrize("classifier", [one for one in ALL if one.ordered], ids=name)
+def test_paths_start_where_they_ended(classifier):
+    x, y = clusters(3)
+    model = classifier.build(Task(len(x), 12, 3, 0)).set_params(model__warm_start=True)
+    cold = model.set_params(model__C=1.0).fit(x, y)[-1].n_iter_
+    assert model.fit(x, y)[-1].n_iter_ < cold
+
+
+@pytest.mark.parametrize("classifier", [one for one in ALL if one.path], ids=name)
+def test_a_path_gives_what_each_fit_would(classifier):
+    x, y = clusters(3)
+    x, seen = x[:160], np.concatenate([x[160:], x[:5]])
+    task = Task(len(x), 12, 3, 0)
+    found = list(classifier.path(classifier.build(task), classifier.space, x, y[:160], seen))
+    assert len(found) == len(classifier.space)
+    for setting, chances in zip(classifier.space, found, strict=True):
+        model = classifier.build(task).set_params(**setting).fit(x, y[:160])
+        assert np.allclose(chances, probabilities(model, seen, 3), atol=1e-6)
+        assert chances.dtype == np.float32
+
+
+def test_kin_are_found_by_name_and_a_wrong_name_is_told():
+    assert find("rbf-svm-nystroem") in find("rbf-svm").kin
+    assert len({one.name for one in ALL}) == len(ALL)
+    with pytest.raises(UsageError, match="'linear-smv'; did you mean linear-svm"):
+        find("linear-smv")
+
+
+def test_without_keras_the_dense_head_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(MissingPackageError, match="pip install tensorflow"):
+        find("dense-head").build(Task(10, 2, 2, 0))
+
+
+def test_the_registry_is_light():
+    code = "import sys, pipeline.classifiers; print({'sklearn', 'keras', 'scipy'} & {*sys.modules})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "set()\n"
+
+
+def test_the_overview_names_all():
+    lines = overview().splitlines()
+    assert [line.split()[0] for line in lines[2 : 2 + len(ALL)]] == [one.name for one in ALL]
+    assert "C 0.01 to 1000" in overview()
