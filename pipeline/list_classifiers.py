@@ -1,4 +1,4 @@
-"""What can be chosen with --classifiers: a table of the suite."""
+"""The suite as a table: what each classifier is good for, costs and tries."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from pipeline.classifiers.base import Classifier
 from pipeline.reports import tables
 
 # Seconds to fit the default on 10,000 rows of 2,048 features and 10 classes, on two cores of an
-# AMD EPYC shared with other work, with Intel's extension; the order of magnitude is what matters.
+# AMD EPYC shared with other work, with scikit-learn's own SVC; the order of magnitude is what matters.
 _SECONDS: dict[str, float] = {
     "logistic": 5.5,
     "linear-svm": 3,
-    "rbf-svm": 4.3,
+    "rbf-svm": 7.4,
     "rbf-svm-nystroem": 4.3,
     "random-forest": 68,
     "extra-trees": 36,

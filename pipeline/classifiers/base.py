@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 Setting = dict[str, Any]  # parameters by the names a scikit-learn pipeline gives them: model__C
 
-# Model, its settings, x and y of training, x of validation -> the probabilities of each, a column a class
-# of the training rows, in increasing order.
+# Model, its settings, x and y of training, x of validation -> the probabilities of each, with a
+# column a class of the training rows, in increasing order.
 Path = Callable[
     ["BaseEstimator", Sequence[Setting], np.ndarray, np.ndarray, np.ndarray], Iterator[np.ndarray]
 ]
