@@ -7,7 +7,7 @@ from pipeline.classifiers.base import Classifier
 from pipeline.reports import tables
 
 # Seconds to fit the default on 10,000 rows of 2,048 features and 10 classes, on two cores of an
-# AMD EPYC shared with other work, with scikit-learn's own SVC; the order of magnitude is what matters.
+# AMD EPYC shared with other work, with scikit-learn's own SVC; the order of magnitude matters.
 _SECONDS: dict[str, float] = {
     "logistic": 5.5,
     "linear-svm": 3,
