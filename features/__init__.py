@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from features.sources import open_source
     from features.store import FeatureFile
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "ExtractConfig": "features.config",

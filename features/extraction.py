@@ -19,6 +19,7 @@ from features.errors import DataError
 from features.loading import load
 from features.planning import Plan, check_options
 from features.records import DIGEST_BYTES, Batch, Outcome
+from features.rows import Rows, shortened
 from features.shards import (
     Shards,
     check_same,
@@ -30,7 +31,7 @@ from features.shards import (
 )
 from features.sources import open_source
 from features.sources.base import Source
-from features.store import FeatureFile, Rows
+from features.store import FeatureFile
 
 log = logging.getLogger("offshelf")
 
@@ -160,7 +161,10 @@ def forward(
 def as_rows(
     source: Source, outcomes: list[Outcome], features: dict[str, np.ndarray], store: str
 ) -> Rows:
-    """Return the rows of accepted images with what the source knows of them."""
+    """Return the rows of accepted images with what the source knows of them.
+
+    Reasons of rejected ones are cut to `rows.REASON_CHARACTERS`.
+    """
     accepted = [outcome for outcome in outcomes if outcome.reason is None]
     records = [source[outcome.index] for outcome in accepted]
     digests = b"".join(outcome.digest for outcome in accepted)
@@ -171,10 +175,14 @@ def as_rows(
         labels=np.array([record.label for record in records], np.int32),
         splits=np.array([record.split for record in records], np.uint8),
         rejected=[
-            (source[outcome.index].id, outcome.reason)
+            (source[outcome.index].id, shortened(outcome.reason))
             for outcome in outcomes
             if outcome.reason is not None
         ],
+        extra={
+            name: [texts[outcome.index] for outcome in accepted]
+            for name, texts in source.columns.items()
+        },
     )
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +12,27 @@ import numpy as np
 
 from features.errors import DataError
 from features.records import DIGEST_BYTES, blake2b
+from features.rows import COLUMN_GROUP
+from features.texts import attributes_of, is_text
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had strings of variable length
 DIGEST = "digest"  # the attribute of each dataset, and of the file
 
-# Every dataset but the features: kind of its dtype ("O" are utf-8 strings), number of dimensions.
+# Every dataset that is always there: kind of its dtype ("S" is utf-8), number of dimensions.
 COLUMNS = {
-    "images/id": ("O", 1),
+    "images/id": ("S", 1),
     "images/digest": ("u", 2),
     "images/label": ("i", 1),
     "images/split": ("u", 1),
-    "rejected/id": ("O", 1),
-    "rejected/reason": ("O", 1),
+    "rejected/id": ("S", 1),
+    "rejected/reason": ("S", 1),
 }
 
-
-# HDF5 itself crashes on some attributes of other kinds whose bytes have changed.
-_PLAIN = (h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID)
+_DEFLATE_RATIO = 1032  # zlib's largest: https://zlib.net/zlib_tech.html
 
 
-def attributes_of(item: h5py.File | h5py.Dataset) -> dict[str, Any]:
-    """Return all attributes; raise DataError where one is neither text nor numbers."""
-    for name in item.attrs:
-        if not isinstance(item.attrs.get_id(name).get_type(), _PLAIN):
-            raise DataError(f"its attribute {name!r} is neither text nor a number")
-    return dict(item.attrs)
+class OutdatedError(DataError):
+    """The file is whole, but of a schema that is not read any more."""
 
 
 def validate(file: h5py.File) -> None:
@@ -42,16 +40,14 @@ def validate(file: h5py.File) -> None:
 
     Other errors are raised too where HDF5 cannot make sense of what it finds.
     """
-    schema = attributes_of(file).get("schema")
-    if schema is None:
-        raise DataError("it has no `schema` attribute")
-    if schema != SCHEMA:
-        raise DataError(f"its schema is {schema}, this version reads {SCHEMA}")
+    _check_version(file)
+    attributes_of(file)
     shapes = {path: _validated(file, path, kind, ndim) for path, (kind, ndim) in COLUMNS.items()}
-    layers = list(_group(file, "features"))
-    if not layers:
+    if not len(_group(file, "features")):
         raise DataError("/features is empty")
-    shapes |= {f"features/{layer}": _validated(file, f"features/{layer}", "f") for layer in layers}
+    for path in paths(file)[len(COLUMNS) :]:
+        kind, ndim = ("f", None) if path.startswith("features/") else ("S", 1)
+        shapes[path] = _validated(file, path, kind, ndim)
     if shapes["images/digest"][1] != DIGEST_BYTES:
         raise DataError(
             f"/images/digest has {shapes['images/digest'][1]} bytes a row, expected {DIGEST_BYTES}"
@@ -62,33 +58,73 @@ def validate(file: h5py.File) -> None:
             raise DataError(f"/{path} has {shape[0]} rows, /{like} has {shapes[like][0]}")
 
 
-def _group(file: h5py.File, name: str) -> h5py.Group:
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise DataError(f"/{name} is missing or is a link to elsewhere")
-    if not isinstance(file[name], h5py.Group):
-        raise DataError(f"/{name} is not a group")
-    return file[name]
+def paths(file: h5py.File) -> list[str]:
+    """Return the path of every dataset: those always there, the further columns, the features."""
+    columns = column_names(file)
+    return [
+        *COLUMNS,
+        *(f"{COLUMN_GROUP}/{name}" for name in columns),
+        *(f"features/{layer}" for layer in _group(file, "features")),
+    ]
+
+
+def column_names(file: h5py.File) -> tuple[str, ...]:
+    """Return the names of the further columns in their stored order; none in most files."""
+    parent, _, name = COLUMN_GROUP.rpartition("/")
+    return tuple(_group(file, COLUMN_GROUP)) if name in _group(file, parent) else ()
+
+
+def _check_version(file: h5py.File) -> None:
+    if "schema" not in file.attrs:
+        raise DataError("it has no `schema` attribute")
+    if not isinstance(file.attrs.get_id("schema").get_type(), h5py.h5t.TypeIntegerID):
+        raise DataError("its `schema` attribute is no number")
+    schema = file.attrs["schema"]
+    if schema == 1:
+        raise OutdatedError(
+            f"{file.filename} was written by Offshelf before 0.2 (its schema is 1, this version "
+            f"reads {SCHEMA}); extract its images again"
+        )
+    if schema != SCHEMA:
+        raise DataError(f"its schema is {schema}, this version reads {SCHEMA}")
+
+
+def _group(file: h5py.File, path: str) -> h5py.Group:
+    parent, _, name = path.rpartition("/")
+    above = _group(file, parent) if parent else file
+    if not isinstance(above.get(name, getlink=True), h5py.HardLink):
+        raise DataError(f"/{path} is missing or is a link to elsewhere")
+    if not isinstance(above[name], h5py.Group):
+        raise DataError(f"/{path} is not a group")
+    return above[name]
 
 
 def _validated(file: h5py.File, path: str, kind: str, ndim: int | None = None) -> tuple[int, ...]:
-    group, name = path.split("/", 1)
-    if not isinstance(_group(file, group).get(name, getlink=True), h5py.HardLink):
+    parent, _, name = path.rpartition("/")
+    if not isinstance(_group(file, parent).get(name, getlink=True), h5py.HardLink):
         raise DataError(f"/{path} is missing or is a link to elsewhere")
     dataset = file[path]
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         raise DataError(f"/{path} is not a dataset of this file")
-    if dataset.id.get_create_plist().get_nfilters():
-        raise DataError(f"/{path} is compressed or filtered, which no feature file is")
-    is_text = h5py.check_string_dtype(dataset.dtype) is not None
-    if dataset.dtype.kind != kind or is_text != (kind == "O"):
+    if dataset.dtype.kind != kind or is_text(dataset.dtype) != (kind == "S"):
         raise DataError(f"/{path} holds {dataset.dtype}, which does not belong there")
     if dataset.ndim not in ((ndim,) if ndim else (2, 4)):
         raise DataError(f"/{path} has the shape {dataset.shape}, which does not belong there")
+    ratio = _most_from_a_byte(dataset, path, is_packed=kind == "S")
     # A dataset that claims more than it stores, or than its file, is damage or malice.
     claimed = dataset.size * dataset.id.get_type().get_size()
-    if claimed > min(dataset.id.get_storage_size(), Path(file.filename).stat().st_size):
+    if claimed > ratio * min(dataset.id.get_storage_size(), Path(file.filename).stat().st_size):
         raise DataError(f"/{path} claims the shape {dataset.shape} but stores less")
     return tuple(dataset.shape)
+
+
+def _most_from_a_byte(dataset: h5py.Dataset, path: str, is_packed: bool) -> int:
+    """Return how many bytes one stored byte can stand for; texts alone are compressed."""
+    creation = dataset.id.get_create_plist()
+    filters = [creation.get_filter(number)[0] for number in range(creation.get_nfilters())]
+    if filters and not (is_packed and filters == [h5py.h5z.FILTER_DEFLATE]):
+        raise DataError(f"/{path} is compressed or filtered as no feature file is")
+    return _DEFLATE_RATIO if filters else 1
 
 
 def hasher() -> Any:
@@ -97,10 +133,12 @@ def hasher() -> Any:
 
 
 def content(values: np.ndarray) -> bytes | memoryview:
-    """Return what a dataset's digest is taken over, such that that of parts adds up."""
-    if values.dtype == object:  # strings, as h5py takes (str) or gives (bytes) them
-        texts = [text.encode() if isinstance(text, str) else text for text in values]
-        return b"".join(text + b"\0" for text in texts)
+    """Return what a dataset's digest is taken over, such that that of parts adds up.
+
+    Of texts it is the bytes of each and a zero, however wide the dataset is.
+    """
+    if values.dtype.kind == "S":
+        return b"".join(text + b"\0" for text in values.tolist())
     return np.ascontiguousarray(values).data.cast("B") if values.size else b""
 
 
@@ -110,10 +148,22 @@ def seal(file: h5py.File) -> str:
     It covers every attribute of the file, and path, shape, dtype and digest of each dataset.
     """
     attributes = {name: value for name, value in attributes_of(file).items() if name != DIGEST}
-    paths = [*COLUMNS, *(f"features/{layer}" for layer in file["features"])]
-    datasets = {
-        path: [dataset.shape, dataset.dtype.str, attributes_of(dataset)[DIGEST]]
-        for path, dataset in zip(paths, map(file.get, paths), strict=True)
-    }
+    datasets = []
+    for path in paths(file):
+        dataset = file[path]
+        digest = attributes_of(dataset)[DIGEST]
+        datasets.append([path, dataset.shape, dataset.dtype.str, digest])
     text = json.dumps([attributes, datasets], sort_keys=True, default=lambda value: value.tolist())
     return blake2b(text.encode()).hex()
+
+
+@contextmanager
+def reading(what: str, damage: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
+    """Turn whatever damaged bytes make HDF5 and its users raise into a DataError of one line."""
+    try:
+        yield
+    except OutdatedError:
+        raise
+    except damage as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DataError(f"{what}: {reason}") from None

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from features import durable, store
+from features import durable, writer
 from features.errors import DataError, UsageError
 from features.records import Recipe
-from features.store import FeatureFile, Rows
+from features.rows import Rows, Size
+from features.store import FeatureFile
 
 log = logging.getLogger("offshelf")
 
@@ -42,14 +43,14 @@ class Shards:
 
     Attributes:
         folder: `<feature file>.partial`.
-        counts: numbers of rows and of rejected images of each shard that is there, by its start.
+        sizes: the room that the rows of each shard take that is there, by its start.
     """
 
     def __init__(self, out: Path, recipe: Recipe, total: int, images: int) -> None:
         """Plan the shards of `out` for a source of `total` images; touches no file."""
         self.folder = partial_folder(out)
         self.recipe, self.total, self.images = recipe, total, images
-        self.counts: dict[int, dict[str, int]] = {}
+        self.sizes: dict[int, Size] = {}
 
     def resume(self, restart: bool) -> int:
         """Take over what an earlier run left, or throw it away; return the images it covers.
@@ -66,7 +67,7 @@ class Shards:
         for start, stop in self.ranges():
             if self._path(start).exists():
                 try:
-                    self.counts[start] = self._read(start, stop).counts
+                    self.sizes[start] = self._read(start, stop).size
                 except DataError as error:
                     log.warning("%s; its images are extracted again", error)
         return self.covered
@@ -74,7 +75,7 @@ class Shards:
     @property
     def covered(self) -> int:
         """Number of images whose outcome is safe on disk."""
-        return sum(sum(counts.values()) for counts in self.counts.values())
+        return sum(sum(size.counts.values()) for size in self.sizes.values())
 
     def ranges(self) -> Iterator[tuple[int, int]]:
         """Yield the first and one past the last image of every shard."""
@@ -83,21 +84,21 @@ class Shards:
 
     def missing(self) -> list[tuple[int, int]]:
         """Return the ranges that still have no shard."""
-        return [(start, stop) for start, stop in self.ranges() if start not in self.counts]
+        return [(start, stop) for start, stop in self.ranges() if start not in self.sizes]
 
     def write(self, start: int, stop: int, rows: Rows) -> None:
         """Keep the rows of one range; when this returns they are safe on disk.
 
         Raises:
-            DataError: they could not be written.
+            DataError: they could not be written, or a text in them has a NUL.
             UsageError: they hold values that are not finite.
         """
         _check_finite(rows)
         attributes = {"start": start, "stop": stop, "recipe": self.recipe.to_json()}
         path = self._path(start)
         with _writing(path), durable.replacing(path) as draft:
-            store.write(draft, [rows], rows.counts, attributes)
-        self.counts[start] = rows.counts
+            writer.write(draft, [rows], rows.size, attributes)
+        self.sizes[start] = rows.size
 
     def assemble(self, out: Path, attributes: dict[str, Any]) -> None:
         """Write the feature file from all shards and remove them.
@@ -105,12 +106,9 @@ class Shards:
         Raises:
             DataError: it could not be written, or a shard was damaged meanwhile.
         """
-        totals = {
-            group: sum(counts[group] for counts in self.counts.values())
-            for group in ("images", "rejected")
-        }
+        size = Size.of_all(self.sizes.values())
         with _writing(out), durable.replacing(out, scratch=self.folder) as draft:
-            store.write(draft, self._blocks(draft), totals, attributes)
+            writer.write(draft, self._blocks(draft), size, attributes)
         _discard(self.folder)
 
     def _blocks(self, draft: durable.Draft) -> Iterator[Rows]:

@@ -17,7 +17,7 @@ def describe(path: Path) -> tuple[str, list[str]]:
         DataError: it is no feature file.
     """
     with FeatureFile(path) as file:
-        sections = [_summary(file), _layers(file), _classes(file), _rejected(file)]
+        sections = [_summary(file), _layers(file), _classes(file), _columns(file), _rejected(file)]
         return "\n\n".join(section for section in sections if section), file.problems()
 
 
@@ -69,6 +69,11 @@ def _classes(file: FeatureFile) -> str:
 
 def _part_name(part: Split) -> str:
     return "images" if part is Split.NONE else part.name.lower()
+
+
+def _columns(file: FeatureFile) -> str:
+    rows = [(name, len(set(file.column(name)))) for name in file.columns]
+    return render(("column", "distinct values"), rows) if rows else ""
 
 
 def _rejected(file: FeatureFile) -> str:

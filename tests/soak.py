@@ -61,7 +61,7 @@ CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
     "power-cuts": (power_cuts, 2000, "the power goes between two operations of the disk"),
     "failures": (failed, 1000, "an operation of the disk fails; at most all of them twice"),
     "mutilated": (mutilated, 20_000, "images spoiled in every way"),
-    "flips": (flipped, 10_000, "bits flipped in a feature file and in a shard; at most each byte"),
+    "flips": (flipped, 10_000, "bits flipped in a feature file and in a shard; at most each bit"),
 }
 
 

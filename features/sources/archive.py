@@ -67,7 +67,7 @@ class ArchiveSource(ListedSource):
         table = _manifest(list(members))
         if table is None:
             ids = sorted(name for name in members if is_image(name))
-            listing = Listing(ids, *layout(unwrap(ids)))
+            listing = Listing(ids, *layout(unwrap(ids)), {})
         else:
             listing = _listed(location, archive, table, members[table])
         positions = np.array([members.get(name, _ABSENT) for name in listing.ids], np.int64)
@@ -76,8 +76,8 @@ class ArchiveSource(ListedSource):
             positions, listing = positions[order], _reordered(listing, order)
         sizes = np.array([archive.sizes[p] if p != _ABSENT else -1 for p in positions], np.int64)
         ignored = sum(not is_image(name) for name in members) - (table is not None)
-        ids, labels, splits, class_names = listing
-        super().__init__(location, ids, labels, splits, sizes, class_names, ignored)
+        ids, labels, splits, class_names, columns = listing
+        super().__init__(location, ids, labels, splits, sizes, class_names, ignored, columns)
         self._positions = positions
 
     def read(self, index: int) -> bytes:
@@ -119,8 +119,10 @@ def member_name(location: Path, name: str) -> str:
     r"""Return a member's name as an id: without detours, bytes that are not UTF-8 as \xNN.
 
     Raises:
-        DataError: it is absolute or leads outside; such an archive was made to do harm.
+        DataError: it is absolute, leads outside or has a NUL; such an archive was made to do harm.
     """
+    if "\0" in name:
+        raise refused(location, name, "has a NUL in its name")
     if _OUTSIDE.search(name):
         raise refused(location, name, "leads outside the archive")
     name = posixpath.normpath(name)
@@ -164,4 +166,5 @@ def _listed(location: Path, archive: Archive, table: str, position: int) -> List
 
 def _reordered(listing: Listing, order: np.ndarray) -> Listing:
     ids = [listing.ids[index] for index in order]
-    return Listing(ids, listing.labels[order], listing.splits[order], listing.class_names)
+    columns = {name: [texts[index] for index in order] for name, texts in listing.columns.items()}
+    return Listing(ids, listing.labels[order], listing.splits[order], listing.class_names, columns)

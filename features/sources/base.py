@@ -2,12 +2,15 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from features.records import DIGEST_BYTES, ImageRecord, Split
+
+NO_COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Source(ABC):
@@ -17,6 +20,7 @@ class Source(ABC):
         kind: "folder", "manifest", "archive", "webdataset" or "arrays".
         location: where the user pointed.
         class_names: names of the labels 0, 1, ...; empty where nothing is labelled.
+        columns: what else a manifest says: a text for each image, by the name of its column.
         ignored: files passed over because they do not have an image's suffix.
         sequential: True where content must be read in order to be read fast (compressed tars).
     """
@@ -24,6 +28,7 @@ class Source(ABC):
     kind: str
     location: Path
     class_names: tuple[str, ...] = ()
+    columns: Mapping[str, Sequence[str]] = NO_COLUMNS
     ignored: int = 0
     sequential: bool = False
 
@@ -57,12 +62,13 @@ class Source(ABC):
             yield self[index]
 
     def fingerprint(self) -> str:
-        """Return 32 hex digits over every id, label, split and extent, in order."""
+        """Return 32 hex digits over every id, label, split, extent and column, in order."""
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-        digest.update("\0".join(self.class_names).encode())
+        digest.update("\0".join([*self.class_names, *self.columns]).encode())
         for record in self:
             line = (record.id, record.label, int(record.split), self.extent(record.index))
-            digest.update(repr(line).encode())
+            further = (texts[record.index] for texts in self.columns.values())
+            digest.update(repr((*line, *further)).encode())
         return digest.hexdigest()
 
     def close(self) -> None:  # noqa: B027 - many sources hold nothing open
@@ -87,11 +93,12 @@ class ListedSource(Source):
         sizes: np.ndarray,
         class_names: tuple[str, ...],
         ignored: int = 0,
+        columns: Mapping[str, Sequence[str]] = NO_COLUMNS,
     ) -> None:
         """Keep the listing: int32 labels, uint8 splits and int64 sizes in bytes, each (N,)."""
         self.location, self.ids = location, ids
         self.labels, self.splits, self.sizes = labels, splits, sizes
-        self.class_names, self.ignored = class_names, ignored
+        self.class_names, self.ignored, self.columns = class_names, ignored, columns
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -112,6 +119,9 @@ class Subset(Source):
         self.source, self.indices = source, indices
         self.kind, self.location = source.kind, source.location
         self.class_names, self.ignored = source.class_names, source.ignored
+        self.columns = {
+            name: [texts[index] for index in indices] for name, texts in source.columns.items()
+        }
         self.sequential = source.sequential
 
     def __len__(self) -> int:

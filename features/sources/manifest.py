@@ -1,4 +1,4 @@
-"""A table of images: columns `path`, and if wanted `label` and `split`."""
+"""A table of images: columns `path`, and if wanted `label`, `split` and any others."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,19 +25,30 @@ _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 Row = tuple[int, list[str]]  # line number, fields
 
 
+class _Image(NamedTuple):
+    label: str
+    split: Split
+    further: tuple[str, ...]
+
+
 class Listing(NamedTuple):
-    """What a manifest says, sorted by id: ids, int32 labels, uint8 splits, names of the labels."""
+    """What a manifest says, sorted by id: ids, int32 labels, uint8 splits, names of the labels.
+
+    `columns` has the texts of each further column, by its name and in the manifest's order.
+    """
 
     ids: list[str]
     labels: np.ndarray
     splits: np.ndarray
     class_names: tuple[str, ...]
+    columns: dict[str, list[str]]
 
 
 class ManifestSource(ListedSource):
     """The images that a CSV, TSV or Parquet file lists, relative to the folder it lies in.
 
-    An image that is listed and not there is told of when it is read.
+    An image that is listed and not there is told of when it is read. Columns beside `path`,
+    `label` and `split` are kept as text: numbers as they are written, missing ones as "".
     """
 
     kind = "manifest"
@@ -48,10 +59,10 @@ class ManifestSource(ListedSource):
             content = location.read_bytes()
         except OSError as error:
             raise DataError(f"{location} cannot be read: {error.strerror}") from None
-        ids, labels, splits, class_names = parse(str(location), content)
+        ids, labels, splits, class_names, columns = parse(str(location), content)
         self._folder = location.parent
         sizes = np.array([size_of(self._folder / name) for name in ids], np.int64)
-        super().__init__(location, ids, labels, splits, sizes, class_names)
+        super().__init__(location, ids, labels, splits, sizes, class_names, columns=columns)
 
     def read(self, index: int) -> bytes:
         return read_file(self._folder / self.ids[index])
@@ -65,8 +76,9 @@ def parse(name: str, content: bytes) -> Listing:
         content: the file's bytes; text is UTF-8, with or without a byte order mark.
 
     Raises:
-        DataError: it is no such table, has no column `path`, or has a line that cannot be meant:
-            a path that leads outside or was there before, an unknown split.
+        DataError: it is no such table, has no column `path`, has a column whose name no dataset
+            can have, or has a line that cannot be meant: a path that leads outside or was there
+            before, an unknown split.
     """
     rows = (
         _parquet_rows(name, content)
@@ -74,35 +86,55 @@ def parse(name: str, content: bytes) -> Listing:
         else (_text_rows(name, content, "\t" if name.lower().endswith(".tsv") else ","))
     )
     header = [column.strip() for column in next(rows, (0, []))[1]]
+    _check_header(name, header)
+    images: dict[str, _Image] = {}
+    for line, fields in rows:
+        try:
+            path, image = _image(header, fields)
+            if path in images:
+                raise ValueError(f"{path!r} is listed twice")
+        except ValueError as error:
+            raise DataError(f"{name}, line {line}: {error}") from None
+        images[path] = image
+    ids = sorted(images)
+    listed = [images[path] for path in ids]
+    labels, class_names = number_labels([image.label for image in listed])
+    splits = np.array([image.split for image in listed], np.uint8)
+    further = [column for column in header if column not in _COLUMNS]
+    columns = {
+        column: [image.further[place] for image in listed] for place, column in enumerate(further)
+    }
+    return Listing(ids, labels, splits, class_names, columns)
+
+
+def _check_header(name: str, header: list[str]) -> None:
     if "path" not in header:
         raise DataError(
             f"{name} has no column 'path'; its columns are: {', '.join(header) or 'none'}"
         )
-    if twice := [column for column in _COLUMNS if header.count(column) > 1]:
-        raise DataError(f"{name} has column {twice[0]!r} twice, expected it once")
-    images: dict[str, tuple[str, Split]] = {}
-    for line, fields in rows:
-        try:
-            image, label, split = _image(header, fields)
-            if image in images:
-                raise ValueError(f"{image!r} is listed twice")
-        except ValueError as error:
-            raise DataError(f"{name}, line {line}: {error}") from None
-        images[image] = (label, split)
-    ids = sorted(images)
-    labels, class_names = number_labels([images[image][0] for image in ids])
-    return Listing(ids, labels, np.array([images[i][1] for i in ids], np.uint8), class_names)
+    for column in header:
+        if column in ("", ".") or "/" in column or "\0" in column:
+            raise DataError(
+                f"{name} has a column called {column!r}, which the feature file cannot have; "
+                "expected a name other than '.' without '/': rename it or leave it out"
+            )
+        if header.count(column) > 1:
+            raise DataError(f"{name} has column {column!r} twice, expected it once")
 
 
-def _image(header: list[str], fields: list[str]) -> tuple[str, str, Split]:
-    """Return path, label and split of one line; raises ValueError where they cannot be meant."""
+def _image(header: list[str], fields: list[str]) -> tuple[str, _Image]:
+    """Return path and image of one line; raises ValueError where they cannot be meant."""
     if len(fields) != len(header):
         raise ValueError(f"{len(fields)} fields, expected {len(header)}; quote fields with commas")
     row = dict(zip(header, fields, strict=True))
-    split = _SPLITS.get(row.get("split", "").strip().lower())
+    path, label = _inside(row.pop("path")), row.pop("label", "").strip()
+    part = row.pop("split", "")
+    split = _SPLITS.get(part.strip().lower())
     if split is None:
-        raise ValueError(f"split {row['split']!r}, expected train, validation, test or nothing")
-    return _inside(row["path"]), row.get("label", "").strip(), split
+        raise ValueError(f"split {part!r}, expected train, validation, test or nothing")
+    if spoiled := next((column for column in row if "\0" in row[column]), None):
+        raise ValueError(f"column {spoiled!r} has a NUL in it, expected text")
+    return path, _Image(label, split, tuple(text.strip() for text in row.values()))
 
 
 def _inside(path: str) -> str:
@@ -133,14 +165,26 @@ def _parquet_rows(name: str, content: bytes) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        found = file.schema_arrow.names
-        wanted = [column for column in _COLUMNS if column in found]
-        table = file.read(columns=wanted)
-        columns = [table[column].cast(pa.string()).to_pylist() for column in wanted]
-    except (pa.ArrowException, OSError, KeyError) as error:
+        table = pq.ParquetFile(pa.BufferReader(content)).read()
+    except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{name} cannot be read as a Parquet table: {reason}") from None
-    yield 0, wanted if "path" in wanted else found
+    yield 0, table.column_names
+    columns = [
+        _texts(name, *named) for named in zip(table.column_names, table.columns, strict=True)
+    ]
     for line, fields in enumerate(zip(*columns, strict=True), 1):
         yield line, [field or "" for field in fields]
+
+
+def _texts(name: str, column: str, values: Any) -> list[str | None]:
+    """Return a column of a Parquet table (pyarrow.ChunkedArray) as text."""
+    import pyarrow as pa
+
+    try:
+        return values.cast(pa.string()).to_pylist()
+    except pa.ArrowException:
+        raise DataError(
+            f"{name}: column {column!r} is of type {values.type}, expected text or numbers; "
+            "write it so or leave it out"
+        ) from None

@@ -1,10 +1,12 @@
 """Rows and recipes for tests of the store."""
 
+import dataclasses
+
 import numpy as np
 
-from features import durable, store
+from features import durable, writer
 from features.records import Recipe
-from features.store import Rows
+from features.rows import Rows, Size
 
 
 def recipe(**changes) -> Recipe:
@@ -41,7 +43,16 @@ def rows(first: int, count: int, rejected: int = 0) -> Rows:
         labels=rng.integers(-1, 2, count).astype(np.int32),
         splits=rng.integers(0, 4, count).astype(np.uint8),
         rejected=[(f"bad/{first + count + n}.png", "truncated") for n in range(rejected)],
+        extra={
+            "patient": [f"P{(first + n) ** 3}" for n in range(count)],
+            "kamera å": [["", "Leica", "徕卡 "][n % 3] for n in range(count)],
+        },
     )
+
+
+def plain(**changes) -> Rows:
+    """Four rows, none of them rejected, without further columns unless they are given."""
+    return dataclasses.replace(rows(0, 4), **({"extra": {}} | changes))
 
 
 def attributes(recipe: Recipe) -> dict:
@@ -52,6 +63,7 @@ def attributes(recipe: Recipe) -> dict:
     }
 
 
-def write(path, blocks, counts, attributes) -> None:
+def write(path, blocks, attributes, **other_size) -> None:
+    size = dataclasses.replace(Size.of_all(block.size for block in blocks), **other_size)
     with durable.replacing(path) as draft:
-        store.write(draft, blocks, counts, attributes)
+        writer.write(draft, blocks, size, attributes)

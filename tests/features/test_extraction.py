@@ -1,5 +1,6 @@
 """From images to a feature file, with a small network and random weights."""
 
+import re
 import shutil
 
 import h5py
@@ -10,9 +11,12 @@ from PIL import Image
 import features
 from features import extraction
 from features.backbones.catalog import find
+from features.decoding import RejectedImage
 from features.errors import DataError, UsageError
 from features.records import Split
 from features.shards import Shards, partial_folder
+from pipeline.cli import main
+from tests.features.faults import stub
 
 SMALL = {
     "backbone": "mobilenetv2",
@@ -135,6 +139,68 @@ def test_an_interrupted_run_goes_on_to_the_same_file(photos, tmp_path, monkeypat
         extract(photos, out)
     assert ("resuming: 8 of 20" in caplog.text) == (at == 1)
     assert datasets(out) == datasets(whole)
+
+
+def write_manifest(folder, cameras):
+    names = [f"{c}/{n}.png" for c in ("cat", "dog") for n in range(10)]
+    lines = [
+        f"{name},{name[:3]},P {i // 3},{camera}"
+        for i, (name, camera) in enumerate(zip(names, cameras, strict=True))
+    ]
+    path = folder / "m.csv"
+    path.write_text("\n".join(["path,label,patient,camera", *lines]), "utf-8")
+    return path
+
+
+def test_columns_of_a_manifest_travel_with_their_images(photos, tmp_path, monkeypatch, capsys):
+    """Through shards and an interruption; a changed value is another source."""
+    cameras = [["Leica", "", "徕卡 M3 " + "x" * 50][n % 3] for n in range(20)]
+    manifest = write_manifest(photos, cameras)
+    spoil(photos, 2)
+    allowed = {"max_rejected": 0.2}
+    whole = stub.extract(manifest, tmp_path / "whole.h5", **allowed)
+    out, write = tmp_path / "out.h5", Shards.write
+
+    def interrupted(self, start, stop, rows):
+        if start == 16:
+            raise KeyboardInterrupt
+        write(self, start, stop, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shards, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stub.extract(manifest, out, **allowed)
+    write_manifest(photos, [*cameras[:-1], "Nikon"])
+    with pytest.raises(UsageError, match=r"source: .*fingerprint.* -> .*fingerprint"):
+        stub.extract(manifest, out, **allowed)
+    write_manifest(photos, cameras)
+    stub.extract(manifest, out, **allowed)
+    assert datasets(out) == datasets(whole)
+    with features.FeatureFile(out) as file:
+        assert file.problems() == []
+        assert file.columns == ("patient", "camera")
+        rows = [
+            (int(n) + 10 * (c == "dog"), name)
+            for name in file.ids
+            for c, n in [name[:-4].split("/")]
+        ]
+        assert len(rows) == 18
+        assert file.column("patient").tolist() == [f"P {place // 3}" for place, _ in rows]
+        assert file.column("camera").tolist() == [cameras[place].strip() for place, _ in rows]
+    assert main(["inspect", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"column +distinct values\n.*\npatient +7\ncamera +3\n", shown)
+
+
+def test_long_reasons_are_cut(photos, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise RejectedImage("no\0" * 500)
+
+    monkeypatch.setattr("features.loading.decode", refuse)
+    with pytest.raises(DataError, match="20 of 20"):
+        stub.extract(photos, tmp_path / "out.h5")
+    with features.FeatureFile(tmp_path / "out.h5") as file:
+        assert {reason for _, reason in file.rejected} == {("no\\0" * 500)[:300]}
 
 
 def test_a_repeated_command_does_no_work(photos, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from pipeline.cli import main
 from tests.features.faults import disks, flips, kills, mutilation, stub
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="has no fork, no links and no pipes")
-IMAGES = 60  # eight shards of about 25 kB, and a file of 51 kB
+IMAGES = 60  # eight shards of about 7 kB, and a file of 28 kB
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_a_disk_that_fills(small_disk, tmp_path, many, whole, monkeypatch, shard
 
 @POSIX
 @pytest.mark.parametrize(
-    ("limit", "told", "kept"), [(20_000, "0000000000.h5", 0), (40_000, "out.h5", IMAGES)]
+    ("limit", "told", "kept"), [(4_000, "0000000000.h5", 0), (16_000, "out.h5", IMAGES)]
 )
 def test_a_quota_that_is_met(tmp_path, many, whole, limit, told, kept):
     import resource

@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -51,6 +52,47 @@ def test_resume_takes_over_what_is_there(out):
     second = plan(out)
     assert second.resume(restart=False) == 8
     assert second.missing() == [(8, 11)]
+
+
+def test_shards_with_texts_of_other_lengths(out):
+    """Whether they were written in one run or in two, the file is the same."""
+    lengths, contents = iter((3, 500, 40)), []
+    blocks = {
+        start: replace(
+            rows(start, stop - start), ids=[f"{n:0{length}}" for n in range(start, stop)],
+            extra={"note": ["é" * (length - n % 2) for n in range(start, stop)]},
+        )
+        for (start, stop), length in zip(plan(out).ranges(), lengths, strict=True)
+    }  # fmt: skip
+    for together in (3, 1):
+        shards = plan(out)
+        shards.resume(restart=False)
+        for start, stop in shards.missing()[:together]:
+            shards.write(start, stop, blocks[start])
+        if together < 3:
+            shards = plan(out)
+            assert shards.resume(restart=False) == 4
+            for start, stop in shards.missing():
+                shards.write(start, stop, blocks[start])
+        shards.assemble(out, attributes(recipe()))
+        contents.append(out.read_bytes())
+    assert contents[0] == contents[1]
+    with FeatureFile(out) as file:
+        assert file.problems() == []
+        assert file.ids == [name for block in blocks.values() for name in block.ids]
+        notes = [text for block in blocks.values() for text in block.extra["note"]]
+        assert file.column("note").tolist() == notes
+
+
+def test_a_shard_of_schema_1_is_made_again(out, caplog):
+    first = plan(out)
+    first.resume(restart=False)
+    fill(first)
+    with h5py.File(first.folder / "0000000004.h5", "r+") as file:
+        file.attrs["schema"] = 1
+    assert plan(out).resume(restart=False) == 7
+    assert "before 0.2" in caplog.text
+    assert "extracted again" in caplog.text
 
 
 def test_restart_throws_it_away(out):

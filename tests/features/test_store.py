@@ -7,7 +7,8 @@ import pytest
 from features import durable
 from features.errors import DataError, UsageError
 from features.store import FeatureFile
-from tests.features.examples import attributes, recipe, rows, write
+from features.texts import put_attributes
+from tests.features.examples import attributes, plain, recipe, rows, write
 
 BLOCKS = [(0, 4, 0), (4, 0, 1), (5, 5, 1)]  # 9 rows, 2 rejected, one block without rows
 
@@ -16,7 +17,7 @@ BLOCKS = [(0, 4, 0), (4, 0, 1), (5, 5, 1)]  # 9 rows, 2 rejected, one block with
 def path(tmp_path):
     path = tmp_path / "features.h5"
     blocks = [rows(*block) for block in BLOCKS]
-    write(path, blocks, {"images": 9, "rejected": 2}, attributes(recipe()))
+    write(path, blocks, attributes(recipe()))
     return path
 
 
@@ -35,6 +36,10 @@ def test_what_is_written_is_read(path):
         for name in ("digests", "labels", "splits"):
             expected = np.concatenate([getattr(block, name) for block in blocks])
             np.testing.assert_array_equal(getattr(file, name), expected)
+        assert file.columns == ("patient", "kamera å"), "in the manifest's order"
+        for name in file.columns:
+            expected = [text for block in blocks for text in block.extra[name]]
+            assert file.column(name).tolist() == expected
         assert file.class_names == ("cat", "dog")
         assert file.recipe == recipe()
         assert file.problems() == []
@@ -43,15 +48,49 @@ def test_what_is_written_is_read(path):
 def test_frame_has_a_row_an_image(path):
     with FeatureFile(path) as file:
         frame = file.frame("a")
-        assert list(frame.columns) == ["label", "split", "f0", "f1", "f2", "f3", "f4"]
+        numbers = [f"f{n}" for n in range(5)]
+        assert list(frame.columns) == ["label", "split", "patient", "kamera å", *numbers]
+        assert frame["patient"].tolist() == file.column("patient").tolist()
         assert list(frame.index) == file.ids
         named = [None if label < 0 else file.class_names[label] for label in file.labels]
         assert [None if value != value else value for value in frame["label"]] == named
         np.testing.assert_array_equal(frame[["f0", "f4"]].to_numpy(), file.features("a")[:, [0, 4]])
 
 
+def test_a_column_named_as_another_keeps_a_place_in_the_frame(tmp_path):
+    write(tmp_path / "x.h5", [plain(extra={"f3": list("abcd")})], attributes(recipe()))
+    with FeatureFile(tmp_path / "x.h5") as file:
+        frame = file.frame("a")
+        assert frame["f3 (manifest)"].tolist() == list("abcd")
+        np.testing.assert_array_equal(frame["f3"].to_numpy(), file.features("a")[:, 3])
+
+
+def test_a_file_without_further_columns(tmp_path):
+    write(tmp_path / "x.h5", [plain()], attributes(recipe()))
+    with FeatureFile(tmp_path / "x.h5") as file, pytest.raises(UsageError, match="no column"):
+        assert file.columns == ()
+        file.column("patient")
+
+
+def test_unknown_column_is_named_with_the_nearest(path):
+    with FeatureFile(path) as file:
+        assert file.column("patient").dtype == object
+        with pytest.raises(UsageError, match="'patents'; did you mean patient"):
+            file.column("patents")
+
+
+def test_schema_1_is_refused_in_one_line(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema"] = 1
+        file.attrs["recipe"] = "of variable length"
+    with pytest.raises(DataError) as caught:
+        FeatureFile(path)
+    told = "features.h5 was written by Offshelf before 0.2 (its schema is 1, this version reads 2); extract its images again"
+    assert str(caught.value).endswith(told)
+
+
 def test_all_images_rejected(tmp_path):
-    write(tmp_path / "x.h5", [rows(0, 0, 3)], {"images": 0, "rejected": 3}, attributes(recipe()))
+    write(tmp_path / "x.h5", [rows(0, 0, 3)], attributes(recipe()))
     with FeatureFile(tmp_path / "x.h5") as file:
         assert (len(file), len(file.rejected), file.features().shape) == (0, 3, (0, 5))
 
@@ -59,7 +98,7 @@ def test_all_images_rejected(tmp_path):
 @pytest.mark.parametrize("counts", [{"images": 8, "rejected": 2}, {"images": 10, "rejected": 2}])
 def test_a_wrong_number_of_rows_is_an_error(tmp_path, counts):
     with pytest.raises(DataError, match="rows"):
-        write(tmp_path / "x.h5", [rows(*b) for b in BLOCKS], counts, attributes(recipe()))
+        write(tmp_path / "x.h5", [rows(*b) for b in BLOCKS], attributes(recipe()), counts=counts)
 
 
 def test_hdf5_writes_where_no_signal_is_raised(tmp_path, monkeypatch):
@@ -72,7 +111,7 @@ def test_hdf5_writes_where_no_signal_is_raised(tmp_path, monkeypatch):
             return super().write(file, data)
 
     monkeypatch.setattr(durable, "disk", Noting())
-    write(tmp_path / "x.h5", [rows(0, 4, 0)], {"images": 4, "rejected": 0}, attributes(recipe()))
+    write(tmp_path / "x.h5", [rows(0, 4, 0)], attributes(recipe()))
     assert threads
     assert threading.main_thread() not in threads
 
@@ -85,7 +124,7 @@ def test_unknown_layer_is_named_with_the_nearest(path):
 def _change(name):
     def change(file):
         values = file[name][:]
-        values.flat[0] = "other" if values.dtype == object else values.flat[0] + 1
+        values.flat[0] = "other" if values.dtype.kind == "S" else values.flat[0] + 1
         file[name][...] = values
 
     return change
@@ -100,7 +139,7 @@ def _same_id_twice(file):
 
 
 def _other_recipe(file):
-    file.attrs["recipe"] = recipe(pooling="max").to_json()
+    put_attributes(file, {"recipe": recipe(pooling="max").to_json()})
 
 
 def _no_recipe(file):
@@ -109,9 +148,23 @@ def _no_recipe(file):
 
 def _attribute(name, value):
     def change(file):
-        file.attrs[name] = value
+        put_attributes(file, {name: value})
 
     return change
+
+
+def _variable_attribute(file):
+    file.attrs["provenance"] = "mine"
+
+
+def _other_order(file):
+    names = list(file["images/column"])
+    columns = file.create_group("other", track_order=True)
+    for name in reversed(names):
+        file.move(f"images/column/{name}", f"other/{name}")
+    del file["images/column"]
+    file.move("other", "images/column")
+    assert list(columns) == names[::-1]
 
 
 def _rename_layer(file):
@@ -135,6 +188,9 @@ def _same_bytes_in_another_order(file):
         (_change("images/split"), "/images/split has changed"),
         (_change("images/label"), "/images/label has changed"),
         (_change("rejected/reason"), "/rejected/reason has changed"),
+        (_change("images/column/patient"), "/images/column/patient has changed"),
+        (_other_order, "an attribute, or the shape or type of a dataset"),
+        (lambda file: file.pop("images/column"), "an attribute, or the shape or type"),
         (_not_finite, "not finite"),
         (_same_id_twice, "more than once"),
         (_other_recipe, "does not match its digest"),
@@ -202,6 +258,8 @@ def _reference(file):
 
 
 NUMBERS = np.arange(45, dtype=np.float32).reshape(9, 5)
+TEXTS = np.array(["x"] * 9, h5py.string_dtype("utf-8", 3))
+PACKED = {"chunks": True, "compression": "gzip"}
 PAIR = np.dtype([("x", "f4"), ("y", "f4")])
 
 
@@ -209,7 +267,8 @@ PAIR = np.dtype([("x", "f4"), ("y", "f4")])
     "fault",
     [
         _no_schema,
-        _attribute("schema", 2),
+        _attribute("schema", 3),
+        _attribute("schema", "2"),
         _attribute("schema", [1, 1]),
         _attribute("schema", h5py.Empty("i4")),
         _attribute("class_names", '{"cat": 0}'),
@@ -219,6 +278,7 @@ PAIR = np.dtype([("x", "f4"), ("y", "f4")])
         _attribute("recipe", "[]"),
         _attribute("recipe", '{"layers": 5}'),
         _attribute("note", np.zeros(1, PAIR)),
+        _variable_attribute,
         _reference,
         _link("features", h5py.ExternalLink("other.h5", "/features")),
         _link("features", h5py.SoftLink("/images")),
@@ -233,6 +293,21 @@ PAIR = np.dtype([("x", "f4"), ("y", "f4")])
         _virtual,
         _replace("images/id", data=np.arange(9)),
         _replace("images/id", data=np.array([b"x"] * 9)),
+        _replace("images/id", data=["x"] * 9, dtype=h5py.string_dtype()),
+        _replace("images/id", data=["x"] * 9, dtype=h5py.string_dtype("ascii", 3)),
+        _replace("images/id", shape=9, dtype=h5py.string_dtype("utf-8", 2**28), **PACKED),
+        _replace("images/id", data=TEXTS, dtype=TEXTS.dtype, compression="lzf"),
+        _replace("images/id", data=TEXTS, dtype=TEXTS.dtype, compression="gzip", fletcher32=True),
+        _replace("images/label", data=np.zeros(9, np.int32), **PACKED),
+        _replace("images/column/patient", data=["x"] * 9, dtype=h5py.string_dtype()),
+        _replace("images/column/patient", data=np.arange(9)),
+        _replace("images/column/patient", data=TEXTS[:8], dtype=TEXTS.dtype),
+        _replace("images/column", data=np.arange(9)),
+        _link("images/column", h5py.SoftLink("/features")),
+        _link("images/column", h5py.ExternalLink("other.h5", "/")),
+        _link("images/column/patient", h5py.SoftLink("/images/id")),
+        _circle("images/column"),
+        _circle("images/column/patient"),
         _replace("features/a", data=np.array([b"x"] * 9, dtype=object), dtype=h5py.string_dtype()),
         _replace("features/a", shape=(9, 5), dtype=h5py.vlen_dtype(np.float32)),
         _replace("features/a", shape=(9, 5), dtype=h5py.ref_dtype),

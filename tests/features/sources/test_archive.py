@@ -58,6 +58,16 @@ def test_a_manifest_below_a_wrapping_folder(suffix, tmp_path):
 
 
 @EVERY
+def test_columns_of_a_manifest_stay_with_their_images(suffix, tmp_path):
+    """Also where rows keep the archive's order."""
+    table = b"path,camera\n1.jpg,one\n2.jpg,two\n3.jpg,three\n"
+    contents = {"w/all.csv": table, **{f"w/{n}.jpg": b"" for n in (3, 1, 2)}}
+    with open_source(written(tmp_path, suffix, contents)) as source:
+        order = {"w/1.jpg": "one", "w/2.jpg": "two", "w/3.jpg": "three"}
+        assert source.columns == {"camera": [order[name] for name in ids(source)]}
+
+
+@EVERY
 def test_more_than_one_table_is_no_manifest(suffix, tmp_path):
     contents = {"a/1.jpg": b"1", "x.csv": b"path\nq.jpg", "y.csv": b"path\nq.jpg"}
     source = open_source(written(tmp_path, suffix, contents))
@@ -211,6 +221,16 @@ def test_compression_goes_by_content_not_by_suffix(tmp_path):
     source = open_source(write_tar(tmp_path / "b.tar.gz", contents, "w"))
     assert not source.sequential
     assert ids(source) == ["a.jpg", "b.jpg"]
+
+
+def test_a_nul_in_a_tars_name_is_refused(tmp_path):
+    """Only the extended headers of tar can have one."""
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("a.jpg")
+        member.pax_headers = {"path": "a\0b.jpg"}
+        archive.addfile(member)
+    with pytest.raises(DataError, match="has a NUL in its name"):
+        open_source(tmp_path / "a.tar")
 
 
 def test_tar_names_that_are_long_or_not_utf8(tmp_path):

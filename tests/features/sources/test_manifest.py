@@ -1,3 +1,4 @@
+import datetime
 import io
 
 import numpy as np
@@ -22,8 +23,11 @@ def parquet(columns):
     return buffer.getvalue()
 
 
-def test_columns_in_any_order_others_ignored():
-    listing = parse("m.csv", lines("note,split,path,label", "x,TEST,b.jpg, dog ", ",val,a.jpg,"))
+def test_columns_in_any_order_and_others_kept():
+    table = lines("note,split,path,label,Gerät", "x,TEST,b.jpg, dog ,", ", val ,a.jpg,,徕卡 3 ")
+    listing = parse("m.csv", table)
+    assert listing.columns == {"note": ["", "x"], "Gerät": ["徕卡 3", ""]}
+    assert list(listing.columns) == ["note", "Gerät"], "in their order"
     assert listing.ids == ["a.jpg", "b.jpg"]
     assert listing.labels.tolist() == [-1, 0]
     assert listing.splits.tolist() == [2, 3]
@@ -56,6 +60,54 @@ def test_empty_cells_of_parquet():
     listing = parse("m.parquet", parquet(columns))
     assert listing.labels.tolist() == [0, -1]
     assert listing.splits.tolist() == [0, 1]
+    assert listing.columns == {}
+
+
+def test_further_columns_of_parquet_are_text():
+    columns = {
+        "age": [7, None],
+        "path": ["b", "a"],
+        "dose": [0.5, None],
+        "ill": [True, False],
+        "day": [datetime.date(2026, 2, 3), None],
+        "camera": pa.array(["Leica", None]).dictionary_encode(),
+        "nothing": pa.nulls(2),
+    }
+    assert parse("m.parquet", parquet(columns)).columns == {
+        "age": ["", "7"],
+        "dose": ["", "0.5"],
+        "ill": ["false", "true"],
+        "day": ["", "2026-02-03"],
+        "camera": ["", "Leica"],
+        "nothing": ["", ""],
+    }
+
+
+def test_a_changed_column_changes_the_fingerprint(tmp_path):
+    def fingerprint(*rows):
+        write_files(tmp_path, {"a": b"", "b": b"", "m.csv": lines(*rows)})
+        with open_source(tmp_path / "m.csv") as source:
+            return source.fingerprint()
+
+    tables = [
+        ("path", "a", "b"),
+        ("path,patient", "a,1", "b,2"),
+        ("path,patient", "a,1", "b,3"),
+        ("path,person", "a,1", "b,2"),
+        ("path,patient,camera", "a,1,", "b,2,"),
+        ("path,camera,patient", "a,1,", "b,2,"),
+    ]
+    found = [fingerprint(*rows) for rows in tables]
+    assert len(set(found)) == len(tables)
+    assert found[1] == fingerprint("patient,path", "2,b", "1,a")
+
+
+def test_a_limit_takes_the_columns_of_its_images(tmp_path):
+    rows = [f"{n},{n}.jpg" for n in range(9)]
+    write_files(tmp_path, {"m.csv": lines("number,path", *rows)})
+    with open_source(tmp_path / "m.csv", limit=3) as source:
+        assert [record.id for record in source] == ["0.jpg", "3.jpg", "6.jpg"]
+        assert source.columns == {"number": ["0", "3", "6"]}
 
 
 BAD = {
@@ -74,6 +126,12 @@ BAD = {
     "split": (lines("path,split", "a,tset"), "line 2: split 'tset', expected train, validation"),
     "comma": (lines("path,label", "a, b.jpg,cat"), "line 2: 3 fields, expected 2; quote"),
     "short": (lines("path,label", "a", "b,c"), "line 2: 1 fields, expected 2"),
+    "no name of a column": (lines(",path", "0,a"), "a column called ''.*rename it or leave it out"),
+    "slash in a column": (lines("path,m/s", "a,1"), "a column called 'm/s'"),
+    "dot as a column": (lines("path,.", "a,1"), "a column called '.'"),
+    "nul in a column's name": (lines("path,x\0", "a,1"), "a column called"),
+    "nul in a column": (lines("path,x", "a,1", "b,\0"), "line 3: column 'x' has a NUL in it"),
+    "another column twice": (lines("path,x,y,x", "a,1,2,3"), "column 'x' twice"),
     "columns twice": (lines("path,path", "a,b"), "column 'path' twice"),
     "quotes": (lines("path", '"a', "b"), "line 3"),
     "utf-16": ("path\na.jpg".encode("utf-16"), "is not UTF-8 text"),
@@ -94,7 +152,9 @@ def test_bad_tables_are_told_with_their_line(name):
     [
         ({"file": ["a"], "label": [1]}, "no column 'path'; its columns are: file, label"),
         ({"path": ["a", "../b"]}, "line 2: path '../b' leads outside"),
-        ({"path": [["a"]]}, "cannot be read as a Parquet table"),
+        ({"path": [["a"]]}, "column 'path' is of type list<.*>, expected text or numbers"),
+        ({"path": ["a"], "x": [{"y": 1}]}, "column 'x' is of type struct<.*>.* leave it out"),
+        ({"path": ["a"], "x/y": [1]}, "a column called 'x/y'"),
         ({"path": ["a", None]}, "line 2: path ''"),
     ],
 )
