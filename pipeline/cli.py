@@ -8,7 +8,6 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ from features.config import (
     ExtractConfig,
 )
 from features.errors import OffshelfError
-from pipeline.config import DemoConfig
+from pipeline.arguments import adder, duration, given, image_size, names, share
+from pipeline.config import ClassifyConfig, CompareConfig, DemoConfig, EvaluateConfig
+from pipeline.evaluation.metrics import METRICS
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -58,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _extract, _inspect, _backbones, _weights, _fetch, _classifiers, _doctor):
+    for add in (_demo, _extract, _classify, _compare, _evaluate, _inspect, _backbones,
+                _classifiers, _weights, _fetch, _doctor):  # fmt: skip
         command = add(commands)
         command.add_argument("--quiet", action="store_true", help="no progress, only warnings")
     return top
@@ -85,24 +87,19 @@ def _extract(commands: Any) -> argparse.ArgumentParser:
         "extract", help="turn images into a feature file",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
-    default = {field.name: field.default for field in fields(ExtractConfig)}
-
-    def option(name: str, help: str, **settings: Any) -> None:
-        field = name.removeprefix("--").replace("-", "_")
-        command.add_argument(name, default=default[field], help=help, **settings)
-
     command.add_argument(
         "source", type=Path, metavar="SOURCE",
         help="a folder, a .csv or .parquet manifest, a .zip or .tar, a .npz or .h5 of arrays",
     )  # fmt: skip
     command.add_argument("--out", type=Path, required=True, metavar="FILE",
                          help="the feature file to write")  # fmt: skip
+    option = adder(command, ExtractConfig)
     option("--backbone", "see `backbones`", metavar="NAME")
     option("--layers", "layers to tap, separated by commas (none given: the last one)",
-           type=_names, metavar="NAMES")  # fmt: skip
+           type=names, metavar="NAMES")  # fmt: skip
     option("--pooling", "how a layer's positions become one vector", choices=POOLINGS)
     option("--image-size", "pixels a side, or HEIGHTxWIDTH (none given: the backbone's own)",
-           type=_image_size, metavar="SIZE")  # fmt: skip
+           type=image_size, metavar="SIZE")  # fmt: skip
     option("--resize", "keep the whole image, or its aspect ratio", choices=RESIZES)
     option("--interpolation", "of the resizing", choices=INTERPOLATIONS)
     option("--exact-decode", "decode JPEGs at full scale also where half would do",
@@ -115,17 +112,95 @@ def _extract(commands: Any) -> argparse.ArgumentParser:
     option("--store", "dtype of the stored features", choices=STORES)
     option("--limit", "only that many images, spread evenly", type=int, metavar="N")
     option("--max-rejected", "share of unreadable images that is still a success",
-           type=_share, metavar="SHARE")  # fmt: skip
+           type=share, metavar="SHARE")  # fmt: skip
     option("--restart", "throw away what an earlier run left", action="store_true")
     option("--seed", "of random weights", type=int)
 
     def run(options: argparse.Namespace) -> None:
         from pipeline import extract
 
-        names = [field.name for field in fields(ExtractConfig) if field.name != "progress"]
-        values = {name: getattr(options, name) for name in names}
-        path = extract.run(ExtractConfig(**values, progress=not options.quiet))
-        print(path)
+        values = given(options, ExtractConfig)
+        print(extract.run(ExtractConfig(**values, progress=not options.quiet)))
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _classify(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "classify", help="fit, tune and record classifiers on feature files",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    command.add_argument("features", type=Path, nargs="+", metavar="FEATURES",
+                         help="feature files of the same images")  # fmt: skip
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER",
+                         help="where results go; what is finished there is kept")  # fmt: skip
+    option = adder(command, ClassifyConfig)
+    option("--classifiers", "see `classifiers` (none given: all)", type=names, metavar="NAMES")
+    option("--layers", "of each file, or all (none given: the deepest)",
+           type=names, metavar="NAMES")  # fmt: skip
+    option("--metric", "by which settings are chosen", choices=METRICS)
+    option("--folds", "of cross-validation (none given: a fifth is held out, or 5 folds where "
+           "images are few)", type=int, metavar="K")  # fmt: skip
+    option("--group-by", "a manifest's column; images equal in it never part", metavar="COLUMN")
+    command.add_argument("--no-tune", dest="tune", action="store_false", default=True,
+                         help="take defaults instead of searching")  # fmt: skip
+    option("--budget", "time for the whole, such as 90s, 30m, 2h or none", type=duration)
+    option("--restart", "throw away candidates and splits of an earlier run", action="store_true")
+    option("--seed", "of splits, searches and classifiers", type=int)
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import classify
+
+        values = given(options, ClassifyConfig) | {"features": tuple(options.features)}
+        print(classify.run(ClassifyConfig(**values, progress=not options.quiet)))
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _compare(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "compare", help="rank candidates on validation; the test part stays locked",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    command.add_argument("results", type=Path, nargs="+", metavar="FOLDER",
+                         help="results of `classify`")  # fmt: skip
+    option = adder(command, CompareConfig)
+    option("--out", "folder of comparison.csv and comparison.json (none given: the first one)",
+           type=Path, metavar="FOLDER")  # fmt: skip
+    option("--metric", "to rank by", choices=METRICS)
+    option("--resamples", "of the bootstrap", type=int, metavar="N")
+    option("--confidence", "of its intervals", type=share, metavar="SHARE")
+    option("--seed", "of the bootstrap", type=int)
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import compare
+
+        values = given(options, CompareConfig) | {"results": tuple(options.results)}
+        print(compare.run(CompareConfig(**values)).text)
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _evaluate(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "evaluate", help="open the locked test part for one candidate, and count it",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    command.add_argument("results", type=Path, metavar="FOLDER", help="results of `classify`")
+    option = adder(command, EvaluateConfig)
+    option("--candidate", "best or recommended by `compare`, or a name", metavar="NAME")
+    option("--features", "where the feature file lies now", type=Path, metavar="FILE")
+    option("--resamples", "of the bootstrap", type=int, metavar="N")
+    option("--confidence", "of its intervals", type=share, metavar="SHARE")
+    option("--seed", "of the bootstrap", type=int)
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import evaluate
+
+        print(evaluate.run(EvaluateConfig(**given(options, EvaluateConfig))).text)
 
     command.set_defaults(run=run)
     return command
@@ -152,7 +227,7 @@ def _inspect(commands: Any) -> argparse.ArgumentParser:
 def _backbones(commands: Any) -> argparse.ArgumentParser:
     command = commands.add_parser("backbones", help="list the backbones, or the layers of one")
     command.add_argument("name", nargs="?", metavar="NAME")
-    command.add_argument("--image-size", type=_image_size, metavar="SIZE",
+    command.add_argument("--image-size", type=image_size, metavar="SIZE",
                          help="pixels a side, or HEIGHTxWIDTH")  # fmt: skip
     command.add_argument("--all", action="store_true", help="every layer that can be tapped")
 
@@ -268,24 +343,3 @@ class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         return prefix + record.getMessage()
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _image_size(text: str) -> tuple[int, int]:
-    sides = text.lower().split("x")
-    if not (len(sides) in (1, 2) and all(side.isdigit() and int(side) for side in sides)):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected pixels such as 224 or 224x320")
-    return int(sides[0]), int(sides[-1])
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a share from 0 to 1, such as 0.05")
-    return share

@@ -5,7 +5,84 @@ from pathlib import Path
 
 from features.config import ExtractConfig
 
-__all__ = ["DemoConfig", "ExtractConfig"]
+__all__ = ["ClassifyConfig", "CompareConfig", "DemoConfig", "EvaluateConfig", "ExtractConfig"]
+
+METRIC = "accuracy"
+RESAMPLES, CONFIDENCE = 1000, 0.95  # of the bootstrap, and how sure its intervals are
+
+
+@dataclass(frozen=True)
+class ClassifyConfig:
+    """What `classify` is told.
+
+    Attributes:
+        features: feature files of the same images.
+        out: folder of the results; what is finished there is kept.
+        classifiers: names from the suite; none given: all of it.
+        layers: of each feature file; none given: the deepest; "all": every one.
+        metric: one of `evaluation.metrics.METRICS`, by which settings are chosen.
+        folds: of cross-validation; None leaves it to `evaluation.splits.SplitConfig`.
+        group_by: a column of the manifest; images equal in it never part.
+        tune: search each classifier's space, or take its default.
+        budget: seconds for the whole; None for no end.
+        restart: throw away the splits and the candidates of an earlier run.
+        seed: of splits, searches and classifiers.
+    """
+
+    features: tuple[Path, ...]
+    out: Path
+    classifiers: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    metric: str = METRIC
+    folds: int | None = None
+    group_by: str | None = None
+    tune: bool = True
+    budget: float | None = 3600.0
+    restart: bool = False
+    seed: int = 0
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What `compare` is told.
+
+    Attributes:
+        results: folders that `classify` wrote, with equal splits.
+        out: folder of comparison.csv and comparison.json; None: the first of `results`.
+        metric: by which candidates are ranked, one of `evaluation.metrics.METRICS`.
+        resamples: of the bootstrap.
+        confidence: of its intervals, 0 to 1.
+        seed: of the bootstrap.
+    """
+
+    results: tuple[Path, ...]
+    out: Path | None = None
+    metric: str = METRIC
+    resamples: int = RESAMPLES
+    confidence: float = CONFIDENCE
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What `evaluate` is told.
+
+    Attributes:
+        results: a folder that `classify` wrote.
+        candidate: "best" on validation, "recommended" by `compare`, or a name.
+        features: where the feature file lies now, if not where it was.
+        resamples: of the bootstrap.
+        confidence: of its intervals, 0 to 1.
+        seed: of the bootstrap.
+    """
+
+    results: Path
+    candidate: str = "best"
+    features: Path | None = None
+    resamples: int = RESAMPLES
+    confidence: float = CONFIDENCE
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,38 @@ def cells(path: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in content if cell["cell_type"] == "code"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs(path, real_weights, tmp_path, monkeypatch, capsys):
-    real_weights("resnet50")
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    for cell in cells(path):
-        exec(compile(cell, path.name, "exec"), names)
-    assert "1-nearest-neighbour accuracy on 100 test images" in capsys.readouterr().out
+@pytest.fixture
+def run(real_weights, tmp_path, monkeypatch, capsys):
+    """A function that runs a notebook in an empty folder; returns its names and what it said."""
+
+    def run(stem: str, backbone: str) -> tuple[dict, str]:
+        real_weights(backbone)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("MPLBACKEND", "agg")
+        (path,) = (path for path in NOTEBOOKS if path.stem == stem)
+        names: dict = {}
+        for cell in cells(path):
+            exec(compile(cell, path.name, "exec"), names)
+        return names, capsys.readouterr().out
+
+    return run
+
+
+def test_features_are_made_and_looked_at(run):
+    names, said = run("01_features", "resnet50")
+    assert "1-nearest-neighbour accuracy on 100 test images" in said
     assert names["accuracy"] > 0.3
+
+
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+def test_classifiers_are_compared_and_one_is_tested_once(run):
+    names, said = run("comparing_classifiers", "vgg16")
+    comparison, evaluation = names["comparison"], names["evaluation"]
+    assert {entry.record.method for entry in comparison.standings.entries} == set(names["chosen"])
+    assert comparison.text in said
+    assert evaluation.text in said
+    assert comparison.confusion.trace() / comparison.confusion.sum() > 0.5
+    assert len(names["worst"]) == 10
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

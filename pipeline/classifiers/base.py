@@ -45,6 +45,7 @@ class Classifier:
         ordered: `space` is a path of one parameter of the model: each setting starts where the
             one before ended, and the path ends when the score keeps falling.
         path: probabilities of several settings for less than fitting each; None fits each.
+        keeps_rows: predicting takes seconds in proportion to the rows that were learned from.
         kin: cheaper relatives for when the budget is short, dearest first.
         needs: the package that must be there, beside the regular ones.
     """
@@ -58,6 +59,7 @@ class Classifier:
     growth: float
     ordered: bool = False
     path: Path | None = None
+    keeps_rows: bool = False
     kin: tuple["Classifier", ...] = ()
     needs: str | None = None
 

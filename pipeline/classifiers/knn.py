@@ -67,6 +67,7 @@ KNN_COSINE = Classifier(
     default={_K: 10},
     growth=1.0,
     path=_path,
+    keeps_rows=True,
 )
 
 KNN_EUCLIDEAN = Classifier(
@@ -78,4 +79,5 @@ KNN_EUCLIDEAN = Classifier(
     default={_K: 10},
     growth=1.0,
     path=_path,
+    keeps_rows=True,
 )

@@ -62,5 +62,6 @@ RBF_SVM = Classifier(
     ),
     default={"model__gamma": 1.0, "model__C": 3.0},
     growth=2.0,
+    keeps_rows=True,
     kin=(RBF_SVM_NYSTROEM,),
 )

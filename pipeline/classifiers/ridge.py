@@ -14,7 +14,7 @@ def _build(task: Task) -> "Pipeline":
 
     from pipeline.classifiers.estimators.unit_scale import UnitScale
 
-    model = RidgeClassifier(solver="cholesky", copy_X=False)
+    model = RidgeClassifier(solver="cholesky")
     return Pipeline([("scale", UnitScale()), ("model", model)])
 
 

@@ -10,7 +10,8 @@ know which kind they are looking at.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,15 +49,17 @@ class Record:
         method: the classifier that was fitted, such as "rbf-svm-nystroem".
         requested: the one that was asked for; another than `method` after a fallback.
         reason: why there was a fallback, else empty.
-        inputs: what it learned from: backbone, layer, dimensions, recipe and its digest, file.
+        inputs: what it learned from, as `evaluation.inputs.Layer.facts` gives it.
         splits: digest of the `Splits`.
         class_names: of the probabilities' columns.
         setting: the chosen parameters.
         trials: all that were tried.
         metric: by which the setting was chosen.
         seed: of everything random.
+        rows: images of the last fit: all that are not locked, or fewer after a fallback.
+        budget: seconds that the whole run had, None where they were not limited.
         key: digest of all that decides the result; equal keys need no second fit.
-        seconds: "search", "fit" (the last one, on all that is not locked), "predict_1000".
+        seconds: "search", "fit" (the last one), "predict_1000".
         peak_memory: bytes resident at most while it was fitted.
         model: name, size in bytes and sha256 of the model's file.
         temperature: by which log probabilities are divided to be calibrated, fitted on
@@ -78,6 +81,8 @@ class Record:
     trials: tuple[Trial, ...]
     metric: str
     seed: int
+    rows: int
+    budget: float | None
     key: str
     seconds: dict[str, float]
     peak_memory: int
@@ -159,6 +164,14 @@ def read_record(folder: Path) -> Record:
         return Record.from_json(path.read_text(encoding="utf-8"))
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} cannot be read as a record: {error}") from None
+
+
+def discard(results: Path, which: Callable[[Record], bool] = lambda record: True) -> None:
+    """Remove candidates; what was opened of the locked test is remembered elsewhere."""
+    for path in results.glob(f"*/{RECORD}"):
+        if which(read_record(path.parent)):
+            path.unlink()  # first, so that what is left after a kill is no candidate
+            shutil.rmtree(path.parent)
 
 
 def candidates(results: Path) -> dict[str, Record]:

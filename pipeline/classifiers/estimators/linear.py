@@ -9,7 +9,9 @@ from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from pipeline.classifiers.estimators.linear_solver import Loss, solve
+from pipeline.classifiers.estimators.linear_solver import Loss, Problem
+
+_POSED = "_problem"
 
 
 class _Linear(LinearClassifierMixin, BaseEstimator):
@@ -17,9 +19,10 @@ class _Linear(LinearClassifierMixin, BaseEstimator):
 
     Args:
         C: weight of the loss; smaller is more regularized.
-        tol: where `linear_solver.solve` ends.
+        tol: where `linear_solver.Problem.solve` ends.
         max_iter: its most iterations.
-        warm_start: start from the solution of the fit before.
+        warm_start: start from the solution of the fit before, and reuse what was computed of X
+            if it is the very same array, which must not have changed.
 
     Attributes:
         classes_: K labels.
@@ -49,11 +52,23 @@ class _Linear(LinearClassifierMixin, BaseEstimator):
             raise ValueError(f"expected at least 2 classes, got 1 class: {classes[0]!r}")
         start = self._start((len(classes) if len(classes) > 2 else 1, X.shape[1]))
         loss, penalty = self._loss(codes, len(classes), X.dtype), 1 / (self.C * len(X))
-        self.coef_, self.intercept_, self.n_iter_ = solve(
-            X, loss, self._curvature, penalty, start, self.tol, self.max_iter
+        self.coef_, self.intercept_, self.n_iter_ = self._posed(X).solve(
+            loss, self._curvature, penalty, start, self.tol, self.max_iter
         )
         self.classes_ = classes
         return self
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != _POSED}
+
+    def _posed(self, X):  # noqa: N803
+        """Return the problem that these rows pose, which a path poses once for all its settings."""
+        posed = getattr(self, _POSED, None)
+        if posed is None or posed.X is not X:
+            posed = Problem(X)
+        if self.warm_start:
+            setattr(self, _POSED, posed)
+        return posed
 
     def _start(self, shape):
         if self.warm_start and getattr(self, "coef_", np.empty(0)).shape == shape:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cholesky, eigh, solve_triangular
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
@@ -23,66 +23,121 @@ _SAMPLE = 8  # rows a feature from which the covariance is estimated
 _WIDEST = 4096  # features, of which a covariance is small and soon factorized
 
 
-def solve(
-    X: np.ndarray,  # noqa: N803 # scikit-learn's names
-    loss: Loss,
-    curvature: float,
-    penalty: float,
-    start: tuple[np.ndarray, np.ndarray],
-    tol: float,
-    max_iter: int,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Minimize the mean of `loss` plus 0.5 penalty ||W||^2 over weights W and intercepts.
+class Problem:
+    """Rows to learn from, and what makes any linear model of them quick to solve.
+
+    Where rows are fewer than features, weights lie in the span of the centred rows, and so they
+    are searched for there: the rows' principal coordinates take the features' place.
 
     Args:
-        X: float32 or float64 (n, D), in C order.
-        loss: convex and differentiable in the scores.
-        curvature: its second derivative by a score, roughly, averaged over rows.
-        penalty: above 0.
-        start: weights (K, D) and intercepts (K,).
-        tol: it ends when no entry of the gradient, in the coordinates used, is larger.
-        max_iter: most iterations; reaching them gives a ConvergenceWarning.
-
-    Returns:
-        Weights (K, D) and intercepts (K,) of X's dtype, and how many iterations it took.
+        X: float32 or float64 (n, D), in C order; it must not change afterwards.
     """
-    mean = X.mean(axis=0, dtype=np.float64)
-    factor = _factor(X, mean, curvature, penalty)  # (D, D), lower: factor factor' ~ Hessian
-    weights, intercepts = start
-    outputs = len(intercepts)
+
+    def __init__(self, X: np.ndarray) -> None:  # noqa: N803 # scikit-learn's names
+        self.X = X
+        self._mean = X.mean(axis=0, dtype=np.float64)
+        self._axes, self._rows = None, X  # rows (n, d) and axes (D, d)
+        if len(X) < X.shape[1]:
+            self._axes, self._rows, self._spread = _principal(X, self._mean)
+        elif X.shape[1] > _WIDEST:
+            self._spread = X.var(axis=0, dtype=np.float64)
+        else:
+            self._spread = _covariance(X, self._mean)  # (d, d); else its diagonal, (d,)
+
+    def solve(
+        self,
+        loss: Loss,
+        curvature: float,
+        penalty: float,
+        start: tuple[np.ndarray, np.ndarray],
+        tol: float,
+        max_iter: int,
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Minimize the mean of `loss` plus 0.5 penalty ||W||^2 over weights W and intercepts.
+
+        Args:
+            loss: convex and differentiable in the scores.
+            curvature: its second derivative by a score, roughly, averaged over rows.
+            penalty: above 0.
+            start: weights (K, D) and intercepts (K,).
+            tol: it ends when no entry of the gradient, in the coordinates used, is larger.
+            max_iter: most iterations; reaching them gives a ConvergenceWarning.
+
+        Returns:
+            Weights (K, D) and intercepts (K,) of X's dtype, and how many iterations it took.
+        """
+        weights, intercepts = start
+        centred = intercepts + weights @ self._mean  # scores at the mean
+        if self._axes is None:
+            mean = self._mean
+        else:
+            weights, mean = weights @ self._axes, np.zeros(self._axes.shape[1])
+        factor = _factor(self._spread, curvature, penalty)
+        weights, centred, iterations = _minimize(
+            self._rows, mean, loss, factor, penalty, (weights, centred), tol, max_iter
+        )
+        if self._axes is not None:
+            weights = weights @ self._axes.T
+        intercepts, dtype = centred - weights @ self._mean, self.X.dtype
+        return weights.astype(dtype, order="C"), intercepts.astype(dtype), iterations
+
+
+def _minimize(X, mean, loss, factor, penalty, start, tol, max_iter):  # noqa: N803
+    """Return weights (K, d), scores at the mean (K,), both float64, and the iterations."""
+    weights, centred = start
+    outputs = len(centred)
 
     def unfold(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        table = flat.reshape(outputs, -1)
-        weights = solve_triangular(factor, table[:, :-1].T, lower=True, trans="T").T
-        return weights, table[:, -1] - weights @ mean  # the last column: scores at the mean
+        table = flat.reshape(outputs, -1)  # the last column: scores at the mean
+        return _over(factor, table[:, :-1], "T"), table[:, -1]
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights, intercepts = unfold(flat)
-        total, gradient, sums = _pass(X, loss, weights, intercepts)
+        weights, centred = unfold(flat)
+        total, gradient, sums = _pass(X, loss, weights, centred - weights @ mean)
         gradient += penalty * weights - np.outer(sums, mean)
-        gradient = solve_triangular(factor, gradient.T, lower=True).T
         value = total + 0.5 * penalty * np.square(weights).sum()
-        return value, np.column_stack([gradient, sums]).ravel()
+        return value, np.column_stack([_over(factor, gradient, "N"), sums]).ravel()
 
-    flat = np.column_stack([weights @ factor, intercepts + weights @ mean]).ravel()
+    scaled = weights @ factor if factor.ndim == 2 else weights * factor
+    flat = np.column_stack([scaled, centred]).ravel()
     options = {"maxiter": max_iter, "gtol": tol, "ftol": np.finfo(float).eps, "maxls": 50}
     found = minimize(objective, flat, method="L-BFGS-B", jac=True, options=options)
     if found.status == 1:
         message = f"no convergence in {max_iter} iterations; raise max_iter or tol"
-        warnings.warn(message, ConvergenceWarning, stacklevel=3)
-    weights, intercepts = unfold(found.x)
-    return weights.astype(X.dtype, order="C"), intercepts.astype(X.dtype), max(1, found.nit)
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+    return *unfold(found.x), max(1, found.nit)
 
 
-def _factor(X, mean, curvature, penalty):  # noqa: N803
-    """Return the Cholesky factor of `penalty + curvature * covariance`, float64 (D, D)."""
-    features = X.shape[1]
-    if features > _WIDEST:
-        return np.diag(np.sqrt(penalty + curvature * X.var(axis=0)))
-    rows = X[:: max(1, len(X) // (_SAMPLE * features))] - mean.astype(X.dtype)
-    hessian = (rows.T @ rows).astype(np.float64) * (curvature / len(rows))
-    hessian[np.diag_indices(features)] += penalty
-    return cholesky(hessian, lower=True)
+def _principal(X, mean):  # noqa: N803
+    """Return principal axes (D, d), the rows' coordinates (n, d), and their variances (d,)."""
+    centred = X - mean.astype(X.dtype)
+    values, vectors = eigh((centred @ centred.T).astype(np.float64))
+    kept = values > values[-1] * len(X) * np.finfo(X.dtype).eps if values[-1] > 0 else [-1]
+    lengths = np.sqrt(np.maximum(values[kept], np.finfo(float).tiny))
+    axes = (centred.T @ (vectors[:, kept] / lengths).astype(X.dtype)).astype(np.float64)
+    return axes, (vectors[:, kept] * lengths).astype(X.dtype), values[kept] / len(X)
+
+
+def _covariance(X, mean):  # noqa: N803
+    """Return the covariance of the features, float64 (D, D), of enough of the rows."""
+    rows = X[:: max(1, len(X) // (_SAMPLE * X.shape[1]))] - mean.astype(X.dtype)
+    return (rows.T @ rows).astype(np.float64) / len(rows)
+
+
+def _factor(spread, curvature, penalty):
+    """Return the Cholesky factor of `penalty + curvature * spread`: (d, d), lower, or (d,)."""
+    if spread.ndim == 1:
+        return np.sqrt(penalty + curvature * spread)
+    hessian = curvature * spread
+    hessian[np.diag_indices(len(hessian))] += penalty
+    return cholesky(hessian, lower=True, overwrite_a=True)
+
+
+def _over(factor, table, transposed):
+    """Return the rows of a table (K, d) with the factor, or its transpose, divided out."""
+    if factor.ndim == 1:
+        return table / factor
+    return solve_triangular(factor, table.T, lower=True, trans=transposed).T
 
 
 def _pass(X, loss, weights, intercepts):  # noqa: N803

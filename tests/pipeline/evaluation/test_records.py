@@ -24,7 +24,8 @@ def record(**changes):
         name="resnet50.avg_pool.logistic", kind="classifier", title="logistic regression",
         method="logistic", requested="logistic", reason="", inputs={"backbone": "resnet50"},
         splits="ab", class_names=NAMES, setting={"model__C": 1.0},
-        trials=(Trial({"model__C": 1.0}, 0.5, 2.0, 80),), metric="accuracy", seed=0, key="cd",
+        trials=(Trial({"model__C": 1.0}, 0.5, 2.0, 80),), metric="accuracy", seed=0, rows=80,
+        budget=None, key="cd",
         seconds={"search": 2.0, "fit": 1.0, "predict_1000": 0.5}, peak_memory=1,
         model={"file": "model.skops"}, temperature=1.0, versions={"numpy": "2"}, created="now",
     )  # fmt: skip

@@ -1,0 +1,203 @@
+"""The evaluate stage: the locked test, opened for one candidate, and the opening counted."""
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import __version__, durable
+from features.errors import UsageError, unknown_name
+from features.packages import sha256_of
+from features.records import blake2b
+from features.shards import locked
+from pipeline import compare, models
+from pipeline.classifiers.base import probabilities
+from pipeline.config import EvaluateConfig
+from pipeline.evaluation import bootstrap, calibration, inputs, metrics, openings
+from pipeline.evaluation.openings import Opening
+from pipeline.evaluation.records import Predictions, Record, candidates
+from pipeline.evaluation.splits import Splits
+
+TEST, RESULT = "test.parquet", "test.json"
+BEST, RECOMMENDED = "best", "recommended"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the locked test said of one candidate.
+
+    Attributes:
+        facts: as `test.json` holds them: metrics with intervals, classes, confusion matrix.
+        openings: of the locked test, all there were so far.
+        fresh: whether it was opened now; else the result was there already.
+        folder: of the candidate, with test.json and test.parquet in it.
+    """
+
+    facts: dict[str, Any]
+    openings: tuple[Opening, ...]
+    fresh: bool
+    folder: Path
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test images that are predicted right, 0 to 1."""
+        return float(self.facts["metrics"]["accuracy"]["value"])
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """True class by row, predicted class by column: int64 (K, K)."""
+        return np.array(self.facts["confusion"], np.int64)
+
+    @property
+    def contenders(self) -> int:
+        """For how many different candidates the test was opened so far."""
+        return openings.contenders(self.openings)
+
+    @property
+    def text(self) -> str:
+        """All of it for a terminal."""
+        from pipeline.reports import evaluation
+
+        return evaluation.text(self)
+
+
+def run(config: EvaluateConfig) -> Evaluation:
+    """Open the locked test for a candidate, unless that was done before, and show the result.
+
+    Everything that can fail does so before the opening is written down, and the opening is
+    written down before any score is computed.
+
+    Raises:
+        UsageError: no results folder, an unknown candidate, one of a kind that does not learn
+            from features, no locked test, or another process at work in the folder.
+        DataError: a record, the model or the features are missing, damaged or others.
+        MissingPackageError: the candidate's model needs a package.
+    """
+    bootstrap.check(config.resamples, config.confidence)
+    splits = Splits.read(config.results)
+    record = _chosen(config)
+    _check(record, splits)
+    folder = config.results / record.name
+    with locked(config.results):
+        if (facts := _stored(folder, record)) is not None:
+            return Evaluation(facts, openings.read(config.results), False, folder)
+        predictions = _predict(config, splits, record, folder)
+        kept = _without_twins(config.results, predictions.ids)
+        opening = openings.add(config.results, record)
+        predictions.write(folder / TEST, splits.class_names)
+        facts = _scores(config, record, predictions, kept)
+        facts |= _provenance(record, opening, folder)
+        _write(folder, facts)
+        return Evaluation(facts, openings.read(config.results), True, folder)
+
+
+def _chosen(config: EvaluateConfig) -> Record:
+    """Return the record of the candidate that is meant, judged on validation alone."""
+    known = candidates(config.results)
+    if config.candidate in known:
+        return known[config.candidate]
+    choosers = {BEST: compare.best, RECOMMENDED: compare.recommended}
+    if config.candidate not in choosers:
+        raise unknown_name("candidate", config.candidate, [*known, *choosers])
+    used = sorted({record.metric for record in known.values()})
+    if len(used) > 1:
+        raise UsageError(
+            f"candidates in {config.results} were chosen by different metrics "
+            f"({', '.join(used)}), so that none is {config.candidate}; give --candidate a name"
+        )
+    return choosers[config.candidate]([config.results], used[0]).record
+
+
+def _check(record: Record, splits: Splits) -> None:
+    if record.kind != "classifier":
+        raise UsageError(
+            f"{record.name} is a {record.kind}; this version evaluates classifiers on features"
+        )
+    if record.splits != splits.digest:
+        raise UsageError(
+            f"{record.name} belongs to other splits ({record.splits}) than those of its results "
+            f"folder ({splits.digest}); run `classify` again"
+        )
+    if not splits.test.size:
+        raise UsageError("no images are locked away, so there is nothing to evaluate on")
+
+
+def _predict(config: EvaluateConfig, splits: Splits, record: Record, folder: Path) -> Predictions:
+    model = models.load(folder, record.model)
+    ids = tuple(splits.ids[place] for place in splits.test)
+    x = inputs.vectors(record.inputs, ids, config.features)  # (n, D)
+    found = probabilities(model, x, len(splits.class_names))  # (n, K)
+    return Predictions(ids, splits.labels[splits.test], found)
+
+
+def _without_twins(results: Path, ids: tuple[str, ...]) -> np.ndarray:
+    from pipeline.evaluation.duplicates import suspects
+
+    found = suspects(results, "test")
+    return np.array([image not in found for image in ids], bool)
+
+
+def _scores(
+    config: EvaluateConfig, record: Record, predictions: Predictions, kept: np.ndarray
+) -> dict[str, Any]:
+    from pipeline.reports.scores import per_class
+
+    labels, given = predictions.labels, predictions.probabilities
+    calibrated = calibration.apply(given, record.temperature)
+    found = bootstrap.estimates(
+        labels, given, calibrated, kept, config.resamples, config.confidence, config.seed
+    )
+    matrix = metrics.confusion(labels, given.argmax(axis=1), given.shape[1])
+    return {
+        "images": len(labels),
+        "suspects": int((~kept).sum()),
+        "metrics": {name: asdict(estimate) for name, estimate in found.items()},
+        "confidence": config.confidence,
+        "resamples": config.resamples,
+        "seed": config.seed,
+        "temperature": record.temperature,
+        "per_class": per_class(matrix, record.class_names),
+        "confusion": matrix.tolist(),
+    }
+
+
+def _provenance(record: Record, opening: Opening, folder: Path) -> dict[str, Any]:
+    packages = ("numpy", "scipy", "scikit-learn")
+    return {
+        "candidate": record.name,
+        "title": record.title,
+        "class_names": record.class_names,
+        "splits": record.splits,
+        "recipe_digest": record.inputs["recipe_digest"],
+        "opening": asdict(opening),
+        "predictions": sha256_of(folder / TEST),
+        "versions": {"offshelf": __version__, "python": platform.python_version()}
+        | {package: version(package) for package in packages},
+        "schema": SCHEMA,
+    }
+
+
+def _write(folder: Path, facts: dict[str, Any]) -> None:
+    text = json.dumps(facts | {"digest": _digest(facts)}, indent=1)
+    durable.write(folder / RESULT, (text + "\n").encode())
+
+
+def _stored(folder: Path, record: Record) -> dict[str, Any] | None:
+    """Return what an earlier opening for this very candidate gave; None where it was changed."""
+    try:
+        facts = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        digest, opening = facts.pop("digest"), Opening(**facts["opening"])
+        whole = digest == _digest(facts) and facts["predictions"] == sha256_of(folder / TEST)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    same = (opening.key, opening.model) == (record.key, record.model["sha256"])
+    return facts if whole and same and facts["schema"] == SCHEMA else None
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return blake2b(json.dumps(facts, sort_keys=True).encode()).hex()

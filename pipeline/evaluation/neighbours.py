@@ -1,0 +1,124 @@
+"""Pairs of rows whose features point the same way: an exact search in bounded memory.
+
+A cosine is the product of two projections onto a few axes plus that of what these leave out, and
+the latter is at most the product of its lengths (Cauchy and Schwarz). So a product of short
+vectors bounds every cosine from above, and only pairs whose bound is high are looked at closely.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+_AXES = 64  # of the projection
+_SAMPLE = 4096  # rows from which they are learned
+_PAIRS = 10_000  # random ones that tell how similar any two rows are
+_TILE = 2**24  # bounds held in memory at a time, 64 MiB
+_VALUES = 2**22  # features held in memory at a time, 16 MiB
+_ROUNDING = 1e-4  # of bounds in float32
+
+
+class Neighbours(NamedTuple):
+    """Pairs of rows: positions int64 (n,), twice; cosines float32 (n,); pairs not looked at."""
+
+    first: np.ndarray
+    twin: np.ndarray
+    similarity: np.ndarray
+    cut: int
+
+
+class Search:
+    """Rows of features, centred, and what bounds the cosines between them.
+
+    Args:
+        x: float32 (N, D), finite; may be a memory map.
+        learned: positions of the rows that give the mean and the axes, int64.
+        seed: of the samples that the axes and the spread are learned from.
+    """
+
+    def __init__(self, x: np.ndarray, learned: np.ndarray, seed: int) -> None:
+        self._x, self._learned = x, learned
+        self._random = np.random.default_rng(seed)
+        self._rows = max(1, _VALUES // x.shape[1])  # at a time
+        self._mean = self._learn_mean()
+        self._bounds = self._bounding(self._learn_axes(seed))
+
+    def pairs(
+        self, rows: np.ndarray, columns: np.ndarray, least: float, most: int
+    ) -> Iterator[Neighbours]:
+        """Yield pairs, one of `rows` and one of `columns`, with a cosine of at least `least`.
+
+        Args:
+            rows: positions, int64 (n,).
+            columns: positions, int64 (m,).
+            least: cosine, above 0.
+            most: pairs of a row that are looked at, those with the highest bounds; the others
+                are counted as cut.
+        """
+        for batch in _blocks(len(rows), max(1, _TILE // max(1, len(columns)))):
+            bounds = self._bounds[rows[batch]] @ self._bounds[columns].T  # (b, m)
+            row, column, cut = _highest(bounds, least - _ROUNDING, most)
+            first, twin = rows[batch][row], columns[column]
+            cosines = self.cosines(first, twin)
+            near = cosines >= least
+            yield Neighbours(first[near], twin[near], cosines[near], cut)
+
+    def spread(self) -> float:
+        """Return the median cosine of random pairs, without its sign; few twins do not matter."""
+        first, twin = self._random.choice(self._learned, (2, _PAIRS))
+        return float(np.median(np.abs(self.cosines(first[first != twin], twin[first != twin]))))
+
+    def cosines(self, first: np.ndarray, twin: np.ndarray) -> np.ndarray:
+        """Return the cosine of each pair of rows, float32 (n,), at most 1."""
+        cosines = np.empty(len(first), np.float32)
+        for batch in _blocks(len(first), self._rows):
+            one, two = (self._units(self._x[rows[batch]]) for rows in (first, twin))
+            cosines[batch] = np.einsum("nd,nd->n", one, two)
+        return np.minimum(cosines, 1)
+
+    def _learn_mean(self) -> np.ndarray:
+        batches = [self._learned[batch] for batch in _blocks(len(self._learned), self._rows)]
+        total = sum(self._x[batch].sum(axis=0, dtype=np.float64) for batch in batches)
+        return (total / len(self._learned)).astype(np.float32)
+
+    def _learn_axes(self, seed: int) -> np.ndarray:
+        """Return the first principal axes, float32 (D, d)."""
+        from sklearn.utils.extmath import randomized_svd
+
+        chosen = self._random.permutation(self._learned)[:_SAMPLE]
+        sample = self._x[np.sort(chosen)] - self._mean
+        count = min(_AXES, *sample.shape)
+        _, _, axes = randomized_svd(sample, count, n_iter=2, random_state=seed)  # any axes will do
+        return np.ascontiguousarray(axes.T, np.float32)
+
+    def _bounding(self, axes: np.ndarray) -> np.ndarray:
+        """Return vectors whose products bound the rows' cosines, float32 (N, d + 1)."""
+        bounding = np.empty((len(self._x), axes.shape[1] + 1), np.float32)
+        for batch in _blocks(len(self._x), self._rows):
+            units = self._units(self._x[batch])
+            inside = units @ axes
+            left_out = np.square(units).sum(axis=1) - np.square(inside).sum(axis=1)
+            bounding[batch, :-1] = inside
+            bounding[batch, -1] = np.sqrt(np.maximum(left_out, 0))
+        return bounding
+
+    def _units(self, x: np.ndarray) -> np.ndarray:
+        """Return rows centred and of length 1; those at the mean itself become 0."""
+        centred = x - self._mean
+        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+        return np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0)
+
+
+def _blocks(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, count, size))
+
+
+def _highest(bounds: np.ndarray, least: float, most: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return rows and columns of what is at least `least`, `most` a row, and how many more are."""
+    hits = bounds >= least
+    counts = np.count_nonzero(hits, axis=1)
+    for row in np.flatnonzero(counts > most):
+        hits[row] = False
+        hits[row, np.argpartition(bounds[row], -most)[-most:]] = True
+    rows, columns = np.divmod(np.flatnonzero(hits), bounds.shape[1])
+    return rows, columns, int(np.maximum(counts - most, 0).sum())

@@ -1,0 +1,45 @@
+"""How far a run is: candidates that are done, and what the one in work is doing."""
+
+import logging
+import sys
+from typing import Any
+
+
+class Bar:
+    """A progress bar in candidates, on standard error; messages of ours go above it.
+
+    Args:
+        total: how many candidates there are.
+        shown: or whether nothing is drawn.
+    """
+
+    def __init__(self, total: int, shown: bool) -> None:
+        self._total, self._shown, self._title = total, shown, ""
+
+    def __enter__(self) -> "Bar":
+        from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
+        interval = 0.2 if sys.stderr.isatty() else 10.0  # in a log file every refresh is a line
+        self._bar = tqdm(
+            total=self._total, unit="candidate", mininterval=interval, disable=not self._shown,
+            dynamic_ncols=True, smoothing=0.1,
+        )  # fmt: skip
+        self._above = logging_redirect_tqdm([logging.getLogger("offshelf")])
+        self._above.__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._above.__exit__(*exc)
+        self._bar.close()
+
+    def begin(self, number: int, title: str) -> None:
+        """Say which candidate is in work, and so how many are done."""
+        self._title = title
+        self._bar.update(number - self._bar.n)
+        self.say("")
+
+    def say(self, text: str) -> None:
+        """Say what is being done."""
+        self._bar.set_postfix_str(": ".join(filter(None, (self._title, text))), refresh=False)
+        self._bar.update(0)

@@ -1,0 +1,48 @@
+"""Whether two candidates differ by more than chance: McNemar's test, corrected for many pairs."""
+
+import numpy as np
+
+LEVEL = 0.05  # what is at least as likely as this by chance is not told apart
+
+
+def mcnemar(correct: np.ndarray) -> np.ndarray:
+    """Return exact two-sided p-values for each pair of candidates, float64 (m, m), symmetric.
+
+    Only images that one of the two gets right and the other wrong tell them apart; if both are
+    equally good, each of those is as likely to be the one's as the other's (McNemar 1947; the
+    exact test takes the binomial distribution in place of the normal one).
+
+    Args:
+        correct: bool (m, n): which of n images each of m candidates gets right.
+    """
+    from scipy.stats import binom
+
+    right = correct.astype(np.float64)
+    only = right @ (1 - right).T  # (m, m): the first right, the second wrong
+    p = 2 * binom.cdf(np.minimum(only, only.T), only + only.T, 0.5)
+    return np.minimum(p, 1.0)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Return p-values corrected for their number, the same shape (Holm 1979, step-down).
+
+    Args:
+        p: float (k,).
+    """
+    order = np.argsort(p, kind="stable")
+    raised = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(raised, 1.0)
+    return corrected
+
+
+def pairwise(correct: np.ndarray) -> np.ndarray:
+    """Return p-values of McNemar's test, corrected over all pairs: float64 (m, m), 1 with itself.
+
+    Args:
+        correct: bool (m, n): which of n images each of m candidates gets right.
+    """
+    p, pairs = mcnemar(correct), np.triu_indices(len(correct), 1)
+    corrected = np.ones_like(p)
+    corrected[pairs] = holm(p[pairs])
+    return np.minimum(corrected, corrected.T)

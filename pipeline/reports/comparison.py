@@ -1,0 +1,199 @@
+"""A comparison as text for a terminal, as CSV and as JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.evaluation import metrics
+from pipeline.evaluation.bootstrap import Estimate
+from pipeline.reports.scores import TITLES, class_table, confused, number, per_class
+from pipeline.reports.tables import render
+
+if TYPE_CHECKING:
+    from pipeline.compare import Comparison
+
+_SHORT = {
+    "balanced_accuracy": "balanced",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+    "roc_auc": "AUC",
+    "calibration_error": "ECE",
+    "calibrated_calibration_error": "ECE T",
+    "accuracy_without_twins": "no twins",
+}
+
+
+def text(comparison: "Comparison") -> str:
+    """Return the table, what it says, and the classes of the recommended candidate."""
+    standings = comparison.standings
+    names = standings.splits.class_names
+    sections = [
+        _heading(comparison),
+        _table(comparison),
+        "\n".join(_notes(comparison)),
+        f"recommended: {why(comparison)}",
+        f"{comparison.recommended}, class by class, the hardest first:\n"
+        + class_table(comparison.confusion, names),
+        confused(comparison.confusion, names),
+        "written: " + ", ".join(map(str, comparison.files)),
+    ]
+    return "\n\n".join(sections)
+
+
+def why(comparison: "Comparison") -> str:
+    """Return a sentence that says which candidate is recommended, and why."""
+    standings = comparison.standings
+    rank, tied = standings.recommended, int(standings.tied.sum()) - 1
+    chosen, first = standings.entries[rank], standings.entries[0]
+    if len(standings.entries) == 1:
+        return f"{chosen.label}, the only candidate"
+    if rank:
+        return (
+            f"{chosen.label}: it cannot be told from the best, {first.label} (McNemar p = "
+            f"{standings.p_values[0, rank]:.2g} after Holm's correction), and costs "
+            f"{chosen.record.cost:.3g} s instead of {first.record.cost:.3g} s to fit and to "
+            "predict 1,000 images"
+        )
+    if tied:
+        return f"{chosen.label}: the best, and none of the {tied} tied with it is cheaper"
+    return f"{chosen.label}: the best, and told from every other (McNemar p < 0.05, Holm)"
+
+
+def _heading(comparison: "Comparison") -> str:
+    standings, config = comparison.standings, comparison.config
+    return (
+        f"{len(standings.labels)} validation images of {len(standings.splits.class_names)} "
+        f"classes, ranked by {TITLES[standings.metric]}, with {config.confidence:.0%} bootstrap "
+        f"intervals ({config.resamples} resamples)"
+    )
+
+
+def _table(comparison: "Comparison") -> str:
+    shown = [name for name in _SHORT if name != "accuracy_without_twins" or _has_twins(comparison)]
+    header = ("", "", "candidate", "accuracy %", *(_SHORT[name] for name in shown), "fit s",
+              "1000 s", "MB", "peak MB")  # fmt: skip
+    rows = []
+    tied = comparison.standings.tied
+    for rank, (entry, found) in enumerate(
+        zip(comparison.standings.entries, comparison.estimates, strict=True)
+    ):
+        record = entry.record
+        rows.append(
+            (rank + 1, "=" if tied[rank] and tied.sum() > 1 else "", entry.label,
+             _with_interval(found["accuracy"]),
+             *(number(name, found[name].value) for name in shown),
+             _seconds(record.seconds["fit"]), _seconds(record.seconds["predict_1000"]),
+             f"{record.model['bytes'] / 1e6:.1f}", f"{record.peak_memory / 1e6:.0f}")
+        )  # fmt: skip
+    return render(header, rows)
+
+
+def _has_twins(comparison: "Comparison") -> bool:
+    return 0 < comparison.suspects < len(comparison.standings.labels)
+
+
+def _with_interval(estimate: Estimate) -> str:
+    value, low, high = (100 * one for one in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def _notes(comparison: "Comparison") -> Iterator[str]:
+    standings = comparison.standings
+    if standings.tied.sum() > 1:
+        yield "=: cannot be told from the best by McNemar's test with Holm's correction (p >= 0.05)"
+    yield (
+        "ECE: expected calibration error in %, with T after temperature scaling (cross-fitted); "
+        "1000 s: seconds to predict 1,000 images; MB: of the model's file"
+    )
+    if comparison.suspects:
+        yield (
+            f"no twins: accuracy in % without {comparison.suspects} images that have an equal or "
+            "near-equal twin among those that others learned from"
+        )
+    for rank, entry in enumerate(standings.entries):
+        if entry.record.reason:
+            yield f"{entry.label}: {entry.record.reason}"
+        if standings.is_floor(rank) and rank and standings.tied[rank]:
+            yield (
+                "warning: the best cannot be told from class frequencies alone; more images, "
+                "another layer or another backbone may help"
+            )
+    for folder in standings.unfinished:
+        yield f"not finished: {folder}"
+
+
+def rows(comparison: "Comparison") -> list[dict[str, Any]]:
+    """Return a flat dictionary a candidate: every metric with its bounds, and every cost."""
+    standings = comparison.standings
+    found = []
+    for rank, (entry, estimates) in enumerate(
+        zip(standings.entries, comparison.estimates, strict=True)
+    ):
+        record = entry.record
+        row: dict[str, Any] = {
+            "rank": rank + 1,
+            "candidate": entry.label,
+            "title": record.title,
+            "method": record.method,
+            "tied": bool(standings.tied[rank]),
+            "recommended": rank == standings.recommended,
+            "p_value": _rounded(standings.p_values[0, rank]),
+        }
+        for name, estimate in estimates.items():
+            bounds = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+            row |= {name + suffix: _rounded(value) for suffix, value in bounds.items()}
+        row |= {f"{name}_seconds": seconds for name, seconds in record.seconds.items()}
+        row |= {"model_bytes": record.model["bytes"], "peak_bytes": record.peak_memory}
+        found.append(row)
+    return found
+
+
+def csv_text(comparison: "Comparison") -> str:
+    """Return a line a candidate, best first."""
+    found = rows(comparison)
+    columns = list(dict.fromkeys(name for row in found for name in row))
+    target = io.StringIO()
+    writer = csv.DictWriter(target, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    return target.getvalue()
+
+
+def json_text(comparison: "Comparison") -> str:
+    """Return all of it; equal inputs and seeds give equal text."""
+    standings, config = comparison.standings, comparison.config
+    names = standings.splits.class_names
+    pairs = metrics.confused_pairs(comparison.confusion, len(names))
+    facts = {
+        "metric": standings.metric,
+        "images": len(standings.labels),
+        "suspects": comparison.suspects,
+        "splits": standings.splits.digest,
+        "confidence": config.confidence,
+        "resamples": config.resamples,
+        "seed": config.seed,
+        "best": comparison.best,
+        "recommended": comparison.recommended,
+        "why": why(comparison),
+        "candidates": [
+            row | {"setting": entry.record.setting, "reason": entry.record.reason}
+            for row, entry in zip(rows(comparison), standings.entries, strict=True)
+        ],
+        "p_values": [[_rounded(p) for p in row] for row in standings.p_values],
+        "per_class": per_class(comparison.confusion, names),
+        "confused": [{"true": names[a], "predicted": names[b], "images": n} for a, b, n in pairs],
+        "unfinished": list(standings.unfinished),
+    }
+    return json.dumps(facts, indent=1) + "\n"
+
+
+def _rounded(value: float | np.floating) -> float:
+    return float(f"{value:.6g}")  # the last digits depend on the processor

@@ -1,0 +1,63 @@
+"""What the locked test said of one candidate, as text for a terminal."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.reports.scores import PLAIN, TITLES, class_table, confused, number
+from pipeline.reports.tables import render
+
+if TYPE_CHECKING:
+    from pipeline.evaluate import Evaluation
+
+
+def text(evaluation: "Evaluation") -> str:
+    """Return the metrics, the classes, the most frequent mistakes, and the count of openings."""
+    facts, names = evaluation.facts, evaluation.facts["class_names"]
+    sections = [
+        f"{facts['candidate']} ({facts['title']}) on {facts['images']} images that were locked "
+        f"away, with {facts['confidence']:.0%} bootstrap intervals ({facts['resamples']} "
+        "resamples)",
+        _table(evaluation),
+        class_table(evaluation.confusion, names),
+        confused(evaluation.confusion, names),
+        _openings(evaluation),
+        f"written: {evaluation.folder}",
+    ]
+    return "\n\n".join(sections)
+
+
+def _table(evaluation: "Evaluation") -> str:
+    found = evaluation.facts["metrics"]
+    suspects = evaluation.facts["suspects"]
+    rows = []
+    for name, title in TITLES.items():
+        if name not in found or (name == "accuracy_without_twins" and not suspects):
+            continue
+        value, low, high = (number(name, found[name][key]) for key in ("value", "low", "high"))
+        unit = "" if name in PLAIN else " %"
+        rows.append((title, value + unit, f"{low} to {high}"))
+    table = render(("metric", "value", "interval"), rows)
+    if suspects:
+        table += (
+            f"\n\n{suspects} test images have an equal or near-equal twin among the others; "
+            "without twins is without them"
+        )
+    return table
+
+
+def _openings(evaluation: "Evaluation") -> str:
+    opening, count = evaluation.facts["opening"], len(evaluation.openings)
+    times = "once" if count == 1 else f"{count} times"
+    said = (
+        f"this was opening {opening['number']}"
+        if evaluation.fresh
+        else f"nothing was opened now: the result was stored at opening {opening['number']}, "
+        f"{opening['when']}"
+    )
+    said = f"the lock was opened {times} in all; {said}"
+    if evaluation.contenders > 1:
+        said += (
+            f"\nwarning: {evaluation.contenders} different candidates were scored on this test; to "
+            "choose among them by these scores is to fit the test, and the chosen one's score is "
+            "then no longer a fair estimate: choose on validation, by `compare`"
+        )
+    return said

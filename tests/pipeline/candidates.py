@@ -1,0 +1,93 @@
+"""A small results folder with real candidates, as `classify` leaves one."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from features.rows import Rows
+from pipeline import models
+from pipeline.classifiers import find
+from pipeline.classifiers.base import Task, probabilities
+from pipeline.evaluation import calibration, inputs
+from pipeline.evaluation.records import VALIDATION, Predictions, Record, read_record, write_record
+from pipeline.evaluation.splits import SplitConfig, Splits, make_splits
+from tests.features import examples
+
+NAMES = ("ant", "bee", "cat")
+METHODS = ("logistic", "nearest-centroid", "dummy")
+IMAGES = 300
+
+
+def features(folder: Path, spread: float = 0.9) -> Path:
+    """Write a feature file of 300 images of three classes, which overlap by the spread."""
+    path = folder / "features.h5"
+    rng = np.random.default_rng(0)
+    labels = (np.arange(IMAGES) % 3).astype(np.int32)
+    values = np.eye(3, 8)[labels] + spread * rng.normal(size=(IMAGES, 8))
+    rows = Rows(
+        {"pool": values.astype(np.float32)},
+        [f"{number:03d}.png" for number in range(IMAGES)],
+        rng.integers(0, 256, (IMAGES, 16), np.uint8),
+        labels,
+        np.zeros(IMAGES, np.uint8),
+        [],
+    )
+    recipe = examples.recipe(layers=("pool",))
+    facts = examples.attributes(recipe) | {"class_names": '["ant", "bee", "cat"]'}
+    examples.write(path, [rows], facts)
+    return path
+
+
+def results(folder: Path, methods=METHODS, spread: float = 0.9, seed: int = 0) -> Path:
+    """Fit the defaults of some classifiers; return the results folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = features(folder, spread)
+    images = inputs.images(path, None)
+    splits = make_splits(
+        images.ids, images.labels, images.class_names, images.parts, images.groups,
+        SplitConfig(folds=3, repeats=1, seed=seed),
+    )  # fmt: skip
+    out = folder / "results"
+    out.mkdir()
+    splits.write(out)
+    for method in methods:
+        add(out, path, splits, method)
+    return out
+
+
+def add(out: Path, path: Path, splits: Splits, method: str) -> Record:
+    """Fit one classifier and leave what a candidate leaves."""
+    (layer,) = inputs.layers(path, ())
+    name = f"{layer.title}.{method}"
+    folder = out / name
+    folder.mkdir()
+    x = inputs.vectors(layer.facts(), splits.ids)
+    classifier, labels = find(method), splits.labels
+
+    def fitted(rows):
+        task = Task(len(rows), x.shape[1], len(NAMES), 0)
+        return classifier.build(task).set_params(**classifier.default).fit(x[rows], labels[rows])
+
+    found = np.zeros((len(x), len(NAMES)), np.float32)
+    for train, held in splits.rounds():
+        found[held] = probabilities(fitted(train), x[held], len(NAMES))
+    at = splits.validated
+    ids = tuple(splits.ids[place] for place in at)
+    Predictions(ids, labels[at], found[at]).write(folder / VALIDATION, NAMES)
+    record = Record(
+        name=name, kind="classifier", title=classifier.title, method=method, requested=method,
+        reason="", inputs=layer.facts(), splits=splits.digest, class_names=NAMES,
+        setting=classifier.default, trials=(), metric="accuracy", seed=0, rows=len(splits.rest),
+        budget=None, key=f"key of {name}",
+        seconds={"search": 0.0, "fit": 1.0, "predict_1000": 0.5}, peak_memory=10**8,
+        model=models.save(fitted(splits.rest), folder),
+        temperature=calibration.temperature(found[at], labels[at]), versions={}, created="now",
+    )  # fmt: skip
+    write_record(folder, record)
+    return record
+
+
+def change(out: Path, name: str, **changes) -> None:
+    """Write a candidate's record anew with other values."""
+    write_record(out / name, dataclasses.replace(read_record(out / name), **changes))
