@@ -68,10 +68,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _demo(commands: Any) -> argparse.ArgumentParser:
     command = commands.add_parser(
-        "demo", help="extract the bundled images with two backbones and compare them"
+        "demo", help="take the bundled images from pixels to the locked test"
     )
     command.add_argument("--out", type=Path, default=DemoConfig.out, metavar="FOLDER",
-                         help="where the feature files go (default: %(default)s)")  # fmt: skip
+                         help="where everything goes (default: %(default)s)")  # fmt: skip
 
     def run(options: argparse.Namespace) -> None:
         from pipeline import demo

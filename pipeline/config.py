@@ -90,16 +90,27 @@ class DemoConfig:
     """What `demo` is told.
 
     Attributes:
-        out: folder for the feature files.
+        out: folder for the feature files and the results.
         backbones: extracted one after the other.
         image_size: side in pixels; the bundled images have 32, three times that keeps it short.
-        regularization: C of the linear SVM on standardized features.
-        seed: of the SVM's solver.
+        classifiers: those that need seconds, not minutes.
+        folds: of cross-validation, which runs twice.
+        candidate: for which the locked test is opened.
+        seed: of everything random.
     """
 
     out: Path = Path("demo")
     backbones: tuple[str, ...] = ("vgg16", "resnet50")
     image_size: int = 96
-    regularization: float = 1e-3
+    classifiers: tuple[str, ...] = (
+        "logistic",
+        "linear-svm",
+        "rbf-svm",
+        "knn-cosine",
+        "nearest-centroid",
+        "dummy",
+    )
+    folds: int = 3
+    candidate: str = "recommended"
     seed: int = 0
     progress: bool = True

@@ -4,6 +4,7 @@ This runs in a process of its own (see `worker`), so that it can be ended and it
 """
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.evaluation.records import VALIDATION, Predictions, Trial
 from pipeline.evaluation.splits import Splits
 from pipeline.evaluation.tuning import Clock, Examples, Report
 
+_SMALL = 10_000_000  # features of all rows, 40 MB
 SAMPLE = 1000  # rows on which costs are measured: large enough that fixed costs do not rule
 
 
@@ -97,9 +99,15 @@ def fit(job: Job, report: Report) -> Fitted:
         MissingPackageError: the classifier needs a package that is not installed.
         DataError: a file cannot be written.
     """
+    examples = _examples(job.matrix, job.results, job.share, job.seed)
+    with _threads(examples):
+        return _fit(job, examples, report)
+
+
+def _fit(job: Job, examples: Examples, report: Report) -> Fitted:
     reset_peak()
     started = time.perf_counter()
-    classifier, examples = find(job.method), _examples(job.matrix, job.results, job.share, job.seed)
+    classifier = find(job.method)
     clock = _clock(classifier, examples, job.seconds)
     found = tuning.search(classifier, job.settings, examples, job.metric, clock, report)
     searched = time.perf_counter()
@@ -141,6 +149,18 @@ def measure(sample: Sample, report: Report) -> Cost:
     fitted = time.perf_counter()
     probabilities(model, x, examples.classes)
     return Cost(len(rows), fitted - started, time.perf_counter() - fitted)
+
+
+def _threads(examples: Examples) -> AbstractContextManager:
+    """Keep products of small matrices to one thread: two wait for each other longer than they work.
+
+    On a machine with other work to do they take twenty times as long.
+    """
+    from threadpoolctl import threadpool_limits
+
+    if len(examples.splits.rest) * examples.x.shape[1] > _SMALL:
+        return nullcontext()
+    return threadpool_limits(1, user_api="blas")
 
 
 @lru_cache(maxsize=1)
