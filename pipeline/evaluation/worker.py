@@ -83,6 +83,8 @@ class Worker:
                     return value
                 elif kind == "error":
                     raise value
+                elif kind == "failure":
+                    raise JobFailedError(value)
                 else:
                     raise JobFailedError(self._how_it_ended())
         except BrokenPipeError:
@@ -171,7 +173,7 @@ def serve() -> None:
         except Exception as error:
             traceback.print_exc()
             reason = " ".join(str(error).split())[:300]
-            send("error", JobFailedError(f"{type(error).__name__}: {reason}"))
+            send("failure", f"{type(error).__name__}: {reason}")
 
 
 def _listen(stream: IO[bytes], jobs: queue.SimpleQueue) -> None:
