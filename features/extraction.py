@@ -18,6 +18,7 @@ from features.engines import Compiled
 from features.errors import DataError
 from features.loading import load
 from features.planning import Plan, check_options
+from features.progress import progress_bar
 from features.records import DIGEST_BYTES, Batch, Outcome
 from features.rows import Rows, shortened
 from features.shards import (
@@ -123,7 +124,7 @@ def how_to_go_on(shards: Shards, restart: bool) -> str:
 
 def fill(shards: Shards, plan: Plan, compiled: Compiled) -> None:
     """Compute and keep every shard that is missing, in order."""
-    with progress_bar(shards.total, shards.covered, plan.config.progress) as bar:
+    with progress_bar(shards.total, shards.covered, "image", plan.config.progress) as bar:
         for first, last in joined(shards.missing()):
             with closing(batches(plan, first, last)) as stream:
                 for start in range(first, last, shards.images):
@@ -213,20 +214,6 @@ def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
             start = result.pop()[0]
         result.append((start, stop))
     return result
-
-
-def progress_bar(total: int, done: int, shown: bool) -> Any:
-    """Return a progress bar in images with a rate and an ETA, on standard error."""
-    import sys
-
-    from tqdm import tqdm
-
-    # In a log file every refresh is a line, so there they come rarely.
-    interval = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(
-        total=total, initial=done, unit="image", mininterval=interval, disable=not shown,
-        dynamic_ncols=True, smoothing=0.1,
-    )  # fmt: skip
 
 
 def report_rejected(rejected: list[tuple[str, str]], rows: int, config: ExtractConfig) -> None:

@@ -17,6 +17,13 @@ def adder(command: argparse.ArgumentParser, config: type) -> Callable[..., None]
     return option
 
 
+def bootstrap_options(option: Callable[..., None]) -> None:
+    """Add what every command that draws intervals takes."""
+    option("--resamples", "of the bootstrap", type=int, metavar="N")
+    option("--confidence", "of its intervals", type=share, metavar="SHARE")
+    option("--seed", "of the bootstrap", type=int)
+
+
 def given(options: argparse.Namespace, config: type) -> dict[str, Any]:
     """Return what was given for each field of a stage's config, but for its progress."""
     wanted = [field.name for field in fields(config) if field.name != "progress"]

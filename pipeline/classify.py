@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.errors import UsageError, unknown_name
+from features.errors import UsageError
 from features.records import blake2b
 from features.shards import locked
 from pipeline.classifiers import SUITE, find
 from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
-from pipeline.evaluation import duplicates, inputs
+from pipeline.evaluation import duplicates, inputs, metrics
 from pipeline.evaluation.contest import Candidate, Contest
 from pipeline.evaluation.inputs import Images, Layer
-from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.records import RECORD, SCHEMA, Record, candidates, discard
 from pipeline.evaluation.splits import FILE as SPLITS
 from pipeline.evaluation.splits import SplitConfig, Splits, make_splits
@@ -58,8 +57,7 @@ def run(config: ClassifyConfig) -> Path:
 
 def _methods(config: ClassifyConfig) -> list[Classifier]:
     """Return the classifiers to fit, after a look at what the arguments say."""
-    if config.metric not in METRICS:
-        raise unknown_name("metric", config.metric, list(METRICS))
+    metrics.check(config.metric)
     if config.budget is not None and config.budget <= 0:
         raise UsageError(f"--budget is {config.budget:g} s, expected more than 0, or none")
     if config.folds is not None and config.folds < 2:
@@ -72,19 +70,16 @@ def _methods(config: ClassifyConfig) -> list[Classifier]:
 def _read(config: ClassifyConfig) -> tuple[Images, list[Layer]]:
     """Return the images, which all feature files must share, and the layers to learn from."""
     layers: dict[str, Layer] = {}
-    first = None
+    first = inputs.images(config.features[0], config.group_by)
     for path in config.features:
-        images = inputs.images(path, config.group_by)
-        first = first or images
-        inputs.check_same(first, path, images)
+        if path != config.features[0]:
+            inputs.check_same(first, path, inputs.images(path, config.group_by))
         for layer in inputs.layers(path, config.layers):
             if (other := layers.setdefault(layer.title, layer)) is not layer:
                 raise UsageError(
                     f"both {other.path} and {path} hold {layer.title}; classify them with an "
                     "--out each, and compare the two folders"
                 )
-    if first is None:
-        raise UsageError("no feature file is given; `extract` makes one")
     if first.unlabelled:
         log.info("%d images have no label and are left out", first.unlabelled)
     return first, list(layers.values())

@@ -22,7 +22,7 @@ from features.config import (
     ExtractConfig,
 )
 from features.errors import OffshelfError
-from pipeline.arguments import adder, duration, given, image_size, names, share
+from pipeline.arguments import adder, bootstrap_options, duration, given, image_size, names, share
 from pipeline.config import ClassifyConfig, CompareConfig, DemoConfig, EvaluateConfig
 from pipeline.evaluation.metrics import METRICS
 
@@ -170,9 +170,7 @@ def _compare(commands: Any) -> argparse.ArgumentParser:
     option("--out", "folder of comparison.csv and comparison.json (none given: the first one)",
            type=Path, metavar="FOLDER")  # fmt: skip
     option("--metric", "to rank by", choices=METRICS)
-    option("--resamples", "of the bootstrap", type=int, metavar="N")
-    option("--confidence", "of its intervals", type=share, metavar="SHARE")
-    option("--seed", "of the bootstrap", type=int)
+    bootstrap_options(option)
 
     def run(options: argparse.Namespace) -> None:
         from pipeline import compare
@@ -193,9 +191,7 @@ def _evaluate(commands: Any) -> argparse.ArgumentParser:
     option = adder(command, EvaluateConfig)
     option("--candidate", "best or recommended by `compare`, or a name", metavar="NAME")
     option("--features", "where the feature file lies now", type=Path, metavar="FILE")
-    option("--resamples", "of the bootstrap", type=int, metavar="N")
-    option("--confidence", "of its intervals", type=share, metavar="SHARE")
-    option("--seed", "of the bootstrap", type=int)
+    bootstrap_options(option)
 
     def run(options: argparse.Namespace) -> None:
         from pipeline import evaluate

@@ -10,7 +10,7 @@ import numpy as np
 
 from features import durable
 from pipeline.config import METRIC, CompareConfig
-from pipeline.evaluation import bootstrap, calibration, metrics
+from pipeline.evaluation import bootstrap, calibration, duplicates, metrics
 from pipeline.evaluation.bootstrap import Estimate
 from pipeline.evaluation.standings import Entry, Standings, standings
 
@@ -81,7 +81,8 @@ def run(config: CompareConfig) -> Comparison:
     ranking = standings(config.results, config.metric)
     out = config.out or config.results[0]
     durable.prepare_folder(out)
-    kept = _without_twins(config.results, ranking)
+    ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
+    kept = duplicates.unsuspected(config.results, "validation", ids)
     estimates = tuple(_estimates(entry, ranking, kept, config) for entry in ranking.entries)
     files = (out / CSV, out / JSON)
     result = Comparison(config, ranking, estimates, int((~kept).sum()), files)
@@ -99,15 +100,6 @@ def recommended(results: Sequence[Path], metric: str = METRIC) -> Entry:
     """Return the cheapest of the best and those tied with it; raises as `run` does."""
     ranking = standings(results, metric)
     return ranking.entries[ranking.recommended]
-
-
-def _without_twins(results: Sequence[Path], ranking: Standings) -> np.ndarray:
-    """Return bool (n,): which images that validate are no suspects in any of the folders."""
-    from pipeline.evaluation.duplicates import suspects
-
-    found = frozenset().union(*(suspects(folder, "validation") for folder in results))
-    splits = ranking.splits
-    return np.array([splits.ids[place] not in found for place in splits.validated], bool)
 
 
 def _estimates(

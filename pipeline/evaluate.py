@@ -1,15 +1,13 @@
 """The evaluate stage: the locked test, opened for one candidate, and the opening counted."""
 
 import json
-import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features import __version__, durable
+from features import durable
 from features.errors import UsageError, unknown_name
 from features.packages import sha256_of
 from features.records import blake2b
@@ -17,9 +15,9 @@ from features.shards import locked
 from pipeline import compare, models
 from pipeline.classifiers.base import probabilities
 from pipeline.config import EvaluateConfig
-from pipeline.evaluation import bootstrap, calibration, inputs, metrics, openings
+from pipeline.evaluation import bootstrap, calibration, duplicates, inputs, metrics, openings
 from pipeline.evaluation.openings import Opening
-from pipeline.evaluation.records import Predictions, Record, candidates
+from pipeline.evaluation.records import Predictions, Record, candidates, versions
 from pipeline.evaluation.splits import Splits
 
 TEST, RESULT = "test.parquet", "test.json"
@@ -87,7 +85,7 @@ def run(config: EvaluateConfig) -> Evaluation:
         if (facts := _stored(folder, record)) is not None:
             return Evaluation(facts, openings.read(config.results), False, folder)
         predictions = _predict(config, splits, record, folder)
-        kept = _without_twins(config.results, predictions.ids)
+        kept = duplicates.unsuspected([config.results], "test", predictions.ids)
         opening = openings.add(config.results, record)
         predictions.write(folder / TEST, splits.class_names)
         facts = _scores(config, record, predictions, kept)
@@ -135,13 +133,6 @@ def _predict(config: EvaluateConfig, splits: Splits, record: Record, folder: Pat
     return Predictions(ids, splits.labels[splits.test], found)
 
 
-def _without_twins(results: Path, ids: tuple[str, ...]) -> np.ndarray:
-    from pipeline.evaluation.duplicates import suspects
-
-    found = suspects(results, "test")
-    return np.array([image not in found for image in ids], bool)
-
-
 def _scores(
     config: EvaluateConfig, record: Record, predictions: Predictions, kept: np.ndarray
 ) -> dict[str, Any]:
@@ -167,7 +158,6 @@ def _scores(
 
 
 def _provenance(record: Record, opening: Opening, folder: Path) -> dict[str, Any]:
-    packages = ("numpy", "scipy", "scikit-learn")
     return {
         "candidate": record.name,
         "title": record.title,
@@ -176,8 +166,7 @@ def _provenance(record: Record, opening: Opening, folder: Path) -> dict[str, Any
         "recipe_digest": record.inputs["recipe_digest"],
         "opening": asdict(opening),
         "predictions": sha256_of(folder / TEST),
-        "versions": {"offshelf": __version__, "python": platform.python_version()}
-        | {package: version(package) for package in packages},
+        "versions": versions("numpy", "scipy", "scikit-learn"),
         "schema": SCHEMA,
     }
 

@@ -68,9 +68,8 @@ class Sizes:
     @classmethod
     def of(cls, splits: Splits) -> "Sizes":
         """Return the sizes of these splits."""
-        rounds = list(splits.rounds(1))
-        train = min(len(rows) for rows, _ in rounds)
-        return cls(train, len(splits.validated), len(splits.rest), len(rounds), len(splits.folds))
+        held, rest = len(splits.validated), len(splits.rest)
+        return cls(splits.smallest, held, rest, splits.count, len(splits.folds))
 
 
 @dataclass(frozen=True)

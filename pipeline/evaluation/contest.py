@@ -1,14 +1,12 @@
 """Candidates one after the other, each in its share of the time, until all have a record."""
 
 import logging
-import platform
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from features import __version__, durable
+from features import durable
 from features.errors import DataError, MissingPackageError, OffshelfError
 from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
@@ -17,7 +15,7 @@ from pipeline.evaluation.budget import Budget, Plan, Planner, Sizes
 from pipeline.evaluation.fitting import Cost, Fitted, Job, Sample
 from pipeline.evaluation.inputs import Layer
 from pipeline.evaluation.progress import Bar
-from pipeline.evaluation.records import Record, discard, write_record
+from pipeline.evaluation.records import Record, discard, versions, write_record
 from pipeline.evaluation.splits import Splits
 from pipeline.evaluation.worker import JobFailedError, OutOfTimeError, Worker
 
@@ -95,7 +93,7 @@ class Contest:
         if not done:
             raise DataError("no candidate could be finished; the lines above say why")
 
-    def _cheapest_first(self, candidates: list[Candidate], bar: "Bar") -> list[Candidate]:
+    def _cheapest_first(self, candidates: list[Candidate], bar: Bar) -> list[Candidate]:
         if self._config.budget is None or len(self._splits.rest) < MEASURED_FROM:
             return candidates
         share = self._config.budget * _MEASURING / len(candidates)
@@ -106,7 +104,7 @@ class Contest:
             seconds[candidate.title] = self._planner(candidate.layer).seconds(candidate.classifier)
         return sorted(candidates, key=lambda candidate: seconds[candidate.title])
 
-    def _fit(self, candidate: Candidate, left: int, bar: "Bar") -> bool:
+    def _fit(self, candidate: Candidate, left: int, bar: Bar) -> bool:
         """Make one candidate, by the best way that ends in time; tell whether one did."""
         kin = tuple(
             one for one in candidate.classifier.kin if one.name not in self._config.classifiers
@@ -130,7 +128,7 @@ class Contest:
         log.warning("%s is left out: there was no way to fit it in its share", candidate.title)
         return False
 
-    def _follow(self, plan: Plan, candidate: Candidate, bar: "Bar") -> Record:
+    def _follow(self, plan: Plan, candidate: Candidate, bar: Bar) -> Record:
         """Fit as planned; put the whole candidate in its place when it is finished."""
         name = f"{candidate.layer.title}.{plan.classifier.name}"
         if plan.share < 1:
@@ -158,7 +156,8 @@ class Contest:
         title = plan.classifier.title
         if plan.share < 1:
             title += f", {fitted.rows:,} images"
-        networks = _NETWORKS if plan.classifier.needs else ()
+        packages = [*_PACKAGES, *(_NETWORKS if plan.classifier.needs else ())]
+        packages += [_INTEL] if fitted.accelerated else []
         return Record(
             name=name,
             kind="classifier",
@@ -180,7 +179,7 @@ class Contest:
             peak_memory=fitted.peak_memory,
             model=fitted.model,
             temperature=fitted.temperature,
-            versions=_versions((*_PACKAGES, *networks, *([_INTEL] if fitted.accelerated else []))),
+            versions=versions(*packages),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -214,13 +213,3 @@ def _line(record: Record) -> str:
     parts = [f"{record.metric.replace('_', ' ')} {score:.4f} on validation", f"{seconds:.1f} s"]
     parts += chosen + ([f"({record.reason})"] if record.reason else [])
     return f"{record.name}: {', '.join(parts)}"
-
-
-def _versions(packages: tuple[str, ...]) -> dict[str, str]:
-    found = {"offshelf": __version__, "python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

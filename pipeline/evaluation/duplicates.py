@@ -7,7 +7,7 @@ Purging CIFAR of near-duplicates", Journal of Imaging 6, 2020, section 3).
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -187,6 +187,12 @@ def suspects(folder: Path, part: str) -> frozenset[str]:
     else:
         chosen = ~table["part"].isin(["train", "test"]) & (table["twin_part"] != "test")
     return frozenset(table.loc[chosen, "id"])
+
+
+def unsuspected(folders: Sequence[Path], part: str, ids: Sequence[str]) -> np.ndarray:
+    """Return bool (n,): which of n images are suspects in none of the folders."""
+    found = frozenset().union(*(suspects(folder, part) for folder in folders))
+    return np.array([image not in found for image in ids], bool)
 
 
 def _equal(parts: np.ndarray, contents: np.ndarray) -> Iterator[Neighbours]:

@@ -174,10 +174,10 @@ def _examples(matrix: Path, results: Path, share: float, seed: int) -> Examples:
 
 
 def _clock(classifier: Classifier, examples: Examples, seconds: float) -> Clock:
-    rounds = list(examples.splits.rounds(1))
-    more = len(examples.splits.rest) / min(len(train) for train, _ in rounds)
-    repeats = len(examples.splits.folds)  # the chosen setting is judged on the others too
-    refit = more**classifier.growth / len(rounds) + repeats - 1
+    splits = examples.splits
+    more = len(splits.rest) / splits.smallest
+    repeats = len(splits.folds)  # the chosen setting is judged on the others too
+    refit = more**classifier.growth / splits.count + repeats - 1
     return Clock(time.monotonic() + seconds, refit)
 
 

@@ -1,7 +1,7 @@
 """What candidates learn from: the labelled rows of feature files, checked before any fit."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,8 +147,8 @@ def _layer(file: FeatureFile, path: Path, name: str) -> Layer:
             "--pooling avg or max"
         )
     digest = hasher()
-    for block in file.blocks(f"features/{name}"):
-        digest.update(content(block))
+    for _ in _hashed(file.blocks(f"features/{name}"), digest):
+        pass
     return Layer(path, name, file.recipe, shape[1], digest.hexdigest())
 
 
@@ -163,7 +163,7 @@ def dump(layer: Layer, rows: np.ndarray, target: Path) -> None:
     )
     with FeatureFile(layer.path) as file:
         done = 0
-        for values in _selected(file, layer.name, rows):
+        for values in _selected(file.blocks(f"features/{layer.name}"), rows):
             if not np.isfinite(values).all():
                 row = rows[done + int(np.isfinite(values).all(axis=1).argmin())]
                 raise DataError(
@@ -196,13 +196,16 @@ def vectors(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = None
                 f"{path} was made by recipe {here}, the candidate learned from recipe "
                 f"{inputs['recipe_digest']}; say with --features where that file lies"
             )
-        layer = _layer(file, path, inputs["layer"])
-        if layer.digest != inputs["content"]:
-            raise DataError(f"{path}: {layer.name} has changed since the candidate learned from it")
-        rows = _places(file.ids, ids, path)
+        rows, digest = _places(file.ids, ids, path), hasher()
         order = np.argsort(rows, kind="stable")
-        values = np.empty((len(rows), layer.dimensions), np.float32)
-        values[order] = np.concatenate([*_selected(file, layer.name, rows[order])])
+        values = np.empty((len(rows), inputs["dimensions"]), np.float32)
+        blocks = _hashed(file.blocks(f"features/{inputs['layer']}"), digest)
+        chosen = [*_selected(blocks, rows[order])]
+        if digest.hexdigest() != inputs["content"]:
+            raise DataError(
+                f"{path}: {inputs['layer']} has changed since the candidate learned from it"
+            )
+        values[order] = np.concatenate(chosen)
         return values
 
 
@@ -214,10 +217,17 @@ def _places(there: list[str], ids: Sequence[str], path: Path) -> np.ndarray:
         raise DataError(f"{path} has no image {error}; expected all that were split") from None
 
 
-def _selected(file: FeatureFile, layer: str, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield increasing rows of a layer in blocks, each read once."""
+def _hashed(blocks: Iterable[np.ndarray], digest: Any) -> Iterator[np.ndarray]:
+    """Yield blocks on their way, after the digest took their content."""
+    for block in blocks:
+        digest.update(content(block))
+        yield block
+
+
+def _selected(blocks: Iterable[np.ndarray], rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield increasing rows out of consecutive blocks."""
     start = 0
-    for block in file.blocks(f"features/{layer}"):
+    for block in blocks:
         first, last = np.searchsorted(rows, (start, start + len(block)))
         yield block[rows[first:last] - start]
         start += len(block)

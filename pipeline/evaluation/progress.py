@@ -1,8 +1,9 @@
 """How far a run is: candidates that are done, and what the one in work is doing."""
 
 import logging
-import sys
 from typing import Any
+
+from features.progress import progress_bar
 
 
 class Bar:
@@ -17,14 +18,9 @@ class Bar:
         self._total, self._shown, self._title = total, shown, ""
 
     def __enter__(self) -> "Bar":
-        from tqdm import tqdm
         from tqdm.contrib.logging import logging_redirect_tqdm
 
-        interval = 0.2 if sys.stderr.isatty() else 10.0  # in a log file every refresh is a line
-        self._bar = tqdm(
-            total=self._total, unit="candidate", mininterval=interval, disable=not self._shown,
-            dynamic_ncols=True, smoothing=0.1,
-        )  # fmt: skip
+        self._bar = progress_bar(self._total, 0, "candidate", self._shown)
         self._above = logging_redirect_tqdm([logging.getLogger("offshelf")])
         self._above.__enter__()
         return self

@@ -10,15 +10,18 @@ know which kind they are looking at.
 
 import dataclasses
 import json
+import platform
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features import durable
+from features import __version__, durable
 from features.errors import DataError, UsageError
 
 SCHEMA = 1
@@ -164,6 +167,15 @@ def read_record(folder: Path) -> Record:
         return Record.from_json(path.read_text(encoding="utf-8"))
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} cannot be read as a record: {error}") from None
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Offshelf, Python and those packages that are installed."""
+    found = {"offshelf": __version__, "python": platform.python_version()}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def discard(results: Path, which: Callable[[Record], bool] = lambda record: True) -> None:

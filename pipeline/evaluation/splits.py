@@ -96,6 +96,11 @@ class Splits:
                 yield np.flatnonzero((folds >= 0) & (folds != fold)), np.flatnonzero(folds == fold)
 
     @cached_property
+    def smallest(self) -> int:
+        """How many images train in the smallest round."""
+        return min(len(train) for train, _ in self.rounds(1))
+
+    @cached_property
     def digest(self) -> str:
         """32 hex digits over all of it: equal for candidates that can be compared."""
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)

@@ -21,8 +21,9 @@ from pipeline.evaluation.splits import Splits
 
 FACTOR = 3  # by which halving adds rows and drops settings
 FEW_ROWS = 4000  # up to here a fit costs too little to save any
-_MODEL = "model__"
 PATIENCE = 2  # settings in a row that score below the best end a path
+
+_MODEL = "model__"
 
 Report = Callable[[str], None]
 
@@ -130,7 +131,7 @@ def search(
         report: is told what is being tried, in a few words.
     """
     rounds = list(examples.splits.rounds(1))
-    shares = _shares(classifier, len(settings), min(len(train) for train, _ in rounds))
+    shares = _shares(classifier, len(settings), examples.splits.smallest)
     tried: list[_Attempt] = []
     left, cut = list(settings), False
     for share in shares:

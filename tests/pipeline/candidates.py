@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from features.rows import Rows
 from pipeline import models
 from pipeline.classifiers import find
 from pipeline.classifiers.base import Task, probabilities
 from pipeline.evaluation import calibration, inputs
 from pipeline.evaluation.records import VALIDATION, Predictions, Record, read_record, write_record
 from pipeline.evaluation.splits import SplitConfig, Splits, make_splits
-from tests.features import examples
+from tests.pipeline.featurefiles import write_features
 
 NAMES = ("ant", "bee", "cat")
 METHODS = ("logistic", "nearest-centroid", "dummy")
@@ -25,18 +24,9 @@ def features(folder: Path, spread: float = 0.9) -> Path:
     rng = np.random.default_rng(0)
     labels = (np.arange(IMAGES) % 3).astype(np.int32)
     values = np.eye(3, 8)[labels] + spread * rng.normal(size=(IMAGES, 8))
-    rows = Rows(
-        {"pool": values.astype(np.float32)},
-        [f"{number:03d}.png" for number in range(IMAGES)],
-        rng.integers(0, 256, (IMAGES, 16), np.uint8),
-        labels,
-        np.zeros(IMAGES, np.uint8),
-        [],
-    )
-    recipe = examples.recipe(layers=("pool",))
-    facts = examples.attributes(recipe) | {"class_names": '["ant", "bee", "cat"]'}
-    examples.write(path, [rows], facts)
-    return path
+    ids = [f"{number:03d}.png" for number in range(IMAGES)]
+    x = values.astype(np.float32)
+    return write_features(path, x, labels, layer="pool", ids=ids, class_names=list(NAMES))
 
 
 def results(folder: Path, methods=METHODS, spread: float = 0.9, seed: int = 0) -> Path:

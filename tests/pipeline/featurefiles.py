@@ -21,7 +21,17 @@ def clusters(count, dimensions=12, classes=3, seed=0, spread=1.0):
 
 
 def write_features(
-    path, x, labels, *, ids=None, parts=None, extra=None, class_names=None, digests=None, **changes
+    path,
+    x,
+    labels,
+    *,
+    layer=LAYER,
+    ids=None,
+    parts=None,
+    extra=None,
+    class_names=None,
+    digests=None,
+    **changes,
 ):
     """Write a feature file of one layer; labels -1 are unlabelled."""
     count = len(x)
@@ -30,8 +40,8 @@ def write_features(
         digests = np.stack([np.frombuffer(blake2b(image.encode()), np.uint8) for image in ids])
     parts = np.full(count, Split.NONE, np.uint8) if parts is None else parts
     names = class_names or [f"class {label}" for label in range(int(max(labels)) + 1)]
-    one = recipe(**{"layers": (LAYER,), "source": {"kind": "folder", "count": count}} | changes)
-    rows = Rows({LAYER: x}, ids, digests, np.asarray(labels, np.int32), parts, [], extra or {})
+    one = recipe(**{"layers": (layer,), "source": {"kind": "folder", "count": count}} | changes)
+    rows = Rows({layer: x}, ids, digests, np.asarray(labels, np.int32), parts, [], extra or {})
     write(path, [rows], attributes(one) | {"class_names": json.dumps(names)})
     return path
 
