@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import h5py
 import numpy as np
+from h5py import h5f, h5fd, h5g, h5p
 
 from features.errors import DataError
 from features.rows import Rows, Size
@@ -27,7 +28,8 @@ CHUNK_BYTES = 2**20  # of a dataset: reading a few rows stays cheap, and so does
 _PACKED = {"compression": "gzip", "compression_opts": 1}
 
 # HDF5 1.10 and later read it; all of its structures have checksums, those of older formats none.
-_FORMAT = ("v110", "v110")
+_FORMAT = h5f.LIBVER_V110
+_ORDERED = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
 
 
 def write(
@@ -66,8 +68,7 @@ def write(
 def _write(
     target: IO[bytes] | RawIOBase, blocks: Iterable[Rows], size: Size, attributes: dict[str, Any]
 ) -> None:
-    # Attributes beyond 64 KiB, such as many class names, need their order tracked.
-    with h5py.File(target, "w", libver=_FORMAT, track_order=True) as file:
+    with _created(target) as file:
         columns: dict[str, _Column] = {}
         for rows in blocks:
             for path, values in rows.columns.items():
@@ -113,6 +114,30 @@ class _Column:
         put_attributes(self.dataset, {DIGEST: self.digest.hexdigest()})
 
 
+def _created(target: IO[bytes] | RawIOBase) -> h5py.File:
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    access.set_libver_bounds(_FORMAT, _FORMAT)
+    access.set_fileobj_driver(h5fd.fileobj_driver, target)
+    creation = _timeless(h5p.FILE_CREATE)
+    # Attributes beyond 64 KiB, such as many class names, need their order tracked.
+    creation.set_attr_creation_order(_ORDERED)
+    return h5py.File(h5f.create(b"feature file", h5f.ACC_TRUNC, fapl=access, fcpl=creation))
+
+
 def _group(file: h5py.File, path: str) -> h5py.Group:
     """Return a group, made where it is missing so that it lists its members in their order."""
-    return file[path] if path in file else file.create_group(path, track_order=True)
+    if path not in file:
+        h5g.create(file.id, path.encode(), gcpl=_timeless(h5p.GROUP_CREATE))
+    return file[path]
+
+
+def _timeless(kind: Any) -> Any:
+    """Return how groups are made: members in their order, and no time, so that equal runs agree.
+
+    Only h5py's low-level calls can leave the time out.
+    """
+    creation = h5p.create(kind)
+    creation.set_link_creation_order(_ORDERED)
+    creation.set_obj_track_times(False)
+    return creation

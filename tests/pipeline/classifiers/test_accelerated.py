@@ -1,10 +1,13 @@
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from sklearn.pipeline import Pipeline
 
 from pipeline.classifiers.accelerated import estimator, plain
+from pipeline.evaluation.worker import Worker
 
 CASES = [
     ("svm", "SVC", {"gamma": 0.05, "C": 2.0}),
@@ -23,12 +26,17 @@ def scores(model, x):
     return model.predict_proba(x) if hasattr(model, "predict_proba") else model.decision_function(x)
 
 
-@pytest.mark.parametrize("classes", [2, 3, 5])
-@pytest.mark.parametrize("module, name, options", CASES)
-def test_what_intel_fits_becomes_scikit_learns_own(module, name, options, classes):
-    pytest.importorskip("sklearnex")
-    from importlib import import_module
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory):
+    """A process as `classify` uses; in this one OpenVINO may have been loaded before."""
+    if find_spec("sklearnex") is None:
+        pytest.skip("scikit-learn-intelex is not installed")
+    with Worker(tmp_path_factory.mktemp("worker") / "log") as worker:
+        yield worker
 
+
+def hold_against(job, report):
+    module, name, options, classes = job
     x, y = mixture(classes)
     kind = estimator(module, name)
     assert kind.__module__.startswith("sklearnex.")
@@ -39,6 +47,13 @@ def test_what_intel_fits_becomes_scikit_learns_own(module, name, options, classe
     theirs = type(own[-1])(**options).fit(x[:200], y[:200])
     assert np.array_equal(own.predict(x), theirs.predict(x))
     assert vars(own[-1]).keys() == vars(theirs).keys()
+    return "held"
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("module, name, options", CASES)
+def test_what_intel_fits_becomes_scikit_learns_own(worker, module, name, options, classes):
+    assert worker.run(hold_against, (module, name, options, classes)) == "held"
 
 
 def test_scikit_learns_own_where_intels_is_not_installed(monkeypatch):
