@@ -1,0 +1,29 @@
+"""A module a command: its options, and the stage it calls, which is imported only when it runs."""
+
+from pipeline.commands import (
+    backbones,
+    classifiers,
+    classify,
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    extract,
+    fetch,
+    inspect,
+    weights,
+)
+
+COMMANDS = (
+    demo,
+    extract,
+    classify,
+    compare,
+    evaluate,
+    inspect,
+    backbones,
+    classifiers,
+    weights,
+    fetch,
+    doctor,
+)

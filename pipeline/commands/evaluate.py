@@ -1,0 +1,29 @@
+"""`evaluate`: the locked test, once."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pipeline.arguments import adder, bootstrap_options, given
+from pipeline.config import EvaluateConfig
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Add the command; return its parser."""
+    command = commands.add_parser(
+        "evaluate", help="open the locked test part for one candidate, and count it",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    command.add_argument("results", type=Path, metavar="FOLDER", help="results of `classify`")
+    option = adder(command, EvaluateConfig)
+    option("--candidate", "best or recommended by `compare`, or a name", metavar="NAME")
+    option("--features", "where the feature file lies now", type=Path, metavar="FILE")
+    bootstrap_options(option)
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline import evaluate
+
+        print(evaluate.run(EvaluateConfig(**given(options, EvaluateConfig))).text)
+
+    command.set_defaults(run=run)
+    return command
