@@ -20,6 +20,7 @@ from pipeline.evaluation.splits import Splits
 
 FEWEST_ROWS = 1000  # of a fallback to fewer images
 _PLANNED = 0.8  # of a share: predictions err, and should a candidate be ended there is a fallback
+_SLACK = 1.5  # granted as a multiple of what is predicted, so that what just fits is planned whole
 _PATIENCE = 0.5  # of all the time that is left, which no candidate may take for itself
 
 
@@ -36,6 +37,8 @@ class Budget:
     def share(self, needs: Sequence[float]) -> "Share":
         """Return what the next candidate may take: what those after it are not granted.
 
+        That is never less than an even share.
+
         Args:
             needs: predicted seconds of all that are left, the next one first; infinite where
                 nothing is known, so that candidates of unknown cost share evenly.
@@ -43,9 +46,10 @@ class Budget:
         if self._end is None:
             return Share(math.inf, math.inf)
         left = max(0.0, self._end - time.monotonic())
-        wanted = [need / _PLANNED for need in needs]
+        wanted = [_SLACK * need for need in needs]
         level = _level(wanted, left)
-        return Share(left - sum(min(want, level) for want in wanted[1:]), left)
+        others = sum(min(want, level) for want in wanted[1:])
+        return Share(max(left / len(needs), left - others), left)
 
 
 def _level(wanted: Sequence[float], total: float) -> float:

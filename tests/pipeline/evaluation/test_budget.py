@@ -92,12 +92,17 @@ def test_candidates_of_unknown_cost_share_what_is_left():
 
 
 def test_what_others_do_not_need_goes_to_those_that_need_more():
-    assert Budget(100.0).share([60, 8, 8]).own == pytest.approx(
-        80, abs=0.1
-    )  # and 10 for each other
-    assert Budget(100.0).share([8, 60, 60]).own == pytest.approx(10, abs=0.1)
-    assert Budget(100.0).share([60, 60, 8]).own == pytest.approx(45, abs=0.1)
-    assert Budget(100.0).share([8, 8]).own == pytest.approx(90, abs=0.1)
+    assert Budget(100.0).share([60, 8, 8]).own == pytest.approx(76, abs=0.1)  # 12 for each other
+    assert Budget(100.0).share([8, 60, 60]).own == pytest.approx(100 / 3, abs=0.1)
+    assert Budget(100.0).share([60, 60, 8]).own == pytest.approx(44, abs=0.1)
+    assert Budget(100.0).share([8, 8]).own == pytest.approx(88, abs=0.1)
+
+
+def test_what_is_predicted_to_fit_is_planned_whole():
+    plans = planner()
+    needs = [plans.seconds(RBF)] * 2
+    share = Budget(3.01 * needs[0]).share(needs)
+    assert next(iter(plans.ways(RBF, KIN, lambda: share))).settings == RBF.space
 
 
 def test_what_any_number_of_rows_costs_is_not_multiplied():
