@@ -118,6 +118,10 @@ class Plan:
     seconds: float
     limit: float
 
+    def rank(self, requested: Classifier) -> tuple[bool, float, int]:
+        """Return what is larger the less was given up of what was asked for."""
+        return self.classifier is requested, self.share, len(self.settings)
+
 
 @dataclass(frozen=True)
 class Planner:

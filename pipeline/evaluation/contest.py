@@ -64,6 +64,7 @@ class Contest:
         self._sizes = Sizes.of(splits)
         self._costs: dict[tuple[str, str], Cost | None] = {}
         self._measuring = 0.0  # seconds a classifier
+        self._made: dict[str, Plan] = {}  # how each candidate came about, by its title
 
     def hold(self, candidates: list[Candidate]) -> None:
         """Fit all candidates, the cheapest first.
@@ -86,9 +87,9 @@ class Contest:
                 ordered = sorted(candidates, key=lambda candidate: needs[candidate.title])
                 for number, candidate in enumerate(ordered):
                     bar.begin(candidate.title)
-                    left = [needs[one.title] for one in ordered[number:]]
-                    done += self._fit(candidate, left, bar)
+                    done += self._fit(candidate, self._left(ordered[number:], needs), bar)
                     bar.end()
+                self._use_what_is_left(ordered, needs, bar)
         except KeyboardInterrupt:
             log.warning("stopped: %s", so_far())
             raise
@@ -111,11 +112,20 @@ class Contest:
             needs[candidate.title] = planner.seconds(candidate.classifier) if known else math.inf
         return needs
 
+    def _use_what_is_left(
+        self, candidates: list[Candidate], needs: dict[str, float], bar: Bar
+    ) -> None:
+        """Make those anew that gave something up, if by now there is time for more."""
+        short = [one for one in candidates if (plan := self._made.get(one.title)) and plan.reason]
+        for number, candidate in enumerate(short):
+            bar.begin(candidate.title)
+            self._fit(candidate, self._left(short[number:], needs), bar)
+
     def _fit(self, candidate: Candidate, needs: list[float], bar: Bar) -> bool:
         """Make one candidate, by the best way that ends in time; tell whether one did.
 
         Args:
-            candidate: to be made.
+            candidate: to be made; one that was made before is made again only in a better way.
             needs: predicted seconds of it and of those that are left after it.
             bar: is told what is being done.
         """
@@ -125,7 +135,10 @@ class Contest:
         ways = self._planner(candidate.layer).ways(
             candidate.classifier, kin, lambda: self._budget.share(needs)
         )
+        before = self._made.get(candidate.title)
         for plan in ways:
+            if before and plan.rank(candidate.classifier) <= before.rank(candidate.classifier):
+                return True
             try:
                 record = self._follow(plan, candidate, bar)
             except (OutOfTimeError, JobFailedError) as error:
@@ -137,9 +150,13 @@ class Contest:
                 return False
             else:
                 log.info("%s", _line(record))
+                self._made[candidate.title] = plan
                 return True
         log.warning("%s is left out: there was no way to fit it in its share", candidate.title)
         return False
+
+    def _left(self, candidates: list[Candidate], needs: dict[str, float]) -> list[float]:
+        return [needs[candidate.title] for candidate in candidates]
 
     def _follow(self, plan: Plan, candidate: Candidate, bar: Bar) -> Record:
         """Fit as planned; put the whole candidate in its place when it is finished."""
@@ -153,6 +170,11 @@ class Contest:
             plan.settings, plan.share, self._config.metric, self._config.seed, plan.seconds,
         )  # fmt: skip
         fitted = self._worker.run(fitting.fit, job, plan.limit, bar.say)
+        if self._measuring:  # what was seen is surer than what was predicted
+            self._costs[candidate.layer.title, plan.classifier.name] = Cost(
+                fitted.rows, fitted.seconds["fit"],
+                fitted.seconds["predict_1000"] * fitted.rows / 1000,
+            )  # fmt: skip
         if plan.classifier.needs:
             self._worker.close()  # what such a package holds in memory is not the next one's
         record = self._record(name, plan, candidate, fitted)
@@ -209,10 +231,10 @@ class Contest:
         """Return what a classifier costs on a few rows: at least the time there was."""
         sample = Sample(
             classifier.name, self._matrices[layer.title], self._config.out, self._config.seed,
-            self._measuring / 2,
+            self._measuring,
         )  # fmt: skip
         try:
-            return self._worker.run(fitting.measure, sample, self._measuring)
+            return self._worker.run(fitting.measure, sample, 2 * self._measuring)
         except OutOfTimeError:
             return Cost(fitting.SAMPLE, self._measuring, 0.0)
         except (JobFailedError, OffshelfError):  # it will be told when it is to be fitted

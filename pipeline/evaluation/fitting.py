@@ -23,7 +23,7 @@ from pipeline.evaluation.tuning import Clock, Examples, Report
 
 _SMALL = 10_000_000  # features of all rows, 40 MB
 SAMPLE = 1000  # rows on which costs are measured first
-_MORE = 3  # times as many tell what grows with rows from what does not
+_MORE = 3  # times as many are next, as long as there is time: the more, the surer
 _WARM = 200  # rows of a fit that loads what is needed and is not timed
 
 
@@ -77,7 +77,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Sample:
-    """A job of measuring: the default of a method on a few rows, and on more if `seconds` allow."""
+    """A job of measuring: the default of a method on ever more rows, as `seconds` allow."""
 
     method: str
     matrix: Path
@@ -148,15 +148,20 @@ def _fit(job: Job, examples: Examples, report: Report) -> Fitted:
 
 
 def measure(sample: Sample, report: Report) -> Cost:
-    """Fit a method's default on a few rows; return what that took, and what more will take."""
+    """Fit a method's default on a few rows, then on more; return what many will take."""
+    end = time.monotonic() + sample.seconds
     classifier = find(sample.method)
     examples = _examples(sample.matrix, sample.results, 1.0, sample.seed)
     with _threads(examples):
         _timed(classifier, examples, _WARM)
-        few = _timed(classifier, examples, SAMPLE)
-        if few.fit * _MORE**classifier.growth > sample.seconds:
-            return few
-        return _apart(few, _timed(classifier, examples, _MORE * SAMPLE), classifier.growth)
+        found = last = _timed(classifier, examples, SAMPLE)
+        while last.rows * _MORE < len(examples.splits.rest):
+            expected = last.fit * _MORE**classifier.growth + last.predict * _MORE**2
+            if time.monotonic() + 2 * expected > end:
+                break
+            few, last = last, _timed(classifier, examples, _MORE * last.rows)
+            found = _apart(few, last, classifier.growth)
+    return found
 
 
 def _timed(classifier: Classifier, examples: Examples, count: int) -> Cost:

@@ -11,6 +11,7 @@ import pytest
 
 from features.errors import DataError, MissingPackageError, UsageError
 from pipeline import classify, models
+from pipeline.classifiers import find
 from pipeline.cli import main
 from pipeline.config import ClassifyConfig
 from pipeline.evaluation import contest, duplicates, fitting, metrics
@@ -211,6 +212,24 @@ def test_costs_are_measured_before_a_long_run(file, tmp_path, monkeypatch):
     classify.run(config(file, tmp_path, "ridge", "nearest-centroid"))
     assert measured == ["ridge", "nearest-centroid"]
     assert order == ["nearest-centroid", "ridge"]
+
+
+def test_what_was_given_up_for_a_wrong_prediction_is_made_up_for(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(contest, "MEASURED_FROM", 10)
+    jobs, run = [], contest.Worker.run
+
+    def watched(self, function, job, *rest):
+        if function is fitting.measure:
+            return fitting.Cost(1000, 1000.0, 0.0)  # far too much
+        jobs.append(job)
+        return run(self, function, job, *rest)
+
+    monkeypatch.setattr(contest.Worker, "run", watched)
+    classify.run(config(file, tmp_path, "ridge", budget=300.0))
+    (record,) = candidates(tmp_path / "results").values()
+    assert [len(job.settings) for job in jobs] == [1, len(find("ridge").space)]
+    assert record.reason == ""
+    assert len(record.trials) > 1
 
 
 def test_a_missing_package_is_told(file, tmp_path, monkeypatch):
