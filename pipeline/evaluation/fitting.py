@@ -100,7 +100,7 @@ def fit(job: Job, report: Report) -> Fitted:
         DataError: a file cannot be written.
     """
     examples = _examples(job.matrix, job.results, job.share, job.seed)
-    with _threads(examples):
+    with threads(examples):
         return _fit(job, examples, report)
 
 
@@ -151,7 +151,7 @@ def measure(sample: Sample, report: Report) -> Cost:
     return Cost(len(rows), fitted - started, time.perf_counter() - fitted)
 
 
-def _threads(examples: Examples) -> AbstractContextManager:
+def threads(examples: Examples) -> AbstractContextManager:
     """Keep products of small matrices to one thread: two wait for each other longer than they work.
 
     On a machine with other work to do they take twenty times as long.
