@@ -1,8 +1,9 @@
 """How long candidates will take, and what is given up so that all of them end in time.
 
-The time that is left is shared evenly among the candidates that are left, cheapest first, so that
-what cheap ones do not need goes to dear ones. A candidate too dear for its share searches fewer
-settings, else a cheaper relative takes its place, else it learns from fewer images.
+Each candidate that is left is granted what it is predicted to need, up to a level at which all
+grants together fill the time. They come cheapest first, and what one does not need raises the level
+for the next. A candidate too dear for its share searches fewer settings, else a cheaper relative
+takes its place, else it learns from fewer images.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from pipeline.evaluation.fitting import Cost
 from pipeline.evaluation.splits import Splits
 
 FEWEST_ROWS = 1000  # of a fallback to fewer images
-_PLANNED = 0.6  # of a share: predictions err, and should a candidate be ended there is a fallback
+_PLANNED = 0.8  # of a share: predictions err, and should a candidate be ended there is a fallback
 _PATIENCE = 0.5  # of all the time that is left, which no candidate may take for itself
 
 
@@ -32,12 +33,33 @@ class Budget:
     def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
 
-    def share(self, candidates: int) -> "Share":
-        """Return what the next of so many candidates that are left may take."""
+    def share(self, needs: Sequence[float]) -> "Share":
+        """Return what the next candidate may take: what those after it are not granted.
+
+        Args:
+            needs: predicted seconds of all that are left, the next one first; infinite where
+                nothing is known, so that candidates of unknown cost share evenly.
+        """
         if self._end is None:
             return Share(math.inf, math.inf)
         left = max(0.0, self._end - time.monotonic())
-        return Share(left / candidates, left)
+        wanted = [need / _PLANNED for need in needs]
+        level = _level(wanted, left)
+        return Share(left - sum(min(want, level) for want in wanted[1:]), left)
+
+
+def _level(wanted: Sequence[float], total: float) -> float:
+    """Return the level at which the wanted amounts, none above it, add up to the total.
+
+    Where all of them together are less, the level is that of the largest.
+    """
+    rising = sorted(wanted)
+    for number, want in enumerate(rising):
+        level = total / (len(rising) - number)
+        if want >= level:
+            return level
+        total -= want
+    return rising[-1]
 
 
 class Share(NamedTuple):
@@ -139,9 +161,9 @@ class Planner:
         settings = settings or len(self._space(classifier))
         train = share * sizes.train
         known = train / cost.rows if classifier.keeps_rows else 1.0
-        fit = cost.fit * (train / cost.rows) ** classifier.growth
+        fit = cost.fixed + cost.fit * (train / cost.rows) ** classifier.growth
         trial = sizes.rounds * fit + cost.predict * known * sizes.held / cost.rows
-        last = fit * (sizes.rest / sizes.train) ** classifier.growth
+        last = cost.fixed + cost.fit * (share * sizes.rest / cost.rows) ** classifier.growth
         trials = tuning.cost(classifier, settings, int(train)) + sizes.repeats - 1
         return trials * trial + last
 

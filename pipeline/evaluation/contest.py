@@ -1,6 +1,7 @@
 """Candidates one after the other, each in its share of the time, until all have a record."""
 
 import logging
+import math
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,10 +82,13 @@ class Contest:
 
         try:
             with Bar(len(candidates), self._config.progress) as bar:
-                ordered = self._cheapest_first(candidates, bar)
+                needs = self._needs(candidates, bar)
+                ordered = sorted(candidates, key=lambda candidate: needs[candidate.title])
                 for number, candidate in enumerate(ordered):
-                    bar.begin(number, candidate.title)
-                    done += self._fit(candidate, len(ordered) - number, bar)
+                    bar.begin(candidate.title)
+                    left = [needs[one.title] for one in ordered[number:]]
+                    done += self._fit(candidate, left, bar)
+                    bar.end()
         except KeyboardInterrupt:
             log.warning("stopped: %s", so_far())
             raise
@@ -93,24 +97,33 @@ class Contest:
         if not done:
             raise DataError("no candidate could be finished; the lines above say why")
 
-    def _cheapest_first(self, candidates: list[Candidate], bar: Bar) -> list[Candidate]:
+    def _needs(self, candidates: list[Candidate], bar: Bar) -> dict[str, float]:
+        """Return the predicted seconds of each candidate; infinite where they are not known."""
         if self._config.budget is None or len(self._splits.rest) < MEASURED_FROM:
-            return candidates
+            return dict.fromkeys((candidate.title for candidate in candidates), math.inf)
         share = self._config.budget * _MEASURING / len(candidates)
         self._measuring = max(_LEAST_MEASURING, share)
-        seconds = {}
+        needs = {}
         for candidate in candidates:
             bar.say(f"measuring {candidate.title}")
-            seconds[candidate.title] = self._planner(candidate.layer).seconds(candidate.classifier)
-        return sorted(candidates, key=lambda candidate: seconds[candidate.title])
+            planner = self._planner(candidate.layer)
+            known = planner.cost_of(candidate.classifier) is not None
+            needs[candidate.title] = planner.seconds(candidate.classifier) if known else math.inf
+        return needs
 
-    def _fit(self, candidate: Candidate, left: int, bar: Bar) -> bool:
-        """Make one candidate, by the best way that ends in time; tell whether one did."""
+    def _fit(self, candidate: Candidate, needs: list[float], bar: Bar) -> bool:
+        """Make one candidate, by the best way that ends in time; tell whether one did.
+
+        Args:
+            candidate: to be made.
+            needs: predicted seconds of it and of those that are left after it.
+            bar: is told what is being done.
+        """
         kin = tuple(
             one for one in candidate.classifier.kin if one.name not in self._config.classifiers
         )
         ways = self._planner(candidate.layer).ways(
-            candidate.classifier, kin, lambda: self._budget.share(left)
+            candidate.classifier, kin, lambda: self._budget.share(needs)
         )
         for plan in ways:
             try:
@@ -195,8 +208,9 @@ class Contest:
     def _measure(self, layer: Layer, classifier: Classifier) -> Cost | None:
         """Return what a classifier costs on a few rows: at least the time there was."""
         sample = Sample(
-            classifier.name, self._matrices[layer.title], self._config.out, self._config.seed
-        )
+            classifier.name, self._matrices[layer.title], self._config.out, self._config.seed,
+            self._measuring / 2,
+        )  # fmt: skip
         try:
             return self._worker.run(fitting.measure, sample, self._measuring)
         except OutOfTimeError:

@@ -22,7 +22,9 @@ from pipeline.evaluation.splits import Splits
 from pipeline.evaluation.tuning import Clock, Examples, Report
 
 _SMALL = 10_000_000  # features of all rows, 40 MB
-SAMPLE = 1000  # rows on which costs are measured: large enough that fixed costs do not rule
+SAMPLE = 1000  # rows on which costs are measured first
+_MORE = 3  # times as many tell what grows with rows from what does not
+_WARM = 200  # rows of a fit that loads what is needed and is not timed
 
 
 @dataclass(frozen=True)
@@ -75,21 +77,30 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Sample:
-    """A job of measuring: the default of a method on `SAMPLE` rows."""
+    """A job of measuring: the default of a method on a few rows, and on more if `seconds` allow."""
 
     method: str
     matrix: Path
     results: Path
     seed: int
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds that fitting `rows` rows took, and predicting `rows` rows; both float."""
+    """What a method costs.
+
+    Attributes:
+        rows: on which it was measured.
+        fit: seconds of fitting them, that grow with their number.
+        predict: seconds of predicting as many.
+        fixed: seconds of fitting any number of rows, such as those of a decomposition by features.
+    """
 
     rows: int
     fit: float
     predict: float
+    fixed: float = 0.0
 
 
 def fit(job: Job, report: Report) -> Fitted:
@@ -137,11 +148,20 @@ def _fit(job: Job, examples: Examples, report: Report) -> Fitted:
 
 
 def measure(sample: Sample, report: Report) -> Cost:
-    """Fit a method's default on a few rows; return what that took."""
+    """Fit a method's default on a few rows; return what that took, and what more will take."""
     classifier = find(sample.method)
     examples = _examples(sample.matrix, sample.results, 1.0, sample.seed)
+    with threads(examples):
+        _timed(classifier, examples, _WARM)
+        few = _timed(classifier, examples, SAMPLE)
+        if few.fit * _MORE**classifier.growth > sample.seconds:
+            return few
+        return _apart(few, _timed(classifier, examples, _MORE * SAMPLE), classifier.growth)
+
+
+def _timed(classifier: Classifier, examples: Examples, count: int) -> Cost:
     rest = examples.splits.rest
-    rows = examples.taken(rest, min(1.0, SAMPLE / len(rest)))
+    rows = examples.taken(rest, min(1.0, count / len(rest)))
     x, y = examples.x[rows], examples.splits.labels[rows]
     model = classifier.build(examples.task(len(rows))).set_params(**classifier.default)
     started = time.perf_counter()
@@ -149,6 +169,15 @@ def measure(sample: Sample, report: Report) -> Cost:
     fitted = time.perf_counter()
     probabilities(model, x, examples.classes)
     return Cost(len(rows), fitted - started, time.perf_counter() - fitted)
+
+
+def _apart(few: Cost, more: Cost, growth: float) -> Cost:
+    """Return the cost of `more` rows, parted into what grows with them and what does not."""
+    ratio = (more.rows / few.rows) ** growth
+    if ratio <= 1:
+        return more
+    fixed = min(max(0.0, (ratio * few.fit - more.fit) / (ratio - 1)), more.fit)
+    return Cost(more.rows, more.fit - fixed, more.predict, fixed)
 
 
 def threads(examples: Examples) -> AbstractContextManager:

@@ -29,11 +29,14 @@ class Bar:
         self._above.__exit__(*exc)
         self._bar.close()
 
-    def begin(self, number: int, title: str) -> None:
-        """Say which candidate is in work, and so how many are done."""
+    def begin(self, title: str) -> None:
+        """Say which candidate is in work."""
         self._title = title
-        self._bar.update(number - self._bar.n)
         self.say("")
+
+    def end(self) -> None:
+        """Count the candidate in work as done."""
+        self._bar.update()
 
     def say(self, text: str) -> None:
         """Say what is being done."""

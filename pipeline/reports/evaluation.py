@@ -37,9 +37,10 @@ def _table(evaluation: "Evaluation") -> str:
         rows.append((title, value + unit, f"{low} to {high}"))
     table = render(("metric", "value", "interval"), rows)
     if suspects:
+        have = "image has" if suspects == 1 else "images have"
         table += (
-            f"\n\n{suspects} test images have an equal or near-equal twin among the others; "
-            "without twins is without them"
+            f"\n\n{suspects} test {have} an equal or near-equal twin among the others; without "
+            "twins is without them"
         )
     return table
 

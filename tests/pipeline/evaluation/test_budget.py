@@ -32,7 +32,7 @@ def test_with_enough_time_everything_is_searched():
 
 
 def test_without_a_budget_or_a_measurement_everything_is_searched():
-    share = Budget(None).share(3)
+    share = Budget(None).share([math.inf] * 3)
     assert next(iter(planner(1e9).ways(RBF, KIN, lambda: share))).settings == RBF.space
     assert share == (math.inf, math.inf)
     unmeasured = Planner(SIZES, True, lambda classifier: None)
@@ -42,7 +42,7 @@ def test_without_a_budget_or_a_measurement_everything_is_searched():
 def test_with_less_time_fewer_settings_around_the_default_are_searched():
     plans = planner()
     everything = plans.seconds(RBF)
-    plan = first(plans, 1.5 * everything)
+    plan = first(plans, 1.1 * everything)
     assert plan.classifier is RBF
     assert 1 <= len(plan.settings) < len(RBF.space)
     assert RBF.default in plan.settings
@@ -84,8 +84,25 @@ def test_untuned_the_default_is_all_there_is():
     assert first(planner(tune=False), 1e9).settings == (RBF.default,)
 
 
-def test_what_is_left_is_shared_by_those_that_are_left():
-    own, left = Budget(100.0).share(4)
+def test_candidates_of_unknown_cost_share_what_is_left():
+    own, left = Budget(100.0).share([math.inf] * 4)
     assert own == pytest.approx(25, abs=0.1)
     assert left == pytest.approx(100, abs=0.4)
-    assert Budget(1e-9).share(2) == (0, 0)
+    assert Budget(1e-9).share([math.inf] * 2) == (0, 0)
+
+
+def test_what_others_do_not_need_goes_to_those_that_need_more():
+    assert Budget(100.0).share([60, 8, 8]).own == pytest.approx(
+        80, abs=0.1
+    )  # and 10 for each other
+    assert Budget(100.0).share([8, 60, 60]).own == pytest.approx(10, abs=0.1)
+    assert Budget(100.0).share([60, 60, 8]).own == pytest.approx(45, abs=0.1)
+    assert Budget(100.0).share([8, 8]).own == pytest.approx(90, abs=0.1)
+
+
+def test_what_any_number_of_rows_costs_is_not_multiplied():
+    costs = Cost(1000, 1.0, 0.0), Cost(1000, 0.0, 0.0, fixed=1.0)
+    grows, stays = (Planner(SIZES, True, lambda classifier, cost=cost: cost).seconds(find("ridge"), 1)
+                    for cost in costs)  # fmt: skip
+    assert stays == pytest.approx(2.0)  # a trial and the last fit
+    assert grows == pytest.approx(40 + 50)
