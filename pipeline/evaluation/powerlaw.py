@@ -55,8 +55,7 @@ def fit(points: Sequence[Point]) -> Laws | None:
     errors = 1 - np.array([point.score.accuracy for point in points])
     spread = np.hypot([point.score.error for point in points], _MISFIT)
     b, c = (
-        grid.ravel()[:, None]
-        for grid in np.meshgrid(_RATES, np.linspace(0, errors.min(), _FLOORS))
+        grid.ravel()[:, None] for grid in np.meshgrid(_RATES, np.linspace(0, errors.min(), _FLOORS))
     )  # (L, 1)
     shape, target = rows**-b / spread, (errors - c) / spread  # (L, points)
     a = np.maximum(0, (shape * target).sum(axis=1) / np.square(shape).sum(axis=1))

@@ -144,9 +144,7 @@ def _chosen(splits: Splits, most: int, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(parts))
 
 
-def _hits(
-    classifier: Classifier, settings: Sequence[Setting], examples: Examples
-) -> np.ndarray:
+def _hits(classifier: Classifier, settings: Sequence[Setting], examples: Examples) -> np.ndarray:
     """Return which validated images the best setting gets right: bool (V,)."""
     with threads(examples):
         found = tuning.search(classifier, settings, examples, "accuracy", Clock())
