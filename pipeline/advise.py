@@ -11,9 +11,9 @@ from pipeline.config import AdviseConfig
 from pipeline.evaluation import guidance, inputs, powerlaw, probes
 from pipeline.evaluation.guidance import Findings, Recommendation
 from pipeline.evaluation.inputs import Images
+from pipeline.evaluation.origin import Origin
 from pipeline.evaluation.progress import Bar
 from pipeline.evaluation.records import versions
-from pipeline.evaluation.sources import Origin
 from pipeline.evaluation.splits import FILE as SPLITS
 from pipeline.evaluation.splits import SplitConfig, Splits, make_splits
 

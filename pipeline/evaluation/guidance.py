@@ -12,13 +12,14 @@ Models Transfer Better?", CVPR 2019: fine-tuning gains on fixed features as imag
 pretraining loses what it had ahead of training from scratch.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from pipeline.evaluation.origin import Origin
 from pipeline.evaluation.powerlaw import Laws
 from pipeline.evaluation.probes import Point, Probe
-from pipeline.evaluation.sources import Origin
 
 NEAR, BETWEEN, FAR = "near", "between", "far"
 
@@ -27,7 +28,8 @@ FEW, MANY, PLENTY = 100, 1000, 5000
 FLAT = 0.02  # accuracy that four times the data may bring where features are the limit
 SURE = 2.0  # standard errors by which layers differ
 NOTABLE = 0.01  # accuracy by which they differ at least
-CLOSE, APART = 3.0, 6.0  # errors of class means, in errors of a linear model: near, far
+CLOSE, APART = 2.0, 3.0  # errors of class means, in errors of a linear model: near, far
+MOST, HALF = 0.75, 0.5  # of a linear model's gain on chance, had by class means: near, far
 
 
 @dataclass(frozen=True)
@@ -77,42 +79,41 @@ def distance(probes: Sequence[Probe], pretrained: bool) -> Distance:
     if not pretrained:
         return Distance(BETWEEN, ("these features are not of a network that saw ImageNet: no "
                                   "guess",))  # fmt: skip
-    votes, evidence = [], []
-    if len(probes) > 1:
-        vote, said = _by_depth(probes)
-        votes += [vote, vote]  # the stronger evidence
-        evidence.append(said)
-    else:
-        evidence.append("one layer only: where along the depth accuracy peaks cannot be told")
-    vote, said = _by_means(probes[-1])
-    votes.append(vote)
-    evidence.append(said)
-    total = sum(votes) / len(votes)
-    return Distance(NEAR if total > 0.5 else FAR if total < -0.5 else BETWEEN, tuple(evidence))
+    depth, said_of_depth = _by_depth(probes)
+    means, said_of_means = _by_means(probes[-1])
+    guess = (BETWEEN, NEAR, FAR)[int(np.sign(depth + means))]
+    return Distance(guess, (said_of_depth, said_of_means))
 
 
 def _by_depth(probes: Sequence[Probe]) -> tuple[int, str]:
+    """Return 1 where accuracy peaks at the deepest layer, -1 where before, and why."""
+    if len(probes) == 1:
+        return 0, "one layer only: where along the depth accuracy peaks cannot be told"
     deepest, other = probes[-1], best(probes[:-1])
-    gain = deepest.linear.accuracy - other.linear.accuracy
-    sure = SURE * math.hypot(deepest.linear.error, other.linear.error)
-    said = f"{deepest.layer.name} {{}} {other.layer.name}, the best before it, by {{:.1f}} points"
-    if abs(gain) < max(sure, NOTABLE):
-        return 0, said.format("cannot be told from", 100 * abs(gain)).replace("by", "apart by")
+    gain, error = deepest.ahead_of(other)
+    names = f"{deepest.layer.name}, the deepest, {{}} {other.layer.name}, the best before it"
+    apart = f"({100 * gain:+.1f} points, standard error {100 * error:.1f})"
+    if abs(gain) < max(SURE * error, NOTABLE):
+        return 0, f"{names.format('cannot be told from')} {apart}"
     if gain > 0:
-        return 1, said.format("beats", 100 * gain) + ": the task uses what ImageNet taught last"
-    return -1, said.format("falls behind", -100 * gain) + ": the last stages threw away what counts"
+        return 1, f"{names.format('beats')} {apart}: the task uses what ImageNet taught last"
+    return -1, f"{names.format('falls behind')} {apart}: the last stages dropped what counts here"
 
 
 def _by_means(probe: Probe) -> tuple[int, str]:
+    """Return 1 where class means carry nearly as far as a linear model, -1 where not, and why."""
+    if probe.linear.low <= probe.chance + NOTABLE:
+        return -1, f"{probe.layer.name} tells the classes hardly better than chance"
     ratio = (1 - probe.means.accuracy) / max(1 - probe.linear.accuracy, 1e-3)
     said = (
         f"class means alone make {ratio:.1f} times the errors of a linear model on "
         f"{probe.layer.name} ({100 * probe.means.accuracy:.1f} % against "
         f"{100 * probe.linear.accuracy:.1f} %)"
     )
-    if ratio <= CLOSE:
+    gain = (probe.means.accuracy - probe.chance) / (probe.linear.accuracy - probe.chance)
+    if ratio <= CLOSE and gain >= MOST:
         return 1, f"{said}: classes lie in clusters, as ImageNet's do"
-    if ratio >= APART:
+    if ratio >= APART or gain < HALF:
         return -1, f"{said}: classes are there, but not the way the network sorts images"
     return 0, said
 

@@ -6,6 +6,7 @@ The locked images have no part in it: they are dropped before a feature is read.
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,12 +60,26 @@ class Score:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a linear model and class means alone make of a layer; `rows` train in a round."""
+    """What a linear model and class means alone make of a layer.
+
+    `rows` train in a round; `chance` is the share of the largest class among what validates;
+    `hits` tells which of these the linear model gets right, bool (V,).
+    """
 
     layer: Layer
     rows: int
     linear: Score
     means: Score
+    chance: float
+    hits: np.ndarray
+
+    def ahead_of(self, other: "Probe") -> tuple[float, float]:
+        """Return by how much accuracy is higher than of another layer, and the standard error.
+
+        Both are judged on the same images, so that those hard for both do not blur it.
+        """
+        apart = self.hits.astype(float) - other.hits
+        return float(apart.mean()), float(apart.std() / math.sqrt(len(apart)))
 
 
 @dataclass(frozen=True)
@@ -79,12 +94,11 @@ def probe(layer: Layer, images: Images, splits: Splits, seed: int) -> Probe:
     """Judge one layer on at most `_PROBED` training rows, the same for every layer."""
     some = min(_PROBED, _VALUES // layer.dimensions)
     examples = _examples(layer, images, splits, some, seed)
-    return Probe(
-        layer,
-        examples.splits.smallest,
-        _score([_hits(LOGISTIC, SETTINGS, examples)]),
-        _score([_hits(NEAREST_CENTROID, (NEAREST_CENTROID.default,), examples)]),
-    )
+    truth = examples.splits.labels[examples.splits.validated]
+    hits = _hits(LOGISTIC, SETTINGS, examples)
+    means = _hits(NEAREST_CENTROID, (NEAREST_CENTROID.default,), examples)
+    chance = float(np.bincount(truth).max() / len(truth))
+    return Probe(layer, examples.splits.smallest, _score([hits]), _score([means]), chance, hits)
 
 
 def learning_curve(
@@ -146,7 +160,8 @@ def _chosen(splits: Splits, most: int, seed: int) -> np.ndarray:
 
 def _hits(classifier: Classifier, settings: Sequence[Setting], examples: Examples) -> np.ndarray:
     """Return which validated images the best setting gets right: bool (V,)."""
-    with threads(examples):
+    with threads(examples), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a feature never varies
         found = tuning.search(classifier, settings, examples, "accuracy", Clock())
     truth = examples.splits.labels[examples.splits.validated]
     return found.probabilities.argmax(axis=1) == truth

@@ -74,4 +74,7 @@ def _shown(score: Score) -> str:
 
 
 def _wrapped(start: str, said: str) -> str:
-    return textwrap.fill(start + said, _WIDTH, subsequent_indent=" " * len(start))
+    said = said.replace(" %", "\u00a0%")  # a number and its unit do not part
+    indent = " " * len(start)
+    lines = textwrap.fill(start + said, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    return lines.replace("\u00a0", " ")
