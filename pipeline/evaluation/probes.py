@@ -62,7 +62,8 @@ class Score:
 class Probe:
     """What a linear model and class means alone make of a layer.
 
-    `rows` train in a round; `chance` is the share of the largest class among what validates;
+    Distances from the means are in units of each feature's spread within classes. `rows` train in
+    a round; `chance` is the share of the largest class among what validates;
     `hits` tells which of these the linear model gets right, bool (V,).
     """
 
