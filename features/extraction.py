@@ -17,7 +17,7 @@ from features.config import ExtractConfig
 from features.engines import Compiled
 from features.errors import DataError
 from features.loading import load
-from features.planning import Plan, check_options
+from features.planning import Plan, check_options, plan_for
 from features.progress import progress_bar
 from features.records import DIGEST_BYTES, Batch, Outcome
 from features.rows import Rows, shortened
@@ -61,7 +61,7 @@ def run(config: ExtractConfig) -> Path:
     """Extract as `config` says; a repeated call goes on from where an earlier one stopped."""
     check_options(config)
     with open_source(config.source, config.limit) as source:
-        plan = Plan(config, source)
+        plan = plan_for(config, source)
         if is_done(plan):
             clear_up(partial_folder(config.out))
         else:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from features import durable
+from features import durable, handcrafted
 from features.backbones import catalog
 from features.backbones.assembly import assemble
 from features.backbones.stored import Weights
@@ -74,13 +74,17 @@ class Plan:
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe; known before any network is built."""
+        return self._recipe({}, self.config.pooling, ("keras",))
+
+    def _recipe(self, facts: dict[str, Any], pooling: str, needs: tuple[str, ...]) -> Recipe:
         config = self.config
-        packages = ("offshelf", "keras", self.choice.engine, "numpy", "pillow", "h5py")
+        packages = ("offshelf", *needs, self.choice.engine, "numpy", "pillow", "h5py")
+        weights = {"origin": self.weights.origin, "sha256": self.weights.sha256}
         return Recipe(
-            backbone=self.backbone.name,
-            weights={"origin": self.weights.origin, "sha256": self.weights.sha256},
+            backbone=self.weights.backbone,
+            weights=weights | facts,
             layers=self.layers,
-            pooling=config.pooling,
+            pooling=pooling,
             image_size=self.size,
             decoding="exact" if config.exact_decode else "reduced",
             given_size=self.given_size,
@@ -113,9 +117,57 @@ class Plan:
         )  # fmt: skip
 
 
+class HandcraftedPlan(Plan):
+    """An extraction by a hand-crafted descriptor, which takes the network's place."""
+
+    @cached_property
+    def descriptor(self) -> handcrafted.Descriptor:
+        """What describes the images."""
+        found = handcrafted.find(self.config.backbone)
+        assert found is not None  # noqa: S101 - `plan_for` looked
+        return found
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """Its only one."""
+        return (self.descriptor.output,)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width that it sees."""
+        return self.config.image_size or (self.descriptor.size, self.descriptor.size)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """It has none, and takes pixels as they are."""
+        return Weights(self.descriptor.name, "handcrafted", "", catalog.SCALINGS["none"])
+
+    @cached_property
+    def choice(self) -> Choice:
+        """What computes it."""
+        return handcrafted.choose()
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, with the descriptor's parameters among the facts of the weights."""
+        return self._recipe(self.descriptor.parameters, "none", ())
+
+    def compile(self) -> Compiled:
+        """Return the descriptor, ready to run."""
+        return handcrafted.compiled(self.descriptor, self.size)
+
+
+def plan_for(config: ExtractConfig, source: Source) -> Plan:
+    """Return the plan for a network, or for a descriptor made by hand."""
+    kind = HandcraftedPlan if handcrafted.find(config.backbone) else Plan
+    return kind(config, source)
+
+
 def check_options(config: ExtractConfig) -> None:
     """Raise UsageError for a setting outside its known values, or an output that cannot be."""
-    backbone = catalog.find(config.backbone)
+    if descriptor := handcrafted.find(config.backbone):
+        handcrafted.check_options(config, descriptor)
+    backbone = descriptor or catalog.find(config.backbone)
     choices = {
         "resize": (config.resize, RESIZES),
         "interpolation": (config.interpolation, INTERPOLATIONS),

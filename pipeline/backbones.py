@@ -1,6 +1,7 @@
 """The backbones command: what can be used, and what each layer of a network gives."""
 
-from features.backbones.catalog import BACKBONES, find
+from features import handcrafted
+from features.backbones.catalog import BACKBONES, check_image_size, find
 from features.backbones.weights import cached
 from features.errors import DataError
 from pipeline.reports.tables import render
@@ -21,7 +22,15 @@ def overview() -> str:
         )
         for backbone in BACKBONES.values()
     ]
-    return render(header, rows)
+    return f"{render(header, rows)}\n\nmade by hand, without weights:\n{_by_hand()}"
+
+
+def _by_hand() -> str:
+    header = ("name", "input", "least", "what")
+    return render(
+        header,
+        [(one.name, one.size, one.min_size, one.about) for one in handcrafted.DESCRIPTORS.values()],
+    )
 
 
 def _at_hand(name: str) -> str:
@@ -42,6 +51,8 @@ def layers(name: str, image_size: tuple[int, int] | None = None, worth: bool = T
     """
     from features.backbones.anatomy import anatomy
 
+    if descriptor := handcrafted.find(name):
+        return _described(descriptor, image_size)
     backbone = find(name)
     size = image_size or (backbone.size, backbone.size)
     header = ("layer", "output", "avg", "flatten", "receptive field", "parameters", "MACs")
@@ -58,3 +69,14 @@ def layers(name: str, image_size: tuple[int, int] | None = None, worth: bool = T
         for facts in anatomy(backbone, size, worth=worth)
     ]
     return f"{backbone.name} at {size[0]} x {size[1]} pixels\n\n{render(header, rows)}"
+
+
+def _described(descriptor: handcrafted.Descriptor, image_size: tuple[int, int] | None) -> str:
+    size = image_size or (descriptor.size, descriptor.size)
+    check_image_size(descriptor, size)
+    handcrafted.choose()  # which says what is missing
+    facts = ", ".join(f"{name} {value}" for name, value in descriptor.parameters.items())
+    table = render(("layer", "features"), [(descriptor.output, descriptor.dimensions(size))])
+    return (
+        f"{descriptor.name} at {size[0]} x {size[1]} pixels: {descriptor.about}\n{facts}\n\n{table}"
+    )

@@ -5,7 +5,14 @@ from pathlib import Path
 
 from features.config import ExtractConfig
 
-__all__ = ["ClassifyConfig", "CompareConfig", "DemoConfig", "EvaluateConfig", "ExtractConfig"]
+__all__ = [
+    "AdviseConfig",
+    "ClassifyConfig",
+    "CompareConfig",
+    "DemoConfig",
+    "EvaluateConfig",
+    "ExtractConfig",
+]
 
 METRIC = "accuracy"
 RESAMPLES, CONFIDENCE = 1000, 0.95  # of the bootstrap, and how sure its intervals are
@@ -83,6 +90,27 @@ class EvaluateConfig:
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class AdviseConfig:
+    """What `advise` is told.
+
+    Attributes:
+        features: a feature file.
+        out: results folder for advice.json, whose splits are taken if it has some; None writes
+            beside the feature file.
+        folds: of cross-validation; None leaves it to `evaluation.splits.SplitConfig`.
+        group_by: a column of the manifest; images equal in it never part.
+        seed: of splits and of choices of rows.
+    """
+
+    features: Path
+    out: Path | None = None
+    folds: int | None = None
+    group_by: str | None = None
+    seed: int = 0
+    progress: bool = True
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from features import __version__
+from features import __version__, handcrafted
 from features.backbones.assembly import assemble
 from features.backbones.catalog import find
 from features.backbones.weights import RANDOM, resolve
 from features.config import ENGINES, ExtractConfig
-from features.engines import Choice, choose, compile_network
+from features.engines import Choice, Compiled, choose, compile_network
 from features.engines.hardware import cpu_flags, cpu_name, gpu_names
 from features.loading import available_cpus
 from features.packages import cache_folder
@@ -49,6 +49,12 @@ def report() -> str:
 def measure(backbone: str, batch_size: int = ExtractConfig.batch_size) -> str:
     """Return the table of images/s, forward pass alone, of every engine that can be used."""
     header = ("engine", "precision", "images/s")
+    if descriptor := handcrafted.find(backbone):
+        choice, size = handcrafted.choose(), (descriptor.size, descriptor.size)
+        rate = _images_per_second(handcrafted.compiled(descriptor, size), (batch_size, *size, 3))
+        table = render(header, [(choice.engine, choice.precision, f"{rate:.1f}")])
+        return f"{descriptor.name}, batches of {batch_size}\n\n{table}"
+    find(backbone)
     rows = [
         (choice.engine, choice.precision, _rate(choice, backbone, batch_size))
         for choice in _usable()
@@ -90,14 +96,18 @@ def forward_rate(engine: str, precision: str, name: str, batch_size: int) -> flo
         return assemble(backbone, size, weights, [backbone.output], precision=weights_precision)
 
     batch_shape = (batch_size, *size, 3)
+    compiled = compile_network(Choice(engine, precision, ""), make, batch_shape)
+    return _images_per_second(compiled, batch_shape)
+
+
+def _images_per_second(compiled: Compiled, batch_shape: tuple[int, int, int, int]) -> float:
     pixels = np.random.default_rng(0).integers(0, 256, batch_shape, np.uint8)
-    forward = compile_network(Choice(engine, precision, ""), make, batch_shape).forward
-    forward(pixels)
+    compiled.forward(pixels)
     started, batches = time.perf_counter(), 0
     while (seconds := time.perf_counter() - started) < SECONDS or batches < 2:
-        forward(pixels)
+        compiled.forward(pixels)
         batches += 1
-    return batches * batch_size / seconds
+    return batches * batch_shape[0] / seconds
 
 
 def _version(package: str) -> str:

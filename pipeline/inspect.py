@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from features.records import Split
 from features.store import FeatureFile
@@ -24,14 +25,13 @@ def describe(path: Path) -> tuple[str, list[str]]:
 def _summary(file: FeatureFile) -> str:
     recipe = file.recipe
     height, width = recipe.image_size
-    weights = recipe.weights
     provenance = json.loads(str(file.attributes.get("provenance", "{}")))
     facts = {
         "file": f"{file.path} ({file.path.stat().st_size / 1e6:.1f} MB)",
         "images": f"{len(file)} rows, {len(file.rejected)} rejected",
         "source": f"{recipe.source['kind']} {provenance.get('source', '')}",
         "backbone": recipe.backbone,
-        "weights": f"{weights['origin']}, sha256 {weights['sha256'][:16]}",
+        "weights": _weights(recipe.weights),
         "pixels": (
             f"{height} x {width}, {recipe.resize}, {recipe.interpolation}, "
             f"scaling {recipe.scaling['name']}"
@@ -42,6 +42,13 @@ def _summary(file: FeatureFile) -> str:
         "created": provenance.get("created", "unknown"),
     }
     return "\n".join(f"{name:<9} {value}" for name, value in facts.items())
+
+
+def _weights(facts: dict[str, Any]) -> str:
+    """Return where weights came from; of a hand-crafted descriptor its parameters."""
+    shown = {"sha256": facts["sha256"][:16]} if facts["sha256"] else {}
+    shown |= {name: value for name, value in facts.items() if name not in ("origin", "sha256")}
+    return ", ".join([facts["origin"], *(f"{name} {value}" for name, value in shown.items())])
 
 
 def _layers(file: FeatureFile) -> str:

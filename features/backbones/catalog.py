@@ -4,9 +4,12 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from features.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from features.handcrafted import Descriptor
 
 # What becomes of a layer's map of (h, w, c): its mean or maximum over h and w, both side by side,
 # all of it in one row, or the map itself.
@@ -260,12 +263,19 @@ def find(name: str) -> Backbone:
     """
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     if plain not in BACKBONES:
-        raise unknown_name("backbone", name, list(BACKBONES))
+        from features.handcrafted import DESCRIPTORS
+
+        if plain in DESCRIPTORS:
+            raise UsageError(
+                f"{plain} is made by hand and has no network and no weights; only `extract "
+                f"--backbone {plain}` and `backbones {plain}` take it"
+            )
+        raise unknown_name("backbone", name, [*BACKBONES, *DESCRIPTORS])
     return BACKBONES[plain]
 
 
-def check_image_size(backbone: Backbone, image_size: tuple[int, int]) -> None:
-    """Raise UsageError where height or width is below what the network can take."""
+def check_image_size(backbone: "Backbone | Descriptor", image_size: tuple[int, int]) -> None:
+    """Raise UsageError where height or width is below what it can take."""
     height, width = image_size
     if min(height, width) < backbone.min_size:
         raise UsageError(

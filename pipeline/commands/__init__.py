@@ -1,6 +1,7 @@
 """A module a command: its options, and the stage it calls, which is imported only when it runs."""
 
 from pipeline.commands import (
+    advise,
     backbones,
     classifiers,
     classify,
@@ -20,6 +21,7 @@ COMMANDS = (
     classify,
     compare,
     evaluate,
+    advise,
     inspect,
     backbones,
     classifiers,

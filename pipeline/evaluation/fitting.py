@@ -111,7 +111,7 @@ def fit(job: Job, report: Report) -> Fitted:
         DataError: a file cannot be written.
     """
     examples = _examples(job.matrix, job.results, job.share, job.seed)
-    with _threads(examples):
+    with threads(examples):
         return _fit(job, examples, report)
 
 
@@ -152,7 +152,7 @@ def measure(sample: Sample, report: Report) -> Cost:
     end = time.monotonic() + sample.seconds
     classifier = find(sample.method)
     examples = _examples(sample.matrix, sample.results, 1.0, sample.seed)
-    with _threads(examples):
+    with threads(examples):
         _timed(classifier, examples, _WARM)
         found = last = _timed(classifier, examples, SAMPLE)
         while last.rows * _MORE < len(examples.splits.rest):
@@ -185,7 +185,7 @@ def _apart(few: Cost, more: Cost, growth: float) -> Cost:
     return Cost(more.rows, more.fit - fixed, more.predict, fixed)
 
 
-def _threads(examples: Examples) -> AbstractContextManager:
+def threads(examples: Examples) -> AbstractContextManager:
     """Keep products of small matrices to one thread: two wait for each other longer than they work.
 
     On a machine with other work to do they take twenty times as long.

@@ -161,6 +161,22 @@ def dump(layer: Layer, rows: np.ndarray, target: Path) -> None:
     matrix = np.lib.format.open_memmap(
         target, "w+", dtype=np.float32, shape=(len(rows), layer.dimensions)
     )
+    _fill(matrix, layer, rows)
+    matrix.flush()
+
+
+def read(layer: Layer, rows: np.ndarray) -> np.ndarray:
+    """Return increasing rows of a layer, float32 (n, D); no other row is looked at.
+
+    Raises:
+        DataError: a value is not finite.
+    """
+    matrix = np.empty((len(rows), layer.dimensions), np.float32)
+    _fill(matrix, layer, rows)
+    return matrix
+
+
+def _fill(matrix: np.ndarray, layer: Layer, rows: np.ndarray) -> None:
     with FeatureFile(layer.path) as file:
         done = 0
         for values in _selected(file.blocks(f"features/{layer.name}"), rows):
@@ -172,7 +188,6 @@ def dump(layer: Layer, rows: np.ndarray, target: Path) -> None:
                 )
             matrix[done : done + len(values)] = values
             done += len(values)
-    matrix.flush()
 
 
 def vectors(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = None) -> np.ndarray:

@@ -12,15 +12,16 @@ class Bar:
     Args:
         total: how many candidates there are.
         shown: or whether nothing is drawn.
+        unit: what is counted, if not candidates.
     """
 
-    def __init__(self, total: int, shown: bool) -> None:
-        self._total, self._shown, self._title = total, shown, ""
+    def __init__(self, total: int, shown: bool, unit: str = "candidate") -> None:
+        self._total, self._shown, self._unit, self._title = total, shown, unit, ""
 
     def __enter__(self) -> "Bar":
         from tqdm.contrib.logging import logging_redirect_tqdm
 
-        self._bar = progress_bar(self._total, 0, "candidate", self._shown)
+        self._bar = progress_bar(self._total, 0, self._unit, self._shown)
         self._above = logging_redirect_tqdm([logging.getLogger("offshelf")])
         self._above.__enter__()
         return self

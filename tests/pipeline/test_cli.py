@@ -15,7 +15,7 @@ from PIL import Image
 from features.store import FeatureFile
 from pipeline.cli import main
 
-HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow")
+HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage")
 SMALL = ["--backbone", "mobilenetv2", "--weights", "none", "--image-size", "32", "--quiet"]
 
 
