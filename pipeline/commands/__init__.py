@@ -11,6 +11,8 @@ from pipeline.commands import (
     extract,
     fetch,
     inspect,
+    map,
+    report,
     weights,
 )
 
@@ -20,6 +22,8 @@ COMMANDS = (
     classify,
     compare,
     evaluate,
+    report,
+    map,
     inspect,
     backbones,
     classifiers,
