@@ -85,19 +85,24 @@ def _front(rows: Sequence[dict[str, Any]]) -> Figure:
     front = [
         row for row, before in zip(ordered, [-1.0, *best], strict=False) if row["accuracy"] > before
     ]
-    end = {"cost": ordered[-1]["cost"], "accuracy": best[-1], "title": ""}
+    end = {"cost": ordered[-1]["cost"], "accuracy": best[-1]}
     return {
         "type": "scatter",
         "mode": "lines+text",
         "name": "best at its cost",
         "x": [row["cost"] for row in (*front, end)],
         "y": [100 * row["accuracy"] for row in (*front, end)],
-        "text": [plain(row["title"]) for row in (*front, end)],
-        "textposition": ["top right"] * (len(front) - 1) + ["top left"] * 2,
+        "text": [_beside(row) for row in front],
+        "textposition": ["top right"] * (len(front) - 1) + ["top left"],
         "textfont": {"size": 11, "color": "--muted"},
         "line": {"shape": "hv", "color": "--faint", "width": 1.5},
         "hoverinfo": "skip",
     }
+
+
+def _beside(row: dict[str, Any]) -> str:
+    """Return a point's label: only the tied have one, so that they do not cover each other."""
+    return f"\u2002{plain(row['title'])}\u2002" if row["tied"] else ""
 
 
 def reliability(before: "Reliability", after: "Reliability") -> Figure:
@@ -127,8 +132,8 @@ def reliability(before: "Reliability", after: "Reliability") -> Figure:
         traces.append(_histogram(found, name, colour))
     return _figure(
         traces,
-        xaxis={"title": {"text": "how sure, %"}, "range": [0, 101], "anchor": "y2"},
-        yaxis={"title": {"text": "how often right, %"}, "range": [0, 101], "domain": [0.27, 1]},
+        xaxis={"title": {"text": "how sure, %"}, "range": [0, 102], "anchor": "y2"},
+        yaxis={"title": {"text": "how often right, %"}, "range": [0, 104], "domain": [0.27, 1]},
         yaxis2={"title": {"text": "images"}, "domain": [0, 0.19], "nticks": 3},
         barmode="group",
         height=460,

@@ -46,7 +46,7 @@ def extraction(source: "Source") -> str:
         "backbone": recipe["backbone"],
         "layers": ",".join(recipe["layers"]),
         "image_size": f"{height}" if height == width else f"{height}x{width}",
-        "weights": recipe["weights"]["origin"],
+        "weights": recipe["weights"].get("origin", ExtractConfig.weights),
         "engine": recipe["engine"],
         "precision": recipe["precision"],
     }
@@ -111,14 +111,14 @@ def _recipe(source: "Source") -> Iterator[tuple[str, str]]:
     weights, images = recipe["weights"], recipe["source"]
     height, width = recipe["image_size"]
     yield "images", f"{images['count']:,}, {images['kind']} {source.location or ''}"
-    yield "fingerprint", images["fingerprint"]
+    yield "fingerprint", images.get("fingerprint", "unknown")
     yield "backbone", f"{recipe['backbone']}, layers {', '.join(recipe['layers'])}"
-    yield "weights", f"{weights['origin']}, sha256 {weights['sha256']}"
+    yield "weights", ", ".join(f"{key} {value}" for key, value in weights.items())
     yield (
         "pixels",
         (
             f"{height} × {width}, {recipe['resize']}, {recipe['interpolation']}, "
-            f"scaling {recipe['scaling']['name']}"
+            f"scaling {recipe['scaling'].get('name', 'none')}"
         ),
     )
     yield "pooling", f"{recipe['pooling']}, stored as {recipe['store']}"

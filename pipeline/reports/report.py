@@ -110,13 +110,17 @@ def _rows(report: "Report") -> list[dict[str, Any]]:
                 "accuracy": number("accuracy", row["accuracy"]),
                 "low": number("accuracy", row["accuracy_low"]),
                 "high": number("accuracy", row["accuracy_high"]),
-                "p_value": "–" if rank == 0 else f"{row['p_value']:.2g}",
+                "p_value": _p(row["p_value"]) if rank else "–",
             }
             | {key: number(key, row[key]) for key in SHORT if key in row}
             | {key: say(row[key]) for key, (_, _, say) in _COSTS.items()},
         }
         for rank, (row, entry) in enumerate(zip(rows, standings.entries, strict=True))
     ]
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
 
 
 def _tests(report: "Report") -> list[dict[str, Any]]:
