@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.evaluation.records import versions
+from pipeline.maps.names import middles
 from pipeline.maps.points import LOCKED, Points
 from pipeline.maps.quality import NEIGHBOURS, SAMPLE
 from pipeline.reports import page, pictures
@@ -40,14 +41,15 @@ def html(made: "Map") -> str:
 
 def facts(made: "Map", sprites: Sprites) -> dict[str, Any]:
     """Return what the page's script works on; numbers an image are bytes in base64."""
-    points = made.points
+    points, place = made.points, places(made.coordinates)
     parts = sorted(set(points.parts))
     return {
         "names": points.class_names,
         "colours": colours(len(points.class_names)),
         "grey": GREY,
         "ids": _shown_ids(points),
-        "places": _text(places(made.coordinates).tobytes()),
+        "places": _text(place.tobytes()),
+        "middles": middles(np.round(place / _FULL, 4), points.labels),
         "bytes": _dtype(points).itemsize,
         "labels": _codes(points.labels, points),
         "parts": parts,

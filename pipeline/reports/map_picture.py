@@ -7,6 +7,7 @@ import numpy as np
 
 from features.errors import MissingPackageError
 from features.quiet import quiet_import
+from pipeline.maps.names import middles
 from pipeline.maps.quality import NEIGHBOURS
 from pipeline.reports.palette import GREY, colours
 
@@ -42,13 +43,19 @@ def png(made: "Map") -> bytes:
 
 
 def _points(axes: Any, made: "Map") -> None:
-    """Draw the points, those without a class beneath, in an order that favours no class."""
+    """Draw the points, those without a class beneath, in an order that favours no class; names."""
+    from matplotlib.patheffects import withStroke
+
     labels, place = made.points.labels, made.coordinates
     palette = np.array([*colours(len(made.points.class_names)), GREY])  # -1 takes the grey
     order = np.random.default_rng(0).permutation(len(labels))
     size = float(np.clip(30_000 / len(labels), 0.6, 22))
     for rows, alpha in ((order[labels[order] < 0], 0.35), (order[labels[order] >= 0], 0.8)):
         axes.scatter(*place[rows].T, s=size, c=palette[labels[rows]], alpha=alpha, linewidths=0)
+    for code, x, y in middles(place, labels):
+        halo = [withStroke(linewidth=3, foreground="white", alpha=0.85)]
+        axes.text(x, y, made.points.class_names[code], path_effects=halo, ha="center", va="center",
+                  fontsize=10, fontweight="bold", color="#16191d")  # fmt: skip
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -57,7 +64,7 @@ def _points(axes: Any, made: "Map") -> None:
 
 
 def _legend(figure: Any, made: "Map") -> None:
-    """Name the classes at the right, most of which there are many of first come as they are."""
+    """Name the classes at the right, as many as there is room for."""
     from matplotlib.lines import Line2D
 
     names, labels = made.points.class_names, made.points.labels

@@ -6,7 +6,6 @@ const codes = (text) => facts.bytes === 1 ? bytes(text) : new Uint16Array(bytes(
 
 const NONE = facts.names.length;  // the class of what has none
 const COUNT = facts.ids.length;
-const NAMED = 25;  // classes whose names stand on the map
 const FAINT = 0.1, PALE = 0.4, FULL = 0.85;
 const places = new Uint16Array(bytes(facts.places).buffer);
 const labels = codes(facts.labels);
@@ -102,7 +101,7 @@ function paintNow() {
   points.paint(view, layers, radius(), ratio);
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
-  if (NONE <= NAMED) write();
+  write();
   const marked = held ?? hovered;
   if (marked !== null) ring(marked);
   place(marked);
@@ -112,7 +111,7 @@ function write() {
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   pen.lineJoin = "round";
-  for (const [code, x, y] of middles) {
+  for (const [code, x, y] of facts.middles) {
     if (off.has(code) || (lit !== null && lit !== code)) continue;
     const at = [width / 2 + (x - view.x) * view.scale, height / 2 - (y - view.y) * view.scale];
     pen.lineWidth = 4;
@@ -128,21 +127,6 @@ function ring(i) {
   pen.lineWidth = 2;
   pen.strokeStyle = theme.colour("--ink");
   pen.stroke();
-}
-
-// Where a class is densest: there its name stands.
-const middles = facts.names.map((_, code) => densest(code)).filter(Boolean);
-function densest(code) {
-  const GRID = 24, sums = new Float64Array(3 * GRID * GRID);
-  for (let i = 0; i < COUNT; i++) {
-    if (labels[i] !== code) continue;
-    const x = places[2 * i] / 65536, y = places[2 * i + 1] / 65536;
-    const at = 3 * (Math.floor(x * GRID) * GRID + Math.floor(y * GRID));
-    sums[at] += 1; sums[at + 1] += x; sums[at + 2] += y;
-  }
-  let best = 0;
-  for (let at = 3; at < sums.length; at += 3) if (sums[at] > sums[best]) best = at;
-  return sums[best] ? [code, sums[best + 1] / sums[best], sums[best + 2] / sums[best]] : null;
 }
 
 // ---- the image of a point
