@@ -101,8 +101,9 @@ def _front(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def _beside(row: dict[str, Any]) -> str:
-    """Return a point's label: only the tied have one, so that they do not cover each other."""
-    return f"\u2002{plain(row['title'])}\u2002" if row["tied"] else ""
+    """Return a point's label: only the best and the recommended have one, to keep apart."""
+    named = row["recommended"] or row["rank"] == 1
+    return f"\u2002{plain(row['title'])}\u2002" if named else ""
 
 
 def reliability(before: "Reliability", after: "Reliability") -> Figure:
@@ -212,6 +213,7 @@ def history(epochs: Sequence[Mapping[str, Any]], of: str) -> Figure:
                 }
             )
     stages = list(_stages(epochs))
+    height, side = (0, "bottom") if of == "accuracy" else (1, "top")  # where the curves are not
     return _figure(
         traces,
         xaxis={"title": {"text": "epoch"}},
@@ -222,7 +224,7 @@ def history(epochs: Sequence[Mapping[str, Any]], of: str) -> Figure:
             for at, _ in stages[1:]
         ],
         annotations=[
-            {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "left",
+            {"x": at, "y": height, "yref": "paper", "yanchor": side, "xanchor": "left",
              "text": plain(stage), "showarrow": False, "font": {"color": "--muted", "size": 11}}
             for at, stage in stages
         ],

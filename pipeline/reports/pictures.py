@@ -58,7 +58,8 @@ class Origin:
 
         Args:
             path: of the feature file.
-            location: where the source lies now; None: where the file says that it was.
+            location: where the source lies now; None: where the file says that it was, which may
+                be relative to the folder that it was made in, or to its own.
 
         Raises:
             DataError: the feature file cannot be read.
@@ -66,7 +67,10 @@ class Origin:
         with FeatureFile(path) as file:
             digests = dict(zip(file.ids, map(bytes, file.digests), strict=True))
             named = json.loads(str(file.attributes.get("provenance", "{}"))).get("source")
-        return cls(location or (Path(named) if named else None), digests)
+        if named and not location:
+            beside = path.parent / named
+            location = beside if beside.exists() else Path(named)
+        return cls(location, digests)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PAIRS = 12  # of duplicates that are shown as images
 CONFUSED = 8  # pairs of classes that are shown of a candidate
 REJECTED = 100  # rejected images that are listed
-SERIES = 6  # lines in a chart over layers, the best ones
+SERIES = 4  # lines in a chart over layers, the best ones
 
 _COSTS = {
     "fit_seconds": ("fit", "seconds of the last fit", answer.seconds),
@@ -30,6 +30,8 @@ _COSTS = {
     "model_bytes": ("model", "size of its file", answer.size),
     "peak_bytes": ("memory", "resident at most while it was fitted", answer.size),
 }
+
+_MINOR = ("balanced_accuracy", "roc_auc", "log_loss", "peak_bytes")  # not on paper
 
 
 def html(report: "Report") -> str:
@@ -49,7 +51,7 @@ def html(report: "Report") -> str:
         titles=TITLES,
         limits={"most": MOST, "all": ALL},
         lost=pictures.summary(report.thumbnails.lost, _asked(report)),
-        lost_images=sorted(report.thumbnails.lost.items()),
+        missing=_missing(report),
         tests=_tests(report),
         openings=[one for opened in report.openings.values() for one in opened],
         warning=warning(sum(map(openings.contenders, report.openings.values()))),
@@ -68,6 +70,14 @@ def html(report: "Report") -> str:
     )  # fmt: skip
 
 
+def _missing(report: "Report") -> dict[str, list[str]]:
+    """Return the images that cannot be shown, by the reason."""
+    found: dict[str, list[str]] = {}
+    for image, reason in sorted(report.thumbnails.lost.items()):
+        found.setdefault(reason, []).append(image)
+    return found
+
+
 def _asked(report: "Report") -> int:
     return len(report.thumbnails.encoded) + len(report.thumbnails.lost)
 
@@ -82,7 +92,8 @@ def _columns(report: "Report") -> list[dict[str, str]]:
     ]
     costs = [{"key": key, "name": name, "help": said} for key, (name, said, _) in _COSTS.items()]
     p = {"key": "p_value", "name": "p", "help": "McNemar against the best, after Holm's correction"}
-    return [p, *costs[:3], *found, *costs[3:]]  # what decides comes first
+    ordered = [p, *costs[:3], *found, *costs[3:]]  # what decides comes first
+    return [one | {"rank": " minor" if one["key"] in _MINOR else ""} for one in ordered]
 
 
 def _rows(report: "Report") -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ const charts = (() => {
       margin: { l: 10, r: 14, t: 24, b: 10 },
       hovermode: "closest", dragmode: false, autosize: true,
       hoverlabel: { bgcolor: "--surface", bordercolor: "--faint", font: { color: "--ink" }, align: "left" },
-      legend: { orientation: "h", x: 0, y: -0.22, yanchor: "top", ...own.legend },
+      legend: { orientation: "h", x: 0, y: 1.03, yanchor: "bottom", ...own.legend },
     });
   }
 
