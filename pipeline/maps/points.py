@@ -21,6 +21,7 @@ class Candidate:
     """What a candidate predicted: int32 (N,), -1 of images that it did not validate on."""
 
     name: str
+    title: str
     predicted: np.ndarray
 
 
@@ -83,7 +84,7 @@ def points(path: Path, limit: int | None, results: Path | None) -> Points:
         labels[rows],
         names,
         tuple(parts[row] for row in rows),
-        tuple(Candidate(one.name, one.predicted[rows]) for one in candidates),
+        tuple(Candidate(one.name, one.title, one.predicted[rows]) for one in candidates),
     )
 
 
@@ -109,7 +110,7 @@ def _with_results(
     for entry in ranking.entries:
         predicted = np.full(len(splits) + 1, UNLABELLED, np.int32)
         predicted[splits.validated] = numbers[entry.predicted]
-        candidates.append(Candidate(entry.label, predicted[places]))
+        candidates.append(Candidate(entry.label, entry.record.title, predicted[places]))
     return parts[places].tolist(), tuple(candidates)
 
 

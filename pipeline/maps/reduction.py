@@ -34,13 +34,20 @@ def principal(x: np.ndarray, count: int, seed: int) -> Components:
 
     N. Halko, P.-G. Martinsson and J. Tropp, Finding structure with randomness, SIAM Review 53
     (2011), algorithm 4.4. Nothing is scaled: wide features weigh more, as in the distances that
-    the features themselves have.
+    the features themselves have. The number of cores makes no difference.
 
     Args:
         x: float32 (N, D), finite; may be a memory map.
         count: of components, at most as many as N - 1 and D allow.
         seed: of the directions it starts from.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):  # more would round otherwise, and t-SNE amplifies it
+        return _principal(x, count, seed)
+
+
+def _principal(x: np.ndarray, count: int, seed: int) -> Components:
     mean, wanted = centre(x), min(count, len(x) - 1, x.shape[1])
     width = min(wanted + _MORE, *x.shape)
     axes = np.random.default_rng(seed).normal(size=(x.shape[1], width)).astype(np.float32)

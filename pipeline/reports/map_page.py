@@ -55,7 +55,7 @@ def facts(made: "Map", sprites: Sprites) -> dict[str, Any]:
         "parts": parts,
         "part": _text(np.array([parts.index(one) for one in points.parts], np.uint8).tobytes()),
         "candidates": [
-            {"name": one.name, "predicted": _codes(one.predicted, points)}
+            {"name": one.name, "title": one.title, "predicted": _codes(one.predicted, points)}
             for one in points.candidates
         ],
         "side": sprites.side,

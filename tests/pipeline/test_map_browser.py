@@ -61,7 +61,7 @@ def with_candidate(points):
         predicted = found.labels.copy()
         predicted[30:] = -1
         predicted[[3, 7]] = (predicted[[3, 7]] + 1) % 3
-        return dataclasses.replace(found, candidates=(Candidate(EVIL[0], predicted),))
+        return dataclasses.replace(found, candidates=(Candidate(EVIL[0], EVIL[1], predicted),))
 
     return wrapped
 
@@ -124,7 +124,7 @@ def test_hovering_shows_the_image(opened):
     found = hover(opened, 4)
     assert found == 4
     assert EVIL[1] in opened.one("#tip-class").text
-    assert opened.one("#tip-id").text == "004.png"
+    assert opened.one("#tip-id").text == "004.png · train"
     settle(opened, "return document.getElementById('thumbnail').dataset.image === '4'")
     middle = opened.run(
         "const c = document.getElementById('thumbnail');"
@@ -149,7 +149,7 @@ def test_locked_images_are_grey_and_nameless(opened):
 
 def test_filter_by_what_a_candidate_got_wrong(opened):
     option = opened.all("#show option")[1]
-    assert option.text == f"{EVIL[0]} (2 of 30)"
+    assert option.text == f"{EVIL[1]}: 2 of 30, {EVIL[0]}"
     option.click()
     assert sorted(opened.run("return [...matching]")) == [3, 7]
     assert opened.one("#shown").text == "2 of 90 images"
@@ -159,7 +159,7 @@ def test_filter_by_what_a_candidate_got_wrong(opened):
 
 def test_the_legend_hides_and_isolates_classes(opened):
     buttons = opened.all("#legend .class")
-    assert [one.text.split("\n")[0] for one in buttons] == [*EVIL, "locked, or unlabelled"]
+    assert [one.text.split("\n")[0] for one in buttons] == [*EVIL, "locked"]
     buttons[0].click()
     assert buttons[0].get_attribute("aria-pressed") == "false"
     assert opened.run("return matching.length") == COUNT - 20

@@ -167,9 +167,9 @@ function place(i) {
 const clamp = (at, most) => Math.round(Math.max(4, Math.min(at, most - 4)));
 function describe(i) {
   tip.dataset.image = i;
-  const said = element("tip-class"), words = [name(labels[i]), facts.parts[part[i]]].filter(Boolean);
-  said.replaceChildren(swatch(labels[i]), words.join(", ") || "unlabelled");
-  element("tip-id").textContent = facts.ids[i];
+  const own = facts.parts[part[i]], kind = name(labels[i]) || own || "unlabelled";
+  element("tip-class").replaceChildren(swatch(labels[i]), kind);
+  element("tip-id").textContent = [facts.ids[i], own === kind ? "" : own].filter(Boolean).join(" · ");
   const predicted = candidate < 0 ? NONE : predictions[candidate][i];
   element("tip-predicted").textContent = predicted === NONE ? "" : `taken for ${name(predicted)}`;
   thumbnail(i);
@@ -289,6 +289,11 @@ function entry(code, title) {
   for (const kind of ["pointerleave", "focusout"]) row.addEventListener(kind, light(null));
   return row;
 }
+function nameless() {
+  const kinds = new Set();
+  labels.forEach((code, i) => { if (code === NONE) kinds.add(facts.parts[part[i]] === "locked" ? "locked" : "unlabelled"); });
+  return [...kinds].sort().join(", ");
+}
 function legend() {
   entries.forEach((row, code) => row.firstChild.setAttribute("aria-pressed", String(!off.has(code))));
   lit = null;
@@ -297,7 +302,7 @@ function legend() {
 const entries = new Map();
 if (NONE) {
   facts.names.forEach((title, code) => { if (counts[code]) entries.set(code, entry(code, title)); });
-  if (counts[NONE]) entries.set(NONE, entry(NONE, facts.parts.includes("locked") ? "locked, or unlabelled" : "unlabelled"));
+  if (counts[NONE]) entries.set(NONE, entry(NONE, nameless()));
   element("legend").append(...entries.values());
   element("all").addEventListener("click", () => { off.clear(); legend(); });
   element("none").addEventListener("click", () => { entries.forEach((_, code) => off.add(code)); legend(); });
@@ -311,7 +316,7 @@ if (facts.candidates.length) {
     candidate = number;
     const judged = predictions[number].reduce((sum, code) => sum + (code !== NONE), 0);
     const missed = order.reduce((sum, i) => sum + wrong(i), 0);
-    return new Option(`${one.name} (${missed.toLocaleString("en")} of ${judged.toLocaleString("en")})`, number);
+    return new Option(`${one.title}: ${missed.toLocaleString("en")} of ${judged.toLocaleString("en")}, ${one.name}`, number);
   }));
   candidate = -1;
   element("show").addEventListener("change", (event) => {

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from pipeline.maps import reduction
 from pipeline.maps.reduction import principal
@@ -28,6 +29,14 @@ def test_signs_are_no_matter_of_the_seed():
     x *= np.geomspace(8, 0.5, 12, dtype=np.float32)
     one, other = (principal(x, 4, seed).scores for seed in (0, 1))
     assert np.allclose(one, other, atol=0.05)
+
+
+def test_the_number_of_threads_makes_no_difference():
+    x = np.random.default_rng(2).gamma(1, size=(2000, 300)).astype(np.float32)
+    with threadpool_limits(1):
+        one = principal(x, 20, 0).scores
+    with threadpool_limits(2):
+        assert np.array_equal(principal(x, 20, 0).scores, one)
 
 
 @pytest.mark.parametrize("shape, width", [((4, 100), 3), ((50, 2), 2), ((2, 1), 1)])
