@@ -93,7 +93,7 @@ def _front(rows: Sequence[dict[str, Any]]) -> Figure:
         "x": [row["cost"] for row in (*front, end)],
         "y": [100 * row["accuracy"] for row in (*front, end)],
         "text": [_beside(row) for row in front],
-        "textposition": ["top right"] * (len(front) - 1) + ["top left"],
+        "textposition": ["bottom right" if row["rank"] > 1 else "top left" for row in front],
         "textfont": {"size": 11, "color": "--muted"},
         "line": {"shape": "hv", "color": "--faint", "width": 1.5},
         "hoverinfo": "skip",
