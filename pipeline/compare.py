@@ -1,7 +1,7 @@
 """The compare stage: results folders in, a ranking out; the locked test is never touched."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from features import durable
 from pipeline.config import METRIC, CompareConfig
 from pipeline.evaluation import bootstrap, calibration, duplicates, metrics
 from pipeline.evaluation.bootstrap import Estimate
+from pipeline.evaluation.metrics import Reliability
 from pipeline.evaluation.standings import Entry, Standings, standings
 
 CSV, JSON = "comparison.csv", "comparison.json"
@@ -25,6 +26,7 @@ class Comparison:
         config: what was asked for.
         standings: the candidates, best first, and who is tied.
         estimates: of each candidate, every metric with its interval.
+        reliability: of each candidate, before and after temperature scaling (cross-fitted).
         suspects: images that validate and have a twin among those that were learned from.
         files: that were written.
     """
@@ -32,6 +34,7 @@ class Comparison:
     config: CompareConfig
     standings: Standings
     estimates: tuple[dict[str, Estimate], ...]
+    reliability: tuple[tuple[Reliability, Reliability], ...]
     suspects: int
     files: tuple[Path, ...] = field(default=())
 
@@ -48,9 +51,13 @@ class Comparison:
     @cached_property
     def confusion(self) -> np.ndarray:
         """Of the recommended candidate: true class by row, predicted by column, int64 (K, K)."""
-        entry = self.standings.entries[self.standings.recommended]
+        return self.confusion_of(self.standings.recommended)
+
+    def confusion_of(self, rank: int) -> np.ndarray:
+        """Return the same of the candidate at a rank, 0 for the best."""
         classes = len(self.standings.splits.class_names)
-        return metrics.confusion(self.standings.labels, entry.predicted, classes)
+        predicted = self.standings.entries[rank].predicted
+        return metrics.confusion(self.standings.labels, predicted, classes)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -81,14 +88,19 @@ def run(config: CompareConfig) -> Comparison:
     ranking = standings(config.results, config.metric)
     out = config.out or config.results[0]
     durable.prepare_folder(out)
+    result = replace(judge(ranking, config), files=(out / CSV, out / JSON))
+    durable.write(out / CSV, comparison.csv_text(result).encode())
+    durable.write(out / JSON, comparison.json_text(result).encode())
+    return result
+
+
+def judge(ranking: Standings, config: CompareConfig) -> Comparison:
+    """Measure ranked candidates by every metric, with intervals; nothing is written."""
     ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
     kept = duplicates.unsuspected(config.results, "validation", ids)
-    estimates = tuple(_estimates(entry, ranking, kept, config) for entry in ranking.entries)
-    files = (out / CSV, out / JSON)
-    result = Comparison(config, ranking, estimates, int((~kept).sum()), files)
-    durable.write(files[0], comparison.csv_text(result).encode())
-    durable.write(files[1], comparison.json_text(result).encode())
-    return result
+    judged = [_judged(entry, ranking.labels, kept, config) for entry in ranking.entries]
+    estimates, reliability = zip(*judged, strict=True)
+    return Comparison(config, ranking, estimates, reliability, int((~kept).sum()))
 
 
 def best(results: Sequence[Path], metric: str = METRIC) -> Entry:
@@ -102,11 +114,12 @@ def recommended(results: Sequence[Path], metric: str = METRIC) -> Entry:
     return ranking.entries[ranking.recommended]
 
 
-def _estimates(
-    entry: Entry, ranking: Standings, kept: np.ndarray, config: CompareConfig
-) -> dict[str, Estimate]:
-    calibrated = calibration.cross_fitted(entry.probabilities, ranking.labels, config.seed)
-    return bootstrap.estimates(
-        ranking.labels, entry.probabilities, calibrated, kept,
-        config.resamples, config.confidence, config.seed,
-    )  # fmt: skip
+def _judged(
+    entry: Entry, labels: np.ndarray, kept: np.ndarray, config: CompareConfig
+) -> tuple[dict[str, Estimate], tuple[Reliability, Reliability]]:
+    given = entry.probabilities
+    calibrated = calibration.cross_fitted(given, labels, config.seed)
+    estimates = bootstrap.estimates(
+        labels, given, calibrated, kept, config.resamples, config.confidence, config.seed
+    )
+    return estimates, (metrics.reliability(labels, given), metrics.reliability(labels, calibrated))

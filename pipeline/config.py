@@ -12,6 +12,7 @@ __all__ = [
     "DemoConfig",
     "EvaluateConfig",
     "ExtractConfig",
+    "ReportConfig",
 ]
 
 METRIC = "accuracy"
@@ -109,6 +110,62 @@ class AdviseConfig:
     out: Path | None = None
     folds: int | None = None
     group_by: str | None = None
+    seed: int = 0
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What `report` is told.
+
+    Attributes:
+        results: folders that `classify` wrote, with equal splits.
+        out: the HTML file to write.
+        features: where feature files lie now that are not where they were.
+        images: where the images lie now, if not where they were.
+        metric: by which candidates are ranked, one of `evaluation.metrics.METRICS`.
+        resamples: of the bootstrap.
+        confidence: of its intervals, 0 to 1.
+        seed: of the bootstrap.
+    """
+
+    results: tuple[Path, ...]
+    out: Path = Path("report.html")
+    features: tuple[Path, ...] = ()
+    images: Path | None = None
+    metric: str = METRIC
+    resamples: int = RESAMPLES
+    confidence: float = CONFIDENCE
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MapConfig:
+    """What `map` is told.
+
+    Attributes:
+        features: a feature file.
+        out: the map: an .html page, or a .png picture.
+        layer: of the feature file; None takes the deepest.
+        method: "tsne", or "umap", which is an extra.
+        results: a folder that `classify` wrote for these images: who is locked, and what candidates
+            predicted; None: the source's own test part is locked.
+        images: where the images lie now; None: where the feature file says that they were.
+        limit: take that many images only, spread evenly over the file.
+        components: principal components that the method sees.
+        perplexity: about how many neighbours an image has; UMAP takes it as their number.
+        seed: of everything random.
+    """
+
+    features: Path
+    out: Path
+    layer: str | None = None
+    method: str = "tsne"
+    results: Path | None = None
+    images: Path | None = None
+    limit: int | None = None
+    components: int = 50  # the custom for t-SNE; what is left out is mostly noise
+    perplexity: float = 30.0
     seed: int = 0
     progress: bool = True
 

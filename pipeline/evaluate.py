@@ -82,7 +82,7 @@ def run(config: EvaluateConfig) -> Evaluation:
     _check(record, splits)
     folder = config.results / record.name
     with locked(config.results):
-        if (facts := _stored(folder, record)) is not None:
+        if (facts := stored(folder, record)) is not None:
             return Evaluation(facts, openings.read(config.results), False, folder)
         predictions = _predict(config, splits, record, folder)
         kept = duplicates.unsuspected([config.results], "test", predictions.ids)
@@ -176,8 +176,11 @@ def _write(folder: Path, facts: dict[str, Any]) -> None:
     durable.write(folder / RESULT, (text + "\n").encode())
 
 
-def _stored(folder: Path, record: Record) -> dict[str, Any] | None:
-    """Return what an earlier opening for this very candidate gave; None where it was changed."""
+def stored(folder: Path, record: Record) -> dict[str, Any] | None:
+    """Return what an earlier opening gave for this very candidate, as `test.json` holds it.
+
+    None where there was none, or where the file or the predictions have changed since.
+    """
     try:
         facts = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         digest, opening = facts.pop("digest"), Opening(**facts["opening"])

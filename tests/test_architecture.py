@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted([*ROOT.glob("features/**/*.py"), *ROOT.glob("pipeline/**/*.py")])
-HEAVY = {"tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage"}
+HEAVY = {
+    "tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage", "openTSNE", "umap"
+}  # fmt: skip
 # Modules about one library, which are themselves imported only when used.
 ENGINES = ("features/engines", "pipeline/classifiers/estimators")
 

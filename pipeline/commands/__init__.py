@@ -12,6 +12,8 @@ from pipeline.commands import (
     extract,
     fetch,
     inspect,
+    map,
+    report,
     weights,
 )
 
@@ -22,6 +24,8 @@ COMMANDS = (
     compare,
     evaluate,
     advise,
+    report,
+    map,
     inspect,
     backbones,
     classifiers,

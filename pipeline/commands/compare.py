@@ -22,12 +22,17 @@ def add(commands: Any) -> argparse.ArgumentParser:
            type=Path, metavar="FOLDER")  # fmt: skip
     option("--metric", "to rank by", choices=METRICS)
     bootstrap_options(option)
+    command.add_argument("--report", type=Path, metavar="FILE",
+                         help="write all of it as a page, too; see `report`")  # fmt: skip
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import compare
+        from pipeline import compare, report
 
         values = given(options, CompareConfig) | {"results": tuple(options.results)}
-        print(compare.run(CompareConfig(**values)).text)
+        comparison = compare.run(CompareConfig(**values))
+        print(comparison.text)
+        if options.report:
+            print(report.write(comparison, options.report))
 
     command.set_defaults(run=run)
     return command

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -79,6 +79,15 @@ class Duplicates:
         if not self.near:
             line += f"; near ones are not looked for among more than {LARGEST:,} images"
         return line
+
+    def pairs(self, most: int) -> list[dict[str, Any]]:
+        """Return the most similar pairs, each once, as dictionaries of the table's columns."""
+        found: dict[frozenset[str], dict[str, Any]] = {}
+        for row in self.table.to_dict("records"):
+            if len(found) == most:
+                break
+            found.setdefault(frozenset((row["id"], row["twin"])), row)
+        return list(found.values())
 
 
 def groups(digests: np.ndarray, column: np.ndarray | None) -> np.ndarray:

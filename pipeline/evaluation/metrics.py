@@ -162,11 +162,39 @@ def calibration_error(
     bins of equal width (Guo et al., "On calibration of modern neural networks", 2017, section 2).
     """
     weights = _weights(weights, len(labels))
+    top, right, bins = _binned(labels, probabilities)
+    distances = np.abs(_sums(bins, BINS, weights, top - right))
+    return distances.sum(axis=0) / weights.sum(axis=0)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Of each bin of the top probability, (BINS,): images, how sure they are, how often right.
+
+    `sureness` is the mean top probability, `accuracy` the share that is right, both 0 to 1, and 0
+    where a bin is empty.
+    """
+
+    images: np.ndarray
+    sureness: np.ndarray
+    accuracy: np.ndarray
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
+    """Return what a reliability diagram shows: the bins that `calibration_error` sums up."""
+    top, right, bins = _binned(labels, probabilities)
+    images = np.bincount(bins, minlength=BINS)
+    means = (np.bincount(bins, one, BINS) / np.maximum(images, 1) for one in (top, right))
+    return Reliability(images, *means)
+
+
+def _binned(
+    labels: np.ndarray, probabilities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return of each image its top probability, whether it is right, and the bin it is in."""
     top = probabilities.max(axis=1).astype(np.float64)
     bins = np.clip(np.ceil(top * BINS).astype(int) - 1, 0, BINS - 1)
-    excess = top - (labels == probabilities.argmax(axis=1))
-    distances = np.abs(_sums(bins, BINS, weights, excess))
-    return distances.sum(axis=0) / weights.sum(axis=0)
+    return top, labels == probabilities.argmax(axis=1), bins
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from pipeline.reports.tables import render
 if TYPE_CHECKING:
     from pipeline.compare import Comparison
 
-_SHORT = {
+SHORT = {
     "balanced_accuracy": "balanced",
     "macro_f1": "macro F1",
     "log_loss": "log loss",
@@ -73,8 +73,8 @@ def _heading(comparison: "Comparison") -> str:
 
 
 def _table(comparison: "Comparison") -> str:
-    shown = [name for name in _SHORT if name != "accuracy_without_twins" or _has_twins(comparison)]
-    header = ("", "", "candidate", "accuracy %", *(_SHORT[name] for name in shown), "fit s",
+    shown = [name for name in SHORT if name != "accuracy_without_twins" or _has_twins(comparison)]
+    header = ("", "", "candidate", "accuracy %", *(SHORT[name] for name in shown), "fit s",
               "1000 s", "MB", "peak MB")  # fmt: skip
     rows = []
     tied = comparison.standings.tied

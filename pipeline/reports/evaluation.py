@@ -55,10 +55,16 @@ def _openings(evaluation: "Evaluation") -> str:
         f"{opening['when']}"
     )
     said = f"the lock was opened {times} in all; {said}"
-    if evaluation.contenders > 1:
-        said += (
-            f"\nwarning: {evaluation.contenders} different candidates were scored on this test; to "
-            "choose among them by these scores is to fit the test, and the chosen one's score is "
-            "then no longer a fair estimate: choose on validation, by `compare`"
-        )
-    return said
+    told = warning(evaluation.contenders)
+    return f"{said}\nwarning: {told}" if told else said
+
+
+def warning(contenders: int) -> str:
+    """Return what is to be said where several candidates were scored on the test, else nothing."""
+    if contenders < 2:
+        return ""
+    return (
+        f"{contenders} different candidates were scored on this test; to choose among them by "
+        "these scores is to fit the test, and the chosen one's score is then no longer a fair "
+        "estimate: choose on validation, by `compare`"
+    )

@@ -4,7 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from features.records import blake2b
 from pipeline import models
 from pipeline.classifiers import find
 from pipeline.classifiers.base import Task, probabilities
@@ -16,23 +18,45 @@ from tests.pipeline.featurefiles import write_features
 NAMES = ("ant", "bee", "cat")
 METHODS = ("logistic", "nearest-centroid", "dummy")
 IMAGES = 300
+SUFFIX = ".png"  # of ids
 
 
-def features(folder: Path, spread: float = 0.9) -> Path:
-    """Write a feature file of 300 images of three classes, which overlap by the spread."""
+def features(folder: Path, spread: float = 0.9, pictures: Path | None = None) -> Path:
+    """Write a feature file of 300 images of three classes, which overlap by the spread.
+
+    Where a folder for pictures is given, the images are really there.
+    """
     path = folder / "features.h5"
     rng = np.random.default_rng(0)
     labels = (np.arange(IMAGES) % 3).astype(np.int32)
     values = np.eye(3, 8)[labels] + spread * rng.normal(size=(IMAGES, 8))
-    ids = [f"{number:03d}.png" for number in range(IMAGES)]
-    x = values.astype(np.float32)
-    return write_features(path, x, labels, layer="pool", ids=ids, class_names=list(NAMES))
+    ids = [f"{number:03d}{SUFFIX}" for number in range(IMAGES)]
+    digests = pictures and draw(pictures, ids, rng)
+    return write_features(
+        path, values.astype(np.float32), labels, layer="pool", ids=ids, class_names=list(NAMES),
+        digests=digests,
+    )  # fmt: skip
 
 
-def results(folder: Path, methods=METHODS, spread: float = 0.9, seed: int = 0) -> Path:
+def draw(pictures: Path, ids: list[str], rng: np.random.Generator) -> np.ndarray:
+    """Write random pictures of 12 x 16 pixels; return their digests, uint8 (N, 16)."""
+    pictures.mkdir()
+    for image in ids:
+        Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).save(pictures / image)
+    found = [blake2b((pictures / image).read_bytes()) for image in ids]
+    return np.stack([np.frombuffer(digest, np.uint8) for digest in found])
+
+
+def results(
+    folder: Path,
+    methods=METHODS,
+    spread: float = 0.9,
+    seed: int = 0,
+    pictures: Path | None = None,
+) -> Path:
     """Fit the defaults of some classifiers; return the results folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = features(folder, spread)
+    path = features(folder, spread, pictures)
     images = inputs.images(path, None)
     splits = make_splits(
         images.ids, images.labels, images.class_names, images.parts, images.groups,

@@ -1,0 +1,1 @@
+"""Features laid out in the plane, and how far such a map can be trusted."""

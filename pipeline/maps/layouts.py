@@ -1,0 +1,136 @@
+"""Methods that lay points out in the plane so that neighbours stay neighbours."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from features.errors import DataError, MissingPackageError, UsageError
+from features.loading import available_cpus
+from features.quiet import quiet_import
+
+EARLY, LATE = 250, 500  # iterations of t-SNE, with and without exaggeration
+EXAGGERATION = 12
+MANY = 10_000  # points from which several threads gain more than they cost
+EXACT = 150_000  # points up to which every distance is computed; beyond, neighbours are searched
+
+Tell = Callable[[int], None]  # is told how many iterations are done
+
+
+def tsne(scores: np.ndarray, perplexity: float, seed: int, tell: Tell) -> np.ndarray:
+    """Return coordinates by t-SNE, float64 (N, 2).
+
+    Repulsion is interpolated with FFTs (G. Linderman et al., Nature Methods 16, 2019), or for
+    fewer than 10,000 points summed over a tree. It starts from the principal components, which
+    keeps the large structure (D. Kobak and P. Berens, Nature Communications 10, 2019, section
+    "Using PCA initialisation"); the learning rate is N / 12 in the exaggerated phase and N after
+    it (A. Belkina et al., Nature Communications 10, 2019).
+
+    Args:
+        scores: float32 (N, d), the widest component first.
+        perplexity: how many neighbours a point has, as it were; at most (N - 1) / 3.
+        seed: of the search for neighbours, where they are not computed exactly.
+        tell: of the progress.
+
+    Raises:
+        UsageError: there are too few points for the perplexity.
+        DataError: nothing tells one point from another.
+    """
+    check_perplexity(perplexity, len(scores))
+    from openTSNE import TSNEEmbedding, initialization
+
+    threads = available_cpus() if len(scores) >= MANY else 1
+    layout = TSNEEmbedding(
+        initialization.rescale(_plane(scores)),
+        _affinities(scores, perplexity, seed, threads),
+        n_jobs=threads, random_state=seed,
+    )  # fmt: skip
+    for first, iterations, exaggeration in ((0, EARLY, EXAGGERATION), (EARLY, LATE, 1)):
+        layout.optimize(
+            iterations, inplace=True, exaggeration=exaggeration, momentum=0.8,
+            callbacks=_Telling(tell, first), callbacks_every_iters=10,
+        )  # fmt: skip
+    return np.array(layout)
+
+
+def umap(scores: np.ndarray, perplexity: float, seed: int, tell: Tell) -> np.ndarray:
+    """Return coordinates by UMAP, float64 (N, 2), from the principal components as well.
+
+    L. McInnes, J. Healy and J. Melville, arXiv:1802.03426. The perplexity is taken as its number
+    of neighbours; with a seed it runs on one core.
+
+    Raises:
+        MissingPackageError: umap-learn is not installed.
+        UsageError: there are too few points for the perplexity.
+        DataError: nothing tells one point from another.
+    """
+    check_perplexity(perplexity, len(scores))
+    try:
+        library: Any = quiet_import("umap")
+    except ImportError:
+        raise MissingPackageError(
+            'UMAP is not installed; `pip install "offshelf[umap]"` brings it'
+        ) from None
+    start = _plane(scores)
+    method = library.UMAP(
+        n_neighbors=max(2, round(perplexity)), random_state=seed, n_jobs=1,
+        init=10 * start / np.abs(start).max(),
+    )  # fmt: skip
+    layout = method.fit_transform(scores)
+    tell(EARLY + LATE)
+    return np.asarray(layout, np.float64)
+
+
+METHODS: dict[str, Callable[[np.ndarray, float, int, Tell], np.ndarray]] = {
+    "tsne": tsne,
+    "umap": umap,
+}
+TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
+
+
+def check_perplexity(perplexity: float, count: int) -> None:
+    """Raise UsageError unless that many points have neighbours enough."""
+    most = (count - 1) // 3
+    if not 1 <= perplexity <= most:
+        few = f"expected 1 to {most}, a third of the others" if most else "expected 4 or more"
+        raise UsageError(f"perplexity {perplexity:g} with {count:,} images: {few}")
+
+
+class _Telling:
+    """A callback of openTSNE, which counts iterations anew in each phase."""
+
+    def __init__(self, tell: Tell, first: int) -> None:
+        self._tell, self._first = tell, first
+
+    def __call__(self, iteration: int, error: float, layout: np.ndarray) -> None:
+        self._tell(self._first + iteration)
+
+
+def _plane(scores: np.ndarray) -> np.ndarray:
+    """Return the first two components, float64 (N, 2); the second is 0 where there is none.
+
+    Raises:
+        DataError: nothing tells one point from another.
+    """
+    if not scores.any():
+        raise DataError("all images have the same features; there is nothing to lay out")
+    plane = np.zeros((len(scores), 2))
+    plane[:, : scores.shape[1]] = scores[:, :2]
+    return plane
+
+
+def _affinities(scores: np.ndarray, perplexity: float, seed: int, threads: int) -> Any:
+    """Return how much each point draws its neighbours, three times the perplexity of them."""
+    from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+
+    if len(scores) > EXACT:
+        return PerplexityBasedNN(
+            scores, perplexity, method="approx", n_jobs=threads, random_state=seed
+        )
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=int(3 * perplexity), algorithm="brute").fit(scores)
+    distances, indices = search.kneighbors()
+    known = PrecomputedNeighbors(indices, distances.astype(np.float64))
+    return PerplexityBasedNN(perplexity=perplexity, knn_index=known, n_jobs=threads)

@@ -1,0 +1,28 @@
+"""Where on a map the name of a class stands."""
+
+import numpy as np
+
+MOST = 25  # classes whose names can stand on a map
+_GRID = 24
+
+
+def middles(coordinates: np.ndarray, labels: np.ndarray) -> list[tuple[int, float, float]]:
+    """Return class, x and y of where each class is densest; nothing where classes are too many.
+
+    Args:
+        coordinates: (N, 2).
+        labels: int (N,), below 0 where there is no class.
+    """
+    known = np.unique(labels[labels >= 0]).tolist()
+    if len(known) > MOST:
+        return []
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    cells = ((coordinates - low) / (high - low + 1e-9) * _GRID).astype(int).clip(0, _GRID - 1)
+    numbers = cells[:, 0] * _GRID + cells[:, 1]
+    found = []
+    for label in known:
+        own = labels == label
+        densest = np.bincount(numbers[own]).argmax()
+        x, y = coordinates[own & (numbers == densest)].mean(axis=0, dtype=np.float64).tolist()
+        found.append((label, x, y))
+    return found

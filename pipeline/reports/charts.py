@@ -1,0 +1,265 @@
+"""Charts as plotly figures: plain dictionaries, whose colours are names out of `style.css`.
+
+The page puts the colours of the reader's theme in their place, and the fonts and margins that all
+charts share, before it draws them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.compare import Comparison
+    from pipeline.evaluation.metrics import Reliability
+
+Figure = dict[str, Any]
+
+COSTS = {
+    "fit_seconds": "seconds to fit once",
+    "predict_1000_seconds": "seconds to predict 1,000 images",
+}
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+_COLOURS = ("--accent", "--ink", "--muted", "--faint")
+_FASTEST = 1e-4  # seconds that a logarithmic axis starts from at most
+
+
+def cost(comparison: "Comparison", over: str) -> Figure:
+    """Return accuracy against a cost out of `COSTS`, and a line along those that none beats.
+
+    The axis does without candidates that know class frequencies alone, so that all others part.
+    """
+    standings = comparison.standings
+    shown = [
+        row | {"cost": max(row[f"{over}"], _FASTEST)}
+        for rank, row in enumerate(comparison.rows)
+        if not standings.is_floor(rank) or len(comparison.rows) == 1
+    ]
+    kinds = {
+        "others": ([row for row in shown if not row["tied"]], "--faint", "circle", 9),
+        "tied with the best": (
+            [row for row in shown if row["tied"] and not row["recommended"]],
+            "--accent",
+            "circle-open",
+            11,
+        ),
+        "recommended": ([row for row in shown if row["recommended"]], "--accent", "diamond", 14),
+    }
+    traces = [_front(shown)]
+    traces += [_points(name, *kind) for name, kind in kinds.items() if kind[0]]
+    return _figure(
+        traces,
+        xaxis={"title": {"text": COSTS[over]}, "type": "log", "dtick": 1},
+        yaxis={"title": {"text": "accuracy, %"}},
+        height=400,
+    )
+
+
+def _points(
+    name: str, rows: Sequence[dict[str, Any]], colour: str, symbol: str, size: int
+) -> Figure:
+    values = [100 * row["accuracy"] for row in rows]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [row["cost"] for row in rows],
+        "y": values,
+        "error_y": _errors(
+            values, *([100 * row[f"accuracy_{end}"] for row in rows] for end in ("low", "high"))
+        ),
+        "text": [plain(row["candidate"]) for row in rows],
+        "hovertemplate": "%{text}<br>%{y:.1f} % · %{x:.3g} s<extra></extra>",
+        "marker": {
+            "color": colour,
+            "symbol": symbol,
+            "size": size,
+            "line": {"width": 2, "color": colour},
+        },
+    }
+
+
+def _front(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Return a stepped line: the best accuracy that can be had at a cost."""
+    ordered = sorted(rows, key=lambda row: (row["cost"], -row["accuracy"]))
+    best = list(accumulate((row["accuracy"] for row in ordered), max))
+    front = [
+        row for row, before in zip(ordered, [-1.0, *best], strict=False) if row["accuracy"] > before
+    ]
+    end = {"cost": ordered[-1]["cost"], "accuracy": best[-1]}
+    return {
+        "type": "scatter",
+        "mode": "lines+text",
+        "name": "best at its cost",
+        "x": [row["cost"] for row in (*front, end)],
+        "y": [100 * row["accuracy"] for row in (*front, end)],
+        "text": [_beside(row) for row in front],
+        "textposition": ["bottom right" if row["rank"] > 1 else "top left" for row in front],
+        "textfont": {"size": 11, "color": "--muted"},
+        "line": {"shape": "hv", "color": "--faint", "width": 1.5},
+        "hoverinfo": "skip",
+    }
+
+
+def _beside(row: dict[str, Any]) -> str:
+    """Return a point's label: only the best and the recommended have one, to keep apart."""
+    named = row["recommended"] or row["rank"] == 1
+    return f"\u2002{plain(row['title'])}\u2002" if named else ""
+
+
+def reliability(before: "Reliability", after: "Reliability") -> Figure:
+    """Return how often predictions are right against how sure they are, and how many they are."""
+    diagonal = {
+        "type": "scatter", "mode": "lines", "x": [0, 100], "y": [0, 100], "hoverinfo": "skip",
+        "name": "as sure as right", "line": {"color": "--faint", "width": 1, "dash": "dot"},
+    }  # fmt: skip
+    traces = [diagonal]
+    kinds = ((before, "as given", "--muted", "circle-open", "dash"),
+             (after, "after temperature scaling", "--accent", "circle", "solid"))  # fmt: skip
+    for found, name, colour, symbol, dash in kinds:
+        there = found.images > 0
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": name,
+                "x": _percent(found.sureness[there]),
+                "y": _percent(found.accuracy[there]),
+                "customdata": found.images[there].tolist(),
+                "hovertemplate": "%{customdata:,} images: %{x:.0f} % sure, %{y:.0f} % right",
+                "line": {"color": colour, "width": 2, "dash": dash},
+                "marker": {"color": colour, "symbol": symbol, "size": 8},
+            }
+        )
+        traces.append(_histogram(found, name, colour))
+    return _figure(
+        traces,
+        xaxis={"title": {"text": "how sure, %"}, "range": [0, 102], "anchor": "y2"},
+        yaxis={"title": {"text": "how often right, %"}, "range": [0, 104], "domain": [0.27, 1]},
+        yaxis2={"title": {"text": "images"}, "domain": [0, 0.19], "nticks": 3},
+        barmode="group",
+        height=460,
+    )
+
+
+def _histogram(found: "Reliability", name: str, colour: str) -> Figure:
+    bins = len(found.images)
+    return {
+        "type": "bar", "yaxis": "y2", "name": name, "showlegend": False,
+        "x": [100 * (place + 0.5) / bins for place in range(bins)], "y": found.images.tolist(),
+        "marker": {"color": colour}, "hovertemplate": "%{y:,} images",
+    }  # fmt: skip
+
+
+def lines(
+    series: Mapping[str, Sequence[Mapping[str, Any]]], along: str, axis: Mapping[str, Any]
+) -> Figure:
+    """Return accuracies with their intervals along something, a line a series.
+
+    Args:
+        series: by name; each point has `along`, "accuracy", "low" and "high" (0 to 1).
+        along: key of what the horizontal axis shows.
+        axis: its settings, such as a title.
+    """
+    traces = []
+    for number, (name, points) in enumerate(series.items()):
+        values, low, high = (
+            [100 * point[key] for point in points] for key in ("accuracy", "low", "high")
+        )
+        colour = _COLOURS[number % len(_COLOURS)]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": plain(name),
+                "x": [
+                    plain(point[along]) if isinstance(point[along], str) else point[along]
+                    for point in points
+                ],
+                "y": values,
+                "error_y": _errors(values, low, high),
+                "line": {"color": colour, "width": 2},
+                "marker": {
+                    "color": colour,
+                    "symbol": _SYMBOLS[number % len(_SYMBOLS)],
+                    "size": 8,
+                },
+                "hovertemplate": "%{x}: %{y:.1f} %",
+            }
+        )
+    return _figure(
+        traces, xaxis=dict(axis), yaxis={"title": {"text": "accuracy, %"}}, height=380,
+        showlegend=len(traces) > 1,
+    )  # fmt: skip
+
+
+def history(epochs: Sequence[Mapping[str, Any]], of: str) -> Figure:
+    """Return "loss" or "accuracy" over the epochs, and where stages of training begin."""
+    scale, unit = (100, "accuracy, %") if of == "accuracy" else (1, "loss")
+    kinds = ((of, "training", "--muted", "dot"), (f"val_{of}", "validation", "--accent", "solid"))
+    traces = []
+    for key, name, colour, dash in kinds:
+        there = [epoch for epoch in epochs if epoch.get(key) is not None]
+        if there:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": name,
+                    "x": [epoch["epoch"] for epoch in there],
+                    "y": [scale * epoch[key] for epoch in there],
+                    "line": {"color": colour, "width": 2, "dash": dash},
+                    "marker": {"color": colour, "size": 5},
+                    "hovertemplate": "epoch %{x}: %{y:.4g}",
+                }
+            )
+    stages = list(_stages(epochs))
+    height, side = (0, "bottom") if of == "accuracy" else (1, "top")  # where the curves are not
+    return _figure(
+        traces,
+        xaxis={"title": {"text": "epoch"}},
+        yaxis={"title": {"text": unit}},
+        shapes=[
+            {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper",
+             "line": {"color": "--line", "width": 1}}
+            for at, _ in stages[1:]
+        ],
+        annotations=[
+            {"x": at, "y": height, "yref": "paper", "yanchor": side, "xanchor": "left",
+             "text": plain(stage), "showarrow": False, "font": {"color": "--muted", "size": 11}}
+            for at, stage in stages
+        ],
+        height=340,
+    )  # fmt: skip
+
+
+def _stages(epochs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
+    """Yield where each stage of training starts, between two epochs, and its name."""
+    before = None
+    for epoch in epochs:
+        if (stage := epoch.get("stage")) != before and stage:
+            yield epoch["epoch"] - 0.5, str(stage)
+        before = stage
+
+
+def plain(text: str) -> str:
+    """Return text for plotly, which takes some HTML in it for markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _errors(values: Sequence[float], low: Sequence[float], high: Sequence[float]) -> Figure:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [top - value for value, top in zip(values, high, strict=True)],
+        "arrayminus": [value - end for value, end in zip(values, low, strict=True)],
+        "thickness": 1,
+        "width": 0,
+    }
+
+
+def _percent(shares: Any) -> list[float]:
+    return [round(100 * share, 2) for share in shares.tolist()]
+
+
+def _figure(traces: list[Figure], **layout: Any) -> Figure:
+    return {"data": traces, "layout": layout}

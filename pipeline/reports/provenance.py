@@ -1,0 +1,143 @@
+"""Where results come from: recipes, settings, versions, and the commands that make them again."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.classifiers import SUITE
+from pipeline.config import ClassifyConfig, CompareConfig, ExtractConfig
+from pipeline.evaluation.records import Record
+
+if TYPE_CHECKING:
+    from pipeline.report import Report, Source
+
+_COMMAND = ("python", "-m", "pipeline")
+# Settings of an extraction that recipes keep under the option's own name.
+_EXTRACTION = ("pooling", "resize", "interpolation", "batch_size", "store")
+
+
+def commands(report: "Report") -> list[str]:
+    """Return the commands that lead to these results, as far as records tell."""
+    comparison = report.comparison
+    entries = comparison.standings.entries
+    found = [extraction(source) for source in report.sources]
+    for folder in dict.fromkeys(comparison.config.results):
+        records = [entry.record for entry in entries if entry.folder.parent == folder]
+        learned = [record for record in records if record.kind == "classifier"]
+        if learned:
+            found.append(classification(learned, folder, comparison.standings.splits.count))
+        found += [record.inputs["command"] for record in records if "command" in record.inputs]
+    options = {"metric": comparison.config.metric, "seed": comparison.config.seed}
+    results = [str(folder) for folder in dict.fromkeys(comparison.config.results)]
+    found.append(_line("compare", *results, **_changed(CompareConfig, options)))
+    for folder, opened in report.openings.items():
+        names = dict.fromkeys(one.candidate for one in opened)
+        found += [_line("evaluate", str(folder), candidate=name) for name in names]
+    return found
+
+
+def extraction(source: "Source") -> str:
+    """Return the command that makes a feature file."""
+    recipe = source.recipe
+    height, width = recipe["image_size"]
+    options = {
+        "backbone": recipe["backbone"],
+        "layers": ",".join(recipe["layers"]),
+        "image_size": f"{height}" if height == width else f"{height}x{width}",
+        "weights": recipe["weights"].get("origin", ExtractConfig.weights),
+        "engine": recipe["engine"],
+        "precision": recipe["precision"],
+    }
+    options |= _changed(ExtractConfig, {name: recipe[name] for name in _EXTRACTION})
+    place = source.location or "SOURCE"
+    return _line("extract", place, out=str(source.path), **options)
+
+
+def classification(records: list[Record], folder: Path, folds: int) -> str:
+    """Return the command that makes the classifiers of a results folder."""
+    files = dict.fromkeys(record.inputs["file"] for record in records)
+    methods = list(dict.fromkeys(record.requested for record in records))
+    layers = dict.fromkeys(record.inputs["layer"] for record in records)
+    first = records[0]
+    options: dict[str, Any] = {"out": str(folder)}
+    if set(methods) < {classifier.name for classifier in SUITE}:
+        options["classifiers"] = ",".join(methods)
+    if any(record.inputs["layer"] != record.inputs["recipe"]["layers"][-1] for record in records):
+        options["layers"] = ",".join(layers)
+    if folds > 1:
+        options["folds"] = folds
+    budget = "none" if first.budget is None else f"{first.budget:g}s"
+    if first.budget != ClassifyConfig.budget:
+        options["budget"] = budget
+    options |= _changed(ClassifyConfig, {"metric": first.metric, "seed": first.seed})
+    spaces = {classifier.name: len(classifier.space) for classifier in SUITE}
+    if all(len(record.trials) == 1 for record in records) and any(
+        spaces.get(record.method, 1) > 1 for record in records
+    ):
+        options["no_tune"] = True
+    return _line("classify", *files, **options)
+
+
+def _changed(config: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are not what a stage takes by itself."""
+    usual = {field.name: field.default for field in fields(config)}
+    return {name: value for name, value in options.items() if value != usual[name]}
+
+
+def _line(command: str, *places: str, **options: Any) -> str:
+    words = [*_COMMAND, command, *places]
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return shlex.join(words)
+
+
+def recipes(report: "Report") -> list[dict[str, Any]]:
+    """Return what is to be known of each feature file, in words."""
+    return [
+        {
+            "file": str(source.path),
+            "problem": source.problem,
+            "facts": dict(_recipe(source)),
+            "rejected": source.rejected,
+        }
+        for source in report.sources
+    ]
+
+
+def _recipe(source: "Source") -> Iterator[tuple[str, str]]:
+    recipe = source.recipe
+    weights, images = recipe["weights"], recipe["source"]
+    height, width = recipe["image_size"]
+    yield "images", f"{images['count']:,}, {images['kind']} {source.location or ''}"
+    yield "fingerprint", images.get("fingerprint", "unknown")
+    yield "backbone", f"{recipe['backbone']}, layers {', '.join(recipe['layers'])}"
+    yield "weights", ", ".join(f"{key} {value}" for key, value in weights.items())
+    yield (
+        "pixels",
+        (
+            f"{height} × {width}, {recipe['resize']}, {recipe['interpolation']}, "
+            f"scaling {recipe['scaling'].get('name', 'none')}"
+        ),
+    )
+    yield "pooling", f"{recipe['pooling']}, stored as {recipe['store']}"
+    yield (
+        "forward",
+        (f"{recipe['engine']}, {recipe['precision']}, batches of {recipe['batch_size']}"),
+    )
+    yield "versions", ", ".join(f"{name} {number}" for name, number in recipe["versions"].items())
+
+
+def versions(report: "Report") -> dict[str, str]:
+    """Return every package that candidates were fitted with; all its versions, if several."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in report.comparison.standings.entries:
+        for name, number in entry.record.versions.items():
+            found.setdefault(name, {})[number] = None
+    return {name: ", ".join(numbers) for name, numbers in sorted(found.items())}
+
+
+def settings(record: Record) -> str:
+    """Return the chosen parameters in words."""
+    return ", ".join(f"{key.rpartition('__')[2]} {value}" for key, value in record.setting.items())

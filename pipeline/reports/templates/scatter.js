@@ -1,0 +1,114 @@
+"use strict";
+// Many points on a canvas: by WebGL 2 where the browser has it, else by a plain canvas.
+// places: Uint16Array, x and y of each point, 65535 is 1; codes: the number of its colour;
+// colours: "#rrggbb" of each number. paint(view, layers, radius) draws layers of {index, alpha},
+// where view is the point in the middle (x, y) and the pixels that 1 takes (scale).
+function scatter(canvas, places, codes, colours) {
+  const gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
+  return gl ? byGpu(canvas, gl, places, codes, colours) : byPen(canvas, places, codes, colours);
+}
+
+function byGpu(canvas, gl, places, codes, colours) {
+  const VERTEX = `#version 300 es
+    in vec2 place; in vec4 paint; uniform vec3 view; uniform vec2 size; uniform float radius; out vec4 colour;
+    void main() {
+      gl_Position = vec4(2.0 * (place - view.xy) * view.z / size, 0, 1);
+      gl_PointSize = 2.0 * radius + 1.0;
+      colour = paint;
+    }`;
+  const FRAGMENT = `#version 300 es
+    precision highp float;
+    in vec4 colour; uniform float radius; uniform float alpha; out vec4 pixel;
+    void main() {
+      float far = length(gl_PointCoord - 0.5) * (2.0 * radius + 1.0);
+      float cover = alpha * clamp(radius + 0.5 - far, 0.0, 1.0);
+      pixel = vec4(colour.rgb * cover, cover);
+    }`;
+  let where, count;
+
+  function shader(kind, text) {
+    const made = gl.createShader(kind);
+    gl.shaderSource(made, text);
+    gl.compileShader(made);
+    return made;
+  }
+  function attribute(program, name, values, width) {
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ARRAY_BUFFER, values, gl.STATIC_DRAW);
+    const at = gl.getAttribLocation(program, name);
+    gl.enableVertexAttribArray(at);
+    const kind = values instanceof Uint16Array ? gl.UNSIGNED_SHORT : gl.UNSIGNED_BYTE;
+    gl.vertexAttribPointer(at, width, kind, true, 0, 0);
+  }
+  function setUp() {
+    const program = gl.createProgram();
+    gl.attachShader(program, shader(gl.VERTEX_SHADER, VERTEX));
+    gl.attachShader(program, shader(gl.FRAGMENT_SHADER, FRAGMENT));
+    gl.linkProgram(program);
+    gl.useProgram(program);
+    attribute(program, "place", places, 2);
+    attribute(program, "paint", painted(codes, colours), 4);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    where = Object.fromEntries(["view", "size", "radius", "alpha"].map((name) => [name, gl.getUniformLocation(program, name)]));
+    count = null;
+  }
+  setUp();
+  canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+  canvas.addEventListener("webglcontextrestored", () => { setUp(); canvas.dispatchEvent(new Event("repaint")); });
+
+  function upload(layers) {
+    const all = new Uint32Array(layers.reduce((sum, layer) => sum + layer.index.length, 0));
+    let at = 0;
+    for (const layer of layers) { all.set(layer.index, at); at += layer.index.length; }
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, all, gl.DYNAMIC_DRAW);
+    count = layers;
+  }
+  return {
+    how: "WebGL",
+    paint(view, layers, radius, ratio) {
+      if (layers !== count) upload(layers);
+      gl.viewport(0, 0, canvas.width, canvas.height);
+      gl.clearColor(0, 0, 0, 0);
+      gl.clear(gl.COLOR_BUFFER_BIT);
+      gl.uniform3f(where.view, view.x, view.y, view.scale * ratio);
+      gl.uniform2f(where.size, canvas.width, canvas.height);
+      gl.uniform1f(where.radius, radius * ratio);
+      let at = 0;
+      for (const layer of layers) {
+        gl.uniform1f(where.alpha, layer.alpha);
+        gl.drawElements(gl.POINTS, layer.index.length, gl.UNSIGNED_INT, 4 * at);
+        at += layer.index.length;
+      }
+    },
+  };
+}
+
+function painted(codes, colours) {
+  const parts = colours.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+  const paint = new Uint8Array(4 * codes.length).fill(255);
+  codes.forEach((code, i) => paint.set(parts[code], 4 * i));
+  return paint;
+}
+
+function byPen(canvas, places, codes, colours) {
+  const pen = canvas.getContext("2d");
+  return {
+    how: "canvas",
+    paint(view, layers, radius, ratio) {
+      const side = 2 * radius * ratio, scale = view.scale * ratio;
+      const left = canvas.width / 2 - view.x * scale, top = canvas.height / 2 + view.y * scale;
+      pen.clearRect(0, 0, canvas.width, canvas.height);
+      for (const layer of layers) {
+        pen.globalAlpha = layer.alpha;
+        for (const i of layer.index) {
+          const x = left + places[2 * i] / 65535 * scale, y = top - places[2 * i + 1] / 65535 * scale;
+          if (x < -side || y < -side || x > canvas.width + side || y > canvas.height + side) continue;
+          pen.fillStyle = colours[codes[i]];
+          pen.fillRect(x - side / 2, y - side / 2, side, side);
+        }
+      }
+    },
+  };
+}
