@@ -140,10 +140,10 @@ def recommend(found: Findings) -> Recommendation:
             f"fine-tuning would learn the few by heart{_more(found)}",
         )
     blocks = 1 if found.distance.guess == NEAR else 2
-    why = "the images are many" if plenty else "more of them would bring little"
+    many = " are many" if plenty else ", and more would bring little"
     return Recommendation(
         origin.finetune_command(str(blocks)),
-        f"{_amount(found)}, {why}{_more(found)}; a task {_place(found)} ImageNet asks for the "
+        f"{_amount(found)}{many}{_more(found)}; a task {_place(found)} ImageNet asks for the "
         f"last {'stage' if blocks == 1 else 'stages'} to be tuned, not for a new network",
     )
 

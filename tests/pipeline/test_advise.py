@@ -262,3 +262,12 @@ def test_intervals_hold_what_they_should(tmp_path):
     last = found.findings.curve[-1].score
     assert last.low < 0.933 < last.high
     assert 0.02 < last.high - last.low < 0.06
+
+
+def test_few_images_make_no_law(tmp_path):
+    labels = labels_of(32)
+    found = advice(features_file(tmp_path / "f.h5", {DEEPEST: clusters(labels, 1.0)}, labels))
+    assert len(found.findings.curve) == 2
+    assert found.facts["extrapolation"] == []
+    assert "no power law: it takes 3 points" in found.text
+    assert f"--layers {DEEPEST}" in found.recommendation.command
