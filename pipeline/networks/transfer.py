@@ -6,18 +6,21 @@ stage), and frozen layers, the cached trunk among them, were measured with the s
 and shift of the norms in trained blocks are weights like any other, and are trained.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from features.backbones import catalog
 from features.backbones import network as networks
 from features.backbones.anatomy import measure
 from features.backbones.catalog import Backbone
 from features.backbones.stored import Weights
 from pipeline.networks.blocks import Block, blocks
+from pipeline.networks.precision import policy
 
+KIND = "finetune"
 HEAD = "head"
 
 
@@ -42,16 +45,23 @@ class Transfer:
         base: the bare backbone.
         blocks: its blocks, shallow to deep.
         whole: from uint8 pixels (b, H, W, 3) to logits, float32 (b, K).
-        upper: from activations at `cut` (b, h, w, c), float16 or float32, to the same; None
-            where there is no cut.
-        cut: the deepest before the first block that is ever trained.
+        features: what the head takes, a tensor (b, D) in the graph of `base`.
     """
 
     base: Any
     blocks: tuple[Block, ...]
     whole: Any
-    upper: Any
-    cut: Cut | None
+    features: Any
+
+    def above(self, cut: Cut) -> Any:
+        """Return the network from activations at a cut, float16 (b, h, w, c), to logits."""
+        import keras
+        from keras import ops
+
+        upper = keras.Model(cut.tensor, self.features, name="trained")
+        stored = keras.Input(cut.tensor.shape[1:], dtype="float16", name="activations")
+        values = upper(ops.cast(stored, cut.tensor.dtype), training=False)
+        return keras.Model(stored, self.whole.get_layer(HEAD)(values))
 
     def train_only(self, places: Collection[int]) -> None:
         """Freeze the backbone but for blocks at these positions; the head is always trained."""
@@ -59,8 +69,8 @@ class Transfer:
         for layer in self.base.layers:
             layer.trainable = layer.name in trained
 
-    def factors(self, network: Any, by_block: dict[int, float]) -> list[float]:
-        """Return the factor of each trainable variable of `whole` or `upper`; the head's is 1."""
+    def factors(self, network: Any, by_block: Mapping[int, float]) -> list[float]:
+        """Return the factor of each trainable variable of `whole` or `above`; the head's is 1."""
         known = {
             id(variable): factor
             for place, factor in by_block.items()
@@ -74,24 +84,13 @@ class Transfer:
         self.whole.get_layer(HEAD).set_weights([kernel, bias])
 
 
-def build(
-    backbone: Backbone,
-    image_size: tuple[int, int],
-    weights: Weights,
-    classes: int,
-    deepest: int,
-    seed: int,
-) -> Transfer:
-    """Return the network with the backbone's weights and a random head, all trainable.
+def assemble(facts: dict[str, Any], weights: Weights | None = None) -> Transfer:
+    """Return the network that facts describe, all of it trainable.
 
     Args:
-        backbone: an entry of the catalog.
-        image_size: height and width in pixels.
-        weights: of the backbone.
-        classes: K.
-        deepest: position of the shallowest block that is ever trained; the number of blocks for
-            none.
-        seed: of the head.
+        facts: "backbone", "image_size", "classes", "scaling" (of pixels), "seed" (of the head)
+            and "precision" (a Keras dtype policy).
+        weights: of the backbone; None leaves it as Keras makes it.
 
     Raises:
         DataError: weights and network do not fit.
@@ -100,28 +99,27 @@ def build(
     import keras
     from keras import ops
 
-    base = networks.build(backbone, image_size)
-    weights.load_into(base)
-    found = blocks(base)
-    features = networks.taps(base, backbone, (backbone.output,), "avg")[backbone.output]
-    start = keras.initializers.GlorotUniform(seed=seed)
-    head = keras.layers.Dense(classes, kernel_initializer=start, dtype="float32", name=HEAD)
-    pixels = keras.Input((*image_size, 3), dtype="uint8", name="pixels")
-    values = networks.scaled(ops.cast(pixels, "float32"), weights.scaling)
-    cut = find_cut(base, backbone, found[deepest:])
-    upper = None
-    if cut is None:
-        values = keras.Model(base.input, features, name="backbone")(values, training=False)
-    else:
-        below = keras.Model(base.input, cut.tensor, name="trunk")
-        above = keras.Model(cut.tensor, features, name="trained")
-        stored = keras.Input(cut.tensor.shape[1:], dtype="float16", name="activations")
-        upper = keras.Model(
-            stored, head(above(ops.cast(stored, cut.tensor.dtype), training=False)), name="upper"
-        )
-        values = above(below(values, training=False), training=False)
+    backbone = catalog.find(facts["backbone"])
+    with policy(facts["precision"]):
+        base = networks.build(backbone, tuple(facts["image_size"]))
+        features = networks.taps(base, backbone, (backbone.output,), "avg")[backbone.output]
+        body = keras.Model(base.input, features, name="backbone")
+    if weights is not None:
+        weights.load_into(base)
+    pixels = keras.Input((*facts["image_size"], 3), dtype="uint8", name="pixels")
+    scaling = catalog.PixelScaling.from_dict(facts["scaling"])
+    values = body(networks.scaled(ops.cast(pixels, "float32"), scaling), training=False)
+    start = keras.initializers.GlorotUniform(seed=facts["seed"])
+    head = keras.layers.Dense(
+        facts["classes"], kernel_initializer=start, dtype="float32", name=HEAD
+    )
     whole = keras.Model(pixels, head(values), name=backbone.name)
-    return Transfer(base, tuple(found), whole, upper, cut)
+    return Transfer(base, tuple(blocks(base)), whole, features)
+
+
+def build(facts: dict[str, Any]) -> Any:
+    """Return the network from pixels to logits, its weights yet to be loaded; see `assemble`."""
+    return assemble(facts).whole
 
 
 def find_cut(base: Any, backbone: Backbone, trained: Sequence[Block]) -> Cut | None:
