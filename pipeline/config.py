@@ -5,7 +5,15 @@ from pathlib import Path
 
 from features.config import ExtractConfig
 
-__all__ = ["ClassifyConfig", "CompareConfig", "DemoConfig", "EvaluateConfig", "ExtractConfig"]
+__all__ = [
+    "ClassifyConfig",
+    "CompareConfig",
+    "DemoConfig",
+    "EvaluateConfig",
+    "ExtractConfig",
+    "NetworkConfig",
+    "ScratchConfig",
+]
 
 METRIC = "accuracy"
 RESAMPLES, CONFIDENCE = 1000, 0.95  # of the bootstrap, and how sure its intervals are
@@ -44,6 +52,77 @@ class ClassifyConfig:
 
 
 @dataclass(frozen=True)
+class NetworkConfig:
+    """What every stage that trains networks on pixels is told.
+
+    Attributes:
+        source: a folder, a manifest, an archive or a file of arrays.
+        out: folder of the results; its splits are taken where it has some.
+        name: of the candidate; None: what it is, such as "scratch-small".
+        image_size: height and width the network sees, in pixels; None leaves it to the stage.
+        limit: take that many images only, spread evenly over the source.
+        folds: of cross-validation, where the folder has no splits yet; None leaves it to
+            `evaluation.splits.SplitConfig`.
+        group_by: a column of the manifest; images equal in it never part.
+        augment: names from `networks.augmentation.AMOUNTS`, or "auto", or "none".
+        batch_size: images a step.
+        schedule: of the learning rate, one of `networks.schedules.SCHEDULES`.
+        patience: epochs without a lower validation loss after which a stage ends; 0: never.
+        label_smoothing: share of each label that is spread over all classes, 0 to 1.
+        balanced: weigh the classes by how rare they are.
+        precision: one of `networks.precision.PRECISIONS`.
+        refit: train once more on all images that are not locked; else keep the network that
+            validated, where one part is held out.
+        metric: by which its validation is told; one of `evaluation.metrics.METRICS`.
+        restart: throw away this candidate of an earlier run, finished or not.
+        seed: of splits, weights and everything drawn.
+    """
+
+    source: Path
+    out: Path
+    name: str | None = None
+    image_size: tuple[int, int] | None = None
+    limit: int | None = None
+    folds: int | None = None
+    group_by: str | None = None
+    augment: tuple[str, ...] = ("auto",)
+    batch_size: int = 128
+    schedule: str = "cosine"
+    patience: int = 10
+    label_smoothing: float = 0.0
+    balanced: bool = False
+    precision: str = "auto"
+    refit: bool = True
+    metric: str = METRIC
+    restart: bool = False
+    seed: int = 0
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class ScratchConfig(NetworkConfig):
+    """What `scratch` is told beside that.
+
+    Attributes:
+        architecture: one of `networks.architectures.ARCHITECTURES`.
+        epochs: at most; None takes the architecture's own.
+        learning_rate: the highest; None takes the architecture's own.
+        weight_decay: of AdamW.
+        batchnorm, dropout, standardize: each a trick of the trade that can be left out.
+        ablate: train without each of them, without any, and with all; write ablation.csv.
+    """
+
+    architecture: str = "small"
+    epochs: int | None = None
+    learning_rate: float | None = None
+    weight_decay: float = 0.05
+    batchnorm: bool = True
+    dropout: bool = True
+    standardize: bool = True
+    ablate: bool = False
+
+
+@dataclass(frozen=True)
 class CompareConfig:
     """What `compare` is told.
 
@@ -72,6 +151,7 @@ class EvaluateConfig:
         results: a folder that `classify` wrote.
         candidate: "best" on validation, "recommended" by `compare`, or a name.
         features: where the feature file lies now, if not where it was.
+        source: where the images lie now, likewise, for a network trained on pixels.
         resamples: of the bootstrap.
         confidence: of its intervals, 0 to 1.
         seed: of the bootstrap.
@@ -80,6 +160,7 @@ class EvaluateConfig:
     results: Path
     candidate: str = "best"
     features: Path | None = None
+    source: Path | None = None
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0

@@ -11,6 +11,7 @@ from pipeline.commands import (
     extract,
     fetch,
     inspect,
+    scratch,
     weights,
 )
 
@@ -18,6 +19,7 @@ COMMANDS = (
     demo,
     extract,
     classify,
+    scratch,
     compare,
     evaluate,
     inspect,

@@ -98,9 +98,7 @@ def _said(pixels: np.ndarray, views: Views) -> str:
     return f"{len(pixels):,} images{more}"
 
 
-def _check_space(
-    folder: Path, rows: int, picture: tuple[int, ...], shape: tuple[int, ...]
-) -> None:
+def _check_space(folder: Path, rows: int, picture: tuple[int, ...], shape: tuple[int, ...]) -> None:
     """Say what the cache takes on the disk; raise UsageError where there is not enough.
 
     Pixels, the extraction's shards and the file assembled from them are there at one time.
