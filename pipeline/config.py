@@ -11,6 +11,7 @@ __all__ = [
     "DemoConfig",
     "EvaluateConfig",
     "ExtractConfig",
+    "FinetuneConfig",
     "NetworkConfig",
     "ScratchConfig",
 ]
@@ -120,6 +121,47 @@ class ScratchConfig(NetworkConfig):
     dropout: bool = True
     standardize: bool = True
     ablate: bool = False
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(NetworkConfig):
+    """What `finetune` is told beside that; `image_size` is the backbone's own where it is None.
+
+    Attributes:
+        backbone: a name from the catalog.
+        weights, scaling: as in `features.config.ExtractConfig`.
+        unfreeze: what is trained beside the head, a stage each: "conv5_block1" (that block and
+            all deeper ones), "conv5", a number of blocks, "all", or "none" alone; none given: as
+            many of the deepest blocks as hold two fifths of the weights.
+        epochs: of each stage that unfreezes something, at most.
+        head_epochs: of the stage that trains the head alone, at most.
+        learning_rate: the head's, the highest; blocks take a tenth and a hundredth of it.
+        warmup: epochs in which a cosine rises.
+        weight_decay: of AdamW.
+        head: a logistic regression that the head starts from, instead of a stage of its own: the
+            name of a candidate in `out`, or its folder.
+        features: where the feature file of `head` lies now, if not where it was.
+        cache_trunk: compute what is below the trained layers once; None: where that is at least
+            half of the network's work.
+        views: augmented ones of each image in the cache, beside the plain one.
+        engine, engine_precision: of the extraction into the cache.
+    """
+
+    backbone: str = ExtractConfig.backbone
+    weights: str = ExtractConfig.weights
+    scaling: str | None = None
+    unfreeze: tuple[str, ...] = ()
+    epochs: int = 10
+    head_epochs: int = 5
+    learning_rate: float = 1e-3
+    warmup: float = 1.0
+    weight_decay: float = 0.01
+    head: str | None = None
+    features: Path | None = None
+    cache_trunk: bool | None = None
+    views: int = 3  # each takes disk: 74 kB an image for ResNet50's conv5 at 96 px
+    engine: str = ExtractConfig.engine
+    engine_precision: str = ExtractConfig.precision
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ stage), and frozen layers, the cached trunk among them, were measured with the s
 and shift of the norms in trained blocks are weights like any other, and are trained.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,26 +43,48 @@ class Transfer:
     """One network, seen from two places; all weights are shared.
 
     Attributes:
+        backbone: its entry in the catalog.
         base: the bare backbone.
         blocks: its blocks, shallow to deep.
         whole: from uint8 pixels (b, H, W, 3) to logits, float32 (b, K).
-        features: what the head takes, a tensor (b, D) in the graph of `base`.
+        body: from scaled pixels to what the head takes, float32 (b, D).
     """
 
+    backbone: Backbone
     base: Any
     blocks: tuple[Block, ...]
     whole: Any
-    features: Any
+    body: Any
 
-    def above(self, cut: Cut) -> Any:
-        """Return the network from activations at a cut, float16 (b, h, w, c), to logits."""
+    def cut(self, deepest: int) -> Cut | None:
+        """Return the deepest cut before the blocks from this position on; None where there is none.
+
+        Only layers that can be tapped by name count, so that `extract` can give what is there.
+        """
+        trained = {name for block in self.blocks[deepest:] for name in block.layers}
+        return _find_cut(self.body, self._tensors, trained)
+
+    def work_below(self, cut: Cut) -> float:
+        """Return the share of the backbone's multiplications that lie below a cut, 0 to 1."""
+        macs = {layer.name: layer.macs for layer in measure(self.base, self.backbone.output)}
+        return macs[cut.layer] / macs[self.backbone.output]
+
+    def above(self, layer: str) -> Any:
+        """Return the network from a cut layer's output, float16 (b, h, w, c), to logits."""
         import keras
         from keras import ops
 
-        upper = keras.Model(cut.tensor, self.features, name="trained")
-        stored = keras.Input(cut.tensor.shape[1:], dtype="float16", name="activations")
-        values = upper(ops.cast(stored, cut.tensor.dtype), training=False)
+        tensor = self._tensors[layer]
+        upper = keras.Model(tensor, self.body.output, name="trained")
+        stored = keras.Input(tensor.shape[1:], dtype="float16", name="activations")
+        values = upper(ops.cast(stored, tensor.dtype), training=False)
         return keras.Model(stored, self.whole.get_layer(HEAD)(values))
+
+    @cached_property
+    def _tensors(self) -> dict[str, Any]:
+        """The outputs of layers that can be tapped, by name."""
+        known = networks.tappable(list(networks.walk(self.base)), self.backbone.output)
+        return {name: step.output for name, step in known.items()}
 
     def train_only(self, places: Collection[int]) -> None:
         """Freeze the backbone but for blocks at these positions; the head is always trained."""
@@ -114,7 +137,7 @@ def assemble(facts: dict[str, Any], weights: Weights | None = None) -> Transfer:
         facts["classes"], kernel_initializer=start, dtype="float32", name=HEAD
     )
     whole = keras.Model(pixels, head(values), name=backbone.name)
-    return Transfer(base, tuple(blocks(base)), whole, features)
+    return Transfer(backbone, base, tuple(blocks(base)), whole, body)
 
 
 def build(facts: dict[str, Any]) -> Any:
@@ -122,35 +145,23 @@ def build(facts: dict[str, Any]) -> Any:
     return assemble(facts).whole
 
 
-def find_cut(base: Any, backbone: Backbone, trained: Sequence[Block]) -> Cut | None:
-    """Return the deepest cut before the first layer of `trained`; None where there is none.
-
-    Only layers that can be tapped by name count, so that `extract` can give what is there.
-    """
+def _find_cut(body: Any, tensors: Mapping[str, Any], trained: Collection[str]) -> Cut | None:
+    """Follow the graph; a cut is where a single tensor has readers that are yet to come."""
     import keras
 
-    layers = {name for block in trained for name in block.layers}
-    known = networks.tappable(list(networks.walk(base)), backbone.output)
-    names = {id(step.output): name for name, step in known.items()}
+    names = {id(tensor): name for name, tensor in tensors.items()}
     last_use = {
         id(tensor): place
-        for place, operation in enumerate(base.operations)
+        for place, operation in enumerate(body.operations)
         for tensor in keras.tree.flatten(operation.input)
     }
-    last_use[id(base.output)] = len(base.operations)
     alive: dict[int, Any] = {}
     cut = None
-    for place, operation in enumerate(base.operations):
-        if operation.name in layers:
+    for place, operation in enumerate(body.operations):
+        if operation.name in trained:
             break
         alive[id(operation.output)] = operation.output
         alive = {key: tensor for key, tensor in alive.items() if last_use.get(key, -1) > place}
         if len(alive) == 1 and (key := next(iter(alive))) in names:
             cut = Cut(names[key], alive[key])
     return cut
-
-
-def work_below(base: Any, backbone: Backbone, cut: Cut) -> float:
-    """Return the share of the backbone's multiplications that lie below a cut, 0 to 1."""
-    macs = {layer.name: layer.macs for layer in measure(base, backbone.output)}
-    return macs[cut.layer] / macs[backbone.output]

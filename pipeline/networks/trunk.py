@@ -21,6 +21,7 @@ from features.errors import UsageError
 from features.records import blake2b
 from pipeline.networks import augmentation
 from pipeline.networks.mapped import MappedRows
+from pipeline.networks.pixels import Pixels
 
 log = logging.getLogger("offshelf")
 
@@ -49,22 +50,21 @@ def activations(
     work: Path,
     config: ExtractConfig,
     shape: tuple[int, ...],
-    pixels: np.ndarray,
-    digest: str,
+    images: Pixels,
     views: Views,
 ) -> MappedRows:
-    """Return activations of images and their views, float16 ((1 + views) N, h, w, c).
+    """Return activations of n images and their views, float16 ((1 + views) n, h, w, c).
 
-    Row v N + i is view v of image i; view 0 is the plain one. What an earlier call with equal
-    arguments left is taken, and gone on with where it was killed.
+    The images are those that are not locked. Row v n + i is view v of the i-th of them; view 0 is
+    the plain one. What an earlier call with equal arguments left is taken, and gone on with where
+    it was killed.
 
     Args:
         work: folder in which a folder of the activations is made.
         config: of the extraction: backbone, weights, the one layer, engine. Its source, output,
             pooling and dtype are set here.
         shape: (h, w, c) of the layer.
-        pixels: uint8 (N, H, W, 3), N images.
-        digest: of the images.
+        images: and their splits.
         views: how many, and how they differ.
 
     Raises:
@@ -72,17 +72,18 @@ def activations(
         DataError: likewise.
     """
     (layer,) = config.layers or ()
-    decides = [digest, len(pixels), dataclasses.asdict(views), config.backbone, config.weights,
-               config.scaling, layer, config.image_size, config.engine, config.precision,
+    decides = [images.facts["content"], images.splits.digest, dataclasses.asdict(views),
+               config.backbone, config.weights, config.scaling, layer, config.image_size, config.engine, config.precision,
                config.seed]  # fmt: skip
     folder = work / f"trunk-{blake2b(json.dumps(decides).encode()).hex()[:16]}"
-    out = folder / _FILE
+    out, count = folder / _FILE, len(images.splits.rest)
     if not (folder / _DONE).exists():
         durable.make_folder(folder)
         if not (folder / _SOURCE).exists():
-            _check_space(folder, (1 + views.count) * len(pixels), pixels.shape[1:], shape)
-            _write_views(folder / _SOURCE, pixels, views)
-        log.info("the frozen part, up to %s, is computed once for %s", layer, _said(pixels, views))
+            _check_space(folder, (1 + views.count) * count, images.x.shape[1:], shape)
+            _write_views(folder / _SOURCE, images, views)
+        log.info("up to %s all is computed once, in %d views each of %d images",
+                 layer, 1 + views.count, count)  # fmt: skip
         extraction.run(
             dataclasses.replace(
                 config, source=folder / _SOURCE, out=out, pooling="none", store=STORE
@@ -91,11 +92,6 @@ def activations(
         durable.write(folder / _DONE, b"")
         (folder / _SOURCE).unlink()
     return MappedRows(out, layer)
-
-
-def _said(pixels: np.ndarray, views: Views) -> str:
-    more = f", and {views.count} views of each" if views.count else ""
-    return f"{len(pixels):,} images{more}"
 
 
 def _check_space(folder: Path, rows: int, picture: tuple[int, ...], shape: tuple[int, ...]) -> None:
@@ -116,28 +112,28 @@ def _check_space(folder: Path, rows: int, picture: tuple[int, ...], shape: tuple
         )
 
 
-def _write_views(path: Path, pixels: np.ndarray, views: Views) -> None:
+def _write_views(path: Path, images: Pixels, views: Views) -> None:
     """Write images and views as an arrays source."""
     import h5py
 
     draft = path.with_name(path.name + durable.TEMPORARY)
     with h5py.File(draft, "w") as file:
-        shape = ((1 + views.count) * len(pixels), *pixels.shape[1:])
-        images = file.create_dataset("images", shape, np.uint8)
-        for start, some in _pictures(pixels, views):
-            images[start : start + len(some)] = some
+        shape = ((1 + views.count) * len(images.splits.rest), *images.x.shape[1:])
+        target, filled = file.create_dataset("images", shape, np.uint8), 0
+        for some in _pictures(images, views):
+            target[filled : filled + len(some)] = some
+            filled += len(some)
     draft.replace(path)
 
 
-def _pictures(pixels: np.ndarray, views: Views) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the rows of all views, view by view, each with the number of its first one."""
+def _pictures(images: Pixels, views: Views) -> Iterator[np.ndarray]:
+    """Yield the rows of all views, view by view, uint8 (b, H, W, 3)."""
     from keras import ops
 
+    rest = images.splits.rest
     for view in range(1 + views.count):
         seed = int(np.random.SeedSequence((views.seed, view)).generate_state(1)[0])
         layer = augmentation.layer(views.names, seed) if view else None
-        for start in range(0, len(pixels), _BATCH):
-            some = np.asarray(pixels[start : start + _BATCH])
-            if layer is not None:
-                some = ops.convert_to_numpy(layer(some, training=True))
-            yield view * len(pixels) + start, some
+        for start in range(0, len(rest), _BATCH):
+            some = np.asarray(images.x[rest[start : start + _BATCH]])
+            yield some if layer is None else ops.convert_to_numpy(layer(some, training=True))
