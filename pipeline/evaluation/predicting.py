@@ -11,6 +11,7 @@ from pipeline.config import EvaluateConfig
 from pipeline.evaluation import contest, inputs
 from pipeline.evaluation.records import Predictions, Record
 from pipeline.evaluation.splits import Splits
+from pipeline.networks import candidate
 
 
 def predict(config: EvaluateConfig, splits: Splits, record: Record) -> Predictions:
@@ -51,5 +52,5 @@ def _by_pixels(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> 
 
 _KINDS: dict[str, Callable[[EvaluateConfig, Record, tuple[str, ...]], np.ndarray]] = {
     contest.KIND: _by_features,
-    "network": _by_pixels,
+    candidate.KIND: _by_pixels,
 }

@@ -34,6 +34,7 @@ from pipeline.evaluation.records import (
 )
 from pipeline.evaluation.settlement import throw_away
 from pipeline.networks import history, storage
+from pipeline.networks.backend import keras_here
 from pipeline.networks.data import Data
 from pipeline.networks.history import History, Round
 from pipeline.networks.pixels import Pixels
@@ -101,8 +102,10 @@ def workshop(config: NetworkConfig, names: Sequence[str]) -> Iterator[Path]:
 
     Raises:
         UsageError: another process holds the results folder, or there is no such metric.
+        MissingPackageError: Keras is not installed.
     """
     metrics.check(config.metric)
+    keras_here()
     with locked(config.out):
         folder = config.out / WORKSHOP
         if config.restart:

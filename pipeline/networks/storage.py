@@ -14,6 +14,7 @@ from typing import Any
 from features import durable
 from features.errors import DataError, OffshelfError
 from features.packages import sha256_of
+from pipeline.networks.backend import keras_here
 
 FILE = "model.keras"
 NETWORK = "network"  # in the facts of a record's model: what the network is built from
@@ -58,6 +59,7 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
         raise DataError(f"there is no {path}; train it again with --restart")
     if sha256_of(path) != facts.get("sha256"):
         raise DataError(f"{path} has changed since it was written; train it again with --restart")
+    keras_here()
     try:
         network = _builder(facts[NETWORK])(facts[NETWORK])
         with warnings.catch_warnings():

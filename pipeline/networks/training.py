@@ -25,6 +25,7 @@ from features import durable
 from features.errors import DataError
 from features.progress import progress_bar
 from pipeline.networks import checkpoints, schedules
+from pipeline.networks.backend import compiles
 from pipeline.networks.checkpoints import State
 from pipeline.networks.data import Data, batches, steps
 from pipeline.networks.history import Epoch, History
@@ -141,13 +142,6 @@ def probabilities(
     from scipy.special import softmax
 
     return softmax(logits(network, x, rows, batch_size).astype(np.float64), axis=1).astype("f4")
-
-
-def compiles() -> bool:
-    """Tell whether XLA compiles: JAX needs it; on CPUs TensorFlow's own kernels are faster."""
-    import keras
-
-    return keras.backend.backend() == "jax"
 
 
 class _Run:
