@@ -73,8 +73,8 @@ def activations(
     """
     (layer,) = config.layers or ()
     decides = [images.facts["content"], images.splits.digest, dataclasses.asdict(views),
-               config.backbone, config.weights, config.scaling, layer, config.image_size, config.engine, config.precision,
-               config.seed]  # fmt: skip
+               config.backbone, config.weights, config.scaling, layer, config.image_size,
+               config.engine, config.precision, config.seed]  # fmt: skip
     folder = work / f"trunk-{blake2b(json.dumps(decides).encode()).hex()[:16]}"
     out, count = folder / _FILE, len(images.splits.rest)
     if not (folder / _DONE).exists():

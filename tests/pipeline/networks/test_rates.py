@@ -49,15 +49,11 @@ def test_weights_move_in_proportion_to_their_rates(network, examples):
 
 
 def test_kernels_decay_by_rate_and_factor_and_biases_do_not(network, examples):
-    x, y = (
-        np.zeros_like(examples[0]),
-        examples[1],
-    )  # no kernel but those behind a bias gets a gradient
+    x, y = np.zeros_like(examples[0]), examples[1]
     start = [np.full(array.shape, 0.5, np.float32) for array in network.get_weights()]
     network.set_weights(start)
-    network.get_layer("middle").set_weights(
-        [np.zeros((16, 16)), np.full(16, 0.5)]
-    )  # cuts "deep" off
+    # No gradient passes this one on its way to "deep", which decay alone moves.
+    network.get_layer("middle").set_weights([np.zeros((16, 16)), np.full(16, 0.5)])
     compiled(network, decay=0.5).fit(x, y, batch_size=64, epochs=1, verbose=0)
     kernel, bias = network.get_layer("deep").get_weights()
     assert kernel == pytest.approx(0.5 * (1 - 1e-3 * 0.01 * 0.5), abs=1e-8)
