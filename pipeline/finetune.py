@@ -42,7 +42,7 @@ def run(config: FinetuneConfig) -> Path:
     name = config.name or f"finetune-{backbone.name}"
     with workshop(config, [name]) as folder:
         images = pixels.read(config, folder, size)
-        tuning = _tuning(config, images, folder)
+        tuning = prepare(config, images, folder)
         make(config, images, _plan(config, name, tuning), folder)
         for place in folder.glob("trunk-*"):
             shutil.rmtree(place)
@@ -59,7 +59,7 @@ def _check(config: FinetuneConfig) -> None:
         raise UsageError(f"--views is {config.views}, expected 0 or more")
 
 
-def _tuning(config: FinetuneConfig, images: Pixels, folder: Path) -> FineTuning:
+def prepare(config: FinetuneConfig, images: Pixels, folder: Path) -> FineTuning:
     """Return what is to be trained, after a look at all that could be wrong with it."""
     backbone = catalog.find(config.backbone)
     weights = resolve(backbone, config.weights, config.scaling, config.seed)

@@ -103,6 +103,10 @@ class FineTuning:
             cast(Any, self._activations), data.labels[rest], data.classes, train, held, views
         )
 
+    def fill(self) -> None:
+        """Compute the cached trunk now; raises what `trunk.activations` raises."""
+        self._activations  # noqa: B018
+
     @cached_property
     def _activations(self) -> MappedRows:
         """The cached trunk, computed when it is first needed, for all rounds."""
