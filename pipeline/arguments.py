@@ -10,9 +10,9 @@ def adder(command: argparse.ArgumentParser, config: type) -> Callable[..., None]
     """Return what adds an option whose default stands in a stage's config."""
     default = {field.name: field.default for field in fields(config)}
 
-    def option(name: str, help: str, **settings: Any) -> None:
-        field = name.removeprefix("--").replace("-", "_")
-        command.add_argument(name, default=default[field], help=help, **settings)
+    def option(name: str, help: str, field: str = "", **settings: Any) -> None:
+        field = field or name.removeprefix("--").replace("-", "_")
+        command.add_argument(name, dest=field, default=default[field], help=help, **settings)
 
     return option
 
@@ -22,6 +22,33 @@ def bootstrap_options(option: Callable[..., None]) -> None:
     option("--resamples", "of the bootstrap", type=int, metavar="N")
     option("--confidence", "of its intervals", type=share, metavar="SHARE")
     option("--seed", "of the bootstrap", type=int)
+
+
+def network_options(option: Callable[..., None]) -> None:
+    """Add what every command that trains networks on pixels takes."""
+    option("--name", "of the candidate (none given: what it is)", metavar="NAME")
+    option("--image-size", "pixels a side that the network sees, or HEIGHTxWIDTH",
+           type=image_size, metavar="SIZE")  # fmt: skip
+    option("--limit", "only that many images, spread evenly", type=int, metavar="N")
+    option("--folds", "of cross-validation, where the folder has no splits yet (none given: as "
+           "`classify`)", type=int, metavar="K")  # fmt: skip
+    option("--group-by", "a manifest's column; images equal in it never part", metavar="COLUMN")
+    option("--augment", "flip, rotation, zoom, translation, contrast, separated by commas; auto "
+           "suits the classes", type=names, metavar="NAMES")  # fmt: skip
+    option("--batch-size", "images a step", type=int, metavar="N")
+    option("--schedule", "of the learning rate", choices=("cosine", "plateau", "constant"))
+    option("--patience", "epochs without a lower validation loss that end a stage; 0: never",
+           type=int, metavar="N")  # fmt: skip
+    option("--label-smoothing", "share of a label that is spread over all classes",
+           type=share, metavar="SHARE")  # fmt: skip
+    option("--balanced", "weigh classes by how rare they are", action="store_true")
+    option("--precision", "of the training", choices=("auto", "float32", "mixed_bfloat16"))
+    option("--no-refit", "keep the network that validated instead of training once more on all "
+           "images that are not locked", field="refit", action="store_false")  # fmt: skip
+    option("--metric", "by which its validation is told",
+           choices=("accuracy", "balanced_accuracy", "macro_f1"))  # fmt: skip
+    option("--restart", "throw this candidate of an earlier run away", action="store_true")
+    option("--seed", "of splits, weights and everything drawn", type=int)
 
 
 def given(options: argparse.Namespace, config: type) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from pipeline.classifiers import SUITE, find
 from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
 from pipeline.evaluation import duplicates, inputs, metrics
-from pipeline.evaluation.contest import Candidate, Contest
+from pipeline.evaluation.contest import KIND, Candidate, Contest
 from pipeline.evaluation.inputs import Images, Layer
-from pipeline.evaluation.records import RECORD, SCHEMA, Record, candidates, discard
-from pipeline.evaluation.splits import FILE as SPLITS
-from pipeline.evaluation.splits import SplitConfig, Splits, make_splits
+from pipeline.evaluation.records import RECORD, SCHEMA, Record, candidates
+from pipeline.evaluation.settlement import settle, throw_away
+from pipeline.evaluation.splits import Splits
 from pipeline.evaluation.worker import Worker
 
 log = logging.getLogger("offshelf")
@@ -87,26 +87,9 @@ def _read(config: ClassifyConfig) -> tuple[Images, list[Layer]]:
 
 def _splits(config: ClassifyConfig, images: Images) -> Splits:
     """Return the splits, which are those that the results folder has, if it has any."""
-    splits = make_splits(
-        images.ids, images.labels, images.class_names, images.parts, images.groups,
-        SplitConfig(folds=config.folds, seed=config.seed),
-    )  # fmt: skip
-    there = config.out / SPLITS
     if config.restart:
-        discard(config.out)
-        there.unlink(missing_ok=True)
-        (config.out / duplicates.FILE).unlink(missing_ok=True)
-    if there.exists():
-        before = Splits.read(config.out)
-        if before.digest != splits.digest:
-            raise UsageError(
-                f"{config.out} was made from other images or with other --folds, --group-by or "
-                f"--seed ({before.counts()}; now {splits.counts()}); choose another --out, or "
-                "--restart to throw its candidates away"
-            )
-    else:
-        splits.write(config.out)
-    return splits
+        throw_away(config.out, lambda record: record.kind == KIND)
+    return settle(config.out, images, config.folds, config.seed)
 
 
 def _candidate(

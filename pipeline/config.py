@@ -12,7 +12,10 @@ __all__ = [
     "DemoConfig",
     "EvaluateConfig",
     "ExtractConfig",
+    "FinetuneConfig",
+    "NetworkConfig",
     "ReportConfig",
+    "ScratchConfig",
 ]
 
 METRIC = "accuracy"
@@ -52,6 +55,118 @@ class ClassifyConfig:
 
 
 @dataclass(frozen=True)
+class NetworkConfig:
+    """What every stage that trains networks on pixels is told.
+
+    Attributes:
+        source: a folder, a manifest, an archive or a file of arrays.
+        out: folder of the results; its splits are taken where it has some.
+        name: of the candidate; None: what it is, such as "scratch-small".
+        image_size: height and width the network sees, in pixels; None leaves it to the stage.
+        limit: take that many images only, spread evenly over the source.
+        folds: of cross-validation, where the folder has no splits yet; None leaves it to
+            `evaluation.splits.SplitConfig`.
+        group_by: a column of the manifest; images equal in it never part.
+        augment: names from `networks.augmentation.AMOUNTS`, or "auto", or "none".
+        batch_size: images a step.
+        schedule: of the learning rate, one of `networks.schedules.SCHEDULES`.
+        patience: epochs without a lower validation loss after which a stage ends; 0: never.
+        label_smoothing: share of each label that is spread over all classes, 0 to 1.
+        balanced: weigh the classes by how rare they are.
+        precision: one of `networks.precision.PRECISIONS`.
+        refit: train once more on all images that are not locked; else keep the network that
+            validated, where one part is held out.
+        metric: by which its validation is told; one of `evaluation.metrics.METRICS`.
+        restart: throw away this candidate of an earlier run, finished or not.
+        seed: of splits, weights and everything drawn.
+    """
+
+    source: Path
+    out: Path
+    name: str | None = None
+    image_size: tuple[int, int] | None = None
+    limit: int | None = None
+    folds: int | None = None
+    group_by: str | None = None
+    augment: tuple[str, ...] = ("auto",)
+    batch_size: int = 128
+    schedule: str = "cosine"
+    patience: int = 10
+    label_smoothing: float = 0.0
+    balanced: bool = False
+    precision: str = "auto"
+    refit: bool = True
+    metric: str = METRIC
+    restart: bool = False
+    seed: int = 0
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class ScratchConfig(NetworkConfig):
+    """What `scratch` is told beside that.
+
+    Attributes:
+        architecture: one of `networks.architectures.ARCHITECTURES`.
+        epochs: at most; None takes the architecture's own.
+        learning_rate: the highest; None takes the architecture's own.
+        weight_decay: of AdamW.
+        batchnorm, dropout, standardize: each a trick of the trade that can be left out.
+        ablate: train without each of them, without any, and with all; write ablation.csv.
+    """
+
+    architecture: str = "small"
+    epochs: int | None = None
+    learning_rate: float | None = None
+    weight_decay: float = 0.05
+    batchnorm: bool = True
+    dropout: bool = True
+    standardize: bool = True
+    ablate: bool = False
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(NetworkConfig):
+    """What `finetune` is told beside that; `image_size` is the backbone's own where it is None.
+
+    Attributes:
+        backbone: a name from the catalog.
+        weights, scaling: as in `features.config.ExtractConfig`.
+        unfreeze: what is trained beside the head, a stage each: "conv5_block1" (that block and
+            all deeper ones), "conv5", a number of blocks, "all", or "none" alone; none given: as
+            many of the deepest blocks as hold two fifths of the weights.
+        epochs: of each stage that unfreezes something, at most.
+        head_epochs: of the stage that trains the head alone, at most.
+        learning_rate: the head's, the highest; blocks take a tenth and a hundredth of it.
+        warmup: epochs in which a cosine rises.
+        weight_decay: of AdamW.
+        head: a logistic regression that the head starts from, instead of a stage of its own: the
+            name of a candidate in `out`, or its folder.
+        features: where the feature file of `head` lies now, if not where it was.
+        cache_trunk: compute what is below the trained layers once; None: where that is at least
+            half of the network's work.
+        views: augmented ones of each image in the cache, beside the plain one.
+        engine, engine_precision: of the extraction into the cache.
+    """
+
+    backbone: str = ExtractConfig.backbone
+    weights: str = ExtractConfig.weights
+    scaling: str | None = None
+    unfreeze: tuple[str, ...] = ()
+    epochs: int = 10
+    head_epochs: int = 5
+    learning_rate: float = 1e-3
+    warmup: float = 1.0
+    weight_decay: float = 0.01
+    head: str | None = None
+    features: Path | None = None
+    cache_trunk: bool | None = None
+    views: int = 3  # each takes disk: 74 kB an image for ResNet50's conv5 at 96 px
+    engine: str = ExtractConfig.engine
+    engine_precision: str = ExtractConfig.precision
+
+
+@dataclass(frozen=True)
 class CompareConfig:
     """What `compare` is told.
 
@@ -80,6 +195,7 @@ class EvaluateConfig:
         results: a folder that `classify` wrote.
         candidate: "best" on validation, "recommended" by `compare`, or a name.
         features: where the feature file lies now, if not where it was.
+        source: where the images lie now, likewise, for a network trained on pixels.
         resamples: of the bootstrap.
         confidence: of its intervals, 0 to 1.
         seed: of the bootstrap.
@@ -88,6 +204,7 @@ class EvaluateConfig:
     results: Path
     candidate: str = "best"
     features: Path | None = None
+    source: Path | None = None
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0

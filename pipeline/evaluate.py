@@ -12,10 +12,9 @@ from features.errors import UsageError, unknown_name
 from features.packages import sha256_of
 from features.records import blake2b
 from features.shards import locked
-from pipeline import compare, models
-from pipeline.classifiers.base import probabilities
+from pipeline import compare
 from pipeline.config import EvaluateConfig
-from pipeline.evaluation import bootstrap, calibration, duplicates, inputs, metrics, openings
+from pipeline.evaluation import bootstrap, calibration, duplicates, metrics, openings, predicting
 from pipeline.evaluation.openings import Opening
 from pipeline.evaluation.records import Predictions, Record, candidates, versions
 from pipeline.evaluation.splits import Splits
@@ -71,9 +70,9 @@ def run(config: EvaluateConfig) -> Evaluation:
     written down before any score is computed.
 
     Raises:
-        UsageError: no results folder, an unknown candidate, one of a kind that does not learn
-            from features, no locked test, or another process at work in the folder.
-        DataError: a record, the model or the features are missing, damaged or others.
+        UsageError: no results folder, an unknown candidate, one of an unknown kind, no locked
+            test, or another process at work in the folder.
+        DataError: a record, the model, the features or the images are missing, damaged or others.
         MissingPackageError: the candidate's model needs a package.
     """
     bootstrap.check(config.resamples, config.confidence)
@@ -84,7 +83,7 @@ def run(config: EvaluateConfig) -> Evaluation:
     with locked(config.results):
         if (facts := stored(folder, record)) is not None:
             return Evaluation(facts, openings.read(config.results), False, folder)
-        predictions = _predict(config, splits, record, folder)
+        predictions = predicting.predict(config, splits, record)
         kept = duplicates.unsuspected([config.results], "test", predictions.ids)
         opening = openings.add(config.results, record)
         predictions.write(folder / TEST, splits.class_names)
@@ -112,10 +111,6 @@ def _chosen(config: EvaluateConfig) -> Record:
 
 
 def _check(record: Record, splits: Splits) -> None:
-    if record.kind != "classifier":
-        raise UsageError(
-            f"{record.name} is a {record.kind}; this version evaluates classifiers on features"
-        )
     if record.splits != splits.digest:
         raise UsageError(
             f"{record.name} belongs to other splits ({record.splits}) than those of its results "
@@ -123,14 +118,6 @@ def _check(record: Record, splits: Splits) -> None:
         )
     if not splits.test.size:
         raise UsageError("no images are locked away, so there is nothing to evaluate on")
-
-
-def _predict(config: EvaluateConfig, splits: Splits, record: Record, folder: Path) -> Predictions:
-    model = models.load(folder, record.model)
-    ids = tuple(splits.ids[place] for place in splits.test)
-    x = inputs.vectors(record.inputs, ids, config.features)  # (n, D)
-    found = probabilities(model, x, len(splits.class_names))  # (n, K)
-    return Predictions(ids, splits.labels[splits.test], found)
 
 
 def _scores(
@@ -163,7 +150,7 @@ def _provenance(record: Record, opening: Opening, folder: Path) -> dict[str, Any
         "title": record.title,
         "class_names": record.class_names,
         "splits": record.splits,
-        "recipe_digest": record.inputs["recipe_digest"],
+        "content": record.inputs["content"],
         "opening": asdict(opening),
         "predictions": sha256_of(folder / TEST),
         "versions": versions("numpy", "scipy", "scikit-learn"),

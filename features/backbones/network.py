@@ -82,17 +82,24 @@ def with_taps(
     """
     import keras
 
+    tapped = keras.Model(base.input, taps(base, backbone, layers, pooling))
+    height, width = base.input_shape[1:3]
+    pixels = keras.Input((*(given_size or (height, width)), 3), dtype="uint8", name="pixels")
+    outputs = tapped(scaled(_resized(pixels, (height, width)), scaling))
+    return _pixel_network()(pixels, outputs, name=backbone.name)
+
+
+def taps(base: Any, backbone: Backbone, layers: Sequence[str], pooling: str) -> dict[str, Any]:
+    """Return the pooled features of several layers as tensors of the network's own graph.
+
+    Arguments, shapes and errors are those of `with_taps`.
+    """
     if pooling not in POOLINGS:
         raise unknown_name("pooling", pooling, list(POOLINGS))
     steps = list(walk(base))
-    taps = tappable(steps, backbone.output)
-    _check_layers(layers, backbone, taps)
-    features = {name: _features(taps[name], taps[name] is steps[-1], pooling) for name in layers}
-    height, width = base.input_shape[1:3]
-    pixels = keras.Input((*(given_size or (height, width)), 3), dtype="uint8", name="pixels")
-    resized = _resized(pixels, (height, width))
-    outputs = keras.Model(base.input, features)(_scaled(resized, scaling))
-    return _pixel_network()(pixels, outputs, name=backbone.name)
+    known = tappable(steps, backbone.output)
+    _check_layers(layers, backbone, known)
+    return {name: _features(known[name], known[name] is steps[-1], pooling) for name in layers}
 
 
 def feature_shapes(network: Any) -> dict[str, tuple[int, ...]]:
@@ -158,7 +165,7 @@ def _resized(pixels: Any, size: tuple[int, int]) -> Any:
     return ops.round(ops.image.resize(pixels, size, interpolation="bilinear"))
 
 
-def _scaled(pixels: Any, scaling: PixelScaling) -> Any:
+def scaled(pixels: Any, scaling: PixelScaling) -> Any:
     """Return pixel * scale + offset with the channels in the scaling's order, all float32."""
     from keras import ops
 

@@ -11,9 +11,11 @@ from pipeline.commands import (
     evaluate,
     extract,
     fetch,
+    finetune,
     inspect,
     map,
     report,
+    scratch,
     weights,
 )
 
@@ -21,6 +23,8 @@ COMMANDS = (
     demo,
     extract,
     classify,
+    finetune,
+    scratch,
     compare,
     evaluate,
     advise,

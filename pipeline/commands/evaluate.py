@@ -18,6 +18,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option = adder(command, EvaluateConfig)
     option("--candidate", "best or recommended by `compare`, or a name", metavar="NAME")
     option("--features", "where the feature file lies now", type=Path, metavar="FILE")
+    option("--source", "where the images lie now, for a network", type=Path, metavar="SOURCE")
     bootstrap_options(option)
 
     def run(options: argparse.Namespace) -> None:

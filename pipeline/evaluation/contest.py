@@ -22,6 +22,7 @@ from pipeline.evaluation.worker import JobFailedError, OutOfTimeError, Worker
 
 log = logging.getLogger("offshelf")
 
+KIND = "classifier"  # of the candidates that are fitted here
 MEASURED_FROM = 5000  # images: with fewer, measuring costs would cost more than it tells
 _MEASURING = 0.1  # of the budget, at most
 _LEAST_MEASURING = 5.0  # seconds a classifier, at least: a process has to start
@@ -195,7 +196,7 @@ class Contest:
         packages += [_INTEL] if fitted.accelerated else []
         return Record(
             name=name,
-            kind="classifier",
+            kind=KIND,
             title=title,
             method=plan.classifier.name,
             requested=candidate.classifier.name,

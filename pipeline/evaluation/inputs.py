@@ -19,7 +19,7 @@ ALL = "all"  # instead of names of layers
 
 @dataclass(frozen=True)
 class Images:
-    """The labelled images of a feature file, N of them, in its order.
+    """The labelled images of a feature file, or of a source, N of them, in its order.
 
     Attributes:
         ids: N ids.
@@ -88,29 +88,55 @@ def images(path: Path, group_by: str | None) -> Images:
     with FeatureFile(path) as file:
         if not file.attributes.get("complete", False):
             raise DataError(f"{path} is not complete; run `extract` again")
-        labels = file.labels
-        rows = np.flatnonzero(labels != UNLABELLED)
-        if not rows.size:
-            raise DataError(
-                f"{path} has no labels, so there is nothing to learn; extract from a source with "
-                "a folder a class, or a manifest with a column `label`"
-            )
-        known, codes = np.unique(labels[rows], return_inverse=True)
-        names = tuple(file.class_names[label] for label in known.tolist())
-        if len(names) < 2:
-            raise DataError(f"{path} has one class only, {names[0]!r}; expected at least two")
-        ids, digests = file.ids, file.digests[rows]
-        column = None if group_by is None else file.column(group_by)[rows]
-        return Images(
-            tuple(ids[row] for row in rows.tolist()),
-            codes.astype(np.int32),
-            names,
-            file.splits[rows],
-            duplicates.groups(digests, column),
-            digests,
-            rows,
-            len(labels) - len(rows),
+        column = None if group_by is None else file.column(group_by)
+        return labelled(
+            path, file.ids, file.labels, file.class_names, file.splits, file.digests, column
         )
+
+
+def labelled(
+    path: Path,
+    ids: Sequence[str],
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    parts: np.ndarray,
+    digests: np.ndarray,
+    column: np.ndarray | None,
+) -> Images:
+    """Return those of n images that have a label, which are numbered anew, from 0.
+
+    Args:
+        path: that messages name.
+        ids: n ids.
+        labels: int (n,), into `class_names`, -1 where there is none.
+        class_names: of the labels.
+        parts: uint8 (n,), `features.records.Split` of each.
+        digests: uint8 (n, 16), of each image's bytes.
+        column: strings (n,); images equal in it never part. None: no column.
+
+    Raises:
+        DataError: no label, or one class only.
+    """
+    rows = np.flatnonzero(labels != UNLABELLED)
+    if not rows.size:
+        raise DataError(
+            f"{path} has no labels, so there is nothing to learn; take a source with a folder a "
+            "class, or a manifest with a column `label`"
+        )
+    known, codes = np.unique(labels[rows], return_inverse=True)
+    names = tuple(class_names[label] for label in known.tolist())
+    if len(names) < 2:
+        raise DataError(f"{path} has one class only, {names[0]!r}; expected at least two")
+    return Images(
+        tuple(ids[row] for row in rows.tolist()),
+        codes.astype(np.int32),
+        names,
+        parts[rows],
+        duplicates.groups(digests[rows], None if column is None else column[rows]),
+        digests[rows],
+        rows,
+        len(labels) - len(rows),
+    )
 
 
 def check_same(first: Images, path: Path, other: Images) -> None:

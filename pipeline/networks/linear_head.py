@@ -1,0 +1,171 @@
+"""A head that starts where a linear classifier ended.
+
+A. Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform
+Out-of-Distribution", section 3.4 (LP-FT): a random head sends large gradients into features that
+were good; a fitted one does not.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.backbones.catalog import Backbone
+from features.errors import UsageError
+from pipeline import models
+from pipeline.classifiers import find
+from pipeline.classifiers.base import Task
+from pipeline.evaluation import inputs
+from pipeline.evaluation.records import RECORD, Record, read_record
+from pipeline.evaluation.splits import Splits
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+METHOD = "logistic"
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """A logistic regression that `classify` left, on the features that the head will get.
+
+    Attributes:
+        folder: of the candidate.
+        record: of it.
+        splits: of the results folder.
+        features: where its feature file lies now, None for where it was.
+    """
+
+    folder: Path
+    record: Record
+    splits: Splits
+    features: Path | None
+
+    def on(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return kernel (D, K) and bias (K,), float32, learned from some images alone.
+
+        The stored model has seen the images that validate; in a round that they are to judge,
+        the head comes from another fit with the same setting.
+
+        Args:
+            rows: positions in the splits, int64, without any that are locked.
+
+        Raises:
+            DataError: the feature file or the model is not there, or not as it was.
+        """
+        if np.array_equal(rows, self.splits.rest):
+            return folded(models.load(self.folder, self.record.model), self._classes)
+        x = self._x[np.searchsorted(self.splits.rest, rows)]
+        task = Task(len(rows), x.shape[1], self._classes, self.record.seed)
+        model = find(METHOD).build(task).set_params(**self.record.setting)
+        return folded(model.fit(x, self.splits.labels[rows]), self._classes)
+
+    @property
+    def _classes(self) -> int:
+        return len(self.splits.class_names)
+
+    @cached_property
+    def _x(self) -> np.ndarray:
+        ids = [self.splits.ids[row] for row in self.splits.rest.tolist()]
+        return inputs.vectors(self.record.inputs, ids, self.features)
+
+
+def folded(model: "Pipeline", classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the dense layer that gives a logistic regression's scores of raw features.
+
+    Args:
+        model: UnitScale, then SoftmaxRegression, fitted.
+        classes: K; one that the model has not seen gets a score far below all others.
+
+    Returns:
+        Kernel (D, K) and bias (K,), float32.
+    """
+    scale, linear = model[0], model[-1]
+    coef, intercept = (
+        np.asarray(linear.coef_, np.float64),
+        np.asarray(linear.intercept_, np.float64),
+    )
+    if len(coef) == 1:  # of two classes the first one's score is 0
+        coef, intercept = np.vstack([0 * coef, coef]), np.append(0.0, intercept)
+    kernel = np.zeros((coef.shape[1], classes), np.float32)
+    bias = np.full(classes, intercept.min() - 100.0, np.float32)
+    seen = np.asarray(linear.classes_, int)
+    kernel[:, seen] = coef.T / scale.scale_
+    bias[seen] = intercept - coef @ scale.mean_ / scale.scale_
+    return kernel, bias
+
+
+def find_head(
+    wanted: str,
+    results: Path,
+    splits: Splits,
+    backbone: Backbone,
+    weights: str,
+    image_size: tuple[int, int],
+    features: Path | None = None,
+) -> LinearHead:
+    """Return the candidate that a head is to start from.
+
+    Args:
+        wanted: its name in `results`, or the path of its folder.
+        results: the folder that the fine-tuned network will be in.
+        splits: of that folder.
+        backbone: that is fine-tuned.
+        weights: their sha256.
+        image_size: that it sees.
+        features: where the candidate's feature file lies now.
+
+    Raises:
+        UsageError: there is no such candidate, or it learned something else.
+        DataError: its record cannot be read.
+    """
+    places = [results / wanted, Path(wanted)]
+    folder = next((place for place in places if (place / RECORD).is_file()), None)
+    if folder is None:
+        raise UsageError(
+            f"--head {wanted}: no candidate of that name is in {results}, nor is it a candidate's "
+            f"folder; `classify` with --classifiers {METHOD} --out {results} makes one"
+        )
+    record = read_record(folder)
+    expected = _expected(splits, backbone, weights, image_size)
+    for what, (here, there) in _found(record, expected).items():
+        if here != there:
+            raise UsageError(
+                f"--head {wanted} has {what} {there}, expected {here}; fit a logistic regression "
+                "on features of this backbone, with these weights, at this --image-size"
+            )
+    return LinearHead(folder, record, splits, features)
+
+
+def _expected(
+    splits: Splits, backbone: Backbone, weights: str, size: tuple[int, int]
+) -> dict[str, Any]:
+    return {
+        "classifier": METHOD,
+        "backbone": backbone.name,
+        "layer": backbone.output,
+        "pooling": "avg",
+        "weights": weights,
+        "image size": [*size],
+        "classes": ", ".join(splits.class_names),
+        "splits": splits.digest,
+    }
+
+
+def _found(record: Record, expected: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what was expected and what is there, by name."""
+    facts = record.inputs
+    recipe = facts.get("recipe", {})
+    there = {
+        "classifier": record.method,
+        "backbone": facts.get("backbone"),
+        "layer": facts.get("layer"),
+        "pooling": recipe.get("pooling"),
+        "weights": recipe.get("weights", {}).get("sha256"),
+        "image size": [*recipe.get("image_size", ())],
+        "classes": ", ".join(record.class_names),
+        "splits": record.splits,
+    }
+    return {name: (value, there[name]) for name, value in expected.items()}

@@ -1,0 +1,47 @@
+"""Small sources of images that a small network can tell apart."""
+
+from pathlib import Path
+
+import numpy as np
+
+from features.records import Split
+
+NAMES = ("ant", "bee", "cat")
+
+
+def colours(count: int, size: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return noise with more red, green or blue in it: uint8 (count, size, size, 3), labels."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(count, dtype=np.int64) % 3)
+    x = rng.integers(0, 150, (count, size, size, 3))
+    x[np.arange(count), :, :, labels] += 60
+    return x.astype(np.uint8), labels
+
+
+def parts(count: int, share: float = 0.25) -> np.ndarray:
+    """Return codes of parts: the last images are the source's own test part."""
+    codes = np.full(count, Split.TRAIN, np.uint8)
+    codes[int(count * (1 - share)) :] = Split.TEST
+    return codes
+
+
+def write_arrays(path: Path, x: np.ndarray, labels: np.ndarray, names=NAMES, **arrays) -> Path:
+    """Write an arrays source with a test part."""
+    arrays = {"split": parts(len(x))} | arrays
+    np.savez(path, images=x, labels=labels, class_names=np.array(names), **arrays)
+    return path
+
+
+def digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return drawn digits 0, 1 and 7, moved about: uint8 (count, 28, 28), labels."""
+    from PIL import Image, ImageDraw
+
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(count) % 3)
+    drawn = []
+    for label in labels:
+        image = Image.new("L", (28, 28))
+        place = (int(rng.integers(4, 12)), int(rng.integers(1, 7)))
+        ImageDraw.Draw(image).text(place, "017"[label], fill=255, font_size=20)
+        drawn.append(np.asarray(image))
+    return np.stack(drawn), labels

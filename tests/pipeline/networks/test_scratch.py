@@ -1,0 +1,231 @@
+"""CNNs from scratch as candidates: same splits as classifiers, same table, same lock."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from features.errors import DataError, UsageError
+from pipeline import classify, compare, evaluate, scratch
+from pipeline.cli import main
+from pipeline.config import ClassifyConfig, CompareConfig, EvaluateConfig, ScratchConfig
+from pipeline.evaluation.records import Predictions, read_record
+from pipeline.evaluation.splits import Splits
+from pipeline.networks import checkpoints, history, storage, training
+from tests.pipeline.featurefiles import write_features
+from tests.pipeline.networks.images import NAMES, colours, digits, parts, write_arrays
+
+COUNT = 96
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write_arrays(tmp_path_factory.mktemp("source") / "c.npz", *colours(COUNT))
+
+
+@pytest.fixture(scope="module")
+def results(source, tmp_path_factory):
+    return scratch.run(config(source, tmp_path_factory.mktemp("out") / "results"))
+
+
+def config(source, out, **changes):
+    values = {
+        "architecture": "lenet", "epochs": 6, "learning_rate": 0.01, "batch_size": 16, "folds": 2,
+        "precision": "float32", "progress": False,
+    }  # fmt: skip
+    return ScratchConfig(source, out, **(values | changes))
+
+
+def features(source, path):
+    """Write a feature file of the same images, as `extract` names them."""
+    x, labels = colours(COUNT)
+    with_ids = np.load(source)
+    assert len(with_ids["images"]) == COUNT
+    from features.sources import open_source
+
+    with open_source(source) as opened:
+        ids = [record.id for record in opened]
+    means = x.mean(axis=(1, 2)).astype(np.float32) / 20
+    return write_features(
+        path, means, labels.astype(np.int32), ids=ids, parts=parts(COUNT), class_names=list(NAMES)
+    )
+
+
+def test_it_leaves_what_every_candidate_leaves(results):
+    record, splits = read_record(results / "scratch-lenet"), Splits.read(results)
+    assert (record.kind, record.method) == ("network", "scratch-lenet")
+    assert record.splits == splits.digest
+    assert record.rows == len(splits.rest) == 72
+    assert record.trials[0].score > 0.8
+    assert record.inputs["image_size"] == [16, 16]
+    assert record.model["network"]["scaling"]["mean"] != record.model["network"]["scaling"]
+    assert {"keras", "tensorflow"} & set(record.versions)
+    predictions = Predictions.read(results / "scratch-lenet" / "validation.parquet", NAMES)
+    assert predictions.ids == tuple(splits.ids[place] for place in splits.validated)
+    np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-5)
+    facts = json.loads((results / "scratch-lenet" / history.FILE).read_text())
+    assert [one["name"] for one in facts["rounds"]] == ["fold 1", "fold 2", "last fit"]
+    assert {"epoch", "stage", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy",
+            "seconds"} == set(facts["rounds"][0]["epochs"][0])  # fmt: skip
+    assert not (results / ".networks").exists()
+
+
+def test_classifiers_and_networks_share_splits_table_and_lock(source, results, tmp_path):
+    before = Splits.read(results).digest
+    file = features(source, tmp_path / "f.h5")
+    options = {"classifiers": ("nearest-centroid", "dummy"), "folds": 2, "progress": False}
+    classify.run(ClassifyConfig((file,), results, **options))
+    assert Splits.read(results).digest == before
+    found = compare.run(CompareConfig((results,)))
+    assert {row["method"] for row in found.rows} == {"scratch-lenet", "nearest-centroid", "dummy"}
+    assert "scratch-lenet" in found.text
+    for name in ("scratch-lenet", "vgg16.a.nearest-centroid"):
+        result = evaluate.run(EvaluateConfig(results, name))
+        assert result.fresh
+        assert result.accuracy > 0.7
+        assert result.facts["images"] == 24
+    assert result.contenders == 2
+    # What the others did to the folder, `classify --restart` leaves.
+    classify.run(ClassifyConfig((file,), results, restart=True, **options))
+    assert (results / "scratch-lenet" / "record.json").exists()
+    with pytest.raises(UsageError, match="those of this command"):
+        classify.run(ClassifyConfig((file,), results, restart=True, **(options | {"seed": 5})))
+
+
+def test_splits_that_classify_made_are_taken(source, tmp_path):
+    file, out = features(source, tmp_path / "f.h5"), tmp_path / "results"
+    classify.run(ClassifyConfig((file,), out, ("dummy",), folds=3, progress=False))
+    scratch.run(config(source, out, folds=None, epochs=1))
+    assert read_record(out / "scratch-lenet").splits == Splits.read(out).digest
+    assert Splits.read(out).count == 3
+
+
+def test_images_or_labels_that_differ_from_the_splits(source, results, tmp_path):
+    x, labels = colours(COUNT)
+    other = write_arrays(tmp_path / "other.npz", x, (labels + 1) % 3)
+    with pytest.raises(DataError, match="in the splits of the results folder"):
+        scratch.run(config(other, results, folds=None, name="b"))
+    fewer = write_arrays(tmp_path / "fewer.npz", x[:60], labels[:60])
+    with pytest.raises(DataError, match="lacks .* of the 96 images that were split"):
+        scratch.run(config(fewer, results, folds=None, name="b"))
+    with pytest.raises(UsageError, match="was made from other images or with other --folds"):
+        scratch.run(config(source, results, folds=3, name="b"))
+
+
+def test_what_is_finished_is_kept_and_other_settings_are_refused(source, results, monkeypatch):
+    stamp = (results / "scratch-lenet" / "record.json").stat().st_mtime_ns
+    monkeypatch.setattr(training._Run, "_epoch", None)
+    scratch.run(config(source, results))
+    assert (results / "scratch-lenet" / "record.json").stat().st_mtime_ns == stamp
+    with pytest.raises(UsageError, match=r"epochs: 6 -> 7.*--name"):
+        scratch.run(config(source, results, epochs=7))
+
+
+def test_the_stored_network_is_the_trained_one(source, results):
+    record = read_record(results / "scratch-lenet")
+    network = storage.load(results / "scratch-lenet", record.model)
+    x, labels = colours(COUNT)
+    found = training.probabilities(network, x, np.arange(COUNT))
+    assert (found.argmax(axis=1) == labels).mean() > 0.8
+    changed = record.model | {"sha256": "0" * 64}
+    with pytest.raises(DataError, match="has changed since it was written"):
+        storage.load(results / "scratch-lenet", changed)
+    other = record.model | {"network": record.model["network"] | {"classes": 4}}
+    with pytest.raises(DataError, match="cannot be read as a network"):
+        storage.load(results / "scratch-lenet", other)
+
+
+def test_the_locked_images_are_looked_at_where_the_source_lies_now(source, tmp_path):
+    moved = write_arrays(tmp_path / "c.npz", *colours(COUNT))
+    out = scratch.run(config(moved, tmp_path / "out", epochs=1))
+    moved.rename(tmp_path / "d.npz")
+    with pytest.raises(DataError, match="say with --source where the images lie now"):
+        evaluate.run(EvaluateConfig(out))
+    x, labels = colours(COUNT)
+    changed = write_arrays(tmp_path / "e.npz", x ^ 1, labels)
+    with pytest.raises(DataError, match="locked away have changed"):
+        evaluate.run(EvaluateConfig(out, source=changed))
+    assert evaluate.run(EvaluateConfig(out, source=tmp_path / "d.npz")).fresh
+
+
+def test_an_interrupted_run_goes_on_and_says_how(source, tmp_path, monkeypatch, caplog):
+    whole = scratch.run(config(source, tmp_path / "whole", epochs=2))
+    keep = training._Run._keep
+
+    def keep_and_stop(run, finished):
+        keep(run, finished)
+        if run._setup.title == "fold 2":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Run, "_keep", keep_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        scratch.run(config(source, tmp_path / "out", epochs=2))
+    assert "the same command goes on from the last whole epoch" in caplog.text
+    monkeypatch.setattr(training._Run, "_keep", keep)
+    out = scratch.run(config(source, tmp_path / "out", epochs=2))
+    first, second = (
+        storage.load(place / "scratch-lenet", read_record(place / "scratch-lenet").model)
+        for place in (whole, out)
+    )
+    for mine, theirs in zip(*map(checkpoints.values, (first.weights, second.weights)), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_without_a_last_fit_the_network_that_validated_is_kept(tmp_path):
+    x, labels = colours(COUNT)
+    codes = parts(COUNT)
+    codes[:20] = 2
+    source = write_arrays(tmp_path / "c.npz", x, labels, split=codes)
+    out = scratch.run(config(source, tmp_path / "out", folds=None, refit=False, epochs=1))
+    record = read_record(out / "scratch-lenet")
+    assert record.rows == len(Splits.read(out).rest) - 20
+    assert record.seconds["search"] == 0
+    with pytest.raises(UsageError, match="with 2 folds"):
+        scratch.run(config(source, tmp_path / "other", refit=False))
+
+
+def test_lenet_reads_digits(tmp_path, caplog):
+    source = write_arrays(tmp_path / "d.npz", *digits(240), names=("0", "1", "7"))
+    arguments = ["scratch", str(source), "--out", str(tmp_path / "out"), "--architecture", "lenet"]
+    options = ["--epochs", "8", "--batch-size", "16", "--folds", "2", "--learning-rate", "0.005"]
+    assert main([*arguments, *options, "--quiet"]) == 0
+    record = read_record(tmp_path / "out" / "scratch-lenet")
+    assert record.setting["augment"] == ["rotation", "zoom", "translation"]
+    assert record.trials[0].score > 0.8
+
+
+def test_an_ablation_leaves_out_one_trick_after_the_other(source, tmp_path):
+    out = scratch.run(config(source, tmp_path / "out", epochs=1, ablate=True))
+    lines = (out / "ablation.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        "nothing", "batchnorm", "dropout", "augment", "standardize",
+        "batchnorm dropout augment standardize",
+    ]  # fmt: skip
+    assert (out / "scratch-lenet.plain" / "record.json").exists()
+    plain = read_record(out / "scratch-lenet.no-augment")
+    assert plain.setting["augment"] == []
+    assert plain.title == "LeNet-5 from scratch without augment"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "lenett"}, "did you mean lenet"),
+        ({"schedule": "cosin"}, "did you mean cosine"),
+        ({"augment": ("flop",)}, "did you mean flip"),
+        ({"epochs": 0}, "--epochs is 0, expected more than 0"),
+        ({"architecture": "vgg", "image_size": (8, 8)}, "at least 16 x 16 pixels"),
+        ({"ablate": True, "dropout": False}, "give it no --no"),
+        ({"metric": "acuracy"}, "did you mean accuracy"),
+    ],
+)
+def test_what_cannot_be_meant(source, tmp_path, changes, message):
+    with pytest.raises(UsageError, match=message):
+        scratch.run(config(source, tmp_path / "out", **changes))
+
+
+def test_settings_differ_in_every_field_that_decides(source):
+    base = config(source, "out")
+    assert scratch._setting(base)["dropout"]
+    assert not scratch._setting(dataclasses.replace(base, dropout=False))["dropout"]

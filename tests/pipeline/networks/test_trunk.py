@@ -1,0 +1,168 @@
+"""The frozen part: where it ends, that it is computed once, and that its rows are right."""
+
+import dataclasses
+import shutil
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+from features import extraction
+from features.backbones.catalog import find
+from features.backbones.weights import resolve
+from features.config import ExtractConfig
+from features.errors import UsageError
+from features.store import FeatureFile
+from pipeline.networks import transfer, trunk
+from pipeline.networks.mapped import MappedRows
+from pipeline.networks.pixels import Pixels
+from pipeline.networks.trunk import Views
+from tests.pipeline.featurefiles import write_features
+from tests.pipeline.networks.images import colours, parts
+
+BACKBONE = find("mobilenet")
+FLIPPED = Views(2, ("flip", "translation"), 5)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return make_network()
+
+
+def make_network():
+    weights = resolve(BACKBONE, "none")
+    facts = {
+        "backbone": "mobilenet", "image_size": [32, 32], "classes": 3, "seed": 0,
+        "scaling": weights.scaling.to_dict(), "precision": "float32",
+    }  # fmt: skip
+    return transfer.assemble(facts, weights)
+
+
+@pytest.fixture(scope="module")
+def images():
+    from pipeline.evaluation.splits import SplitConfig, make_splits
+
+    x, labels = colours(60, 32)
+    ids = tuple(f"{number:03d}" for number in range(60))
+    splits = make_splits(
+        ids,
+        labels.astype(np.int32),
+        ("a", "b", "c"),
+        parts(60),
+        np.arange(60),
+        SplitConfig(folds=2),
+    )
+    return Pixels(x, splits, {"content": "some"})
+
+
+def config(layer):
+    return ExtractConfig(
+        ".", ".", "mobilenet", "none", layers=(layer,), image_size=(32, 32), engine="tensorflow",
+        precision="float32", progress=False,
+    )  # fmt: skip
+
+
+def made(folder, network, images, views):
+    cut = network.cut(len(network.blocks) - 2)
+    return trunk.activations(folder, config(cut.layer), tuple(cut.tensor.shape[1:]), images, views)
+
+
+def test_the_cut_is_where_one_tensor_carries_everything():
+    import keras
+
+    x = keras.Input((8, 8, 3))
+    stem = keras.layers.Conv2D(4, 1, name="stem")(x)
+    inner = keras.layers.Conv2D(4, 1, name="inner")(stem)
+    end = keras.layers.Add(name="end")([stem, inner])
+    last = keras.layers.Conv2D(4, 1, name="last")(end)
+    model = keras.Model(x, keras.layers.GlobalAveragePooling2D()(last))
+    tensors = {layer.name: layer.output for layer in model.layers[1:-1]}
+
+    def cut(*trained):
+        found = transfer._find_cut(model, tensors, trained)
+        return found and found.layer
+
+    assert cut("last") == "end"
+    assert cut("inner", "last") == "stem"
+    assert cut("stem") is None
+    assert cut() == "last"
+    del tensors["end"]  # a sum that Keras numbers cannot be tapped
+    assert cut("last") == "stem"
+
+
+def test_the_upper_part_on_activations_gives_what_the_whole_gives(network, images, tmp_path):
+    layer = network.cut(len(network.blocks) - 2).layer
+    assert layer == "conv_pad_12"
+    cached = made(tmp_path, network, images, Views(0, (), 0))
+    rest = images.splits.rest
+    assert cached.shape == (len(rest), *network._tensors[layer].shape[1:])
+    upper = network.above(layer)
+    expected = network.whole.predict_on_batch(images.x[rest])
+    found = upper.predict_on_batch(cached[np.arange(len(rest))])
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+    assert not list(tmp_path.glob("*/views.h5"))
+
+
+def test_the_head_alone_on_the_frozen_backbone_is_the_head_on_features(network, images, tmp_path):
+    network.train_only(())
+    source = tmp_path / "x.npz"
+    np.savez(source, images=images.x)
+    out = tmp_path / "f.h5"
+    extraction.run(dataclasses.replace(config(BACKBONE.output), source=source, out=out))
+    with FeatureFile(out) as file:
+        features = file.features()  # (60, 1024)
+    kernel, bias = network.whole.get_layer("head").get_weights()
+    expected = features @ kernel + bias
+    found = network.whole.predict_on_batch(images.x)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+
+
+def test_views_are_drawn_from_the_seed_and_the_first_is_plain(network, images, tmp_path):
+    plain = made(tmp_path / "plain", network, images, Views(0, (), 0))
+    cached, again = (made(tmp_path / name, network, images, FLIPPED) for name in ("one", "two"))
+    count = len(images.splits.rest)
+    rows = np.arange(count)
+    assert len(cached) == 3 * count
+    np.testing.assert_array_equal(cached[rows], plain[rows])
+    views = [cached[rows + view * count] for view in range(3)]
+    assert all((views[a] != views[b]).any() for a, b in ((0, 1), (0, 2), (1, 2)))
+    np.testing.assert_array_equal(again[np.arange(3 * count)], cached[np.arange(3 * count)])
+
+
+def test_it_is_computed_once_and_gone_on_with_after_a_kill(network, images, tmp_path, monkeypatch):
+    run = extraction.run
+
+    def stopped(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extraction, "run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path, network, images, FLIPPED)
+    (views,) = tmp_path.glob("*/views.h5")
+    monkeypatch.setattr(extraction, "run", run)
+    monkeypatch.setattr(trunk, "_write_views", None)  # they are there
+    first = made(tmp_path, network, images, FLIPPED)
+    assert not views.exists()
+    monkeypatch.setattr(extraction, "run", None)
+    np.testing.assert_array_equal(made(tmp_path, network, images, FLIPPED)[[0, 5]], first[[0, 5]])
+
+
+def test_a_disk_too_small_is_told_before_anything_is_written(
+    network, images, tmp_path, monkeypatch
+):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(10**6, 0, 10**5))
+    with pytest.raises(UsageError, match=r"needs 0\.\d GB while it is made, .*--no-cache-trunk"):
+        made(tmp_path, network, images, FLIPPED)
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_rows_are_mapped_as_they_lie_in_the_file(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 6, 6, 64)).astype(np.float16)  # five chunks
+    path = write_features(tmp_path / "f.h5", x, np.zeros(500, int), pooling="none")
+    mapped = MappedRows(path, "a")
+    assert (mapped.shape, mapped.dtype, len(mapped)) == (x.shape, x.dtype, 500)
+    rows = rng.permutation(500)[:77]
+    np.testing.assert_array_equal(mapped[rows], x[rows])
