@@ -134,7 +134,7 @@ def gather(
         },
         next((_advice(folder) for folder in folders if _has(folder, ADVICE)), {}),
         chosen,
-        _thumbnails(chosen, twins, sources, images),
+        _thumbnails(chosen, twins, _origin(comparison, sources, images)),
     )
 
 
@@ -171,13 +171,19 @@ def _source(inputs: dict[str, Any], moved: Sequence[Path]) -> Source:
     return Source(was, inputs["recipe"], None, (), f"{problem}; say with --features where it lies")
 
 
-def _thumbnails(
-    chosen: Mistakes, twins: dict[Path, Duplicates], sources: Sequence[Source], images: Path | None
-) -> Thumbnails:
+def _origin(comparison: Comparison, sources: Sequence[Source], images: Path | None) -> Origin:
+    """Return where the images are: by a feature file, else as networks learned from them."""
+    for source in sources:
+        if not source.problem:
+            return Origin.of_features(source.path, images)
+    inputs = [entry.record.inputs for entry in comparison.standings.entries]
+    named = next((one["source"] for one in inputs if "source" in one), None)
+    return Origin(images or (Path(named) if named else None), {})
+
+
+def _thumbnails(chosen: Mistakes, twins: dict[Path, Duplicates], origin: Origin) -> Thumbnails:
     pairs = [pair for found in twins.values() for pair in found.pairs(PAIRS)]
     ids = dict.fromkeys([*chosen.ids, *(pair[key] for pair in pairs for key in ("id", "twin"))])
-    there = next((source.path for source in sources if not source.problem), None)
-    origin = Origin.of_features(there, images) if there else Origin(images, {})
     found = pictures.thumbnails(origin, list(ids))
     for line in pictures.summary(found.lost, len(ids)):
         log.warning("%s", line)

@@ -198,15 +198,16 @@ def history(epochs: Sequence[Mapping[str, Any]], of: str) -> Figure:
     kinds = ((of, "training", "--muted", "dot"), (f"val_{of}", "validation", "--accent", "solid"))
     traces = []
     for key, name, colour, dash in kinds:
-        there = [epoch for epoch in epochs if epoch.get(key) is not None]
+        # Stages number their epochs anew; the axis counts them all.
+        there = [(at, epoch) for at, epoch in enumerate(epochs, 1) if epoch.get(key) is not None]
         if there:
             traces.append(
                 {
                     "type": "scatter",
                     "mode": "lines+markers",
                     "name": name,
-                    "x": [epoch["epoch"] for epoch in there],
-                    "y": [scale * epoch[key] for epoch in there],
+                    "x": [at for at, _ in there],
+                    "y": [scale * epoch[key] for _, epoch in there],
                     "line": {"color": colour, "width": 2, "dash": dash},
                     "marker": {"color": colour, "size": 5},
                     "hovertemplate": "epoch %{x}: %{y:.4g}",
@@ -235,9 +236,9 @@ def history(epochs: Sequence[Mapping[str, Any]], of: str) -> Figure:
 def _stages(epochs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
     """Yield where each stage of training starts, between two epochs, and its name."""
     before = None
-    for epoch in epochs:
+    for at, epoch in enumerate(epochs, 1):
         if (stage := epoch.get("stage")) != before and stage:
-            yield epoch["epoch"] - 0.5, str(stage)
+            yield at - 0.5, str(stage)
         before = stage
 
 

@@ -17,7 +17,6 @@ from pipeline.maps import layouts
 from tests.features.examples import attributes, recipe, write
 from tests.features.pictures import encode, solid
 from tests.features.sources.builders import write_files
-from tests.pipeline import browser as browsers
 from tests.pipeline.browser import PHONE, browser  # noqa: F401 # a fixture
 
 pytestmark = pytest.mark.usefixtures("browser")
@@ -70,7 +69,7 @@ def with_candidate(points):
 def opened(browser, page):  # noqa: F811
     browser.open(page)
     browser.run("paintNow()")
-    assert browser.run("return points.how") == "WebGL"
+    assert browser.run("return points.how") == "pixels"
     return browser
 
 
@@ -223,13 +222,18 @@ def test_on_a_phone_light_and_dark(browser, page, dark):  # noqa: F811
     assert complaints(browser) == []
 
 
-def test_without_webgl(page, tmp_path, monkeypatch):
-    monkeypatch.setattr(browsers, "FLAGS", (*browsers.FLAGS, "--disable-3d-apis"))
-    found = browsers.Browser(tmp_path)
+A_CARD = "WebGL2RenderingContext.prototype.getParameter = () => 'a graphics card';"
+
+
+def test_with_webgl(browser, page):  # noqa: F811
+    """By one in software, which the page would not take if it knew."""
+    script = browser.driver.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument", {"source": A_CARD}
+    )
     try:
-        found.open(page)
-        found.run("paintNow()")
-        assert found.run("return points.how") == "canvas"
-        test_it_renders_without_a_word_and_without_a_request(found)
+        browser.open(page)
+        browser.run("paintNow()")
+        assert browser.run("return points.how") == "WebGL"
+        test_it_renders_without_a_word_and_without_a_request(browser)
     finally:
-        found.driver.quit()
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)

@@ -1,11 +1,20 @@
 "use strict";
-// Many points on a canvas: by WebGL 2 where the browser has it, else by a plain canvas.
+// Many points on a canvas: by WebGL 2 where there is a graphics card for it, else pixel by pixel,
+// which is several times as fast as WebGL in software.
 // places: Uint16Array, x and y of each point, 65535 is 1; codes: the number of its colour;
 // colours: "#rrggbb" of each number. paint(view, layers, radius) draws layers of {index, alpha},
 // where view is the point in the middle (x, y) and the pixels that 1 takes (scale).
 function scatter(canvas, places, codes, colours) {
-  const gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
-  return gl ? byGpu(canvas, gl, places, codes, colours) : byPen(canvas, places, codes, colours);
+  const gl = hasCard() && canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
+  return gl ? byGpu(canvas, gl, places, codes, colours) : byPixel(canvas, places, codes, colours);
+}
+
+function hasCard() {
+  const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  if (!gl) return false;
+  const more = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = String(gl.getParameter(more ? more.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }
 
 function byGpu(canvas, gl, places, codes, colours) {
@@ -92,23 +101,46 @@ function painted(codes, colours) {
   return paint;
 }
 
-function byPen(canvas, places, codes, colours) {
+function byPixel(canvas, places, codes, colours) {
   const pen = canvas.getContext("2d");
+  const paints = colours.map((hex) => parseInt(hex.slice(5) + hex.slice(3, 5) + hex.slice(1, 3), 16));
+  let image = { width: 0, height: 0 }, pixels = null;
+
+  // What a point covers: places of pixels from its middle on, and how much of each.
+  function stamp(radius) {
+    const reach = Math.ceil(radius), found = [];
+    for (let y = -reach; y <= reach; y++) {
+      for (let x = -reach; x <= reach; x++) {
+        const cover = Math.max(0, Math.min(1, radius + 0.5 - Math.hypot(x, y)));
+        if (cover > 0) found.push({ to: y * canvas.width + x, cover });
+      }
+    }
+    return { reach, to: Int32Array.from(found, (one) => one.to), cover: found.map((one) => one.cover) };
+  }
   return {
-    how: "canvas",
+    how: "pixels",
     paint(view, layers, radius, ratio) {
-      const side = 2 * radius * ratio, scale = view.scale * ratio;
-      const left = canvas.width / 2 - view.x * scale, top = canvas.height / 2 + view.y * scale;
-      pen.clearRect(0, 0, canvas.width, canvas.height);
+      const wide = canvas.width, high = canvas.height, scale = view.scale * ratio / 65535;
+      if (image.width !== wide || image.height !== high) {
+        image = pen.createImageData(wide, high);
+        pixels = new Uint32Array(image.data.buffer);
+      }
+      pixels.fill(0);
+      const left = wide / 2 - view.x * scale * 65535, top = high / 2 + view.y * scale * 65535;
+      const { reach, to, cover } = stamp(radius * ratio);
       for (const layer of layers) {
-        pen.globalAlpha = layer.alpha;
+        const opaque = Uint8Array.from(cover, (part) => Math.round(255 * layer.alpha * part));
         for (const i of layer.index) {
-          const x = left + places[2 * i] / 65535 * scale, y = top - places[2 * i + 1] / 65535 * scale;
-          if (x < -side || y < -side || x > canvas.width + side || y > canvas.height + side) continue;
-          pen.fillStyle = colours[codes[i]];
-          pen.fillRect(x - side / 2, y - side / 2, side, side);
+          const x = Math.round(left + places[2 * i] * scale), y = Math.round(top - places[2 * i + 1] * scale);
+          if (x < reach || y < reach || x >= wide - reach || y >= high - reach) continue;
+          const at = y * wide + x, paint = paints[codes[i]];
+          for (let k = 0; k < to.length; k++) {
+            const pixel = at + to[k];
+            if (pixels[pixel] >>> 24 <= opaque[k]) pixels[pixel] = (opaque[k] << 24) | paint;
+          }
         }
       }
+      pen.putImageData(image, 0, 0);
     },
   };
 }

@@ -82,6 +82,19 @@ def test_calibration_error_by_hand():
     assert metrics.calibration_error(labels, values) == pytest.approx((0.4 + 0.2) / 4)
 
 
+def test_reliability_is_what_the_calibration_error_sums_up():
+    values = np.array([[0.7, 0.3], [0.7, 0.3], [0.9, 0.1], [0.1, 0.9]])
+    found = metrics.reliability(np.array([0, 1, 0, 1]), values)
+    there = found.images > 0
+    assert found.images[there].tolist() == [2, 2]
+    assert found.sureness[there] == pytest.approx([0.7, 0.9])
+    assert found.accuracy[there].tolist() == [0.5, 1]
+    labels, values = draw()
+    found = metrics.reliability(labels, values)
+    distances = np.abs(found.sureness - found.accuracy) * found.images / found.images.sum()
+    assert distances.sum() == pytest.approx(metrics.calibration_error(labels, values))
+
+
 def test_confusion_and_the_most_confused():
     labels, values = draw()
     predicted = values.argmax(axis=1)
