@@ -101,7 +101,7 @@ def _plan(config: ScratchConfig, images: Pixels) -> Plan:
 def _stage(config: ScratchConfig) -> TrainStage:
     architecture = architectures.find(config.architecture)
     return TrainStage(
-        "all",
+        "scratch",
         config.epochs or architecture.epochs,
         config.learning_rate or architecture.learning_rate,
         config.batch_size,

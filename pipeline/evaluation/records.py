@@ -6,6 +6,7 @@ know which kind they are looking at.
     results/<candidate>/record.json          everything about it
     results/<candidate>/validation.parquet   id, label, and a probability a class
     results/<candidate>/model.skops          (or model.keras)
+    results/<candidate>/history.json         of a network: loss and accuracy of each epoch
 """
 
 import dataclasses
@@ -47,12 +48,13 @@ class Record:
 
     Attributes:
         name: unique in its results folder, such as "resnet50.avg_pool.linear-svm".
-        kind: "classifier" here; networks trained on pixels have their own.
+        kind: "classifier" on features, or "network" on pixels.
         title: for tables, such as "linear SVM".
         method: the classifier that was fitted, such as "rbf-svm-nystroem".
         requested: the one that was asked for; another than `method` after a fallback.
         reason: why there was a fallback, else empty.
-        inputs: what it learned from, as `evaluation.inputs.Layer.facts` gives it.
+        inputs: what it learned from, as `evaluation.inputs.Layer.facts` gives it, or for a
+            network `networks.pixels.Pixels.facts`; "content" is a digest of either.
         splits: digest of the `Splits`.
         class_names: of the probabilities' columns.
         setting: the chosen parameters.

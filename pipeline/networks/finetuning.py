@@ -111,7 +111,9 @@ class FineTuning:
     def _activations(self) -> MappedRows:
         """The cached trunk, computed when it is first needed, for all rounds."""
         cache = cast(Cache, self.cache)
-        return trunk.activations(cache.work, cache.extract, cache.shape, self.pixels, cache.views)
+        return trunk.activations(
+            cache.work, cache.extract, cache.shape, self.pixels, cache.views, self.weights.sha256
+        )
 
 
 def _factors(unfrozen: Sequence[tuple[int, ...]]) -> dict[int, float]:

@@ -233,7 +233,7 @@ class _Reading:
                 outcomes.extend(batch.outcomes)
                 bar.update(len(batch.outcomes))
         x.flush()
-        if not count:
+        if len(places) and not count:
             raise DataError(
                 f"none of the {len(places)} images in {self.source.location} can be read"
             )

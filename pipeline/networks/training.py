@@ -154,9 +154,13 @@ class _Run:
         self._setup, self._title = setup, ", ".join(filter(None, (setup.title, stage.name)))
         self._steps = steps(len(data.train), stage.batch_size)
         self._whole = _augmented(network, setup.augmentation)
+        self._schedule = schedules.schedule(
+            stage.schedule, stage.learning_rate, stage.epochs * self._steps,
+            round(stage.warmup * self._steps),
+        )  # fmt: skip
         self._optimizer = self._compile()
-        classes = data.class_weights() if stage.balanced else np.ones(data.classes, np.float32)
-        self._weights = classes
+        ones = np.ones(data.classes, np.float32)
+        self._class_weights = data.class_weights() if stage.balanced else ones
         self._history = History()
         self._best: checkpoints.Arrays = []
 
@@ -179,38 +183,33 @@ class _Run:
     def _compile(self) -> Any:
         import keras
 
-        stage = self._stage
-        warmup = round(stage.warmup * self._steps)
-        rate = schedules.schedule(
-            stage.schedule, stage.learning_rate, stage.epochs * self._steps, warmup
-        )
-        make = self._setup.optimizer or _adamw(stage.weight_decay)
-        optimizer = make(rate)
+        make = self._setup.optimizer or _adamw(self._stage.weight_decay)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        self._whole.compile(optimizer, loss, metrics=["accuracy"], jit_compile=compiles())
+        self._whole.compile(
+            make(self._schedule), loss, metrics=["accuracy"], jit_compile=compiles()
+        )
         if self._network is not self._whole:
             self._network.compile(jit_compile=compiles())
-        self._optimizer = self._whole.optimizer
-        self._optimizer.build(self._network.trainable_variables)
-        return self._optimizer
+        optimizer = self._whole.optimizer
+        optimizer.build(self._network.trainable_variables)
+        return optimizer
 
     def _epoch(self, bar: Any) -> None:
-        started, stage = time.perf_counter(), self._stage
-        done = len(self._history.epochs)
+        started, stage, number = time.perf_counter(), self._stage, len(self._history.epochs) + 1
+        rate = self._rate(number)
         if stage.schedule != schedules.COSINE:
-            self._optimizer.learning_rate = self._next_rate()
+            self._optimizer.learning_rate = rate
         shown = batches(
-            self._data, stage.batch_size, stage.label_smoothing, self._weights,
-            self._setup.seed, done + 1,
+            self._data, stage.batch_size, stage.label_smoothing, self._class_weights,
+            self._setup.seed, number,
         )  # fmt: skip
-        rate = self._rate(done)
-        logs = self._fit(shown, bar)
+        loss, accuracy = self._fit(shown, bar)
         val_loss, val_accuracy = self._validate()
-        self._check((logs[0], val_loss), done + 1, rate)
-        seconds = time.perf_counter() - started
-        epoch = Epoch(done + 1, stage.name, rate, *logs, val_loss, val_accuracy, round(seconds, 3))
+        self._check((loss, val_loss), number, rate)
+        seconds = round(time.perf_counter() - started, 3)
+        epoch = Epoch(number, stage.name, rate, loss, accuracy, val_loss, val_accuracy, seconds)
         self._history += History((epoch,))
-        if self._history.best == done + 1 or not self._best:
+        if self._history.best == number:
             self._best = checkpoints.values(self._network.weights)
         bar.set_postfix_str(_said(epoch), refresh=False)
 
@@ -240,25 +239,18 @@ class _Run:
         loss = -np.log(np.maximum(true, _SMALLEST)).mean()
         return float(loss), float((found.argmax(axis=1) == labels).mean())
 
-    def _next_rate(self) -> float:
-        stage, done = self._stage, len(self._history.epochs)
+    def _rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, 1 the first; of a cosine that in its middle."""
+        from keras import ops
+
+        stage = self._stage
+        if stage.schedule == schedules.COSINE:
+            return float(ops.convert_to_numpy(self._schedule((epoch - 0.5) * self._steps)))
         if stage.rates:
-            return stage.rates[min(done, len(stage.rates) - 1)]
+            return stage.rates[epoch - 1]
         if stage.schedule == schedules.PLATEAU:
             return schedules.plateau_rate(stage.learning_rate, self._history)
         return stage.learning_rate
-
-    def _rate(self, epoch: int) -> float:
-        """Return the learning rate in the middle of an epoch."""
-        from keras import ops
-
-        if self._stage.schedule != schedules.COSINE:
-            return self._next_rate()
-        rate = schedules.schedule(
-            schedules.COSINE, self._stage.learning_rate, self._stage.epochs * self._steps,
-            round(self._stage.warmup * self._steps),
-        )  # fmt: skip
-        return float(ops.convert_to_numpy(rate((epoch + 0.5) * self._steps)))
 
     def _ended(self) -> bool:
         history, patience = self._history, self._stage.patience

@@ -52,6 +52,7 @@ def activations(
     shape: tuple[int, ...],
     images: Pixels,
     views: Views,
+    weights: str,
 ) -> MappedRows:
     """Return activations of n images and their views, float16 ((1 + views) n, h, w, c).
 
@@ -66,6 +67,7 @@ def activations(
         shape: (h, w, c) of the layer.
         images: and their splits.
         views: how many, and how they differ.
+        weights: their sha256, as a file that `config` names may be another by now.
 
     Raises:
         UsageError: they would not fit on the disk, or what `features.extraction.run` raises.
@@ -73,7 +75,7 @@ def activations(
     """
     (layer,) = config.layers or ()
     decides = [images.facts["content"], images.splits.digest, dataclasses.asdict(views),
-               config.backbone, config.weights, config.scaling, layer, config.image_size,
+               config.backbone, weights, config.scaling, layer, config.image_size,
                config.engine, config.precision, config.seed]  # fmt: skip
     folder = work / f"trunk-{blake2b(json.dumps(decides).encode()).hex()[:16]}"
     out, count = folder / _FILE, len(images.splits.rest)

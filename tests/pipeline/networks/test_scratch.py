@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from features.errors import DataError, UsageError
+from features.sources import open_source
 from pipeline import classify, compare, evaluate, scratch
 from pipeline.cli import main
 from pipeline.config import ClassifyConfig, CompareConfig, EvaluateConfig, ScratchConfig
 from pipeline.evaluation.records import Predictions, read_record
 from pipeline.evaluation.splits import Splits
 from pipeline.networks import checkpoints, history, storage, training
+from pipeline.reports.ablation import Ablation
 from tests.pipeline.featurefiles import write_features
 from tests.pipeline.networks.images import NAMES, colours, digits, parts, write_arrays
 
@@ -26,12 +28,12 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(source, tmp_path_factory):
-    return scratch.run(config(source, tmp_path_factory.mktemp("out") / "results"))
+    return scratch.run(config(source, tmp_path_factory.mktemp("out") / "results", refit=True))
 
 
 def config(source, out, **changes):
     values = {
-        "architecture": "lenet", "epochs": 6, "learning_rate": 0.01, "batch_size": 16, "folds": 2,
+        "architecture": "lenet", "epochs": 6, "learning_rate": 0.01, "batch_size": 16, "refit": False,
         "precision": "float32", "progress": False,
     }  # fmt: skip
     return ScratchConfig(source, out, **(values | changes))
@@ -40,10 +42,6 @@ def config(source, out, **changes):
 def features(source, path):
     """Write a feature file of the same images, as `extract` names them."""
     x, labels = colours(COUNT)
-    with_ids = np.load(source)
-    assert len(with_ids["images"]) == COUNT
-    from features.sources import open_source
-
     with open_source(source) as opened:
         ids = [record.id for record in opened]
     means = x.mean(axis=(1, 2)).astype(np.float32) / 20
@@ -60,12 +58,12 @@ def test_it_leaves_what_every_candidate_leaves(results):
     assert record.trials[0].score > 0.8
     assert record.inputs["image_size"] == [16, 16]
     assert record.model["network"]["scaling"]["mean"] != record.model["network"]["scaling"]
-    assert {"keras", "tensorflow"} & set(record.versions)
+    assert {"offshelf", "keras"} <= set(record.versions)
     predictions = Predictions.read(results / "scratch-lenet" / "validation.parquet", NAMES)
     assert predictions.ids == tuple(splits.ids[place] for place in splits.validated)
     np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-5)
     facts = json.loads((results / "scratch-lenet" / history.FILE).read_text())
-    assert [one["name"] for one in facts["rounds"]] == ["fold 1", "fold 2", "last fit"]
+    assert [one["name"] for one in facts["rounds"]] == ["held-out", "last fit"]
     assert {"epoch", "stage", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy",
             "seconds"} == set(facts["rounds"][0]["epochs"][0])  # fmt: skip
     assert not (results / ".networks").exists()
@@ -74,7 +72,7 @@ def test_it_leaves_what_every_candidate_leaves(results):
 def test_classifiers_and_networks_share_splits_table_and_lock(source, results, tmp_path):
     before = Splits.read(results).digest
     file = features(source, tmp_path / "f.h5")
-    options = {"classifiers": ("nearest-centroid", "dummy"), "folds": 2, "progress": False}
+    options = {"classifiers": ("nearest-centroid", "dummy"), "progress": False}
     classify.run(ClassifyConfig((file,), results, **options))
     assert Splits.read(results).digest == before
     found = compare.run(CompareConfig((results,)))
@@ -90,25 +88,29 @@ def test_classifiers_and_networks_share_splits_table_and_lock(source, results, t
     classify.run(ClassifyConfig((file,), results, restart=True, **options))
     assert (results / "scratch-lenet" / "record.json").exists()
     with pytest.raises(UsageError, match="those of this command"):
-        classify.run(ClassifyConfig((file,), results, restart=True, **(options | {"seed": 5})))
+        classify.run(ClassifyConfig((file,), results, restart=True, folds=2, **options))
 
 
 def test_splits_that_classify_made_are_taken(source, tmp_path):
     file, out = features(source, tmp_path / "f.h5"), tmp_path / "results"
-    classify.run(ClassifyConfig((file,), out, ("dummy",), folds=3, progress=False))
-    scratch.run(config(source, out, folds=None, epochs=1))
-    assert read_record(out / "scratch-lenet").splits == Splits.read(out).digest
-    assert Splits.read(out).count == 3
+    classify.run(ClassifyConfig((file,), out, ("dummy",), folds=2, progress=False))
+    scratch.run(config(source, out, epochs=1, refit=True))
+    record = read_record(out / "scratch-lenet")
+    assert record.splits == Splits.read(out).digest
+    facts = json.loads((out / "scratch-lenet" / history.FILE).read_text())
+    assert [one["name"] for one in facts["rounds"]] == ["fold 1", "fold 2", "last fit"]
+    with pytest.raises(UsageError, match="with 2 folds"):
+        scratch.run(config(source, out, name="other"))
 
 
 def test_images_or_labels_that_differ_from_the_splits(source, results, tmp_path):
     x, labels = colours(COUNT)
     other = write_arrays(tmp_path / "other.npz", x, (labels + 1) % 3)
     with pytest.raises(DataError, match="in the splits of the results folder"):
-        scratch.run(config(other, results, folds=None, name="b"))
+        scratch.run(config(other, results, name="b"))
     fewer = write_arrays(tmp_path / "fewer.npz", x[:60], labels[:60])
     with pytest.raises(DataError, match="lacks .* of the 96 images that were split"):
-        scratch.run(config(fewer, results, folds=None, name="b"))
+        scratch.run(config(fewer, results, name="b"))
     with pytest.raises(UsageError, match="was made from other images or with other --folds"):
         scratch.run(config(source, results, folds=3, name="b"))
 
@@ -116,10 +118,10 @@ def test_images_or_labels_that_differ_from_the_splits(source, results, tmp_path)
 def test_what_is_finished_is_kept_and_other_settings_are_refused(source, results, monkeypatch):
     stamp = (results / "scratch-lenet" / "record.json").stat().st_mtime_ns
     monkeypatch.setattr(training._Run, "_epoch", None)
-    scratch.run(config(source, results))
+    scratch.run(config(source, results, refit=True))
     assert (results / "scratch-lenet" / "record.json").stat().st_mtime_ns == stamp
     with pytest.raises(UsageError, match=r"epochs: 6 -> 7.*--name"):
-        scratch.run(config(source, results, epochs=7))
+        scratch.run(config(source, results, refit=True, epochs=7))
 
 
 def test_the_stored_network_is_the_trained_one(source, results):
@@ -149,63 +151,69 @@ def test_the_locked_images_are_looked_at_where_the_source_lies_now(source, tmp_p
     assert evaluate.run(EvaluateConfig(out, source=tmp_path / "d.npz")).fresh
 
 
-def test_an_interrupted_run_goes_on_and_says_how(source, tmp_path, monkeypatch, caplog):
-    whole = scratch.run(config(source, tmp_path / "whole", epochs=2))
+def test_an_interrupted_run_goes_on_and_says_how(source, results, tmp_path, monkeypatch, caplog):
     keep = training._Run._keep
 
     def keep_and_stop(run, finished):
         keep(run, finished)
-        if run._setup.title == "fold 2":
+        if run._setup.title == "last fit":
             raise KeyboardInterrupt
 
     monkeypatch.setattr(training._Run, "_keep", keep_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        scratch.run(config(source, tmp_path / "out", epochs=2))
+        scratch.run(config(source, tmp_path / "out", refit=True))
     assert "the same command goes on from the last whole epoch" in caplog.text
     monkeypatch.setattr(training._Run, "_keep", keep)
-    out = scratch.run(config(source, tmp_path / "out", epochs=2))
+    out = scratch.run(config(source, tmp_path / "out", refit=True))
     first, second = (
         storage.load(place / "scratch-lenet", read_record(place / "scratch-lenet").model)
-        for place in (whole, out)
+        for place in (results, out)
     )
-    for mine, theirs in zip(*map(checkpoints.values, (first.weights, second.weights)), strict=True):
+    pairs = zip(*map(checkpoints.values, (first.weights, second.weights)), strict=True)
+    for mine, theirs in pairs:
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_without_a_last_fit_the_network_that_validated_is_kept(tmp_path):
-    x, labels = colours(COUNT)
-    codes = parts(COUNT)
-    codes[:20] = 2
-    source = write_arrays(tmp_path / "c.npz", x, labels, split=codes)
-    out = scratch.run(config(source, tmp_path / "out", folds=None, refit=False, epochs=1))
-    record = read_record(out / "scratch-lenet")
-    assert record.rows == len(Splits.read(out).rest) - 20
-    assert record.seconds["search"] == 0
-    with pytest.raises(UsageError, match="with 2 folds"):
-        scratch.run(config(source, tmp_path / "other", refit=False))
-
-
-def test_lenet_reads_digits(tmp_path, caplog):
+def test_lenet_reads_digits_and_the_network_that_validated_is_kept(tmp_path):
     source = write_arrays(tmp_path / "d.npz", *digits(240), names=("0", "1", "7"))
     arguments = ["scratch", str(source), "--out", str(tmp_path / "out"), "--architecture", "lenet"]
-    options = ["--epochs", "8", "--batch-size", "16", "--folds", "2", "--learning-rate", "0.005"]
+    options = ["--epochs", "10", "--batch-size", "16", "--learning-rate", "0.005", "--no-refit"]
     assert main([*arguments, *options, "--quiet"]) == 0
     record = read_record(tmp_path / "out" / "scratch-lenet")
     assert record.setting["augment"] == ["rotation", "zoom", "translation"]
     assert record.trials[0].score > 0.8
+    assert record.rows == 120
+    assert record.seconds["search"] == 0
 
 
 def test_an_ablation_leaves_out_one_trick_after_the_other(source, tmp_path):
-    out = scratch.run(config(source, tmp_path / "out", epochs=1, ablate=True))
-    lines = (out / "ablation.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines[1:]] == [
-        "nothing", "batchnorm", "dropout", "augment", "standardize",
-        "batchnorm dropout augment standardize",
+    grid = scratch._variants(config(source, tmp_path, ablate=True))
+    assert [scratch._name(one) for one in grid] == [
+        "scratch-lenet", "scratch-lenet.no-batchnorm", "scratch-lenet.no-dropout",
+        "scratch-lenet.no-augment", "scratch-lenet.no-standardize", "scratch-lenet.plain",
     ]  # fmt: skip
-    assert (out / "scratch-lenet.plain" / "record.json").exists()
-    plain = read_record(out / "scratch-lenet.no-augment")
-    assert plain.setting["augment"] == []
-    assert plain.title == "LeNet-5 from scratch without augment"
+    assert scratch._setting(grid[1])["batchnorm"] is False
+    assert scratch._setting(grid[3])["augment"] == ["none"]
+    assert scratch._setting(grid[5])["standardize"] is False
+
+
+def test_the_table_of_an_ablation_holds_each_against_all_tricks(results):
+    record = read_record(results / "scratch-lenet")
+    plain = dataclasses.replace(record, name="scratch-lenet.plain")
+    right = Predictions.read(results / record.name / "validation.parquet", NAMES)
+    wrong = dataclasses.replace(right, labels=(right.labels + 1) % 3)
+    (results / plain.name).mkdir()
+    wrong.write(results / plain.name / "validation.parquet", NAMES)
+    table = Ablation([(), scratch.TRICKS], [record, plain], results)
+    table.write()
+    lines = (results / "ablation.csv").read_text().splitlines()
+    assert lines[1].startswith("nothing,scratch-lenet,")
+    assert lines[2].startswith("batchnorm dropout augment standardize,scratch-lenet.plain,")
+    first, second = table.rows
+    assert first["change"] == 0
+    assert second["change"] < -0.5
+    assert second["p_value"] < 0.01
+    assert f"{100 * second['change']:+.2f}" in table.text
 
 
 @pytest.mark.parametrize(
@@ -223,9 +231,3 @@ def test_an_ablation_leaves_out_one_trick_after_the_other(source, tmp_path):
 def test_what_cannot_be_meant(source, tmp_path, changes, message):
     with pytest.raises(UsageError, match=message):
         scratch.run(config(source, tmp_path / "out", **changes))
-
-
-def test_settings_differ_in_every_field_that_decides(source):
-    base = config(source, "out")
-    assert scratch._setting(base)["dropout"]
-    assert not scratch._setting(dataclasses.replace(base, dropout=False))["dropout"]
