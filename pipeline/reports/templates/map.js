@@ -32,7 +32,7 @@ const NOTHING = new Uint32Array();
 const off = new Set();  // classes that are not shown
 let candidate = -1, lit = null, held = null, hovered = null, layers = [], matching = order, walk = null;
 const view = { x: 0.5, y: 0.5, scale: 1 };
-let width = 1, height = 1, ratio = 1, whole = 1;
+let width = 1, height = 1, ratio = 1, whole = 1, onPaper = false;
 
 // ---- which points
 
@@ -101,6 +101,7 @@ function paintNow() {
   points.paint(view, layers, radius(), ratio);
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
+  if (onPaper) pen.drawImage(canvas, 0, 0, width, height);  // some browsers print no pixels of the other
   write();
   const marked = held ?? hovered;
   if (marked !== null) ring(marked);
@@ -346,4 +347,7 @@ function measure() {
 new ResizeObserver(measure).observe(stage);
 document.addEventListener("theme", paintNow);
 canvas.addEventListener("repaint", paint);
+for (const [kind, printing] of [["beforeprint", true], ["afterprint", false]]) {
+  window.addEventListener(kind, () => { onPaper = printing; paintNow(); });
+}
 if (NONE) legend(); else choose();
