@@ -202,6 +202,18 @@ def test_dragging_and_the_wheel_move_and_zoom(opened):
     assert after["x"] < before["x"] and after["y"] > before["y"]
 
 
+def test_paper_shows_the_points(opened):
+    count = (
+        "const c = document.getElementById('over'), p = c.getContext('2d')"
+        ".getImageData(0, 0, c.width, c.height).data; return p.filter((v, i) => i % 4 === 3 && v).length"
+    )
+    before = opened.run(count)
+    opened.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert opened.run(count) > before + 20 * COUNT
+    opened.run("window.dispatchEvent(new Event('afterprint'))")
+    assert opened.run(count) == before
+
+
 def _origin(browser):  # noqa: F811
     from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 

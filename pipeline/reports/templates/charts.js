@@ -78,7 +78,8 @@ const charts = (() => {
   // Paper is narrower than most windows, and nothing is laid out anew for it by itself.
   const printing = (now) => {
     document.documentElement.classList.toggle("printing", now);
-    drawn.forEach((_, element) => Plotly.Plots.resize(element));
+    drawn.forEach((_, element) => Plotly.relayout(
+      element, now ? { width: element.clientWidth } : { width: null, autosize: true }));
   };
   window.addEventListener("beforeprint", () => printing(true));
   window.addEventListener("afterprint", () => printing(false));

@@ -32,7 +32,7 @@ const NOTHING = new Uint32Array();
 const off = new Set();  // classes that are not shown
 let candidate = -1, lit = null, held = null, hovered = null, layers = [], matching = order, walk = null;
 const view = { x: 0.5, y: 0.5, scale: 1 };
-let width = 1, height = 1, ratio = 1, whole = 1;
+let width = 1, height = 1, ratio = 1, whole = 1, onPaper = false;
 
 // ---- which points
 
@@ -46,9 +46,9 @@ function choose() {
   const bright = lit === null ? matching : matching.filter((i) => labels[i] === lit);
   const pale = lit !== NONE && NONE > 0 ? bright.filter((i) => labels[i] === NONE) : NOTHING;
   layers = [
-    { index: bright.length < shown.length ? shown : NOTHING, alpha: FAINT },
-    { index: pale, alpha: PALE },
-    { index: pale.length ? bright.filter((i) => labels[i] !== NONE) : bright, alpha: FULL },
+    { index: bright.length < shown.length ? shown : NOTHING, alpha: FAINT, radius: usual },
+    { index: pale, alpha: PALE, radius: usual },
+    { index: pale.length ? bright.filter((i) => labels[i] !== NONE) : bright, alpha: FULL, radius: standing },
   ];
   walk = null;
   element("shown").textContent = matching.length === COUNT ? "" :
@@ -61,10 +61,13 @@ function choose() {
 
 const across = (i) => width / 2 + (places[2 * i] / 65535 - view.x) * view.scale;
 const down = (i) => height / 2 - (places[2 * i + 1] / 65535 - view.y) * view.scale;
-const radius = () => {
-  const sparse = 0.3 * Math.sqrt(width * height / COUNT);
+// Of `count` points: the fewer, and the closer one looks, the larger.
+const radius = (count) => {
+  const sparse = 0.3 * Math.sqrt(width * height / count);
   return Math.max(1, Math.min(4, sparse)) * Math.min(2.2, (view.scale / whole) ** 0.35);
 };
+const usual = () => radius(COUNT);
+const standing = () => Math.max(usual(), Math.min(3, radius(matching.length + 1)));
 function nearest(x, y, within) {
   let best = null, least = within * within;
   for (const i of matching) {
@@ -98,9 +101,10 @@ function paint() { waiting ||= requestAnimationFrame(paintNow); }
 function paintNow() {
   cancelAnimationFrame(waiting);
   waiting = 0;
-  points.paint(view, layers, radius(), ratio);
+  points.paint(view, layers, ratio);
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
+  if (onPaper) pen.drawImage(canvas, 0, 0, width, height);  // some browsers print no pixels of the other
   write();
   const marked = held ?? hovered;
   if (marked !== null) ring(marked);
@@ -123,7 +127,7 @@ function write() {
 }
 function ring(i) {
   pen.beginPath();
-  pen.arc(across(i), down(i), radius() + 4, 0, 7);
+  pen.arc(across(i), down(i), standing() + 4, 0, 7);
   pen.lineWidth = 2;
   pen.strokeStyle = theme.colour("--ink");
   pen.stroke();
@@ -346,4 +350,7 @@ function measure() {
 new ResizeObserver(measure).observe(stage);
 document.addEventListener("theme", paintNow);
 canvas.addEventListener("repaint", paint);
+for (const [kind, printing] of [["beforeprint", true], ["afterprint", false]]) {
+  window.addEventListener(kind, () => { onPaper = printing; paintNow(); });
+}
 if (NONE) legend(); else choose();

@@ -2,8 +2,9 @@
 // Many points on a canvas: by WebGL 2 where there is a graphics card for it, else pixel by pixel,
 // which is several times as fast as WebGL in software.
 // places: Uint16Array, x and y of each point, 65535 is 1; codes: the number of its colour;
-// colours: "#rrggbb" of each number. paint(view, layers, radius) draws layers of {index, alpha},
-// where view is the point in the middle (x, y) and the pixels that 1 takes (scale).
+// colours: "#rrggbb" of each number. paint(view, layers, ratio) draws layers of {index, alpha, radius()},
+// where view is the point in the middle (x, y) and the pixels that 1 takes (scale); ratio is that of
+// the canvas' own pixels to these.
 function scatter(canvas, places, codes, colours) {
   const gl = hasCard() && canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
   return gl ? byGpu(canvas, gl, places, codes, colours) : byPixel(canvas, places, codes, colours);
@@ -76,17 +77,17 @@ function byGpu(canvas, gl, places, codes, colours) {
   }
   return {
     how: "WebGL",
-    paint(view, layers, radius, ratio) {
+    paint(view, layers, ratio) {
       if (layers !== count) upload(layers);
       gl.viewport(0, 0, canvas.width, canvas.height);
       gl.clearColor(0, 0, 0, 0);
       gl.clear(gl.COLOR_BUFFER_BIT);
       gl.uniform3f(where.view, view.x, view.y, view.scale * ratio);
       gl.uniform2f(where.size, canvas.width, canvas.height);
-      gl.uniform1f(where.radius, radius * ratio);
       let at = 0;
       for (const layer of layers) {
         gl.uniform1f(where.alpha, layer.alpha);
+        gl.uniform1f(where.radius, layer.radius() * ratio);
         gl.drawElements(gl.POINTS, layer.index.length, gl.UNSIGNED_INT, 4 * at);
         at += layer.index.length;
       }
@@ -119,7 +120,7 @@ function byPixel(canvas, places, codes, colours) {
   }
   return {
     how: "pixels",
-    paint(view, layers, radius, ratio) {
+    paint(view, layers, ratio) {
       const wide = canvas.width, high = canvas.height, scale = view.scale * ratio / 65535;
       if (image.width !== wide || image.height !== high) {
         image = pen.createImageData(wide, high);
@@ -127,8 +128,8 @@ function byPixel(canvas, places, codes, colours) {
       }
       pixels.fill(0);
       const left = wide / 2 - view.x * scale * 65535, top = high / 2 + view.y * scale * 65535;
-      const { reach, to, cover } = stamp(radius * ratio);
       for (const layer of layers) {
+        const { reach, to, cover } = stamp(layer.radius() * ratio);
         const opaque = Uint8Array.from(cover, (part) => Math.round(255 * layer.alpha * part));
         for (const i of layer.index) {
           const x = Math.round(left + places[2 * i] * scale), y = Math.round(top - places[2 * i + 1] * scale);
