@@ -161,7 +161,9 @@ def test_unknown_names_and_other_kinds_are_told(results, tmp_path):
     with pytest.raises(UsageError, match=f"did you mean {BEST}"):
         run(results, BEST.replace("logistic", "logistik"))
     candidates.change(results, CENTROID, kind="oracle")
-    with pytest.raises(UsageError, match="is of kind .oracle.; this version knows classifier, network"):
+    with pytest.raises(
+        UsageError, match="is of kind .oracle.; this version knows classifier, network"
+    ):
         run(results, CENTROID)
     with pytest.raises(UsageError, match="no results folder"):
         run(tmp_path / "none")
