@@ -24,7 +24,7 @@ def predict(config: EvaluateConfig, splits: Splits, record: Record) -> Predictio
     """
     if record.kind not in _KINDS:
         raise UsageError(
-            f"{record.name} is a {record.kind}; this version evaluates {' and '.join(_KINDS)}s"
+            f"{record.name} is of kind {record.kind!r}; this version knows {', '.join(_KINDS)}"
         )
     ids = tuple(splits.ids[place] for place in splits.test)
     found = _KINDS[record.kind](config, record, ids)  # (n, K)

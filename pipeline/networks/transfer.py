@@ -1,9 +1,10 @@
 """A pretrained backbone under a new head: whole for pixels, and cut where training begins.
 
-The backbone runs as at inference while it is trained too: its batch norms keep the statistics of
-ImageNet. Those of a small batch are noise (ResNet50 at 96 px has 9 positions an image in its last
-stage), and frozen layers, the cached trunk among them, were measured with the stored ones. Scale
-and shift of the norms in trained blocks are weights like any other, and are trained.
+Its batch norms stay as they are while blocks are trained: statistics of a small batch are noise
+(ResNet50 at 96 px has 9 positions an image in its last stage), and what is below, the cached trunk
+too, was measured with the stored ones. Keras keeps a norm at inference, whatever it is called with,
+when it is frozen; kernel and bias of the convolution before it can learn what its scale and shift
+could.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,6 +21,7 @@ from features.backbones.catalog import Backbone
 from features.backbones.stored import Weights
 from pipeline.networks.blocks import Block, blocks
 from pipeline.networks.precision import policy
+from pipeline.networks.products import use_products
 
 KIND = "finetune"
 HEAD = "head"
@@ -77,7 +79,7 @@ class Transfer:
         tensor = self._tensors[layer]
         upper = keras.Model(tensor, self.body.output, name="trained")
         stored = keras.Input(tensor.shape[1:], dtype="float16", name="activations")
-        values = upper(ops.cast(stored, tensor.dtype), training=False)
+        values = upper(ops.cast(stored, tensor.dtype))
         return keras.Model(stored, self.whole.get_layer(HEAD)(values))
 
     @cached_property
@@ -88,9 +90,13 @@ class Transfer:
 
     def train_only(self, places: Collection[int]) -> None:
         """Freeze the backbone but for blocks at these positions; the head is always trained."""
+        from keras.layers import BatchNormalization
+
         trained = {name for place in places for name in self.blocks[place].layers}
         for layer in self.base.layers:
-            layer.trainable = layer.name in trained
+            is_norm = isinstance(layer, BatchNormalization)
+            layer.trainable = layer.name in trained and not is_norm
+        use_products(layer for layer in self.base.layers if layer.trainable)
 
     def factors(self, network: Any, by_block: Mapping[int, float]) -> list[float]:
         """Return the factor of each trainable variable of `whole` or `above`; the head's is 1."""
@@ -131,7 +137,7 @@ def assemble(facts: dict[str, Any], weights: Weights | None = None) -> Transfer:
         weights.load_into(base)
     pixels = keras.Input((*facts["image_size"], 3), dtype="uint8", name="pixels")
     scaling = catalog.PixelScaling.from_dict(facts["scaling"])
-    values = body(networks.scaled(ops.cast(pixels, "float32"), scaling), training=False)
+    values = body(networks.scaled(ops.cast(pixels, "float32"), scaling))
     start = keras.initializers.GlorotUniform(seed=facts["seed"])
     head = keras.layers.Dense(
         facts["classes"], kernel_initializer=start, dtype="float32", name=HEAD

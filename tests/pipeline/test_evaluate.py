@@ -54,7 +54,7 @@ def test_the_same_candidate_again_opens_nothing(results, monkeypatch):
     def refused(*rest):
         raise AssertionError("it was opened again")
 
-    monkeypatch.setattr(evaluate.models, "load", refused)
+    monkeypatch.setattr(evaluate.predicting, "predict", refused)
     again = run(results, BEST)
     assert not again.fresh
     assert again.facts["metrics"] == first.facts["metrics"]
@@ -160,8 +160,10 @@ def test_the_best_by_different_metrics_is_not_guessed(results):
 def test_unknown_names_and_other_kinds_are_told(results, tmp_path):
     with pytest.raises(UsageError, match=f"did you mean {BEST}"):
         run(results, BEST.replace("logistic", "logistik"))
-    candidates.change(results, CENTROID, kind="network")
-    with pytest.raises(UsageError, match="is a network"):
+    candidates.change(results, CENTROID, kind="oracle")
+    with pytest.raises(
+        UsageError, match="is of kind .oracle.; this version knows classifier, network"
+    ):
         run(results, CENTROID)
     with pytest.raises(UsageError, match="no results folder"):
         run(tmp_path / "none")
