@@ -1,7 +1,8 @@
 """What commands take: options whose defaults stand in a config, and how their values are read."""
 
 import argparse
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -55,6 +56,35 @@ def given(options: argparse.Namespace, config: type) -> dict[str, Any]:
     """Return what was given for each field of a stage's config, but for its progress."""
     wanted = [field.name for field in fields(config) if field.name != "progress"]
     return {name: getattr(options, name) for name in wanted}
+
+
+def spelled(command: str, config: Any, places: Sequence[str], unsaid: Sequence[str] = ()) -> str:
+    """Return the command line that gives a stage its config; defaults are left unsaid.
+
+    Args:
+        command: such as "scratch".
+        config: a dataclass; a field that is false where its default is not gives "--no-<field>".
+        places: fields that have no option's name before them.
+        unsaid: further fields to leave out.
+    """
+    words = ["python", "-m", "pipeline", command, *(str(getattr(config, name)) for name in places)]
+    for field in fields(config):
+        value = getattr(config, field.name)
+        option = field.name.replace("_", "-")
+        if field.name in (*places, *unsaid, "progress") or value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", _text(value)]
+    return shlex.join(words)
+
+
+def _text(value: Any) -> str:
+    """Return what an option's type reads as this value."""
+    if isinstance(value, tuple):
+        return ("x" if isinstance(value[0], int) else ",").join(map(str, value))
+    return str(value)
 
 
 def names(text: str) -> tuple[str, ...]:

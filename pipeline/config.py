@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from features.config import ExtractConfig
 
@@ -59,6 +60,7 @@ class NetworkConfig:
     """What every stage that trains networks on pixels is told.
 
     Attributes:
+        command: that calls the stage.
         source: a folder, a manifest, an archive or a file of arrays.
         out: folder of the results; its splits are taken where it has some.
         name: of the candidate; None: what it is, such as "scratch-small".
@@ -80,6 +82,8 @@ class NetworkConfig:
         restart: throw away this candidate of an earlier run, finished or not.
         seed: of splits, weights and everything drawn.
     """
+
+    command: ClassVar[str]
 
     source: Path
     out: Path
@@ -115,6 +119,8 @@ class ScratchConfig(NetworkConfig):
         ablate: train without each of them, without any, and with all; write ablation.csv.
     """
 
+    command = "scratch"
+
     architecture: str = "small"
     epochs: int | None = None
     learning_rate: float | None = None
@@ -148,6 +154,8 @@ class FinetuneConfig(NetworkConfig):
         views: augmented ones of each image in the cache, beside the plain one.
         engine, engine_precision: of the extraction into the cache.
     """
+
+    command = "finetune"
 
     backbone: str = ExtractConfig.backbone
     weights: str = ExtractConfig.weights

@@ -66,6 +66,7 @@ def _variants(config: ScratchConfig) -> list[ScratchConfig]:
 
 def _without(config: ScratchConfig, tricks: Sequence[str]) -> ScratchConfig:
     changes = {trick: (augmentation.NONE,) if trick == "augment" else False for trick in tricks}
+    changes["ablate"] = False
     return dataclasses.replace(config, **changes)  # type: ignore[arg-type] # by field
 
 

@@ -18,6 +18,7 @@ from features import durable
 from features.errors import UsageError
 from features.records import blake2b
 from features.shards import locked
+from pipeline.arguments import spelled
 from pipeline.config import NetworkConfig
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.memory import peak_since_reset, reset_peak
@@ -241,9 +242,11 @@ def _record(
     search = sum(one.history.seconds for one in rounds) - fit
     score = float(metrics.score(config.metric, truth, found))
     refitted = rounds[-1].name == "last fit"
+    command = spelled(config.command, config, ("source",), unsaid=("restart",))
     return Record(
         name=plan.name, kind=KIND, title=plan.title, method=plan.method, requested=plan.method,
-        reason="", inputs=pixels.facts, splits=splits.digest, class_names=splits.class_names,
+        reason="", inputs=pixels.facts | {"command": command}, splits=splits.digest,
+        class_names=splits.class_names,
         setting=plan.setting,
         trials=(Trial(plan.setting, score, round(search, 4), splits.smallest),),
         metric=config.metric, seed=config.seed,
