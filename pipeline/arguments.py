@@ -4,6 +4,7 @@ import argparse
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 
@@ -25,8 +26,12 @@ def bootstrap_options(option: Callable[..., None]) -> None:
     option("--seed", "of the bootstrap", type=int)
 
 
-def network_options(option: Callable[..., None]) -> None:
+def network_options(command: argparse.ArgumentParser, option: Callable[..., None]) -> None:
     """Add what every command that trains networks on pixels takes."""
+    command.add_argument("source", type=Path, metavar="SOURCE",
+                         help="images with labels, as `extract` takes them")  # fmt: skip
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER",
+                         help="where results go; if it has splits, these are taken")  # fmt: skip
     option("--name", "of the candidate (none given: what it is)", metavar="NAME")
     option("--image-size", "pixels a side that the network sees, or HEIGHTxWIDTH",
            type=image_size, metavar="SIZE")  # fmt: skip

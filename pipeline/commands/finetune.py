@@ -16,10 +16,6 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "finetune", help="train a pretrained network on, as a candidate like any other",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
-    command.add_argument("source", type=Path, metavar="SOURCE",
-                         help="images with labels, as `extract` takes them")  # fmt: skip
-    command.add_argument("--out", type=Path, required=True, metavar="FOLDER",
-                         help="where results go; if it has splits, these are taken")  # fmt: skip
     option = adder(command, FinetuneConfig)
     option("--backbone", "see `backbones`", metavar="NAME")
     option("--weights", "imagenet, an origin, a file, or none for random ones", metavar="WHAT")
@@ -41,7 +37,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--views", "augmented ones of each image in the cache", type=int, metavar="K")
     option("--engine", "that fills the cache", choices=(AUTO, *ENGINES))
     option("--engine-precision", "of it", choices=(AUTO, *PRECISIONS))
-    network_options(option)
+    network_options(command, option)
 
     def run(options: argparse.Namespace) -> None:
         from pipeline import finetune

@@ -1,7 +1,6 @@
 """`scratch`: a CNN trained on the images alone."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from pipeline.arguments import adder, given, network_options
@@ -15,17 +14,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "scratch", help="train a CNN from scratch, as a candidate like any other",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
-    command.add_argument("source", type=Path, metavar="SOURCE",
-                         help="images with labels, as `extract` takes them")  # fmt: skip
-    command.add_argument("--out", type=Path, required=True, metavar="FOLDER",
-                         help="where results go; if it has splits, these are taken")  # fmt: skip
     option = adder(command, ScratchConfig)
     option("--architecture", "of the CNN", choices=tuple(ARCHITECTURES))
     option("--epochs", "at most (none given: the architecture's own)", type=int, metavar="N")
     option("--learning-rate", "the highest (none given: the architecture's own)",
            type=float, metavar="RATE")  # fmt: skip
     option("--weight-decay", "of AdamW", type=float, metavar="SHARE")
-    network_options(option)
+    network_options(command, option)
     for trick in ("batchnorm", "dropout", "standardize"):
         option(f"--no-{trick}", "leave it out", field=trick, action="store_false")
     command.add_argument("--no-augment", dest="augment", action="store_const", const=("none",),

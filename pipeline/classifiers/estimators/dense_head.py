@@ -1,6 +1,5 @@
 """A dense network on features, after scikit-learn's conventions; Keras on any of its backends."""
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,8 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from features.errors import MissingPackageError
-from features.quiet import quiet_import
 from pipeline.classifiers.estimators.unit_scale import UnitScale
+from pipeline.networks.backend import keras_here
 
 _PREDICTED = 4096  # rows at a time
 
@@ -69,7 +67,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         Raises:
             MissingPackageError: Keras or its backend is not installed.
         """
-        keras = keras_here()
+        keras = keras_here("the dense head")
         X, y = validate_data(self, X, y, dtype=np.float32)  # noqa: N806
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -94,7 +92,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         """Return probabilities, float32 (n, K), in the order of `classes_`."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False)  # noqa: N806
-        to_numpy = keras_here().ops.convert_to_numpy
+        to_numpy = keras_here("the dense head").ops.convert_to_numpy
         blocks = [X[rows] for rows in gen_batches(len(X), _PREDICTED)]
         return np.concatenate([to_numpy(self.network_(x, training=False)) for x in blocks])
 
@@ -105,7 +103,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
 
     def bare_network(self, features: int, classes: int, seed: int = 0) -> Any:
         """Return the network that these parameters describe, untrained, not compiled."""
-        keras = keras_here()
+        keras = keras_here("the dense head")
         seeds = iter(np.random.SeedSequence(seed).generate_state(2 * len(self.hidden) + 1).tolist())
 
         def dense(units: int, **options: Any) -> Any:
@@ -143,18 +141,6 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     def _loss(self, X, codes, rows):  # noqa: N803
         chances = self.predict_proba(X[rows])[np.arange(len(rows)), codes[rows]]
         return -np.log(np.maximum(chances, 1e-7)).mean()
-
-
-def keras_here() -> ModuleType:
-    """Return Keras; raises MissingPackageError where it or its backend is not installed."""
-    try:
-        return quiet_import("keras")
-    except ImportError as error:
-        reason = str(error).partition("\n")[0]
-        raise MissingPackageError(
-            f"the dense head needs Keras and a backend ({reason}); `pip install tensorflow` brings "
-            "one, or name one that is installed: KERAS_BACKEND=jax or torch"
-        ) from None
 
 
 def _set_scaling(network: Any, mean: np.ndarray, variance: np.ndarray) -> None:
