@@ -64,7 +64,9 @@ def config(layer):
 
 def made(folder, network, images, views):
     cut = network.cut(len(network.blocks) - 2)
-    return trunk.activations(folder, config(cut.layer), tuple(cut.tensor.shape[1:]), images, views)
+    return trunk.activations(
+        folder, config(cut.layer), tuple(cut.tensor.shape[1:]), images, views, "w"
+    )
 
 
 def test_the_cut_is_where_one_tensor_carries_everything():
