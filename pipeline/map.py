@@ -74,7 +74,8 @@ class Map:
 def run(config: MapConfig) -> Map:
     """Lay the images of a feature file out; write the map and, beside it, its coordinates.
 
-    Equal features, settings and versions give equal coordinates, whatever the number of cores.
+    Equal features, settings and versions give equal coordinates on one kind of processor, however
+    many cores it has.
 
     Raises:
         UsageError: an unknown layer, method or suffix, features that are maps themselves, too few
