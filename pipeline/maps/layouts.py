@@ -11,7 +11,6 @@ from features.quiet import quiet_import
 
 EARLY, LATE = 250, 500  # iterations of t-SNE, with and without exaggeration
 EXAGGERATION = 12
-INTERPOLATED = 4000  # points from which FFTs take less time than a tree does
 MANY = 10_000  # points from which several threads gain more than they cost
 EXACT = 150_000  # points up to which every distance is computed; beyond, neighbours are searched
 
@@ -22,7 +21,7 @@ def tsne(scores: np.ndarray, perplexity: float, seed: int, tell: Tell) -> np.nda
     """Return coordinates by t-SNE, float64 (N, 2).
 
     Repulsion is interpolated with FFTs (G. Linderman et al., Nature Methods 16, 2019), or for
-    fewer than 4,000 points summed over a tree. It starts from the principal components, which
+    fewer than 10,000 points summed over a tree. It starts from the principal components, which
     keeps the large structure (D. Kobak and P. Berens, Nature Communications 10, 2019, section
     "Using PCA initialisation"); the learning rate is N / 12 in the exaggerated phase and N after
     it (A. Belkina et al., Nature Communications 10, 2019).
@@ -44,7 +43,6 @@ def tsne(scores: np.ndarray, perplexity: float, seed: int, tell: Tell) -> np.nda
     layout = TSNEEmbedding(
         initialization.rescale(_plane(scores)),
         _affinities(scores, perplexity, seed, threads),
-        negative_gradient_method="fft" if len(scores) >= INTERPOLATED else "bh",
         n_jobs=threads, random_state=seed,
     )  # fmt: skip
     for first, iterations, exaggeration in ((0, EARLY, EXAGGERATION), (EARLY, LATE, 1)):
