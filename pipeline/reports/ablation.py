@@ -48,7 +48,7 @@ class Ablation:
                 "accuracy": round(accuracy, 6),
                 "change": round(accuracy - accuracies[0], 6),
                 "p_value": float(f"{p_value:.6g}"),
-                "seconds": record.seconds["search"] + record.seconds["fit"],
+                "seconds": round(record.seconds["search"] + record.seconds["fit"], 3),
             }
             for missing, record, accuracy, p_value in zip(
                 self.missing, self.records, accuracies, p_values, strict=True
