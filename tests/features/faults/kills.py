@@ -72,6 +72,7 @@ def _run(source: Path, out: Path, seconds: float, by: int) -> tuple[bool, list[i
 
 def _child(source: Path, out: Path, pipe: Connection) -> None:
     set_start_method("fork", force=True)  # or tqdm's lock would outlive a kill
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     try:
         pipe.send("begin")
         with stub.telling(pipe.send):
