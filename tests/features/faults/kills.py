@@ -59,7 +59,8 @@ def _run(source: Path, out: Path, seconds: float, by: int) -> tuple[bool, list[i
     process.join(seconds)
     duration = time.perf_counter() - begin
     if process.is_alive():
-        os.kill(process.pid, by)
+        with suppress(ProcessLookupError):  # it came to its end just now
+            os.kill(process.pid, by)
     process.join(60)
     told = []
     with suppress(EOFError):
