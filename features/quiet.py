@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from features.errors import MissingPackageError
+
 
 def quiet_import(name: str) -> ModuleType:
     """Import and return a module while file descriptor 2 leads nowhere.
@@ -20,6 +22,22 @@ def quiet_import(name: str) -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silenced(2):
         return import_module(name)
+
+
+def keras_here(who: str = "a network") -> ModuleType:
+    """Return Keras; raises MissingPackageError where it or its backend is not installed.
+
+    Args:
+        who: needs it, as the message says.
+    """
+    try:
+        return quiet_import("keras")
+    except ImportError as error:
+        reason = str(error).partition("\n")[0]
+        raise MissingPackageError(
+            f"{who} needs Keras and a backend ({reason}); `pip install tensorflow` brings one, "
+            "or name one that is installed: KERAS_BACKEND=jax"
+        ) from None
 
 
 @contextlib.contextmanager

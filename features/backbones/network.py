@@ -15,7 +15,7 @@ import numpy as np
 
 from features.backbones.catalog import POOLINGS, Backbone, PixelScaling, check_image_size
 from features.errors import UsageError, unknown_name
-from features.quiet import quiet_import
+from features.quiet import keras_here
 
 _REDUCTIONS = {"avg": ("mean",), "max": ("max",), "avgmax": ("mean", "max")}
 
@@ -46,9 +46,10 @@ def build(backbone: Backbone, image_size: tuple[int, int]) -> Any:
 
     Raises:
         UsageError: the images are smaller than the network can take.
+        MissingPackageError: Keras, or what it runs on, is not installed.
     """
     check_image_size(backbone, image_size)
-    keras = quiet_import("keras")
+    keras = keras_here()
     builder = getattr(keras.applications, backbone.builder)
     return builder(include_top=False, weights=None, input_shape=(*image_size, 3))
 

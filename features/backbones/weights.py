@@ -31,7 +31,7 @@ from features.backbones.stored import (
 )
 from features.errors import DataError, OffshelfError, UsageError, unknown_name
 from features.packages import fetch_package, sha256_of
-from features.quiet import quiet_import
+from features.quiet import keras_here
 
 log = logging.getLogger("offshelf")
 
@@ -110,7 +110,7 @@ def _ways(backbone: Backbone) -> dict[str, Callable[[], Weights]]:
 
 
 def _from_keras(backbone: Backbone) -> Weights:
-    keras = quiet_import("keras")
+    keras = keras_here()
     builder = getattr(keras.applications, backbone.builder)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras' own progress bar

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 def _build(task: Task) -> "Pipeline":
     from sklearn.pipeline import Pipeline
 
+    from features.quiet import keras_here
     from pipeline.classifiers.estimators.dense_head import DenseHead
-    from pipeline.networks.backend import keras_here
 
     keras_here("the dense head")  # its absence is told before anything is fitted
     return Pipeline([("model", DenseHead(random_state=task.seed))])

@@ -16,6 +16,7 @@ import numpy as np
 
 from features import durable
 from features.errors import UsageError
+from features.quiet import keras_here
 from features.records import blake2b
 from features.shards import locked
 from pipeline.arguments import spelled
@@ -35,7 +36,6 @@ from pipeline.evaluation.records import (
 )
 from pipeline.evaluation.settlement import throw_away
 from pipeline.networks import history, storage
-from pipeline.networks.backend import keras_here
 from pipeline.networks.data import Data
 from pipeline.networks.history import History, Round
 from pipeline.networks.pixels import Pixels

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from features.engines.hardware import cpu_has_bfloat16, gpu_names
-from pipeline.networks.backend import keras_here
+from features.quiet import keras_here
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "mixed_bfloat16"
 PRECISIONS = (AUTO, FLOAT32, BFLOAT16)

@@ -14,7 +14,7 @@ from typing import Any
 from features import durable
 from features.errors import DataError, OffshelfError
 from features.packages import sha256_of
-from pipeline.networks.backend import keras_here
+from features.quiet import keras_here
 
 FILE = "model.keras"
 NETWORK = "network"  # in the facts of a record's model: what the network is built from

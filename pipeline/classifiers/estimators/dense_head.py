@@ -9,8 +9,8 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from features.quiet import keras_here
 from pipeline.classifiers.estimators.unit_scale import UnitScale
-from pipeline.networks.backend import keras_here
 
 _PREDICTED = 4096  # rows at a time
 

@@ -1,6 +1,7 @@
 """The network with its taps: against plain keras.applications, and against numpy."""
 
 import inspect
+import sys
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from features.backbones.network import (
     walk,
     with_taps,
 )
-from features.errors import UsageError
+from features.errors import MissingPackageError, UsageError
 from tests.features.backbones.conftest import draw_pixels
 
 NONE = SCALINGS["none"]
@@ -230,3 +231,9 @@ def test_random_weights_are_seeded(small):
     constants = [weight[0] for weight in network.get_layer("norm").get_weights()]
     assert constants == [1, 0, 0, 1]
     assert not network.get_layer("conv").get_weights()[1].any()
+
+
+def test_without_keras_the_install_line_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)  # its import fails
+    with pytest.raises(MissingPackageError, match="pip install tensorflow"):
+        build(find("vgg16"), (64, 64))
