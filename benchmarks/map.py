@@ -19,16 +19,13 @@ How to read the columns:
 
 import argparse
 import json
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features.engines import hardware
-from features.loading import available_cpus
+from benchmarks import machine
 from features.store import FeatureFile
 from pipeline.config import MapConfig
 from pipeline.maps import layouts
@@ -114,14 +111,10 @@ def _cells(row: tuple[Any, ...], ours: float) -> list[str]:
 
 def _facts(what: str) -> dict[str, str]:
     """Return what the figures depend on."""
-    names = ("numpy", "openTSNE", "scikit-learn")
     settings = f"{MapConfig.components} components, perplexity {MapConfig.perplexity:g}"
     return {
         "points": f"{what}; {settings}",
-        "processor": f"{hardware.cpu_name()}, {available_cpus()} CPUs",
-        "platform": f"{platform.platform()}, Python {platform.python_version()}",
-        "versions": ", ".join(f"{name} {version(name)}" for name in names),
-    }
+    } | machine.facts("numpy", "openTSNE", "scikit-learn")
 
 
 def _arguments() -> argparse.Namespace:

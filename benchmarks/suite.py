@@ -20,18 +20,14 @@ How to read the columns:
 import argparse
 import dataclasses
 import json
-import platform
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import grid_search
-from features.engines import hardware
-from features.loading import available_cpus
+from benchmarks import grid_search, machine
 from features.rows import Rows
 from features.store import FeatureFile
 from features.writer import write
@@ -136,13 +132,9 @@ def _facts(arguments: argparse.Namespace, sample: Path) -> dict[str, str]:
     """Return what the figures depend on."""
     with FeatureFile(sample) as file:
         rows, features, backbone = *file.shape(), file.recipe.backbone
-    names = ("numpy", "scikit-learn", "keras")
     return {
         "rows": f"{rows:,} of {arguments.features.name}, {features} features of {backbone}",
-        "processor": f"{hardware.cpu_name()}, {available_cpus()} CPUs",
-        "platform": f"{platform.platform()}, Python {platform.python_version()}",
-        "versions": ", ".join(f"{name} {version(name)}" for name in names),
-    }
+    } | machine.facts("numpy", "scikit-learn", "keras")
 
 
 def _arguments() -> argparse.Namespace:
