@@ -39,8 +39,8 @@ from features.sources import open_source
 from features.store import FeatureFile
 from pipeline.classifiers import find
 from pipeline.classifiers.base import Task
-from pipeline.demo import bundled_images
 from pipeline.reports.tables import render
+from pipeline.stages.demo import bundled_images
 
 BACKBONES = ("vgg16", "resnet50")
 REFERENCE = "Keras float32"

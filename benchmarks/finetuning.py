@@ -24,8 +24,7 @@ from pathlib import Path
 
 from features.engines import hardware
 from features.loading import available_cpus
-from pipeline import finetune
-from pipeline.arguments import image_size
+from pipeline.commands.arguments import image_size
 from pipeline.config import FinetuneConfig
 from pipeline.networks import pixels
 from pipeline.networks.data import Data
@@ -33,6 +32,7 @@ from pipeline.networks.finetuning import FineTuning
 from pipeline.networks.precision import PRECISIONS
 from pipeline.networks.training import TrainStage
 from pipeline.reports.tables import render
+from pipeline.stages import finetune
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "cifar10-2000.zip"
 HEADER = ("trunk", "images/s", "seconds", "filling")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.classifiers import find
-from pipeline.evaluation.splits import Splits
+from pipeline.data.splits import Splits
 
 MATRIX = "x.npy"
 STARTING = 30.0  # seconds beyond the limit for imports and reading

@@ -31,11 +31,11 @@ from benchmarks import grid_search, machine
 from features.rows import Rows
 from features.store import FeatureFile
 from features.writer import write
-from pipeline import classify
 from pipeline.classifiers import SUITE
 from pipeline.config import ClassifyConfig
-from pipeline.evaluation.records import VALIDATION, Predictions, candidates
 from pipeline.reports.tables import render
+from pipeline.results.records import VALIDATION, Predictions, candidates
+from pipeline.stages import classify
 
 HEADER = ("classifier", "settings", "ours", "theirs", "ratio", "our accuracy", "their accuracy")
 

@@ -1,8 +1,9 @@
-"""The shape that the README's architecture section describes."""
+"""The shape of the house: what may import what, and when."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,32 @@ def imports(tree: ast.AST) -> set[str]:
     return found
 
 
+# The rooms of `pipeline`, from the top down: a module imports from its own room and those below.
+ROOMS = (
+    "__main__", "commands", "stages", "predictors", "reports", "advice", "search", "networks",
+    "classifiers", "maps", "datasets", "results", "statistics", "data", "config", "command_lines",
+)  # fmt: skip
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {dotted(path) for path in MODULES}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The modules of ours that a module imports anywhere in it, for types and in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in NAMES else node.module for name in names}
+    return found & NAMES
+
+
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -35,6 +62,22 @@ def test_features_never_imports_pipeline(path):
     found = imports(ast.parse(path.read_text()))
     if name(path).startswith("features/"):
         assert not {module for module in found if module.split(".")[0] == "pipeline"}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if name(path).startswith("pipeline/")], ids=name
+)
+def test_imports_run_downwards(path):
+    module = dotted(path)
+    room = ROOMS.index(module.split(".")[1]) if "." in module else -1
+    for other in imported_modules(path):
+        top, _, rest = other.partition(".")
+        assert top == "features" or ROOMS.index(rest.split(".")[0]) >= room, other
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    sorter = TopologicalSorter({dotted(path): imported_modules(path) for path in MODULES})
+    sorter.prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize(

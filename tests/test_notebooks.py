@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.reports.comparison import text as comparison_text
+from pipeline.reports.evaluation import text as evaluation_text
+
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 
@@ -42,8 +45,8 @@ def test_classifiers_are_compared_and_one_is_tested_once(run):
     names, said = run("comparing_classifiers", "vgg16")
     comparison, evaluation = names["comparison"], names["evaluation"]
     assert {entry.record.method for entry in comparison.standings.entries} == set(names["chosen"])
-    assert comparison.text in said
-    assert evaluation.text in said
+    assert comparison_text(comparison) in said
+    assert evaluation_text(evaluation) in said
     assert comparison.confusion.trace() / comparison.confusion.sum() > 0.5
     assert len(names["worst"]) == 10
 

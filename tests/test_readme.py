@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import parser
+from pipeline.commands.main import parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

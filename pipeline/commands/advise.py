@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.arguments import adder, given
+from pipeline.commands.arguments import adder, given
 from pipeline.config import AdviseConfig
 
 
@@ -23,10 +23,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--seed", "of splits and choices of rows", type=int)
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import advise
+        from pipeline.reports import advice
+        from pipeline.stages import advise
 
         values = given(options, AdviseConfig)
-        print(advise.run(AdviseConfig(**values, progress=not options.quiet)).text)
+        print(advice.text(advise.run(AdviseConfig(**values, progress=not options.quiet))))
 
     command.set_defaults(run=run)
     return command

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from pipeline.arguments import image_size
+from pipeline.commands.arguments import image_size
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -15,7 +15,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--all", action="store_true", help="every layer that can be tapped")
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import backbones
+        from pipeline.stages import backbones
 
         if options.name:
             print(backbones.layers(options.name, options.image_size, worth=not options.all))

@@ -9,7 +9,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command = commands.add_parser("classifiers", help="list the classifiers of the suite")
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import list_classifiers
+        from pipeline.stages import classifiers as list_classifiers
 
         print(list_classifiers.overview())
 

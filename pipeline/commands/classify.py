@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.arguments import adder, duration, given, names
+from pipeline.commands.arguments import adder, duration, given, names
 from pipeline.config import ClassifyConfig
-from pipeline.evaluation.metrics import METRICS
+from pipeline.statistics.metrics import METRICS
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -34,7 +34,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--seed", "of splits, searches and classifiers", type=int)
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import classify
+        from pipeline.stages import classify
 
         values = given(options, ClassifyConfig) | {"features": tuple(options.features)}
         print(classify.run(ClassifyConfig(**values, progress=not options.quiet)))

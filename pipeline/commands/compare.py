@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.arguments import adder, bootstrap_options, given
+from pipeline.commands.arguments import adder, bootstrap_options, given
 from pipeline.config import CompareConfig
-from pipeline.evaluation.metrics import METRICS
+from pipeline.statistics.metrics import METRICS
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -26,11 +26,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
                          help="write all of it as a page, too; see `report`")  # fmt: skip
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import compare, report
+        from pipeline.reports import comparison as reports
+        from pipeline.stages import compare, report
 
         values = given(options, CompareConfig) | {"results": tuple(options.results)}
         comparison = compare.run(CompareConfig(**values))
-        print(comparison.text)
+        print(reports.text(comparison))
         if options.report:
             print(report.write(comparison, options.report))
 

@@ -16,7 +16,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
                          help="where everything goes (default: %(default)s)")  # fmt: skip
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import demo
+        from pipeline.stages import demo
 
         print(demo.run(DemoConfig(out=options.out, progress=not options.quiet)))
 

@@ -10,7 +10,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--measure", metavar="BACKBONE", help="run each engine for some seconds")
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import doctor
+        from pipeline.stages import doctor
 
         print(doctor.report())
         if options.measure:

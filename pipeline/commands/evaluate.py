@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.arguments import adder, bootstrap_options, given
+from pipeline.commands.arguments import adder, bootstrap_options, given
 from pipeline.config import EvaluateConfig
 
 
@@ -22,9 +22,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
     bootstrap_options(option)
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import evaluate
+        from pipeline.reports import evaluation
+        from pipeline.stages import evaluate
 
-        print(evaluate.run(EvaluateConfig(**given(options, EvaluateConfig))).text)
+        print(evaluation.text(evaluate.run(EvaluateConfig(**given(options, EvaluateConfig)))))
 
     command.set_defaults(run=run)
     return command

@@ -14,7 +14,7 @@ from features.config import (
     STORES,
     ExtractConfig,
 )
-from pipeline.arguments import adder, given, image_size, names, share
+from pipeline.commands.arguments import adder, given, image_size, names, share
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--seed", "of random weights", type=int)
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import extract
+        from pipeline.stages import extract
 
         values = given(options, ExtractConfig)
         print(extract.run(ExtractConfig(**values, progress=not options.quiet)))

@@ -12,7 +12,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, metavar="FILE", help="default: data/NAME.h5")
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import fetch
+        from pipeline.stages import fetch
 
         out = options.out or Path("data") / f"{options.name}.h5"
         print(fetch.fetch(options.name, out, progress=not options.quiet))

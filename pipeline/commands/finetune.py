@@ -6,7 +6,7 @@ from typing import Any
 
 from features.backbones.catalog import SCALINGS
 from features.config import AUTO, ENGINES, PRECISIONS
-from pipeline.arguments import adder, given, names, network_options
+from pipeline.commands.arguments import adder, given, names, network_options
 from pipeline.config import FinetuneConfig
 
 
@@ -40,7 +40,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     network_options(command, option)
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import finetune
+        from pipeline.stages import finetune
 
         values = given(options, FinetuneConfig)
         print(finetune.run(FinetuneConfig(**values, progress=not options.quiet)))

@@ -11,7 +11,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("file", type=Path, metavar="FILE")
 
     def run(options: argparse.Namespace) -> int:
-        from pipeline import inspect
+        from pipeline.stages import inspect
 
         text, problems = inspect.describe(options.file)
         print(text, end="\n\n")

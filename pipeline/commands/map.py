@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.arguments import adder, given
+from pipeline.commands.arguments import adder, given
 from pipeline.config import MapConfig
 
 
@@ -31,10 +31,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--seed", "of everything random", type=int)
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import map
+        from pipeline.reports import map_text
+        from pipeline.stages import map
 
         config = MapConfig(**given(options, MapConfig), progress=not options.quiet)
-        print(map.run(config).text)
+        print(map_text.text(map.run(config)))
 
     command.set_defaults(run=run)
     return command

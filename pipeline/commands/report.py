@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.arguments import adder, bootstrap_options, given
+from pipeline.commands.arguments import adder, bootstrap_options, given
 from pipeline.config import ReportConfig
-from pipeline.evaluation.metrics import METRICS
+from pipeline.statistics.metrics import METRICS
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -26,7 +26,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     bootstrap_options(option)
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import report
+        from pipeline.stages import report
 
         values = given(options, ReportConfig)
         values |= {name: tuple(values[name]) for name in ("results", "features")}

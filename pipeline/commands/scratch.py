@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from pipeline.arguments import adder, given, network_options
+from pipeline.commands.arguments import adder, given, network_options
 from pipeline.config import ScratchConfig
 from pipeline.networks.architectures import ARCHITECTURES
 
@@ -29,7 +29,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
            "ablation.csv", action="store_true")  # fmt: skip
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import scratch
+        from pipeline.stages import scratch
 
         values = given(options, ScratchConfig)
         print(scratch.run(ScratchConfig(**values, progress=not options.quiet)))

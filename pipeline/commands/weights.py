@@ -12,7 +12,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--origin", default="imagenet", help="fetch from this origin only")
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline import weights
+        from pipeline.stages import weights
 
         if options.action == "list":
             print(weights.listing())

@@ -85,7 +85,6 @@ METHODS: dict[str, Callable[[np.ndarray, float, int, Tell], np.ndarray]] = {
     "tsne": tsne,
     "umap": umap,
 }
-TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
 
 
 def check_perplexity(perplexity: float, count: int) -> None:

@@ -1,6 +1,5 @@
 """Who is on a map: images with their class and part, as far as these may be looked at."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,49 +8,11 @@ from features.errors import UsageError
 from features.records import UNLABELLED, Split
 from features.store import FeatureFile
 from pipeline.config import METRIC
-from pipeline.evaluation.splits import Splits
-from pipeline.evaluation.standings import standings
+from pipeline.data.splits import Splits
+from pipeline.results.map import LOCKED, Candidate, Points
+from pipeline.results.ranking import standings
 
-LOCKED = "locked"  # the part of the images whose class is not to be looked at
 _PARTS = {Split.NONE: "", Split.TRAIN: "train", Split.VALIDATION: "validation", Split.TEST: LOCKED}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What a candidate predicted: int32 (N,), -1 of images that it did not validate on."""
-
-    name: str
-    title: str
-    predicted: np.ndarray
-
-
-@dataclass(frozen=True)
-class Points:
-    """N images of a feature file, in its order.
-
-    Attributes:
-        ids: N ids.
-        rows: int64 (N,), where they stand in the file.
-        labels: int32 (N,), indices into `class_names`; -1 where unlabelled or locked.
-        class_names: of the whole file.
-        parts: N names, such as "train", "validation", "locked" or "".
-        candidates: of a results folder, the best on validation first.
-    """
-
-    ids: tuple[str, ...]
-    rows: np.ndarray
-    labels: np.ndarray
-    class_names: tuple[str, ...]
-    parts: tuple[str, ...]
-    candidates: tuple[Candidate, ...] = field(default=())
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def locked(self) -> int:
-        """How many of them belong to the locked test."""
-        return self.parts.count(LOCKED)
 
 
 def points(path: Path, limit: int | None, results: Path | None) -> Points:

@@ -1,31 +1,13 @@
 """How far a map can be trusted: what of the neighbourhoods in the features is left in it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.maps.reduction import blocks, centre
+from pipeline.results.map import Quality
 
 NEIGHBOURS = 10
 SAMPLE = 2000  # points whose neighbourhoods are compared with all others
 _BATCH = 256  # of them at a time
-
-
-@dataclass(frozen=True)
-class Quality:
-    """One way of laying points out, or the features themselves.
-
-    Attributes:
-        title: such as "t-SNE".
-        accuracy: share of sampled points, 0 to 1, whose class most of the 10 nearest other points
-            with a known class have; None where classes are not known.
-        trustworthiness: 0 to 1; 1 where no two points are neighbours that were not so in the
-            features. About 0.5 at random. None of the features themselves.
-    """
-
-    title: str
-    accuracy: float | None
-    trustworthiness: float | None
 
 
 def measure(

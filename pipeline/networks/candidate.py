@@ -19,11 +19,15 @@ from features.errors import UsageError
 from features.quiet import keras_here
 from features.records import blake2b
 from features.shards import locked
-from pipeline.arguments import spelled
+from pipeline.command_lines import spelled
 from pipeline.config import NetworkConfig
-from pipeline.evaluation import calibration, metrics
-from pipeline.evaluation.memory import peak_since_reset, reset_peak
-from pipeline.evaluation.records import (
+from pipeline.networks import history, storage
+from pipeline.networks.data import Data
+from pipeline.networks.history import History, Round
+from pipeline.networks.pixels import Pixels
+from pipeline.networks.training import TrainStage, probabilities, shorter
+from pipeline.results.memory import peak_since_reset, reset_peak
+from pipeline.results.records import (
     RECORD,
     SCHEMA,
     VALIDATION,
@@ -34,12 +38,8 @@ from pipeline.evaluation.records import (
     versions,
     write_record,
 )
-from pipeline.evaluation.settlement import throw_away
-from pipeline.networks import history, storage
-from pipeline.networks.data import Data
-from pipeline.networks.history import History, Round
-from pipeline.networks.pixels import Pixels
-from pipeline.networks.training import TrainStage, probabilities, shorter
+from pipeline.results.splits import throw_away
+from pipeline.statistics import calibration, metrics
 
 log = logging.getLogger("offshelf")
 

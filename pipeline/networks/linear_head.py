@@ -14,12 +14,12 @@ import numpy as np
 
 from features.backbones.catalog import Backbone
 from features.errors import UsageError
-from pipeline import models
 from pipeline.classifiers import find
+from pipeline.classifiers import storage as models
 from pipeline.classifiers.base import Task
-from pipeline.evaluation import inputs
-from pipeline.evaluation.records import RECORD, Record, read_record
-from pipeline.evaluation.splits import Splits
+from pipeline.data import inputs
+from pipeline.data.splits import Splits
+from pipeline.results.records import RECORD, Record, read_record
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

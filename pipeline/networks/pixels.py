@@ -19,9 +19,9 @@ from features.records import DIGEST_BYTES, UNLABELLED, Outcome
 from features.sources import open_source
 from features.sources.base import Source, Subset
 from pipeline.config import NetworkConfig
-from pipeline.evaluation import inputs
-from pipeline.evaluation.settlement import settle
-from pipeline.evaluation.splits import FILE, Splits
+from pipeline.data import inputs
+from pipeline.data.splits import FILE, Splits
+from pipeline.results.splits import settle
 
 log = logging.getLogger("offshelf")
 

@@ -1,19 +1,15 @@
 """Advice as text for a terminal."""
 
 import textwrap
-from typing import TYPE_CHECKING
 
-from pipeline.evaluation import guidance, powerlaw
-from pipeline.evaluation.probes import Score
+from pipeline.advice import powerlaw
 from pipeline.reports.tables import render
-
-if TYPE_CHECKING:
-    from pipeline.advise import Advice
+from pipeline.results.advice import Advice, Score, best
 
 _WIDTH = 100
 
 
-def text(advice: "Advice") -> str:
+def text(advice: Advice) -> str:
     """Return the tables, the guess and the recommendation: one screen."""
     found, named = advice.findings, advice.splits
     sections = [
@@ -29,8 +25,8 @@ def text(advice: "Advice") -> str:
     return "\n\n".join(sections)
 
 
-def _layers(advice: "Advice") -> str:
-    probes, top = advice.findings.probes, guidance.best(advice.findings.probes)
+def _layers(advice: Advice) -> str:
+    probes, top = advice.findings.probes, best(advice.findings.probes)
     rows = [
         (probe.layer.name, probe.layer.dimensions, _shown(probe.linear), _shown(probe.means),
          "best" if probe is top and len(probes) > 1 else "")
@@ -39,7 +35,7 @@ def _layers(advice: "Advice") -> str:
     return render(("layer", "features", "linear", "class means alone", ""), rows)
 
 
-def _curve(advice: "Advice") -> str:
+def _curve(advice: Advice) -> str:
     found = advice.findings
     classes = len(advice.splits.class_names)
     rows = [
@@ -56,10 +52,10 @@ def _curve(advice: "Advice") -> str:
         note = f"no power law: it takes {powerlaw.LEAST} points, so more images"
     else:
         note = "expected: by power laws error = a n^-b + c, all that fit the points; a guess"
-    return f"learning curve of {guidance.best(found.probes).layer.name}\n\n{table}\n{note}"
+    return f"learning curve of {best(found.probes).layer.name}\n\n{table}\n{note}"
 
 
-def _distance(advice: "Advice") -> str:
+def _distance(advice: Advice) -> str:
     found = advice.findings
     lines = [_wrapped("- ", said) for said in found.distance.evidence]
     if len(found.probes) == 1 and found.origin.pretrained:

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.reports.scores import PLAIN, TITLES, number
-
-if TYPE_CHECKING:
-    from pipeline.compare import Comparison
-    from pipeline.evaluation.records import Record
-    from pipeline.report import Report
+from pipeline.results.comparison import Comparison
+from pipeline.results.records import Record
+from pipeline.results.report import Report
 
 NAMED = 2  # tied candidates that the sentence names
 NARROW = "\N{NARROW NO-BREAK SPACE}"  # between a number and its unit
@@ -36,7 +34,7 @@ class Answer:
     because: str
 
 
-def answer(comparison: "Comparison") -> Answer:
+def answer(comparison: Comparison) -> Answer:
     """Put a comparison in two sentences."""
     standings, config = comparison.standings, comparison.config
     rank, metric = standings.recommended, standings.metric
@@ -58,7 +56,7 @@ def answer(comparison: "Comparison") -> Answer:
     )
 
 
-def _because(comparison: "Comparison") -> str:
+def _because(comparison: Comparison) -> str:
     standings = comparison.standings
     rank, rivals = standings.recommended, _rivals(comparison)
     record, best = standings.entries[rank].record, standings.entries[0].record
@@ -86,26 +84,26 @@ def _because(comparison: "Comparison") -> str:
     )
 
 
-def _rivals(comparison: "Comparison") -> "list[Record]":
+def _rivals(comparison: Comparison) -> list[Record]:
     """Return the others that are tied: neither the recommended one nor the best."""
     standings = comparison.standings
     ranks = [n for n, tied in enumerate(standings.tied.tolist()) if tied]
     return [standings.entries[n].record for n in ranks if n not in (0, standings.recommended)]
 
 
-def _named(records: "list[Record]") -> str:
+def _named(records: list[Record]) -> str:
     names = [_name(record) for record in records[:NAMED]]
     if more := len(records) - len(names):
         names.append(f"{more} more")
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _name(record: "Record") -> str:
+def _name(record: Record) -> str:
     given = learned_from(record)
     return f"{record.title} on {given}" if given else record.title
 
 
-def learned_from(record: "Record") -> str:
+def learned_from(record: Record) -> str:
     """Return what a candidate learned from: backbone and layer, or the pixels' source."""
     inputs = record.inputs
     parts = [str(inputs[key]) for key in ("backbone", "layer") if inputs.get(key)]
@@ -137,13 +135,13 @@ def percent(metric: str, value: float) -> str:
     return number(metric, value) + ("" if metric in PLAIN else f"{NARROW}%")
 
 
-def dataset(report: "Report") -> str:
+def dataset(report: Report) -> str:
     """Return the name of what the images came from, or nothing where nobody knows."""
     named = [source.location for source in report.sources if source.location]
     return PurePath(named[0]).name if named else ""
 
 
-def tiles(report: "Report") -> list[dict[str, Any]]:
+def tiles(report: Report) -> list[dict[str, Any]]:
     """Return the numbers beside the answer: a label, a value, a line below."""
     comparison = report.comparison
     standings = comparison.standings

@@ -6,11 +6,10 @@ charts share, before it draws them.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pipeline.compare import Comparison
-    from pipeline.evaluation.metrics import Reliability
+from pipeline.results.comparison import Comparison
+from pipeline.statistics.metrics import Reliability
 
 Figure = dict[str, Any]
 
@@ -23,7 +22,7 @@ _COLOURS = ("--accent", "--ink", "--muted", "--faint")
 _FASTEST = 1e-4  # seconds that a logarithmic axis starts from at most
 
 
-def cost(comparison: "Comparison", over: str) -> Figure:
+def cost(comparison: Comparison, over: str) -> Figure:
     """Return accuracy against a cost out of `COSTS`, and a line along those that none beats.
 
     The axis does without candidates that know class frequencies alone, so that all others part.
@@ -106,7 +105,7 @@ def _beside(row: dict[str, Any]) -> str:
     return f"\u2002{plain(row['title'])}\u2002" if named else ""
 
 
-def reliability(before: "Reliability", after: "Reliability") -> Figure:
+def reliability(before: Reliability, after: Reliability) -> Figure:
     """Return how often predictions are right against how sure they are, and how many they are."""
     diagonal = {
         "type": "scatter", "mode": "lines", "x": [0, 100], "y": [0, 100], "hoverinfo": "skip",
@@ -141,7 +140,7 @@ def reliability(before: "Reliability", after: "Reliability") -> Figure:
     )
 
 
-def _histogram(found: "Reliability", name: str, colour: str) -> Figure:
+def _histogram(found: Reliability, name: str, colour: str) -> Figure:
     bins = len(found.images)
     return {
         "type": "bar", "yaxis": "y2", "name": name, "showlegend": False,

@@ -4,17 +4,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pipeline.evaluation import metrics
-from pipeline.evaluation.bootstrap import Estimate
-from pipeline.reports.scores import TITLES, class_table, confused, number, per_class
+from pipeline.reports.scores import TITLES, class_table, confused, number
 from pipeline.reports.tables import render
-
-if TYPE_CHECKING:
-    from pipeline.compare import Comparison
+from pipeline.results.comparison import Comparison, rounded
+from pipeline.statistics import metrics
+from pipeline.statistics.bootstrap import Estimate
 
 SHORT = {
     "balanced_accuracy": "balanced",
@@ -27,7 +22,7 @@ SHORT = {
 }
 
 
-def text(comparison: "Comparison") -> str:
+def text(comparison: Comparison) -> str:
     """Return the table, what it says, and the classes of the recommended candidate."""
     standings = comparison.standings
     names = standings.splits.class_names
@@ -44,7 +39,7 @@ def text(comparison: "Comparison") -> str:
     return "\n\n".join(sections)
 
 
-def why(comparison: "Comparison") -> str:
+def why(comparison: Comparison) -> str:
     """Return a sentence that says which candidate is recommended, and why."""
     standings = comparison.standings
     rank, tied = standings.recommended, int(standings.tied.sum()) - 1
@@ -63,7 +58,7 @@ def why(comparison: "Comparison") -> str:
     return f"{chosen.label}: the best, and told from every other (McNemar p < 0.05, Holm)"
 
 
-def _heading(comparison: "Comparison") -> str:
+def _heading(comparison: Comparison) -> str:
     standings, config = comparison.standings, comparison.config
     return (
         f"{len(standings.labels)} validation images of {len(standings.splits.class_names)} "
@@ -72,7 +67,7 @@ def _heading(comparison: "Comparison") -> str:
     )
 
 
-def _table(comparison: "Comparison") -> str:
+def _table(comparison: Comparison) -> str:
     shown = [name for name in SHORT if name != "accuracy_without_twins" or _has_twins(comparison)]
     header = ("", "", "candidate", "accuracy %", *(SHORT[name] for name in shown), "fit s",
               "1000 s", "MB", "peak MB")  # fmt: skip
@@ -92,7 +87,7 @@ def _table(comparison: "Comparison") -> str:
     return render(header, rows)
 
 
-def _has_twins(comparison: "Comparison") -> bool:
+def _has_twins(comparison: Comparison) -> bool:
     return 0 < comparison.suspects < len(comparison.standings.labels)
 
 
@@ -105,7 +100,7 @@ def _seconds(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
-def _notes(comparison: "Comparison") -> Iterator[str]:
+def _notes(comparison: Comparison) -> Iterator[str]:
     standings = comparison.standings
     if standings.tied.sum() > 1:
         yield "=: cannot be told from the best by McNemar's test with Holm's correction (p >= 0.05)"
@@ -130,35 +125,9 @@ def _notes(comparison: "Comparison") -> Iterator[str]:
         yield f"not finished: {folder}"
 
 
-def rows(comparison: "Comparison") -> list[dict[str, Any]]:
-    """Return a flat dictionary a candidate: every metric with its bounds, and every cost."""
-    standings = comparison.standings
-    found = []
-    for rank, (entry, estimates) in enumerate(
-        zip(standings.entries, comparison.estimates, strict=True)
-    ):
-        record = entry.record
-        row: dict[str, Any] = {
-            "rank": rank + 1,
-            "candidate": entry.label,
-            "title": record.title,
-            "method": record.method,
-            "tied": bool(standings.tied[rank]),
-            "recommended": rank == standings.recommended,
-            "p_value": _rounded(standings.p_values[0, rank]),
-        }
-        for name, estimate in estimates.items():
-            bounds = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
-            row |= {name + suffix: _rounded(value) for suffix, value in bounds.items()}
-        row |= {f"{name}_seconds": seconds for name, seconds in record.seconds.items()}
-        row |= {"model_bytes": record.model["bytes"], "peak_bytes": record.peak_memory}
-        found.append(row)
-    return found
-
-
-def csv_text(comparison: "Comparison") -> str:
+def csv_text(comparison: Comparison) -> str:
     """Return a line a candidate, best first."""
-    found = rows(comparison)
+    found = comparison.rows
     columns = list(dict.fromkeys(name for row in found for name in row))
     target = io.StringIO()
     writer = csv.DictWriter(target, columns, lineterminator="\n")
@@ -167,7 +136,7 @@ def csv_text(comparison: "Comparison") -> str:
     return target.getvalue()
 
 
-def json_text(comparison: "Comparison") -> str:
+def json_text(comparison: Comparison) -> str:
     """Return all of it; equal inputs and seeds give equal text."""
     standings, config = comparison.standings, comparison.config
     names = standings.splits.class_names
@@ -185,15 +154,11 @@ def json_text(comparison: "Comparison") -> str:
         "why": why(comparison),
         "candidates": [
             row | {"setting": entry.record.setting, "reason": entry.record.reason}
-            for row, entry in zip(rows(comparison), standings.entries, strict=True)
+            for row, entry in zip(comparison.rows, standings.entries, strict=True)
         ],
-        "p_values": [[_rounded(p) for p in row] for row in standings.p_values],
-        "per_class": per_class(comparison.confusion, names),
+        "p_values": [[rounded(p) for p in row] for row in standings.p_values],
+        "per_class": metrics.per_class(comparison.confusion, names),
         "confused": [{"true": names[a], "predicted": names[b], "images": n} for a, b, n in pairs],
         "unfinished": list(standings.unfinished),
     }
     return json.dumps(facts, indent=1) + "\n"
-
-
-def _rounded(value: float | np.floating) -> float:
-    return float(f"{value:.6g}")  # the last digits depend on the processor

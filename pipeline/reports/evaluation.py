@@ -1,15 +1,11 @@
 """What the locked test said of one candidate, as text for a terminal."""
 
-from typing import TYPE_CHECKING
-
 from pipeline.reports.scores import PLAIN, TITLES, class_table, confused, number
 from pipeline.reports.tables import render
-
-if TYPE_CHECKING:
-    from pipeline.evaluate import Evaluation
+from pipeline.results.evaluation import Evaluation
 
 
-def text(evaluation: "Evaluation") -> str:
+def text(evaluation: Evaluation) -> str:
     """Return the metrics, the classes, the most frequent mistakes, and the count of openings."""
     facts, names = evaluation.facts, evaluation.facts["class_names"]
     sections = [
@@ -25,7 +21,7 @@ def text(evaluation: "Evaluation") -> str:
     return "\n\n".join(sections)
 
 
-def _table(evaluation: "Evaluation") -> str:
+def _table(evaluation: Evaluation) -> str:
     found = evaluation.facts["metrics"]
     suspects = evaluation.facts["suspects"]
     rows = []
@@ -45,7 +41,7 @@ def _table(evaluation: "Evaluation") -> str:
     return table
 
 
-def _openings(evaluation: "Evaluation") -> str:
+def _openings(evaluation: Evaluation) -> str:
     opening, count = evaluation.facts["opening"], len(evaluation.openings)
     times = "once" if count == 1 else f"{count} times"
     said = (

@@ -2,27 +2,25 @@
 
 import base64
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.records import versions
 from pipeline.maps.names import middles
-from pipeline.maps.points import LOCKED, Points
 from pipeline.maps.quality import NEIGHBOURS, SAMPLE
-from pipeline.reports import page, pictures
+from pipeline.reports import page
 from pipeline.reports.palette import GREY, colours
-from pipeline.reports.pictures import Origin, Sprites
-
-if TYPE_CHECKING:
-    from pipeline.map import Map
+from pipeline.results import thumbnails as pictures
+from pipeline.results.map import LOCKED, Map, Points
+from pipeline.results.records import versions
+from pipeline.results.thumbnails import Origin, Sprites
 
 PIXELS = 64_000_000  # of all thumbnails together, about 20 MB; so many images, so small are they
 SIDES = 16, 96  # of a thumbnail, at least and at most
 _FULL = 65_535  # coordinates travel in 16 bits
 
 
-def html(made: "Map") -> str:
+def html(made: Map) -> str:
     """Return the page."""
     config, points = made.config, made.points
     side = max(SIDES[0], min(SIDES[1], math.isqrt(PIXELS // len(points))))
@@ -39,7 +37,7 @@ def html(made: "Map") -> str:
     )
 
 
-def facts(made: "Map", sprites: Sprites) -> dict[str, Any]:
+def facts(made: Map, sprites: Sprites) -> dict[str, Any]:
     """Return what the page's script works on; numbers an image are bytes in base64."""
     points, place = made.points, places(made.coordinates)
     parts = sorted(set(points.parts))

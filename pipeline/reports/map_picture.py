@@ -1,7 +1,7 @@
 """A map as a picture for papers and slides."""
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +10,7 @@ from features.quiet import quiet_import
 from pipeline.maps.names import middles
 from pipeline.maps.quality import NEIGHBOURS
 from pipeline.reports.palette import GREY, colours
-
-if TYPE_CHECKING:
-    from pipeline.map import Map
+from pipeline.results.map import Map
 
 INSTALL = 'matplotlib is not installed; `pip install "offshelf[figures]"` brings it'
 MOST_NAMED = 40  # classes that the legend names
@@ -26,7 +24,7 @@ def check() -> None:
         raise MissingPackageError(INSTALL) from None
 
 
-def png(made: "Map") -> bytes:
+def png(made: Map) -> bytes:
     """Return the picture, about 1,500 x 1,100 pixels, for white paper."""
     check()
     from matplotlib.figure import Figure
@@ -42,7 +40,7 @@ def png(made: "Map") -> bytes:
     return target.getvalue()
 
 
-def _points(axes: Any, made: "Map") -> None:
+def _points(axes: Any, made: Map) -> None:
     """Draw the points, those without a class beneath, in an order that favours no class; names."""
     from matplotlib.patheffects import withStroke
 
@@ -63,7 +61,7 @@ def _points(axes: Any, made: "Map") -> None:
         spine.set_color("#dfe2e4")
 
 
-def _legend(figure: Any, made: "Map") -> None:
+def _legend(figure: Any, made: Map) -> None:
     """Name the classes at the right, as many as there is room for."""
     from matplotlib.lines import Line2D
 
@@ -87,7 +85,7 @@ def _legend(figure: Any, made: "Map") -> None:
         )  # fmt: skip
 
 
-def _below(made: "Map") -> str:
+def _below(made: Map) -> str:
     """Return the quality in two lines."""
     features, found, baseline = made.quality
     lines = [

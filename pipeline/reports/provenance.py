@@ -1,24 +1,21 @@
 """Where results come from: recipes, settings, versions, and the commands that make them again."""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.classifiers import SUITE
+from pipeline.command_lines import command_line
 from pipeline.config import ClassifyConfig, CompareConfig, ExtractConfig
-from pipeline.evaluation.records import Record
+from pipeline.results.records import Record
+from pipeline.results.report import Report, Source
 
-if TYPE_CHECKING:
-    from pipeline.report import Report, Source
-
-_COMMAND = ("python", "-m", "pipeline")
 # Settings of an extraction that recipes keep under the option's own name.
 _EXTRACTION = ("pooling", "resize", "interpolation", "batch_size", "store")
 
 
-def commands(report: "Report") -> list[str]:
+def commands(report: Report) -> list[str]:
     """Return the commands that lead to these results, as far as records tell."""
     comparison = report.comparison
     entries = comparison.standings.entries
@@ -38,7 +35,7 @@ def commands(report: "Report") -> list[str]:
     return found
 
 
-def extraction(source: "Source") -> str:
+def extraction(source: Source) -> str:
     """Return the command that makes a feature file."""
     recipe = source.recipe
     height, width = recipe["image_size"]
@@ -87,13 +84,13 @@ def _changed(config: type, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line(command: str, *places: str, **options: Any) -> str:
-    words = [*_COMMAND, command, *places]
+    words = [command, *places]
     for name, value in options.items():
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return shlex.join(words)
+    return command_line(*words)
 
 
-def recipes(report: "Report") -> list[dict[str, Any]]:
+def recipes(report: Report) -> list[dict[str, Any]]:
     """Return what is to be known of each feature file, in words."""
     return [
         {
@@ -106,7 +103,7 @@ def recipes(report: "Report") -> list[dict[str, Any]]:
     ]
 
 
-def _recipe(source: "Source") -> Iterator[tuple[str, str]]:
+def _recipe(source: Source) -> Iterator[tuple[str, str]]:
     recipe = source.recipe
     weights, images = recipe["weights"], recipe["source"]
     height, width = recipe["image_size"]
@@ -129,7 +126,7 @@ def _recipe(source: "Source") -> Iterator[tuple[str, str]]:
     yield "versions", ", ".join(f"{name} {number}" for name, number in recipe["versions"].items())
 
 
-def versions(report: "Report") -> dict[str, str]:
+def versions(report: Report) -> dict[str, str]:
     """Return every package that candidates were fitted with; all its versions, if several."""
     found: dict[str, dict[str, None]] = {}
     for entry in report.comparison.standings.entries:

@@ -3,23 +3,23 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation import duplicates, metrics, openings
-from pipeline.reports import answer, charts, pictures, provenance
+from pipeline.data import duplicates
+from pipeline.data.duplicates import Duplicates
+from pipeline.reports import answer, charts, provenance
 from pipeline.reports.comparison import SHORT
 from pipeline.reports.evaluation import warning
-from pipeline.reports.mistakes import ALL, MOST
 from pipeline.reports.page import render
-from pipeline.reports.scores import TITLES, number, per_class
+from pipeline.reports.scores import TITLES, number
+from pipeline.results import openings
+from pipeline.results import thumbnails as pictures
+from pipeline.results.mistakes import ALL, MOST
+from pipeline.results.report import PAIRS, Report
+from pipeline.statistics import metrics
 
-if TYPE_CHECKING:
-    from pipeline.evaluation.duplicates import Duplicates
-    from pipeline.report import Report
-
-PAIRS = 12  # of duplicates that are shown as images
 CONFUSED = 8  # pairs of classes that are shown of a candidate
 REJECTED = 100  # rejected images that are listed
 SERIES = 4  # lines in a chart over layers, the best ones
@@ -34,7 +34,7 @@ _COSTS = {
 _MINOR = {*SHORT, "peak_bytes"} - {"calibrated_calibration_error"}  # not on paper, which is narrow
 
 
-def html(report: "Report") -> str:
+def html(report: Report) -> str:
     """Return the page; equal reports give equal text."""
     comparison, rows = report.comparison, _rows(report)
     return render(
@@ -70,7 +70,7 @@ def html(report: "Report") -> str:
     )  # fmt: skip
 
 
-def _missing(report: "Report") -> dict[str, list[str]]:
+def _missing(report: Report) -> dict[str, list[str]]:
     """Return the images that cannot be shown, by the reason."""
     found: dict[str, list[str]] = {}
     for image, reason in sorted(report.thumbnails.lost.items()):
@@ -78,11 +78,11 @@ def _missing(report: "Report") -> dict[str, list[str]]:
     return found
 
 
-def _asked(report: "Report") -> int:
+def _asked(report: Report) -> int:
     return len(report.thumbnails.encoded) + len(report.thumbnails.lost)
 
 
-def _columns(report: "Report") -> list[dict[str, str]]:
+def _columns(report: Report) -> list[dict[str, str]]:
     """Return the columns right of the accuracy: key, name, and what it means."""
     twins = 0 < report.comparison.suspects < len(report.comparison.standings.labels)
     found = [
@@ -96,7 +96,7 @@ def _columns(report: "Report") -> list[dict[str, str]]:
     return [one | {"rank": " minor" if one["key"] in _MINOR else ""} for one in ordered]
 
 
-def _rows(report: "Report") -> list[dict[str, Any]]:
+def _rows(report: Report) -> list[dict[str, Any]]:
     """Return a row a candidate, best first: its values, and how they are read."""
     standings = report.comparison.standings
     rows = report.comparison.rows
@@ -134,7 +134,7 @@ def _p(value: float) -> str:
     return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
 
 
-def _tests(report: "Report") -> list[dict[str, Any]]:
+def _tests(report: Report) -> list[dict[str, Any]]:
     """Return what the locked test said of each candidate it was opened for."""
     entries = report.comparison.standings.entries
     rows = report.comparison.rows
@@ -155,7 +155,7 @@ def _tests(report: "Report") -> list[dict[str, Any]]:
     ]
 
 
-def _twins(report: "Report", folder: Path, found: "Duplicates") -> dict[str, Any]:
+def _twins(report: Report, folder: Path, found: Duplicates) -> dict[str, Any]:
     uri = report.thumbnails.uri
     return {
         "summary": found.summary(folder / duplicates.FILE),
@@ -166,12 +166,12 @@ def _twins(report: "Report", folder: Path, found: "Duplicates") -> dict[str, Any
     }
 
 
-def _reasons(report: "Report") -> Iterator[tuple[str, int]]:
+def _reasons(report: Report) -> Iterator[tuple[str, int]]:
     counted = Counter(reason for source in report.sources for _, reason in source.rejected)
     yield from counted.most_common()
 
 
-def _page(report: "Report") -> dict[str, Any]:
+def _page(report: Report) -> dict[str, Any]:
     """Return what the page's script draws from."""
     standings = report.comparison.standings
     thumbnails = report.thumbnails
@@ -187,7 +187,7 @@ def _page(report: "Report") -> dict[str, Any]:
     }
 
 
-def _candidate(report: "Report", rank: int) -> dict[str, Any]:
+def _candidate(report: Report, rank: int) -> dict[str, Any]:
     comparison = report.comparison
     entry, matrix = comparison.standings.entries[rank], comparison.confusion_of(rank)
     shown, names = report.mistakes.cells[rank], comparison.standings.splits.class_names
@@ -206,7 +206,7 @@ def _candidate(report: "Report", rank: int) -> dict[str, Any]:
         "pairs": metrics.confused_pairs(matrix, CONFUSED),
         "scores": [
             [row[key] for key in ("precision", "recall", "f1", "images")]
-            for row in per_class(matrix, names)
+            for row in metrics.per_class(matrix, names)
         ],
         "errors": [number("calibration_error", error) for error in errors],
         "temperature": f"{entry.record.temperature:.2f}",
@@ -214,7 +214,7 @@ def _candidate(report: "Report", rank: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _figures(report: "Report") -> Iterator[tuple[str, charts.Figure]]:
+def _figures(report: Report) -> Iterator[tuple[str, charts.Figure]]:
     comparison = report.comparison
     yield "fit", charts.cost(comparison, "fit_seconds")
     yield "predict", charts.cost(comparison, "predict_1000_seconds")
@@ -234,7 +234,7 @@ def _figures(report: "Report") -> Iterator[tuple[str, charts.Figure]]:
         yield "learning", charts.lines(series, "rows", axis)
 
 
-def layers(report: "Report") -> dict[str, list[dict[str, Any]]]:
+def layers(report: Report) -> dict[str, list[dict[str, Any]]]:
     """Return accuracies over layers: of `advise`, and of methods that learned from several."""
     found: dict[str, list[dict[str, Any]]] = {}
     if of_advice := report.advice.get("layers"):

@@ -1,12 +1,11 @@
 """What the reports of validation and of the locked test share."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation import metrics
 from pipeline.reports.tables import render
+from pipeline.statistics import metrics
 
 CLASSES = 20  # at most in a terminal; files have all
 PAIRS = 5  # most confused, in a terminal
@@ -30,21 +29,9 @@ def number(name: str, value: float) -> str:
     return f"{value:.4f}" if name in PLAIN else f"{100 * value:.1f}"
 
 
-def per_class(confusion: np.ndarray, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return precision, recall, F1 (0 to 1) and images of each class."""
-    hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    counts = metrics.Counts(hits, support, predicted)
-    columns = zip(class_names, counts.precision, counts.recall, counts.f1, support, strict=True)
-    return [
-        {"class": name, "precision": round(float(precision), 6), "recall": round(float(recall), 6),
-         "f1": round(float(f1), 6), "images": int(images)}
-        for name, precision, recall, f1, images in columns
-    ]  # fmt: skip
-
-
 def class_table(confusion: np.ndarray, class_names: Sequence[str]) -> str:
     """Return a table of classes, the hardest first, the first `CLASSES` of them."""
-    found = sorted(per_class(confusion, class_names), key=lambda row: row["f1"])
+    found = sorted(metrics.per_class(confusion, class_names), key=lambda row: row["f1"])
     rows = [
         (row["class"], *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")),
          row["images"])

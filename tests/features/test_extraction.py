@@ -15,7 +15,7 @@ from features.decoding import RejectedImage
 from features.errors import DataError, UsageError
 from features.records import Split
 from features.shards import Shards, partial_folder
-from pipeline.cli import main
+from pipeline.commands.main import main
 from tests.features.faults import stub
 
 SMALL = {

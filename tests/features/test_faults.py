@@ -15,7 +15,7 @@ import pytest
 from features.errors import DataError, UsageError
 from features.shards import Shards, partial_folder
 from features.store import FeatureFile
-from pipeline.cli import main
+from pipeline.commands.main import main
 from tests.features.faults import disks, flips, kills, mutilation, stub
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="has no fork, no links and no pipes")

@@ -11,10 +11,10 @@ from features import handcrafted
 from features.errors import MissingPackageError, UsageError
 from features.shards import Shards
 from features.store import FeatureFile
-from pipeline import classify, doctor
-from pipeline.cli import main
+from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig
-from pipeline.evaluation.records import candidates
+from pipeline.results.records import candidates
+from pipeline.stages import classify, doctor
 from tests.features.faults.stub import datasets
 
 BOTH = pytest.mark.parametrize("name", list(handcrafted.DESCRIPTORS))

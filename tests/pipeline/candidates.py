@@ -7,12 +7,13 @@ import numpy as np
 from PIL import Image
 
 from features.records import blake2b
-from pipeline import models
 from pipeline.classifiers import find
+from pipeline.classifiers import storage as models
 from pipeline.classifiers.base import Task, probabilities
-from pipeline.evaluation import calibration, inputs
-from pipeline.evaluation.records import VALIDATION, Predictions, Record, read_record, write_record
-from pipeline.evaluation.splits import SplitConfig, Splits, make_splits
+from pipeline.data import inputs
+from pipeline.data.splits import SplitConfig, Splits, make_splits
+from pipeline.results.records import VALIDATION, Predictions, Record, read_record, write_record
+from pipeline.statistics import calibration
 from tests.pipeline.featurefiles import write_features
 
 NAMES = ("ant", "bee", "cat")

@@ -18,7 +18,7 @@ from features.engines import Compiled
 from features.planning import Plan
 from features.shards import Shards
 from features.store import FeatureFile, Rows
-from pipeline.cli import main
+from pipeline.commands.main import main
 
 OPTIONS = {"backbone": "mobilenetv2", "weights": "none", "image_size": (32, 32), "batch_size": 4}
 ARGUMENTS = ["--backbone=mobilenetv2", "--weights=none", "--image-size=32", "--batch-size=4"]

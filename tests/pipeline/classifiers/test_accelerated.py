@@ -7,7 +7,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from pipeline.classifiers.accelerated import estimator, plain
-from pipeline.evaluation.worker import Worker
+from pipeline.search.worker import Worker
 
 CASES = [
     ("svm", "SVC", {"gamma": 0.05, "C": 2.0}),

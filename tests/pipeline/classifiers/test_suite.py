@@ -7,7 +7,7 @@ import pytest
 from features.errors import MissingPackageError, UsageError
 from pipeline.classifiers import SUITE, find
 from pipeline.classifiers.base import Task, probabilities
-from pipeline.list_classifiers import overview
+from pipeline.stages.classifiers import overview
 
 ALL = [one for member in SUITE for one in (member, *member.kin)]
 LEARNERS = [one for one in ALL if one.name != "dummy"]

@@ -10,16 +10,17 @@ from features import extraction
 from features.config import ExtractConfig
 from features.errors import UsageError
 from features.store import FeatureFile
-from pipeline import classify, evaluate, finetune, models
-from pipeline.cli import main
+from pipeline.classifiers import storage as models
+from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig, FinetuneConfig
-from pipeline.evaluation.records import Predictions, read_record, write_record
-from pipeline.evaluation.splits import Splits
+from pipeline.data.splits import Splits
 from pipeline.networks import checkpoints, history, pixels, storage, transfer
 from pipeline.networks.data import Data
 from pipeline.networks.finetuning import FACTORS
 from pipeline.networks.linear_head import find_head
 from pipeline.networks.training import TrainStage
+from pipeline.results.records import Predictions, read_record, write_record
+from pipeline.stages import classify, evaluate, finetune
 from tests.pipeline.networks.images import colours, write_arrays
 
 NAME, LOGISTIC = "finetune-mobilenet", "mobilenet.conv_pw_13_relu.logistic"

@@ -7,7 +7,7 @@ from PIL import Image
 from features.errors import DataError, UsageError
 from features.sources import open_source
 from pipeline.config import NetworkConfig
-from pipeline.evaluation.splits import SplitConfig, Splits, make_splits
+from pipeline.data.splits import SplitConfig, Splits, make_splits
 from pipeline.networks import pixels
 from tests.pipeline.networks.images import NAMES, colours, write_arrays
 

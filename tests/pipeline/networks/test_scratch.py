@@ -8,13 +8,14 @@ import pytest
 
 from features.errors import DataError, UsageError
 from features.sources import open_source
-from pipeline import classify, compare, evaluate, scratch
-from pipeline.cli import main
+from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, CompareConfig, EvaluateConfig, ScratchConfig
-from pipeline.evaluation.records import Predictions, read_record
-from pipeline.evaluation.splits import Splits
+from pipeline.data.splits import Splits
 from pipeline.networks import checkpoints, history, storage, training
-from pipeline.reports.ablation import Ablation
+from pipeline.reports import ablation, comparison
+from pipeline.results.ablation import Ablation
+from pipeline.results.records import Predictions, read_record
+from pipeline.stages import classify, compare, evaluate, scratch
 from tests.pipeline.featurefiles import write_features
 from tests.pipeline.networks.images import NAMES, colours, digits, parts, write_arrays
 
@@ -77,7 +78,7 @@ def test_classifiers_and_networks_share_splits_table_and_lock(source, results, t
     assert Splits.read(results).digest == before
     found = compare.run(CompareConfig((results,)))
     assert {row["method"] for row in found.rows} == {"scratch-lenet", "nearest-centroid", "dummy"}
-    assert "scratch-lenet" in found.text
+    assert "scratch-lenet" in comparison.text(found)
     for name in ("scratch-lenet", "vgg16.a.nearest-centroid"):
         result = evaluate.run(EvaluateConfig(results, name))
         assert result.fresh
@@ -213,7 +214,7 @@ def test_the_table_of_an_ablation_holds_each_against_all_tricks(results):
     assert first["change"] == 0
     assert second["change"] < -0.5
     assert second["p_value"] < 0.01
-    assert f"{100 * second['change']:+.2f}" in table.text
+    assert f"{100 * second['change']:+.2f}" in ablation.text(table)
 
 
 @pytest.mark.parametrize(

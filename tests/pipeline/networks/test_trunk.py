@@ -40,7 +40,7 @@ def make_network():
 
 @pytest.fixture(scope="module")
 def images():
-    from pipeline.evaluation.splits import SplitConfig, make_splits
+    from pipeline.data.splits import SplitConfig, make_splits
 
     x, labels = colours(60, 32)
     ids = tuple(f"{number:03d}" for number in range(60))

@@ -1,0 +1,37 @@
+"""From a learning curve to what more data would bring: error = a n^-b + c.
+
+C. Cortes, L. Jackel, S. Solla, V. Vapnik and J. Denker, "Learning Curves: Asymptotic Values and
+Rate of Convergence", NIPS 1993; T. Viering and M. Loog, "The Shape of Learning Curves: A Review",
+PAMI 2023, section 4, on how far such laws can be trusted.
+
+All laws on a grid are weighed by how well they fit the points. What they say on average, and where
+95 % of their weight lies, is the answer: where few points leave it open, the interval is wide.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.results.advice import Laws, Point
+
+LEAST = 3  # points that a law is fitted to
+_RATES = np.linspace(0.05, 2.0, 79)  # b
+_FLOORS = 81  # values of c, from 0 to the smallest error
+_MISFIT = 0.003  # standard error of a law as such, added to that of each point
+
+
+def fit(points: Sequence[Point]) -> Laws | None:
+    """Weigh all laws by their likelihood; None where the points are too few to say anything."""
+    if len(points) < LEAST:
+        return None
+    rows = np.array([point.rows for point in points], float)
+    errors = 1 - np.array([point.score.accuracy for point in points])
+    spread = np.hypot([point.score.error for point in points], _MISFIT)
+    b, c = (
+        grid.ravel()[:, None] for grid in np.meshgrid(_RATES, np.linspace(0, errors.min(), _FLOORS))
+    )  # (L, 1)
+    shape, target = rows**-b / spread, (errors - c) / spread  # (L, points)
+    a = np.maximum(0, (shape * target).sum(axis=1) / np.square(shape).sum(axis=1))
+    misfit = np.square(shape * a[:, None] - target).sum(axis=1)
+    weights = np.exp((misfit.min() - misfit) / 2)
+    return Laws(a, b[:, 0], c[:, 0], weights / weights.sum())

@@ -1,0 +1,1 @@
+"""Labelled rows of feature files, splits, groups, near-duplicates."""

@@ -1,1 +1,0 @@
-"""Fair comparison: splits, tuning, records, metrics, significance."""

@@ -1,0 +1,1 @@
+"""What stands on disk in a results folder, and what is made from it."""

@@ -1,0 +1,68 @@
+"""What each trick of the trade brought: networks trained without it, held against one with all."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import durable
+from pipeline.results.records import VALIDATION, Predictions, Record
+from pipeline.statistics import significance
+
+FILE = "ablation.csv"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Candidates that differ in what was left out.
+
+    Attributes:
+        missing: the tricks that each was trained without; the first without none.
+        records: of the candidates.
+        folder: of the results.
+    """
+
+    missing: Sequence[tuple[str, ...]]
+    records: Sequence[Record]
+    folder: Path
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a candidate: what was left out, accuracy on validation, and what that changed.
+
+        `p_value` is of McNemar's test against the first, corrected by Holm's method.
+        """
+        correct = np.stack([self._correct(record) for record in self.records])
+        p_values = [1.0, *significance.holm(significance.mcnemar(correct)[0, 1:]).tolist()]
+        accuracies = correct.mean(axis=1).tolist()
+        return [
+            {
+                "left_out": " ".join(missing) or "nothing",
+                "candidate": record.name,
+                "accuracy": round(accuracy, 6),
+                "change": round(accuracy - accuracies[0], 6),
+                "p_value": float(f"{p_value:.6g}"),
+                "seconds": round(record.seconds["search"] + record.seconds["fit"], 3),
+            }
+            for missing, record, accuracy, p_value in zip(
+                self.missing, self.records, accuracies, p_values, strict=True
+            )
+        ]
+
+    def write(self) -> None:
+        """Write `ablation.csv` into the results folder."""
+        target = io.StringIO()
+        writer = csv.DictWriter(target, [*self.rows[0]], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        durable.write(self.folder / FILE, target.getvalue().encode())
+
+    def _correct(self, record: Record) -> np.ndarray:
+        """Return which of the images that validate are predicted right, bool (n,)."""
+        found = Predictions.read(self.folder / record.name / VALIDATION, record.class_names)
+        return found.probabilities.argmax(axis=1) == found.labels

@@ -1,0 +1,42 @@
+"""The splits of a results folder: made once, then shared by whatever comes into it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from features.errors import UsageError
+from pipeline.data import duplicates
+from pipeline.data.inputs import Images
+from pipeline.data.splits import FILE, SplitConfig, Splits, make_splits
+from pipeline.results.records import RECORD, Record, discard
+
+
+def settle(out: Path, images: Images, folds: int | None, seed: int) -> Splits:
+    """Return the splits of these images, which become the folder's where it has none.
+
+    Raises:
+        UsageError: the folder has other splits.
+        DataError: a class has too few images.
+    """
+    splits = make_splits(
+        images.ids, images.labels, images.class_names, images.parts, images.groups,
+        SplitConfig(folds=folds, seed=seed),
+    )  # fmt: skip
+    if not (out / FILE).exists():
+        splits.write(out)
+        return splits
+    before = Splits.read(out)
+    if before.digest != splits.digest:
+        raise UsageError(
+            f"{out} was made from other images or with other --folds, --group-by or --seed "
+            f"({before.counts()}; now {splits.counts()}); choose another --out, or --restart to "
+            "throw its candidates away (those of this command; others are to be removed by hand)"
+        )
+    return splits
+
+
+def throw_away(out: Path, which: Callable[[Record], bool]) -> None:
+    """Remove candidates, and with the last one the splits that they shared."""
+    discard(out, which)
+    if not any(out.glob(f"*/{RECORD}")):
+        (out / FILE).unlink(missing_ok=True)
+        (out / duplicates.FILE).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The search for settings: tuning, fitting in a worker process, budget, runner of candidates."""

@@ -1,0 +1,75 @@
+"""The advise stage: a feature file in, what to do next out; the locked test is never touched."""
+
+import json
+from pathlib import Path
+
+from features import durable
+from features.errors import UsageError
+from pipeline.advice import guidance, powerlaw, probes
+from pipeline.config import AdviseConfig
+from pipeline.data import inputs
+from pipeline.data.inputs import Images
+from pipeline.data.splits import FILE as SPLITS
+from pipeline.data.splits import SplitConfig, Splits, make_splits
+from pipeline.results.advice import Advice, Findings, best
+from pipeline.results.feature_source import Origin
+from pipeline.search.progress import Bar
+
+JSON = "advice.json"
+RESULTS = Path("results")  # that commands name, unless a folder is given
+
+
+def run(config: AdviseConfig) -> Advice:
+    """Probe the layers of a feature file, extend the learning curve, and say what to do next.
+
+    Raises:
+        UsageError: an unknown column, or a results folder with the splits of other images.
+        DataError: the file is incomplete, damaged, unlabelled or of one class only; a class has
+            too few images; or the advice cannot be written.
+    """
+    images = inputs.images(config.features, config.group_by)
+    layers = inputs.layers(config.features, (inputs.ALL,))
+    splits = _splits(config, images)
+    origin = Origin.of(config.features, config.out or RESULTS)
+    file = _place(config)
+    with Bar(len(layers) + len(probes.SHARES), config.progress, "step") as bar:
+        probed = []
+        for layer in layers:
+            bar.begin(layer.name)
+            probed.append(probes.probe(layer, images, splits, config.seed))
+            bar.end()
+        bar.begin("learning curve")
+        top, curve = best(probed).layer, []
+        for point in probes.learning_curve(top, images, splits, config.seed, bar.say):
+            curve.append(point)
+            bar.end()
+    findings = Findings(
+        origin, tuple(probed), tuple(curve), powerlaw.fit(curve),
+        guidance.distance(probed, origin.pretrained), len(splits.rest) / len(splits.class_names),
+    )  # fmt: skip
+    advice = Advice(config, splits, findings, guidance.recommend(findings), file)
+    durable.write(file, (json.dumps(advice.facts, indent=1) + "\n").encode())
+    return advice
+
+
+def _splits(config: AdviseConfig, images: Images) -> Splits:
+    """Return the splits that `classify` would make, or those that the results folder has."""
+    if config.out and (config.out / SPLITS).is_file():
+        there = Splits.read(config.out)
+        if (there.ids, there.class_names) != (images.ids, images.class_names):
+            raise UsageError(
+                f"{config.out} holds the splits of other images than {config.features}; choose "
+                "another --out"
+            )
+        return there
+    return make_splits(
+        images.ids, images.labels, images.class_names, images.parts, images.groups,
+        SplitConfig(folds=config.folds, seed=config.seed),
+    )  # fmt: skip
+
+
+def _place(config: AdviseConfig) -> Path:
+    """Return the file to write, whose folder is there."""
+    out = config.out or config.features.parent
+    durable.prepare_folder(out)
+    return out / (JSON if config.out else f"{config.features.stem}.{JSON}")

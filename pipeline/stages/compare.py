@@ -1,0 +1,30 @@
+"""The compare stage: results folders in, a ranking out; the locked test is never touched."""
+
+from dataclasses import replace
+
+from features import durable
+from pipeline.config import CompareConfig
+from pipeline.reports import comparison
+from pipeline.results.comparison import Comparison, judge
+from pipeline.results.ranking import standings
+from pipeline.statistics import bootstrap
+
+CSV, JSON = "comparison.csv", "comparison.json"
+
+
+def run(config: CompareConfig) -> Comparison:
+    """Rank candidates on validation; write comparison.csv and comparison.json.
+
+    Raises:
+        UsageError: an unknown metric, no candidate, folders with different splits, or a place
+            that cannot be written to.
+        DataError: a record or predictions cannot be read, or do not belong to the splits.
+    """
+    bootstrap.check(config.resamples, config.confidence)
+    ranking = standings(config.results, config.metric)
+    out = config.out or config.results[0]
+    durable.prepare_folder(out)
+    result = replace(judge(ranking, config), files=(out / CSV, out / JSON))
+    durable.write(out / CSV, comparison.csv_text(result).encode())
+    durable.write(out / JSON, comparison.json_text(result).encode())
+    return result

@@ -1,0 +1,117 @@
+"""The evaluate stage: the locked test, opened for one candidate, and the opening counted."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.errors import UsageError, unknown_name
+from features.packages import sha256_of
+from features.shards import locked
+from pipeline import predictors
+from pipeline.config import EvaluateConfig
+from pipeline.data import duplicates
+from pipeline.data.splits import Splits
+from pipeline.results import evaluation, openings
+from pipeline.results.evaluation import Evaluation
+from pipeline.results.openings import Opening
+from pipeline.results.ranking import standings
+from pipeline.results.records import Predictions, Record, candidates, versions
+from pipeline.statistics import bootstrap, calibration, metrics
+
+BEST, RECOMMENDED = "best", "recommended"
+
+
+def run(config: EvaluateConfig) -> Evaluation:
+    """Open the locked test for a candidate, unless that was done before, and show the result.
+
+    Everything that can fail does so before the opening is written down, and the opening is
+    written down before any score is computed.
+
+    Raises:
+        UsageError: no results folder, an unknown candidate, one of an unknown kind, no locked
+            test, or another process at work in the folder.
+        DataError: a record, the model, the features or the images are missing, damaged or others.
+        MissingPackageError: the candidate's model needs a package.
+    """
+    bootstrap.check(config.resamples, config.confidence)
+    splits = Splits.read(config.results)
+    record = _chosen(config)
+    _check(record, splits)
+    folder = config.results / record.name
+    with locked(config.results):
+        if (facts := evaluation.stored(folder, record)) is not None:
+            return Evaluation(facts, openings.read(config.results), False, folder)
+        predictions = predictors.predict(config, splits, record)
+        kept = duplicates.unsuspected([config.results], "test", predictions.ids)
+        opening = openings.add(config.results, record)
+        predictions.write(folder / evaluation.TEST, splits.class_names)
+        facts = _scores(config, record, predictions, kept)
+        facts |= _provenance(record, opening, folder)
+        evaluation.write(folder, facts)
+        return Evaluation(facts, openings.read(config.results), True, folder)
+
+
+def _chosen(config: EvaluateConfig) -> Record:
+    """Return the record of the candidate that is meant, judged on validation alone."""
+    known = candidates(config.results)
+    if config.candidate in known:
+        return known[config.candidate]
+    if config.candidate not in (BEST, RECOMMENDED):
+        raise unknown_name("candidate", config.candidate, [*known, BEST, RECOMMENDED])
+    used = sorted({record.metric for record in known.values()})
+    if len(used) > 1:
+        raise UsageError(
+            f"candidates in {config.results} were chosen by different metrics "
+            f"({', '.join(used)}), so that none is {config.candidate}; give --candidate a name"
+        )
+    ranking = standings([config.results], used[0])
+    entry = ranking.best_entry if config.candidate == BEST else ranking.recommended_entry
+    return entry.record
+
+
+def _check(record: Record, splits: Splits) -> None:
+    if record.splits != splits.digest:
+        raise UsageError(
+            f"{record.name} belongs to other splits ({record.splits}) than those of its results "
+            f"folder ({splits.digest}); run `classify` again"
+        )
+    if not splits.test.size:
+        raise UsageError("no images are locked away, so there is nothing to evaluate on")
+
+
+def _scores(
+    config: EvaluateConfig, record: Record, predictions: Predictions, kept: np.ndarray
+) -> dict[str, Any]:
+    labels, given = predictions.labels, predictions.probabilities
+    calibrated = calibration.apply(given, record.temperature)
+    found = bootstrap.estimates(
+        labels, given, calibrated, kept, config.resamples, config.confidence, config.seed
+    )
+    matrix = metrics.confusion(labels, given.argmax(axis=1), given.shape[1])
+    return {
+        "images": len(labels),
+        "suspects": int((~kept).sum()),
+        "metrics": {name: asdict(estimate) for name, estimate in found.items()},
+        "confidence": config.confidence,
+        "resamples": config.resamples,
+        "seed": config.seed,
+        "temperature": record.temperature,
+        "per_class": metrics.per_class(matrix, record.class_names),
+        "confusion": matrix.tolist(),
+    }
+
+
+def _provenance(record: Record, opening: Opening, folder: Path) -> dict[str, Any]:
+    return {
+        "candidate": record.name,
+        "title": record.title,
+        "class_names": record.class_names,
+        "splits": record.splits,
+        "content": record.inputs["content"],
+        "opening": asdict(opening),
+        "predictions": sha256_of(folder / evaluation.TEST),
+        "versions": versions("numpy", "scipy", "scikit-learn"),
+        "schema": evaluation.SCHEMA,
+    }

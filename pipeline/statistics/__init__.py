@@ -1,0 +1,1 @@
+"""Metrics, intervals, tests, calibration: arrays in, numbers out, no files."""

@@ -1,0 +1,123 @@
+"""Intervals by the bootstrap: the images drawn anew, with replacement, many times.
+
+All candidates of a comparison get the same resamples, so that their intervals can be held against
+each other (paired bootstrap; Efron and Tibshirani, "An introduction to the bootstrap", 1993,
+chapter 13: percentile intervals).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.errors import UsageError
+from pipeline.statistics import metrics
+
+BLOCK_BYTES = 2**23  # of weights held at a time: more would leave the processor's cache
+# Weights that the ranking of one candidate by all classes may touch. Beyond it, ROC AUC gets
+# fewer resamples, but never fewer than that: with 1,000 classes it alone would take an hour.
+RANKED, FEWEST = 2 * 10**9, 100
+
+Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric and the bounds of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimates(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    calibrated: np.ndarray,
+    kept: np.ndarray,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, Estimate]:
+    """Return every metric of one candidate with its interval; equal seeds give equal resamples.
+
+    Args:
+        labels: int (n,).
+        probabilities: float (n, K), as the candidate gave them.
+        calibrated: float (n, K), after temperature scaling.
+        kept: bool (n,): images without a twin among those that were learned from; what is
+            "without_twins" is measured on them alone, and left out where there is none.
+        resamples: how many, at least 1.
+        confidence: that an interval holds the true value, above 0 and below 1.
+        seed: of the resamples.
+
+    Returns:
+        Estimates by name: METRICS, "accuracy_without_twins", "log_loss", "roc_auc",
+        "calibration_error", "calibrated_log_loss" and "calibrated_calibration_error".
+    """
+    images, classes = probabilities.shape
+    predicted = probabilities.argmax(axis=1)
+    hits = (labels == predicted)[kept].astype(float)
+
+    def quick(weights: np.ndarray) -> dict[str, np.ndarray]:
+        values = metrics.of_labels(labels, predicted, classes, weights)
+        if kept.any():
+            total = weights[kept].sum(axis=0)
+            values["accuracy_without_twins"] = hits @ weights[kept] / np.maximum(total, 1)
+        for prefix, given in (("", probabilities), ("calibrated_", calibrated)):
+            values[f"{prefix}log_loss"] = metrics.log_loss(labels, given, weights)
+            values[f"{prefix}calibration_error"] = metrics.calibration_error(labels, given, weights)
+        return values
+
+    def ranked(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"roc_auc": metrics.roc_auc(labels, probabilities, weights)}
+
+    fewer = min(resamples, max(FEWEST, RANKED // (images * classes)))
+    return intervals(quick, images, resamples, confidence, seed) | intervals(
+        ranked, images, fewer, confidence, seed
+    )
+
+
+def check(resamples: int, confidence: float) -> None:
+    """Raise UsageError where these cannot be meant."""
+    if resamples < 1:
+        raise UsageError(f"{resamples} resamples came, expected at least 1, such as 1000")
+    if not 0 < confidence < 1:
+        raise UsageError(f"confidence {confidence} came, expected between 0 and 1, such as 0.95")
+
+
+def intervals(
+    statistics: Statistics, images: int, resamples: int, confidence: float, seed: int
+) -> dict[str, Estimate]:
+    """Return the statistics of n images, and percentile intervals.
+
+    Args:
+        statistics: gives values by name, () or (R,), from weights (n,) or (n, R).
+        images: n.
+        resamples: how many.
+        confidence: that an interval holds the true value.
+        seed: of the resamples.
+    """
+    drawn = [statistics(weights) for weights in draw(images, resamples, seed)]
+    tail = (1 - confidence) / 2
+    found = {}
+    for name, value in statistics(np.ones(images)).items():
+        low, high = np.quantile(_joined(drawn, name), (tail, 1 - tail))
+        found[name] = Estimate(float(value), float(low), float(high))
+    return found
+
+
+def _joined(drawn: Sequence[dict[str, np.ndarray]], name: str) -> np.ndarray:
+    return np.concatenate([values[name] for values in drawn])
+
+
+def draw(images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each image is in each resample: float64 (n, R), R of them at a time."""
+    generator = np.random.default_rng(seed)
+    step = max(1, BLOCK_BYTES // (8 * images))
+    for start in range(0, resamples, step):
+        count = min(step, resamples - start)
+        chosen = generator.integers(0, images, (count, images))
+        chosen += np.arange(count)[:, None] * images
+        flat = np.bincount(chosen.ravel(), minlength=count * images)
+        yield np.ascontiguousarray(flat.reshape(count, images).T, np.float64)

@@ -1,0 +1,81 @@
+"""The search for neighbours finds what comparing all pairs finds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.data import neighbours
+from pipeline.data.neighbours import Search
+
+
+def twins(count, features, noise, seed):
+    """Rows of which the second half are the first half with noise: float32 (2 count, features)."""
+    rng = np.random.default_rng(seed)
+    first = rng.normal(3, 1, (count, features)) * rng.gamma(1, 1, features)
+    return np.concatenate([first, first + noise * rng.normal(size=first.shape)]).astype(np.float32)
+
+
+def all_cosines(x, learned):
+    centred = x.astype(np.float64) - x[learned].mean(axis=0, dtype=np.float64)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    return centred @ centred.T
+
+
+def found(search, rows, columns, least=0.9, most=1000):
+    every = list(search.pairs(rows, columns, least, most))
+    pairs = {
+        (first, twin): cosine
+        for one in every
+        for first, twin, cosine in zip(*(part.tolist() for part in one[:3]), strict=True)
+    }
+    return pairs, sum(one.cut for one in every)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(2, 60), st.integers(2, 150), st.sampled_from([0.01, 0.2, 0.5]), st.integers(0, 9)
+)
+def test_it_finds_exactly_the_pairs_that_are_similar_enough(count, features, noise, seed):
+    x = twins(count, features, noise, seed)
+    rows, columns = np.arange(count), np.arange(count, 2 * count)
+    expected = all_cosines(x, rows)[:count, count:]
+    if (np.abs(expected - 0.9) < 1e-4).any():
+        return  # float32 cannot decide what is next to the limit
+    pairs, cut = found(Search(x, rows, 0), rows, columns)
+    assert cut == 0
+    assert pairs.keys() == {
+        (i, j + count) for i, j in zip(*np.nonzero(expected >= 0.9), strict=True)
+    }
+    for (i, j), cosine in pairs.items():
+        assert cosine == pytest.approx(expected[i, j - count], abs=1e-4)
+
+
+def test_small_tiles_give_the_same(monkeypatch):
+    x = twins(50, 20, 0.3, 1)
+    rows, columns = np.arange(50), np.arange(50, 100)
+    whole, _ = found(Search(x, rows, 0), rows, columns)
+    monkeypatch.setattr(neighbours, "_TILE", 120)
+    monkeypatch.setattr(neighbours, "_VALUES", 60)
+    small, _ = found(Search(x, rows, 0), rows, columns)
+    assert whole.keys() == small.keys()
+    assert len(whole) > 20
+
+
+def test_of_too_many_the_most_similar_are_kept_and_the_others_counted():
+    rng = np.random.default_rng(0)
+    burst = rng.normal(size=30) + 0.01 * rng.normal(size=(40, 30))
+    x = np.concatenate([burst, rng.normal(size=(200, 30))]).astype(np.float32)
+    rows, columns = np.arange(20), np.arange(20, 40)
+    pairs, cut = found(Search(x, np.arange(len(x)), 0), rows, columns, most=3)
+    assert (len(pairs), cut) == (20 * 3, 20 * 17)
+    cosines = all_cosines(x, np.arange(len(x)))[:20, 20:40]
+    least_kept = min(pairs.values())
+    assert least_kept >= np.sort(cosines, axis=1)[:, -3:].min() - 1e-4
+
+
+def test_rows_at_the_mean_are_near_nothing():
+    x = np.zeros((6, 4), np.float32)
+    x[:2, 0] = 1, -1
+    pairs, cut = found(Search(x, np.arange(6), 0), np.arange(3), np.arange(3, 6))
+    assert (pairs, cut) == ({}, 0)

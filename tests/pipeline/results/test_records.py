@@ -1,0 +1,75 @@
+"""Records and predictions: what is written is read, damage is told in one line."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from features.errors import DataError, UsageError
+from pipeline.results.records import (
+    RECORD,
+    Predictions,
+    Record,
+    Trial,
+    candidates,
+    read_record,
+    write_record,
+)
+
+NAMES = ("ant", "bee: the bee")
+
+
+def record(**changes):
+    plain = Record(
+        name="resnet50.avg_pool.logistic", kind="classifier", title="logistic regression",
+        method="logistic", requested="logistic", reason="", inputs={"backbone": "resnet50"},
+        splits="ab", class_names=NAMES, setting={"model__C": 1.0},
+        trials=(Trial({"model__C": 1.0}, 0.5, 2.0, 80),), metric="accuracy", seed=0, rows=80,
+        budget=None, key="cd",
+        seconds={"search": 2.0, "fit": 1.0, "predict_1000": 0.5}, peak_memory=1,
+        model={"file": "model.skops"}, temperature=1.0, versions={"numpy": "2"}, created="now",
+    )  # fmt: skip
+    return dataclasses.replace(plain, **changes)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    write_record(tmp_path, record())
+    assert read_record(tmp_path) == record()
+    assert record().cost == 1.5
+
+
+def test_candidates_come_by_name(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        write_record(tmp_path / name, record(name=name))
+    (tmp_path / "unfinished").mkdir()
+    assert list(candidates(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 99}', '{"schema": 1, "trials": []}'])
+def test_what_is_no_record_is_told(tmp_path, text):
+    (tmp_path / RECORD).write_text(text)
+    with pytest.raises(DataError, match="cannot be read as a record"):
+        read_record(tmp_path)
+
+
+def test_folders_without_candidates_are_told(tmp_path):
+    with pytest.raises(UsageError, match="no finished candidate"):
+        candidates(tmp_path)
+    with pytest.raises(UsageError, match="there is no folder"):
+        candidates(tmp_path / "none")
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path):
+    values = np.array([[0.25, 0.75], [1, 0]], np.float32)
+    written = Predictions(("x/1.png", "2.png"), np.array([1, 0], np.int32), values)
+    written.write(tmp_path / "p.parquet", NAMES)
+    read = Predictions.read(tmp_path / "p.parquet", NAMES)
+    assert read.ids == written.ids
+    assert (read.labels == written.labels).all()
+    assert (read.probabilities == values).all()
+    assert read.probabilities.dtype == np.float32
+    with pytest.raises(DataError, match="cannot be read as predictions"):
+        Predictions.read(tmp_path / "p.parquet", ("ant", "cow"))
+    with pytest.raises(DataError, match="cannot be read as predictions"):
+        Predictions.read(tmp_path / "none.parquet", NAMES)

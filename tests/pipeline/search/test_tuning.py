@@ -1,0 +1,159 @@
+"""The search: what it tries, what it finds, and that nothing but training rows is fitted on."""
+
+import dataclasses
+import math
+import time
+
+import numpy as np
+import pytest
+
+from pipeline.classifiers import SUITE, find
+from pipeline.classifiers.base import Task, probabilities
+from pipeline.data.splits import TEST, Splits
+from pipeline.search import tuning
+from pipeline.search.tuning import Clock, Examples, search
+from pipeline.statistics import metrics
+from tests.pipeline.featurefiles import clusters
+
+FAST = ("linear-svm", "logistic", "rbf-svm", "rbf-svm-nystroem", "knn-cosine", "knn-euclidean",
+        "ridge", "lda", "nearest-centroid", "extra-trees", "dummy")  # fmt: skip
+
+
+def examples(
+    count=240, folds=1, repeats=1, *, permuted=False, classes=3, share=1.0, seed=0, **data
+):
+    x, labels = clusters(count, classes=classes, seed=seed, **data)
+    rng = np.random.default_rng(seed)
+    if permuted:
+        labels = rng.permutation(labels)
+    if folds == 1:
+        parts = (rng.permutation(count) % 5 > 0).astype(np.int16)[None]
+    else:
+        parts = np.stack([rng.permutation(count) % folds for _ in range(repeats)]).astype(np.int16)
+    ids = tuple(map(str, range(count)))
+    names = tuple(f"class {label}" for label in range(classes))
+    return Examples(x, Splits(ids, labels, names, parts, folds, "", seed), share, seed)
+
+
+def run(name, given, clock=None, space=None):
+    classifier = find(name)
+    return search(classifier, space or classifier.space, given, "accuracy", clock or Clock())
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_every_setting_scores_as_if_it_were_fitted_alone(name):
+    given, classifier = examples(spread=3.0), find(name)
+    found = run(name, given)
+    ((train, held),) = given.splits.rounds()
+    y = given.splits.labels
+    for trial in found.trials:
+        task = Task(len(train), given.x.shape[1], 3, 0)
+        model = classifier.build(task).set_params(**trial.setting).fit(given.x[train], y[train])
+        alone = metrics.score("accuracy", y[held], probabilities(model, given.x[held], 3))
+        assert trial.score == pytest.approx(alone, abs=2.01 / len(held))
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("folds", [1, 3])
+def test_permuted_labels_leave_only_chance(name, folds):
+    """With more features than rows, any look at a validation row would show."""
+    scores = [
+        max(trial.score for trial in run(name, examples(
+            150, folds, permuted=True, dimensions=200, classes=2, seed=seed)).trials)
+        for seed in range(4)
+    ]  # fmt: skip
+    assert np.mean(scores) < 0.68  # chance is 0.5; the best of nine settings is a little luckier
+
+
+@pytest.mark.parametrize("name", ["logistic", "extra-trees", "knn-cosine"])
+def test_the_chosen_setting_is_the_best_and_its_probabilities_are_given(name):
+    given = examples(spread=3.0)
+    found = run(name, given)
+    truth = given.splits.labels[given.splits.validated]
+    best = max(trial.score for trial in found.trials)
+    assert metrics.score("accuracy", truth, found.probabilities) == pytest.approx(best)
+    assert found.setting in [trial.setting for trial in found.trials if trial.score == best]
+    assert found.probabilities.shape == (len(truth), 3)
+    assert np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_path_ends_when_scores_keep_falling():
+    scores = iter([0.5, 0.9, 0.8, 0.7, 0.99])
+
+    def path(model, settings, x, y, unseen):
+        for _ in settings:
+            hits = round(next(scores) * len(unseen))
+            guess = np.where(np.arange(len(unseen)) < hits, truth, (truth + 1) % 3)
+            yield np.eye(3)[guess]
+
+    given = examples()
+    truth = given.splits.labels[next(given.splits.rounds())[1]]
+    falling = dataclasses.replace(find("logistic"), path=path)
+    space = tuple({"model__C": float(c)} for c in range(1, 6))
+    found = search(falling, space, given, "accuracy", Clock())
+    assert len(found.trials) == 4
+    assert found.setting == {"model__C": 2.0}
+
+
+def test_halving_narrows_a_grid_on_growing_shares_of_rows(monkeypatch):
+    monkeypatch.setattr(tuning, "FEW_ROWS", 50)
+    found = run("rbf-svm", examples(540, spread=3.0))
+    rows = [trial.rows for trial in found.trials]
+    sizes = sorted(set(rows))
+    assert [rows.count(size) for size in sizes] == [9, 3, 1]
+    assert sizes[0] == pytest.approx(432 / 9, abs=3)
+    assert sizes[2] == 432
+    assert found.trials[-1].setting == found.setting
+
+
+def test_less_of_the_rows_is_part_of_more_and_keeps_classes_in_proportion():
+    given = examples(600)
+    rows = given.splits.rest
+    few, more = given.taken(rows, 0.1), given.taken(rows, 0.4)
+    assert set(few) < set(more) < set(rows)
+    assert np.bincount(given.splits.labels[few]).tolist() == [20, 20, 20]
+    assert np.all(np.diff(few) > 0)
+    assert len(dataclasses.replace(given, share=0.5).taken(rows)) == 300
+
+
+def test_without_time_one_setting_is_tried_on_all_rows(monkeypatch):
+    monkeypatch.setattr(tuning, "FEW_ROWS", 50)
+    for name in ("rbf-svm", "logistic", "ridge"):
+        found = run(name, examples(540, spread=3.0), Clock(time.monotonic()))
+        assert found.cut
+        assert len({trial.rows for trial in found.trials}) == len(found.trials) <= 2
+        assert found.trials[-1].rows == 432
+
+
+def test_repeats_are_averaged_over_images():
+    given = examples(120, 3, 2, spread=3.0)
+    found = run("nearest-centroid", given)
+    once = dataclasses.replace(given.splits, folds=given.splits.folds[:1])
+    other = dataclasses.replace(given.splits, folds=given.splits.folds[1:])
+    parts = [
+        run("nearest-centroid", dataclasses.replace(given, splits=splits)).probabilities
+        for splits in (once, other)
+    ]
+    assert np.allclose(found.probabilities, (parts[0] + parts[1]) / 2, atol=1e-6)
+
+
+def test_locked_images_are_never_read():
+    given = examples(300)
+    folds = given.splits.folds.copy()
+    folds[:, :60] = TEST
+    x = given.x.copy()
+    x[:60] = np.nan  # would make any fit, scaling or prediction fail
+    splits = dataclasses.replace(given.splits, folds=folds)
+    for name in FAST:
+        found = run(name, dataclasses.replace(given, x=x, splits=splits))
+        assert np.isfinite(found.probabilities).all()
+
+
+@pytest.mark.parametrize("classifier", [one for one in SUITE if one.name != "dummy"],
+                         ids=lambda one: one.name)  # fmt: skip
+def test_costs_count_the_settings_that_are_tried(classifier):
+    settings = len(classifier.space)
+    few, many = (tuning.cost(classifier, settings, rows) for rows in (100, 100_000))
+    assert many <= few
+    assert few == (1 if classifier.path else settings)
+    assert math.isclose(tuning.cost(classifier, 1, 100_000), 1)

@@ -1,0 +1,334 @@
+"""The classify stage from feature files to records: fair, resumable, in its time."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from features.errors import DataError, MissingPackageError, UsageError
+from pipeline.classifiers import find
+from pipeline.classifiers import storage as models
+from pipeline.commands.main import main
+from pipeline.config import ClassifyConfig
+from pipeline.data import duplicates
+from pipeline.data.splits import Splits
+from pipeline.results.records import Predictions, candidates
+from pipeline.search import fitting
+from pipeline.search import runner as contest
+from pipeline.search.worker import JobFailedError, OutOfTimeError
+from pipeline.stages import classify
+from pipeline.statistics import metrics
+from tests.pipeline.featurefiles import LAYER, clusters, with_test_part, write_features
+
+TWO = ("ridge", "nearest-centroid")
+
+
+@pytest.fixture
+def file(tmp_path):
+    return make(tmp_path / "f.h5")
+
+
+def make(path, count=160, **changes):
+    x, labels = clusters(count, spread=changes.pop("spread", 2.0))
+    return write_features(path, x, labels, parts=with_test_part(count), **changes)
+
+
+def config(file, tmp_path, *classifiers, **changes):
+    values = {"classifiers": classifiers or TWO, "progress": False} | changes
+    return ClassifyConfig((file,), tmp_path / "results", **values)
+
+
+def test_each_candidate_leaves_a_record_its_predictions_and_its_model(file, tmp_path):
+    out = classify.run(config(file, tmp_path, "ridge", "logistic"))
+    found, splits = candidates(out), Splits.read(out)
+    assert set(found) == {f"vgg16.{LAYER}.ridge", f"vgg16.{LAYER}.logistic"}
+    x, labels = clusters(160, spread=2.0)
+    for name, record in found.items():
+        predictions = Predictions.read(out / name / "validation.parquet", record.class_names)
+        assert predictions.ids == tuple(splits.ids[row] for row in splits.validated)
+        assert metrics.score("accuracy", predictions.labels, predictions.probabilities) > 0.7
+        model = models.load(out / name, record.model)
+        assert (model.predict(x[splits.test]) == labels[splits.test]).mean() > 0.7
+        assert record.rows == len(splits.rest) == 120
+        assert record.setting in [trial.setting for trial in record.trials]
+        assert record.inputs["file"] == str(file.resolve())
+        assert record.peak_memory > 2**20
+        assert record.reason == ""
+        assert set(record.seconds) == {"search", "fit", "predict_1000"}
+        assert {"offshelf", "python", "scikit-learn"} <= set(record.versions)
+    assert not (out / classify.WORKSHOP).exists()
+
+
+def test_two_runs_give_equal_predictions(file, tmp_path):
+    names = ("extra-trees", "logistic", "knn-cosine")
+    runs = [
+        classify.run(dataclasses.replace(config(file, tmp_path, *names), out=tmp_path / out))
+        for out in ("one", "two")
+    ]
+    for name in candidates(runs[0]):
+        one, two = ((out / name / "validation.parquet").read_bytes() for out in runs)
+        assert one == two
+
+
+def test_what_is_finished_is_kept(file, tmp_path, monkeypatch):
+    out = classify.run(config(file, tmp_path, "ridge"))
+    before = candidates(out)
+    monkeypatch.setattr(
+        contest.Contest, "_follow", refusing(contest.Contest._follow, "nearest-centroid")
+    )
+    after = candidates(classify.run(config(file, tmp_path)))
+    assert after[f"vgg16.{LAYER}.ridge"] == before[f"vgg16.{LAYER}.ridge"]
+    assert len(after) == 2
+    classify.run(config(file, tmp_path))  # nothing is left to do
+
+
+def refusing(follow, only):
+    def checked(self, plan, candidate, bar):
+        assert candidate.classifier.name == only
+        return follow(self, plan, candidate, bar)
+
+    return checked
+
+
+def test_restart_begins_anew_but_remembers_what_was_opened(file, tmp_path):
+    out = classify.run(config(file, tmp_path))
+    (out / "openings.json").write_text("[]")
+    classify.run(config(file, tmp_path, "ridge", restart=True, seed=1))
+    assert set(candidates(out)) == {f"vgg16.{LAYER}.ridge"}
+    assert (out / "openings.json").exists()
+
+
+def test_other_splits_are_refused(file, tmp_path):
+    classify.run(config(file, tmp_path))
+    for change in ({"seed": 1}, {"folds": 3}):
+        with pytest.raises(UsageError, match="--restart to throw its candidates away"):
+            classify.run(config(file, tmp_path, **change))
+
+
+def test_features_by_another_recipe_are_refused(file, tmp_path):
+    classify.run(config(file, tmp_path))
+    x, labels = clusters(160, spread=2.0)
+    other = write_features(tmp_path / "g.h5", x + 1, labels, parts=with_test_part(160),
+                           pooling="max")  # fmt: skip
+    with pytest.raises(UsageError, match="from another feature file"):
+        classify.run(config(other, tmp_path))
+
+
+def test_several_files_of_the_same_images_share_their_splits(file, tmp_path):
+    other = make(tmp_path / "g.h5", backbone="resnet50")
+    both = dataclasses.replace(config(file, tmp_path), features=(file, other))
+    out = classify.run(both)
+    assert {record.inputs["backbone"] for record in candidates(out).values()} == {
+        "vgg16", "resnet50"}  # fmt: skip
+    assert len({record.splits for record in candidates(out).values()}) == 1
+    twice = dataclasses.replace(both, features=(file, make(tmp_path / "h.h5")))
+    with pytest.raises(UsageError, match="hold vgg16.a"):
+        classify.run(twice)
+    longer = dataclasses.replace(both, features=(file, make(tmp_path / "i.h5", 170)))
+    with pytest.raises(UsageError, match="not the 160 of the first"):
+        classify.run(longer)
+
+
+def test_twins_in_other_parts_are_listed(tmp_path):
+    x, labels = clusters(160)
+    x[-1], labels[-1] = x[0], labels[0]
+    file = write_features(tmp_path / "f.h5", x, labels, parts=with_test_part(160))
+    out = classify.run(config(file, tmp_path))
+    assert duplicates.suspects(out, "test") >= {"00159.png"}
+
+
+@pytest.mark.parametrize("folds", [None, 4])
+def test_permuted_labels_leave_only_chance(tmp_path, folds):
+    """More features than images: had scaling or tuning seen the truth, it would show."""
+    x, labels = clusters(400, 300, classes=2)
+    labels = np.random.default_rng(0).permutation(labels)
+    file = write_features(tmp_path / "f.h5", x, labels, parts=with_test_part(400))
+    names = ("logistic", "linear-svm", "rbf-svm", "ridge", "lda", "knn-cosine", "nearest-centroid")
+    out = classify.run(config(file, tmp_path, *names, folds=folds))
+    splits = Splits.read(out)
+    for name, record in candidates(out).items():
+        seen = Predictions.read(out / name / "validation.parquet", record.class_names)
+        assert metrics.score("accuracy", seen.labels, seen.probabilities) < 0.65, name
+        hits = models.load(out / name, record.model).predict(x[splits.test]) == labels[splits.test]
+        assert 0.3 < hits.mean() < 0.7, name
+
+
+def test_a_candidate_that_takes_too_long_gives_way_to_a_cheaper_one(file, tmp_path, monkeypatch):
+    run = contest.Worker.run
+
+    def too_long(self, function, job, *rest):
+        if function is fitting.fit and job.method == "rbf-svm":
+            raise OutOfTimeError("it took longer than its 3 s")
+        return run(self, function, job, *rest)
+
+    monkeypatch.setattr(contest.Worker, "run", too_long)
+    (record,) = candidates(classify.run(config(file, tmp_path, "rbf-svm"))).values()
+    assert (record.method, record.requested) == ("rbf-svm-nystroem", "rbf-svm")
+    assert "RBF SVM would take longer" in record.reason
+    monkeypatch.undo()
+    # With more time than before, it gets the chance that it did not have; the stand-in goes.
+    again = candidates(classify.run(config(file, tmp_path, "rbf-svm", budget=None)))
+    assert [record.method for record in again.values()] == ["rbf-svm"]
+
+
+def test_a_candidate_that_dies_learns_from_fewer_images(tmp_path, monkeypatch):
+    file, run = make(tmp_path / "f.h5", 3200), contest.Worker.run
+
+    def dying(self, function, job, *rest):
+        if function is fitting.fit and job.share == 1:
+            raise JobFailedError("its process was killed by signal 9; was memory short?")
+        return run(self, function, job, *rest)
+
+    monkeypatch.setattr(contest.Worker, "run", dying)
+    ((name, record),) = candidates(classify.run(config(file, tmp_path, "ridge"))).items()
+    assert record.rows == 1200
+    assert name.endswith("ridge.1200-images")
+    assert "1,200 of 2,400 images" in record.reason
+    assert record.title.endswith("1,200 images")
+
+
+def test_when_nothing_can_be_fitted_it_is_an_error(file, tmp_path, monkeypatch):
+    def dead(self, *rest):
+        raise JobFailedError("its process was killed")
+
+    monkeypatch.setattr(contest.Worker, "run", dead)
+    with pytest.raises(DataError, match="no candidate could be finished"):
+        classify.run(config(file, tmp_path))
+
+
+def test_costs_are_measured_before_a_long_run(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(contest, "MEASURED_FROM", 10)
+    measured, run = [], contest.Worker.run
+
+    def watched(self, function, job, *rest):
+        if function is fitting.measure:
+            measured.append(job.method)
+            return fitting.Cost(1000, {"ridge": 100.0}.get(job.method, 0.0), 0.0)
+        order.append(job.method)
+        return run(self, function, job, *rest)
+
+    order: list[str] = []
+    monkeypatch.setattr(contest.Worker, "run", watched)
+    classify.run(config(file, tmp_path, "ridge", "nearest-centroid"))
+    assert measured == ["ridge", "nearest-centroid"]
+    assert order == ["nearest-centroid", "ridge"]
+
+
+def test_what_was_given_up_for_a_wrong_prediction_is_made_up_for(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(contest, "MEASURED_FROM", 10)
+    jobs, run = [], contest.Worker.run
+
+    def watched(self, function, job, *rest):
+        if function is fitting.measure:
+            return fitting.Cost(1000, 1000.0, 0.0)  # far too much
+        jobs.append(job)
+        return run(self, function, job, *rest)
+
+    monkeypatch.setattr(contest.Worker, "run", watched)
+    classify.run(config(file, tmp_path, "ridge", budget=300.0))
+    (record,) = candidates(tmp_path / "results").values()
+    assert [len(job.settings) for job in jobs] == [1, len(find("ridge").space)]
+    assert record.reason == ""
+    assert len(record.trials) > 1
+
+
+def test_a_missing_package_is_told(file, tmp_path, monkeypatch):
+    run = contest.Worker.run
+
+    def without_keras(self, function, job, *rest):
+        if job.method == "dense-head":
+            raise MissingPackageError("the dense head needs keras; pip install keras tensorflow")
+        return run(self, function, job, *rest)
+
+    monkeypatch.setattr(contest.Worker, "run", without_keras)
+    with pytest.raises(MissingPackageError, match="pip install"):
+        classify.run(config(file, tmp_path, "dense-head", "ridge"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classifiers": ("ridgee",)}, "did you mean ridge"),
+        ({"metric": "kappa"}, "kappa"),
+        ({"folds": 1}, "at least 2"),
+        ({"budget": 0.0}, "more than 0"),
+        ({"layers": ("fc2",)}, "no layer in"),
+        ({"features": ()}, "no feature file"),
+        ({"group_by": "patient"}, "patient"),
+    ],
+)
+def test_bad_arguments_are_told(file, tmp_path, change, message):
+    with pytest.raises(UsageError, match=message):
+        classify.run(dataclasses.replace(config(file, tmp_path), **change))
+
+
+def test_too_few_images_of_a_class_are_told(tmp_path):
+    x, labels = clusters(60)
+    labels[:] = labels % 2
+    labels[7] = 2
+    file = write_features(tmp_path / "f.h5", x, labels)
+    with pytest.raises(DataError, match="class 'class 2' has 1 independent images"):
+        classify.run(config(file, tmp_path))
+
+
+def test_the_command_says_what_it_did(file, tmp_path, capsys):
+    arguments = ["classify", str(file), "--out", str(tmp_path / "results"), "--classifiers",
+                 "ridge,dummy", "--no-tune", "--budget", "5m"]  # fmt: skip
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "results")
+    assert "160 images of 3 classes" in said.err
+    assert f"vgg16.{LAYER}.ridge: accuracy" in said.err
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments[:-1], "soon"])
+    assert "expected a time such as 90s, 30m or 2h" in capsys.readouterr().err
+    assert main(["classify", str(tmp_path / "none.h5"), "--out", str(tmp_path / "r")]) == 1
+    assert "no such feature file" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_a_state_from_which_the_same_command_goes_on(tmp_path):
+    file, out = make(tmp_path / "f.h5", 3000, spread=4.0), tmp_path / "results"
+    command = [sys.executable, "-m", "pipeline", "classify", str(file), "--out", str(out),
+               "--classifiers", "nearest-centroid,random-forest"]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    first = out / f"vgg16.{LAYER}.nearest-centroid" / "record.json"
+    for _ in range(600):
+        if first.exists():
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "1 of 2 candidates are finished" in said
+    assert "the same command goes on" in said
+    before = first.read_bytes()
+    assert subprocess.run([*command, "--quiet"], timeout=120).returncode == 0
+    assert first.read_bytes() == before
+    assert len(candidates(out)) == 2
+
+
+def test_a_second_run_on_the_same_folder_is_refused(file, tmp_path):
+    from features.shards import locked
+
+    with locked(tmp_path / "results"), pytest.raises(UsageError, match="another process"):
+        classify.run(config(file, tmp_path))
+
+
+def test_a_half_made_candidate_is_made_again(file, tmp_path):
+    out = classify.run(config(file, tmp_path))
+    name = f"vgg16.{LAYER}.ridge"
+    record = candidates(out)[name]
+    (out / name / "record.json").unlink()
+    classify.run(config(file, tmp_path))
+    assert candidates(out)[name].key == record.key
+
+
+def test_a_record_of_another_setting_is_replaced(file, tmp_path):
+    out = classify.run(config(file, tmp_path, tune=False))
+    assert {len(record.trials) for record in candidates(out).values()} == {1}
+    again = candidates(classify.run(config(file, tmp_path)))
+    assert len(again[f"vgg16.{LAYER}.ridge"].trials) > 1

@@ -1,0 +1,222 @@
+"""Candidates held against each other, without a look at the locked test."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features import store
+from features.errors import DataError, UsageError
+from pipeline.config import CompareConfig
+from pipeline.data import duplicates
+from pipeline.data.splits import Splits
+from pipeline.reports.comparison import text as comparison_text
+from pipeline.results.records import VALIDATION, Predictions, read_record
+from pipeline.stages import compare
+from tests.pipeline import candidates
+from tests.pipeline.candidates import NAMES
+
+BEST, CENTROID, DUMMY = (f"vgg16.pool.{method}" for method in candidates.METHODS)
+
+
+@pytest.fixture
+def results(tmp_path):
+    return candidates.results(tmp_path)
+
+
+def run(*results, **settings):
+    return compare.run(CompareConfig(results, resamples=50, **settings))
+
+
+def answer(results, name, accuracy, **changes):
+    """Give a candidate predictions of its own: right in the first images, a share of all."""
+    path = results / name / VALIDATION
+    old = Predictions.read(path, NAMES)
+    right = np.arange(len(old.ids)) < accuracy * len(old.ids)
+    values = np.eye(3, dtype=np.float32)[np.where(right, old.labels, (old.labels + 1) % 3)]
+    Predictions(old.ids, old.labels, values * 0.7 + 0.1).write(path, NAMES)
+    candidates.change(results, name, **changes)
+
+
+def test_ranked_with_everything_in_three_forms(results):
+    (results / "vgg16.pool.rbf-svm").mkdir()
+    comparison = run(results)
+    rows = list(csv.DictReader((results / compare.CSV).open()))
+    facts = json.loads((results / compare.JSON).read_text())
+    assert comparison.best == rows[0]["candidate"] == facts["best"]
+    assert rows[-1]["candidate"] == DUMMY
+    scores = [float(row["accuracy"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    for row in rows:
+        for name in ("accuracy", "macro_f1", "log_loss", "roc_auc", "calibration_error"):
+            assert float(row[f"{name}_low"]) <= float(row[f"{name}_high"])
+    assert [row["class"] for row in facts["per_class"]] == list(NAMES)
+    assert sum(row["images"] for row in facts["per_class"]) == facts["images"] == 240
+    assert facts["unfinished"] == [str(results / "vgg16.pool.rbf-svm")]
+    text = comparison_text(comparison)
+    assert all(name in text for name in (BEST, CENTROID, DUMMY))
+    assert "not finished: " in text
+    assert max(map(len, text.split("\n\n")[1].splitlines())) <= 150
+
+
+def test_equal_inputs_and_seeds_give_equal_files(results, tmp_path):
+    run(results, out=tmp_path / "a", seed=1)
+    run(results, out=tmp_path / "b", seed=1)
+    run(results, out=tmp_path / "c", seed=2)
+    a, b, c = ((tmp_path / name / compare.JSON).read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_the_cheapest_of_the_tied_is_recommended(results):
+    answer(results, BEST, 0.90, seconds={"search": 0, "fit": 100.0, "predict_1000": 1.0})
+    answer(results, CENTROID, 0.89, seconds={"search": 0, "fit": 2.0, "predict_1000": 1.0})
+    comparison = run(results)
+    assert (comparison.best, comparison.recommended) == (BEST, CENTROID)
+    assert comparison.standings.tied.tolist() == [True, True, False]
+    assert "costs 3 s instead of 101 s" in comparison_text(comparison)
+    assert compare.best([results]).record.name == BEST
+    assert compare.recommended([results]).record.name == CENTROID
+
+
+def test_what_is_told_from_the_best_is_not_recommended_however_cheap(results):
+    answer(results, BEST, 0.95, seconds={"search": 0, "fit": 100.0, "predict_1000": 1.0})
+    answer(results, CENTROID, 0.75)
+    comparison = run(results)
+    assert comparison.recommended == BEST
+    assert comparison.standings.tied.sum() == 1
+    assert "told from every other" in comparison_text(comparison)
+
+
+def test_class_frequencies_are_never_recommended_but_the_tie_is_told(results):
+    for name in (BEST, CENTROID, DUMMY):
+        answer(results, name, 0.4)
+    candidates.change(results, DUMMY, seconds={"search": 0, "fit": 0.0, "predict_1000": 0.0})
+    candidates.change(results, CENTROID, seconds={"search": 0, "fit": 0.1, "predict_1000": 0.0})
+    comparison = run(results)
+    assert comparison.recommended == CENTROID
+    assert comparison.best == DUMMY  # of equals the cheapest stands first
+
+
+def test_a_dummy_that_is_tied_below_the_best_is_warned_of(results):
+    answer(results, BEST, 0.41)
+    answer(results, DUMMY, 0.40)
+    answer(results, CENTROID, 0.39)
+    assert "cannot be told from class frequencies" in comparison_text(run(results))
+
+
+def test_another_metric_ranks(results):
+    assert run(results, metric="macro_f1").standings.metric == "macro_f1"
+    with pytest.raises(UsageError, match="no metric is called 'auc'"):
+        run(results, metric="auc")
+
+
+def test_one_candidate_alone(tmp_path):
+    comparison = run(candidates.results(tmp_path, ["ridge"]))
+    assert comparison.best == comparison.recommended == "vgg16.pool.ridge"
+    assert "the only candidate" in comparison_text(comparison)
+
+
+def test_the_locked_test_and_the_features_are_never_opened(results, monkeypatch):
+    for name in (BEST, CENTROID, DUMMY):
+        (results / name / "test.parquet").write_bytes(b"no one reads this")
+        (results / name / "test.json").write_bytes(b"nor this")
+    scored = set()
+    read = Predictions.read.__func__
+
+    def watched(cls, path, names):
+        found = read(cls, path, names)
+        scored.update(found.ids)
+        return found
+
+    def refused(*rest):
+        raise AssertionError("features were opened")
+
+    monkeypatch.setattr(Predictions, "read", classmethod(watched))
+    monkeypatch.setattr(store.FeatureFile, "__init__", refused)
+    before = run(results)
+    splits = Splits.read(results)
+    assert not scored & {splits.ids[place] for place in splits.test}
+    # Whatever the labels of the locked images are, the comparison is the same.
+    labels = splits.labels.copy()
+    labels[splits.test] = 0
+    changed = dataclasses.replace(splits, labels=labels)
+    changed.write(results)
+    for name in (BEST, CENTROID, DUMMY):
+        candidates.change(results, name, splits=changed.digest)
+    assert run(results).rows == before.rows
+
+
+def test_predictions_of_locked_images_are_refused(results):
+    splits = Splits.read(results)
+    path = results / BEST / VALIDATION
+    old = Predictions.read(path, NAMES)
+    ids = (splits.ids[splits.test[0]], *old.ids[1:])
+    Predictions(ids, old.labels, old.probabilities).write(path, NAMES)
+    with pytest.raises(DataError, match="exactly the 240 that validate"):
+        run(results)
+
+
+def test_predictions_in_another_order_are_put_in_order(results):
+    before = run(results).rows
+    path = results / BEST / VALIDATION
+    old = Predictions.read(path, NAMES)
+    Predictions(old.ids[::-1], old.labels[::-1], old.probabilities[::-1]).write(path, NAMES)
+    assert run(results).rows == before
+
+
+def test_other_labels_and_what_is_no_probability_are_refused(results):
+    path = results / BEST / VALIDATION
+    old = Predictions.read(path, NAMES)
+    Predictions(old.ids, (old.labels + 1) % 3, old.probabilities).write(path, NAMES)
+    with pytest.raises(DataError, match="other labels"):
+        run(results)
+    Predictions(old.ids, old.labels, old.probabilities * np.nan).write(path, NAMES)
+    with pytest.raises(DataError, match="no probabilities"):
+        run(results)
+
+
+def test_several_folders_need_equal_splits(results, tmp_path):
+    again = candidates.results(tmp_path / "again", ["ridge", "logistic"])
+    comparison = run(results, again)
+    labels = [entry.label for entry in comparison.standings.entries]
+    assert {f"{results}/{BEST}", f"{again}/{BEST}", "vgg16.pool.ridge"} <= set(labels)
+    other = candidates.results(tmp_path / "other", ["ridge"], seed=1)
+    digests = [Splits.read(folder).digest for folder in (results, other)]
+    with pytest.raises(UsageError) as error:
+        run(results, other)
+    assert all(digest in str(error.value) for digest in digests)
+
+
+def test_a_record_of_other_splits_is_refused(results):
+    candidates.change(results, BEST, splits="ab")
+    with pytest.raises(DataError, match="belongs to other splits"):
+        run(results)
+
+
+def test_suspects_are_left_out_of_a_second_accuracy(results):
+    assert "no twins" not in comparison_text(run(results))
+    mark_twins(results, "validation")
+    comparison = run(results)
+    assert comparison.suspects > 0
+    assert "no twins" in comparison_text(comparison)
+    assert "accuracy_without_twins_low" in comparison.rows[0]
+
+
+def mark_twins(results: Path, part: str) -> None:
+    """Find duplicates among features of which every third image repeats one of another part."""
+    splits = Splits.read(results)
+    rng = np.random.default_rng(0)
+    digests = rng.integers(0, 256, (len(splits), 16), np.uint8)
+    places = splits.test if part == "test" else np.flatnonzero(splits.folds[0] == 0)
+    digests[places[:9]] = digests[np.flatnonzero(splits.folds[0] == 1)[:9]]
+    x = rng.normal(size=(len(splits), 30)).astype(np.float32)
+    duplicates.write(results, duplicates.pairs(splits, digests, x))
+
+
+def test_a_fallback_says_its_reason(results):
+    candidates.change(results, CENTROID, reason="instead of rbf-svm: it would take 3 hours")
+    assert f"{CENTROID}: instead of rbf-svm" in comparison_text(run(results))
+    assert read_record(results / CENTROID).reason

@@ -1,0 +1,226 @@
+"""The map stage: who is where, of which class as far as that may be seen, and how good it is."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from features.errors import DataError, MissingPackageError, UsageError
+from features.store import FeatureFile
+from pipeline.commands.main import main
+from pipeline.config import MapConfig
+from pipeline.maps import layouts
+from pipeline.reports.map_text import text
+from pipeline.stages import map as stage
+from tests.pipeline import candidates
+from tests.pipeline.featurefiles import clusters, with_test_part, write_features
+
+COUNT = 160
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Fewer iterations than a good map needs."""
+    monkeypatch.setattr(layouts, "EARLY", 40)
+    monkeypatch.setattr(layouts, "LATE", 40)
+
+
+@pytest.fixture
+def features(tmp_path):
+    x, labels = clusters(COUNT, spread=0.5)
+    ids = [f"class {label}/{n}.png" for n, label in enumerate(labels)]
+    return write_features(tmp_path / "f.h5", x, labels, ids=ids, parts=with_test_part(COUNT))
+
+
+def run(features, out="map.html", **options):
+    options = {"perplexity": 10, "progress": False} | options
+    return stage.run(MapConfig(features, features.parent / out, **options))
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def facts(path):
+    text = path.read_text()
+    return json.loads(text.split('id="facts">')[1].split("</script>")[0])
+
+
+def test_page_and_table(features):
+    made = run(features)
+    page, rows = made.files[0].read_text(), table(made.files[1])
+    assert made.files == (features.parent / "map.html", features.parent / "map.csv")
+    with FeatureFile(features) as file:
+        assert [row["id"] for row in rows] == file.ids == list(made.points.ids)
+    assert np.allclose(
+        [[float(row["x"]), float(row["y"])] for row in rows], made.coordinates, rtol=1e-4
+    )
+    features_, tsne, pca = made.quality
+    assert features_.accuracy > 0.95 and tsne.accuracy > 0.95
+    assert tsne.trustworthiness > pca.trustworthiness - 0.1
+    assert f"{100 * tsne.accuracy:.1f} %" in page and f"{tsne.trustworthiness:.3f}" in page
+    assert "t-SNE" in text(made) and "map.csv" in text(made)
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_locked_test_stays_locked(features):
+    made = run(features)
+    rows = table(made.files[1])
+    locked = [row["part"] == "locked" for row in rows]
+    assert sum(locked) == made.points.locked == COUNT // 4
+    assert all((row["class"] == "") == hidden for row, hidden in zip(rows, locked, strict=True))
+    shown = facts(made.files[0])
+    assert all(
+        ("class" in image) != hidden for image, hidden in zip(shown["ids"], locked, strict=True)
+    )
+    relabelled = features.parent / "other.h5"
+    x, labels = clusters(COUNT, spread=0.5)
+    labels[np.array(locked)] = 0
+    write_features(relabelled, x, labels, ids=list(made.points.ids), parts=with_test_part(COUNT))
+    assert run(relabelled).files[0].read_text() == made.files[0].read_text().replace(
+        "f.h5", "other.h5"
+    )
+
+
+def test_results_say_who_is_locked_and_who_was_misclassified(tmp_path):
+    out = candidates.results(tmp_path)
+    made = run(tmp_path / "features.h5", results=out)
+    found = {one.name: one for one in made.points.candidates}
+    assert len(found) == 3
+    assert {row["part"] for row in table(made.files[1])} == {"train and validation", "locked"}
+    for one in found.values():
+        judged = one.predicted >= 0
+        assert not (judged & (made.points.labels < 0)).any()
+        assert judged.sum() == COUNT * 0 + candidates.IMAGES - made.points.locked
+    name = next(name for name in found if name.endswith("nearest-centroid"))
+    assert (found[name].predicted == made.points.labels)[made.points.labels >= 0].mean() > 0.6
+    assert [one["name"] for one in facts(made.files[0])["candidates"]] == list(found)
+
+
+def test_results_of_other_images(features, tmp_path):
+    (tmp_path / "r").mkdir()
+    out = candidates.results(tmp_path / "r")
+    with pytest.raises(UsageError, match="is not of the images in .*it does not know class"):
+        run(features, results=out)
+    x, labels = clusters(300, dimensions=8)
+    ids = [f"{number:03d}.png" for number in range(300)]
+    other = write_features(tmp_path / "o.h5", x, labels, ids=ids, class_names=["ant", "bee", "cat"])
+    with pytest.raises(UsageError, match=r"\d+.png is '\w+' here and '\w+' there"):
+        run(other, results=out)
+    with pytest.raises(UsageError, match="is no results folder"):
+        run(features, results=tmp_path)
+
+
+def test_equal_runs_write_equal_files(features):
+    first = [path.read_bytes() for path in run(features).files]
+    assert [path.read_bytes() for path in run(features).files] == first
+    limited = run(features, out="l.html", limit=80)
+    assert limited.points.rows.tolist() == list(range(0, COUNT, 2))
+
+
+def test_a_picture(features):
+    made = run(features, out="map.png")
+    with Image.open(made.files[0]) as image:
+        assert image.format == "PNG" and min(image.size) > 600
+        assert len(image.convert("RGB").getcolors(2**24)) > 100
+    again = made.files[0].read_bytes()
+    assert run(features, out="map.png").files[0].read_bytes() == again
+
+
+def test_a_picture_without_matplotlib(features, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingPackageError, match=r'pip install "offshelf\[figures\]"'):
+        run(features, out="map.png")
+    assert [path.name for path in features.parent.iterdir()] == ["f.h5"]
+
+
+@pytest.mark.parametrize("out", ["map.html", "map.png"])
+def test_without_labels_there_are_no_colours(tmp_path, out):
+    x, _ = clusters(60)
+    path = write_features(tmp_path / "f.h5", x, np.full(60, -1), class_names=[])
+    made = run(path, out=out)
+    assert made.quality[1].accuracy is None
+    assert {row["class"] for row in table(made.files[1])} == {""}
+    if out == "map.html":
+        assert "no labels" in made.files[0].read_text()
+
+
+def test_many_classes(tmp_path):
+    x, labels = clusters(300, dimensions=40, classes=30)
+    path = write_features(tmp_path / "f.h5", x, labels)
+    for out in ("map.html", "map.png"):
+        made = run(path, out=out)
+    colours = facts(run(path).files[0])["colours"]
+    assert len(set(colours)) == 30
+    assert made.quality[1].accuracy is not None
+
+
+def test_images_that_moved_are_told(features):
+    made = run(features)
+    assert f"not shown: {COUNT} of {COUNT} images" in made.files[0].read_text()
+    made = run(features, images=features.parent / "nowhere")
+    assert "there is nothing at" in made.files[0].read_text()
+
+
+def test_what_cannot_be_meant(features, tmp_path):
+    x, labels = clusters(20)
+    maps = write_features(tmp_path / "m.h5", x.reshape(20, 2, 2, 3), labels)
+    wrong = [
+        (features, {"out": "map.pdf"}, "ends in .html or .png"),
+        (features, {"layer": "b"}, "no layer in .* is called 'b'"),
+        (features, {"layer": "all"}, "no layer in .* is called 'all'"),
+        (features, {"method": "pca"}, "no method is called 'pca'"),
+        (features, {"limit": 0}, "limit 0: expected at least 1"),
+        (features, {"limit": 20}, "perplexity 10 with 20 images: expected 1 to 6"),
+        (features, {"components": 1}, "1 components: expected at least 2"),
+        (maps, {"perplexity": 3}, "has maps of shape"),
+    ]
+    before = sorted(tmp_path.iterdir())
+    for path, options, message in wrong:
+        with pytest.raises(UsageError, match=message):
+            run(path, **options)
+    with pytest.raises(DataError, match="no such feature file"):
+        run(tmp_path / "none.h5")
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        run(features, out="folder.html")
+    (tmp_path / "folder.html").rmdir()
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_page_has_bounds(features, monkeypatch):
+    monkeypatch.setattr(stage, "MOST", 100)
+    with pytest.raises(UsageError, match=r"160 images.*--limit"):
+        run(features)
+
+
+def test_features_that_are_not_finite(tmp_path):
+    x, labels = clusters(60)
+    x[7, 3] = np.nan
+    path = write_features(tmp_path / "f.h5", x, labels)
+    with pytest.raises(DataError, match="00007.png .* is not finite"):
+        run(path)
+
+
+def test_ctrl_c_leaves_nothing(features, monkeypatch):
+    def stopped(*rest):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(layouts.METHODS, "tsne", stopped)
+    assert main(["map", str(features), "--out", str(features.parent / "m.html")]) == 130
+    assert [path.name for path in features.parent.iterdir()] == ["f.h5"]
+
+
+def test_the_command(features, capsys):
+    out = features.parent / "new" / "m.html"
+    arguments = ["map", str(features), "--out", str(out), "--perplexity", "12", "--quiet"]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert "10-NN accuracy" in said.out and str(out) in said.out
+    assert said.err == ""
+    assert main([*arguments[:4], "--perplexity", "99"]) == 2
+    assert "error: perplexity 99" in capsys.readouterr().err

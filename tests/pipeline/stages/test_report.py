@@ -1,0 +1,332 @@
+"""The report: what it says, that it needs nothing but itself, and what bad input gives."""
+
+import json
+import shlex
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas
+import pytest
+
+from pipeline.commands import main as cli
+from pipeline.config import CompareConfig, EvaluateConfig, ReportConfig
+from pipeline.data import duplicates
+from pipeline.data.duplicates import Duplicates
+from pipeline.data.splits import Splits
+from pipeline.reports import provenance
+from pipeline.results import mistakes
+from pipeline.results.ranking import standings
+from pipeline.stages import compare, evaluate, report
+from tests.pipeline import candidates
+from tests.pipeline.stages.test_compare import answer
+
+BEST, CENTROID, DUMMY = (f"vgg16.pool.{method}" for method in candidates.METHODS)
+EVIL = ("<script>alert(1)</script>", "say \"hi\" & 'bye' </td>", "Ünï 漢字 🐈")
+
+
+class Page(HTMLParser):
+    """What of a page tests look at: text by the id of the nearest element that has one."""
+
+    VOID = ("meta", "link", "img", "br", "wbr", "line")
+
+    def __init__(self, path) -> None:
+        super().__init__()
+        self.html = path.read_text(encoding="utf-8")
+        self.ids, self.texts, self.attributes = [], {}, []
+        self.feed(self.html)
+        self.data = json.loads(self.texts["page"])
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.attributes.append((tag, found))
+        if tag not in self.VOID:
+            self.ids.append(found.get("id") or (self.ids[-1] if self.ids else ""))
+
+    def handle_startendtag(self, tag, attributes):
+        self.attributes.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        self.ids.pop()
+
+    def handle_data(self, data):
+        for name in set(self.ids):
+            self.texts[name] = self.texts.get(name, "") + data
+
+    def text(self, name) -> str:
+        return " ".join(self.texts[name].replace("\u202f", " ").split())
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def results(tmp_path, pictures):
+    return candidates.results(tmp_path, pictures=pictures)
+
+
+def made(*results, **settings) -> Page:
+    out = results[0].parent / "page" / "report.html"
+    return Page(report.run(ReportConfig(results, out, resamples=50, **settings)))
+
+
+def write(path, facts):
+    path.write_text(json.dumps(facts))
+
+
+def test_the_answer_comes_first(results, pictures):
+    comparison = compare.run(CompareConfig((results,), resamples=50))
+    rank = comparison.standings.recommended
+    found, record = comparison.estimates[rank], comparison.standings.entries[rank].record
+    page = made(results, images=pictures)
+    said = page.text("answer")
+    value, low, high = (
+        f"{100 * getattr(found['accuracy'], key):.1f}" for key in ("value", "low", "high")
+    )
+    assert f"Take {record.title} on vgg16 pool: it is right in {value} % of 240" in said
+    assert f"95 % interval {low} to {high} %" in said
+    assert "1 s to fit and 500 ms to predict 1,000 images" in said
+    for row in comparison.rows:
+        assert row["candidate"].replace(".", ".") in page.text("table")
+        assert f"{100 * row['accuracy']:.1f}" in page.text("table")
+    assert list(page.texts).index("question") < list(page.texts).index("table")
+
+
+def test_who_is_tied_is_named(results):
+    answer(results, BEST, 0.90, seconds={"search": 0, "fit": 100.0, "predict_1000": 1.0})
+    answer(results, CENTROID, 0.89, seconds={"search": 0, "fit": 2.0, "predict_1000": 1.0})
+    said = made(results).text("answer")
+    assert "Take nearest centroid on vgg16 pool" in said
+    assert "cannot tell it from the best, logistic regression on vgg16 pool (90.0 %)" in said
+    assert "cheapest of these 2: 2 s to fit" in said
+
+
+def test_mistakes_are_mistakes_the_surest_first(results, pictures):
+    page = made(results, images=pictures)
+    splits = Splits.read(results)
+    labels = dict(zip(splits.ids, splits.labels.tolist(), strict=True))
+    for one in page.data["candidates"]:
+        assert sum(cell[2] for cell in one["cells"]) == 240
+        for true, predicted, count, shown in one["cells"]:
+            ids = [page.data["images"][place][0] for place, _ in shown]
+            assert all(labels[image] == true for image in ids)
+            assert len(ids) == (0 if true == predicted else min(count, mistakes.MOST))
+            sureness = [sure for _, sure in shown]
+            assert sureness == sorted(sureness, reverse=True)
+    assert all(uri.startswith("data:image/webp") for _, uri, _ in page.data["images"])
+
+
+def test_the_images_of_a_page_are_bounded_and_shared(results, monkeypatch):
+    found = mistakes.choose(standings((results,), "accuracy"))
+    shown = [place for cells in found.cells for cell in cells.values() for place, _ in cell]
+    assert len(set(found.ids)) == len(found.ids) == len(set(shown)) < len(shown)
+    monkeypatch.setattr(mistakes, "ALL", 10)
+    few = mistakes.choose(standings((results,), "accuracy"))
+    assert len(few.ids) == 10
+    # Of the first candidate each kind of mistake is shown before one is shown twice.
+    first = few.cells[standings((results,), "accuracy").recommended]
+    assert len(first) == 6
+
+
+def test_nothing_is_left_to_be_fetched(results, pictures):
+    page = made(results, images=pictures)
+    for _, attributes in page.attributes:
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert attributes.get(name, "#").startswith(("#", "data:"))
+    assert not [tag for tag, _ in page.attributes if tag in ("iframe", "object", "embed", "base")]
+    policy = next(a["content"] for _, a in page.attributes if "http-equiv" in a)
+    assert "default-src 'none'" in policy
+    assert page.html.count("plotly.js v") == 1
+    assert "@import" not in page.html.partition("</style>")[0]
+
+
+def test_names_may_hold_anything(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(candidates, "NAMES", EVIL)
+    monkeypatch.setattr(candidates, "SUFFIX", "'\"<b>&.png")
+    results = candidates.results(tmp_path, pictures=pictures)
+    write(results / BEST / "history.json", history(stage="</script><b>"))
+    mark_twins(results, 3)
+    page = made(results, images=pictures)
+    assert page.data["classes"] == list(EVIL)
+    assert all(uri for _, uri, _ in page.data["images"])
+    assert "<script>alert" not in page.html
+    assert "<b>&" not in page.html
+    assert page.html.count("</script") == page.html.count("<script")
+    assert len([tag for tag, _ in page.attributes if tag == "script"]) == 5
+
+
+def test_equal_inputs_give_equal_pages(results, pictures):
+    first = made(results, images=pictures).html
+    assert made(results, images=pictures).html == first
+    assert made(results, images=pictures, seed=1).html != first
+
+
+def test_images_that_have_moved_or_changed_are_named(results, pictures):
+    shown = [image for image, *_ in made(results, images=pictures).data["images"]]
+    gone, changed, *others = shown
+    (pictures / gone).unlink()
+    (pictures / changed).write_bytes((pictures / others[0]).read_bytes())
+    page = made(results, images=pictures)
+    said = page.text("mistakes")
+    for image, reason in (
+        (gone, f"is not in {pictures} any more"),
+        (changed, "has changed since its features were extracted"),
+    ):
+        assert f"not shown: 1 of {len(shown)} images ({image}): {reason}" in said
+        assert f"1 not shown: {reason} {image}" in said
+    uris = {image: uri for image, uri, _ in page.data["images"]}
+    assert {image for image, uri in uris.items() if uri is None} == {gone, changed}
+
+
+def test_without_the_feature_file_or_the_images_the_page_works(results, pictures, tmp_path):
+    page = made(results)  # the feature file does not say where the images are
+    assert "say with --images where the images lie" in page.text("mistakes")
+    moved = (tmp_path / "features.h5").rename(tmp_path / "elsewhere.h5")
+    page = made(results)
+    assert "say with --features where it lies" in page.text("images")
+    page = made(results, features=(moved,), images=pictures)
+    assert "--features where it lies" not in page.html
+    assert all(uri for _, uri, _ in page.data["images"])
+
+
+def test_the_locked_test_and_how_often_it_was_opened(results):
+    page = made(results)
+    assert "still locked" in page.text("answer")
+    assert "still locked away" in page.text("test")
+    found = evaluate.run(EvaluateConfig(results, BEST, resamples=50))
+    page = made(results)
+    assert "The lock was opened once" in page.text("test")
+    assert f"{100 * found.accuracy:.1f} %" in page.text("test")
+    assert "different candidates" not in page.text("test")
+    evaluate.run(EvaluateConfig(results, CENTROID, resamples=50))
+    page = made(results)
+    assert "opened 2 times" in page.text("test")
+    assert "2 different candidates were scored on this test" in page.text("test")
+
+
+def history(stage="head"):
+    def epoch(number, **more):
+        return {"epoch": number, "stage": stage, "learning_rate": 0.1, "loss": 1 / number,
+                "accuracy": 0.5, "seconds": 1.0} | more  # fmt: skip
+
+    held = [epoch(1, val_loss=1.5, val_accuracy=0.4), epoch(1, val_loss=1.2, val_accuracy=0.6)]
+    held[1]["stage"] = "block"
+    rounds = [{"name": "held-out", "epochs": held}, {"name": "last fit", "epochs": [epoch(1)]}]
+    return {"schema": 1, "rounds": rounds}
+
+
+def test_curves_of_trained_networks(results):
+    assert "training" not in made(results).texts
+    write(results / CENTROID / "history.json", history())
+    page = made(results)
+    rank = [one["label"] for one in page.data["candidates"]].index(CENTROID)
+    assert "nearest centroid, held-out" in page.text("history")
+    figure = page.data["figures"][f"accuracy-{rank}-0"]
+    assert [trace["y"] for trace in figure["data"]] == [[50, 50], [40, 60]]
+    assert [note["text"] for note in figure["layout"]["annotations"]] == ["head", "block"]
+    assert [trace["x"] for trace in figure["data"]] == [[1, 2], [1, 2]]  # stages count from 1 anew
+    assert (
+        len(page.data["figures"][f"loss-{rank}-1"]["data"]) == 1
+    )  # the last fit validates nothing
+    for broken in ("{", "[]", '{"schema": 2, "rounds": []}', '{"schema": 1}'):
+        (results / CENTROID / "history.json").write_text(broken)
+        with pytest.raises(report.DataError, match="history.json cannot be read"):
+            made(results)
+
+
+def test_layers_and_training_size(results):
+    assert "layers" not in made(results).texts
+    record = compare.best([results]).record
+    early = {"layer": "early", "recipe": record.inputs["recipe"] | {"layers": ["early", "pool"]}}
+    candidates.change(results, CENTROID, title=record.title, inputs=record.inputs | early)
+    candidates.change(results, BEST, inputs=record.inputs | {"recipe": early["recipe"]})
+    page = made(results)
+    (trace,) = page.data["figures"]["layers"]["data"]
+    assert trace["x"] == ["early", "pool"]
+    assert trace["name"] == "logistic regression on vgg16"
+    assert "learning" not in page.data["figures"]
+    point = {"layer": "pool", "accuracy": 0.5, "low": 0.4, "high": 0.6}
+    write(results / "advice.json", {
+        "learning_curve": [point | {"rows": 10}, point | {"rows": 100}],
+        "layers": [point | {"dimensions": 8}],
+        "recommendation": {"command": "do this", "reason": "because <b>"},
+    })  # fmt: skip
+    page = made(results)
+    assert "because <b> do this" in page.text("layers")
+    assert page.data["figures"]["learning"]["data"][0]["x"] == [10, 100]
+    assert len(page.data["figures"]["layers"]["data"]) == 2
+
+
+def mark_twins(results, count):
+    splits = Splits.read(results)
+    first, twin = (np.array(splits.ids, object)[splits.test[part::2][:count]] for part in (0, 1))
+    table = pandas.DataFrame({
+        "id": [*first, *twin], "part": "test", "twin": [*twin, *first], "twin_part": "fold 1",
+        "similarity": np.float32(0.95), "kind": "near",
+    })  # fmt: skip
+    duplicates.write(results, Duplicates(table, 0.88, True, 0, len(splits.test)))
+
+
+def test_duplicates_are_shown_once_a_pair(results, pictures):
+    mark_twins(results, 3)
+    page = made(results, images=pictures)
+    assert "6 images have a twin in another part" in page.text("images")
+    shown = [a for tag, a in page.attributes if tag == "img"]
+    assert len(shown) == 6
+    assert all(a["alt"] and a["src"].startswith("data:image/webp") for a in shown)
+
+
+def test_commands_are_ones_that_the_parser_takes(results):
+    evaluate.run(EvaluateConfig(results, BEST, resamples=50))
+    gathered = report.gather(compare.run(CompareConfig((results,), resamples=50)))
+    found = provenance.commands(gathered)
+    assert [line.split()[3] for line in found] == ["extract", "classify", "compare", "evaluate"]
+    for line in found:
+        options = cli.parser().parse_args(shlex.split(line)[3:])
+        assert callable(options.run)
+    assert "--folds 3 --budget none" in found[1]
+
+
+def test_compare_offers_it_too(results, tmp_path, capsys):
+    out = tmp_path / "both.html"
+    arguments = ["compare", str(results), "--resamples", "50", "--report", str(out)]
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out)
+    assert BEST in Page(out).text("table")
+    assert (results / compare.CSV).exists()
+
+
+def test_another_metric_leads(results):
+    page = made(results, metric="macro_f1")
+    assert "reaches a macro F1 of" in page.text("answer")
+
+
+def test_one_candidate_alone(tmp_path):
+    page = made(candidates.results(tmp_path, ["ridge"]))
+    assert "It is the only candidate" in page.text("answer")
+
+
+def refused(capsys, *arguments) -> str:
+    code = cli.main(["report", *map(str, arguments), "--resamples", "50"])
+    assert code in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_bad_input_gives_one_clear_line(results, tmp_path, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "is no results folder" in refused(capsys, empty)
+    assert "is no results folder" in refused(capsys, tmp_path / "nowhere")
+    out = tmp_path / "page.html"
+    assert "is a folder, expected a file" in refused(capsys, results, "--out", empty)
+    (tmp_path / "file").write_text("")
+    assert "cannot write to" in refused(capsys, results, "--out", tmp_path / "file" / "page.html")
+    (results / BEST / "validation.parquet").unlink()
+    assert "cannot be read as predictions" in refused(capsys, results, "--out", out)
+    assert not out.exists()
+    for folder in (BEST, CENTROID, DUMMY):
+        (results / folder / "record.json").unlink()
+    assert "holds no finished candidate" in refused(capsys, results, "--out", out)
