@@ -34,7 +34,8 @@ from features.writer import write
 from pipeline.classifiers import SUITE
 from pipeline.config import ClassifyConfig
 from pipeline.reports.tables import render
-from pipeline.results.records import VALIDATION, Predictions, candidates
+from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.records import candidates
 from pipeline.stages import classify
 
 HEADER = ("classifier", "settings", "ours", "theirs", "ratio", "our accuracy", "their accuracy")

@@ -8,10 +8,11 @@ import numpy as np
 
 from features.errors import UsageError
 from pipeline.config import EvaluateConfig
-from pipeline.data import inputs
+from pipeline.data.layers import features_of
 from pipeline.data.splits import Splits
 from pipeline.networks import candidate
-from pipeline.results.records import Predictions, Record
+from pipeline.results.predictions import Predictions
+from pipeline.results.records import Record
 from pipeline.search import runner
 
 
@@ -37,7 +38,7 @@ def _by_features(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -
     from pipeline.classifiers.base import probabilities
 
     model = models.load(config.results / record.name, record.model)
-    x = inputs.vectors(record.inputs, ids, config.features)  # (n, D)
+    x = features_of(record.inputs, ids, config.features)  # (n, D)
     return probabilities(model, x, len(record.class_names))
 
 
@@ -52,6 +53,6 @@ def _by_pixels(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> 
 
 
 _KINDS: dict[str, Callable[[EvaluateConfig, Record, tuple[str, ...]], np.ndarray]] = {
-    runner.KIND: _by_features,
-    candidate.KIND: _by_pixels,
+    runner.CLASSIFIER: _by_features,
+    candidate.NETWORK: _by_pixels,
 }

@@ -44,7 +44,7 @@ def test_features_are_made_and_looked_at(run):
 def test_classifiers_are_compared_and_one_is_tested_once(run):
     names, said = run("comparing_classifiers", "vgg16")
     comparison, evaluation = names["comparison"], names["evaluation"]
-    assert {entry.record.method for entry in comparison.standings.entries} == set(names["chosen"])
+    assert {entry.record.method for entry in comparison.ranking.entries} == set(names["chosen"])
     assert comparison_text(comparison) in said
     assert evaluation_text(evaluation) in said
     assert comparison.confusion.trace() / comparison.confusion.sum() > 0.5

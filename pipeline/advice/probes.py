@@ -15,8 +15,8 @@ import numpy as np
 from pipeline.classifiers.base import Classifier, Setting
 from pipeline.classifiers.logistic import LOGISTIC
 from pipeline.classifiers.nearest_centroid import NEAREST_CENTROID
-from pipeline.data import inputs
-from pipeline.data.inputs import Images, Layer
+from pipeline.data.images import Images
+from pipeline.data.layers import Layer, read_rows
 from pipeline.data.splits import TEST, Splits
 from pipeline.results.advice import Point, Probe, Score, Z
 from pipeline.search import tuning
@@ -90,7 +90,7 @@ def _examples(layer: Layer, images: Images, splits: Splits, most: int, seed: int
         labels=splits.labels[chosen],
         folds=splits.folds[:1, chosen],
     )
-    return Examples(inputs.read(layer, images.rows[chosen]), fewer, 1.0, seed)
+    return Examples(read_rows(layer, images.rows[chosen]), fewer, 1.0, seed)
 
 
 def _chosen(splits: Splits, most: int, seed: int) -> np.ndarray:

@@ -33,12 +33,12 @@ SUITE = (
 
 
 def find(name: str) -> Classifier:
-    """Return a classifier of the suite, or one of the cheaper kin, by name.
+    """Return a classifier of the suite, or one of the cheaper fallbacks, by name.
 
     Raises:
         UsageError: there is none of that name.
     """
-    known = {one.name: one for member in SUITE for one in (member, *member.kin)}
+    known = {one.name: one for member in SUITE for one in (member, *member.fallbacks)}
     if name not in known:
         raise unknown_name("classifier", name, list(known))
     return known[name]

@@ -46,7 +46,7 @@ class Classifier:
             one before ended, and the path ends when the score keeps falling.
         path: probabilities of several settings for less than fitting each; None fits each.
         keeps_rows: predicting takes seconds in proportion to the rows that were learned from.
-        kin: cheaper relatives for when the budget is short, dearest first.
+        fallbacks: cheaper relatives for when the budget is short, dearest first.
         needs: the package that must be there, beside the regular ones.
     """
 
@@ -60,7 +60,7 @@ class Classifier:
     ordered: bool = False
     path: Path | None = None
     keeps_rows: bool = False
-    kin: tuple["Classifier", ...] = ()
+    fallbacks: tuple["Classifier", ...] = ()
     needs: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""Support vector machine with a Gaussian kernel on principal components, and its cheaper kin."""
+"""Support vector machine with a Gaussian kernel on principal components, and its fallbacks."""
 
 from typing import TYPE_CHECKING
 
@@ -63,5 +63,5 @@ RBF_SVM = Classifier(
     default={"model__gamma": 1.0, "model__C": 3.0},
     growth=2.0,
     keeps_rows=True,
-    kin=(RBF_SVM_NYSTROEM,),
+    fallbacks=(RBF_SVM_NYSTROEM,),
 )

@@ -177,7 +177,7 @@ def read(folder: Path) -> Duplicates:
         raise DataError(f"{path} cannot be read: {reason}; run `classify` again") from None
 
 
-def suspects(folder: Path, part: str) -> frozenset[str]:
+def ids_with_duplicates(folder: Path, part: str) -> frozenset[str]:
     """Return ids of images that a classifier may have known by a twin when it was scored on them.
 
     Args:
@@ -198,9 +198,9 @@ def suspects(folder: Path, part: str) -> frozenset[str]:
     return frozenset(table.loc[chosen, "id"])
 
 
-def unsuspected(folders: Sequence[Path], part: str, ids: Sequence[str]) -> np.ndarray:
+def without_duplicates(folders: Sequence[Path], part: str, ids: Sequence[str]) -> np.ndarray:
     """Return bool (n,): which of n images are suspects in none of the folders."""
-    found = frozenset().union(*(suspects(folder, part) for folder in folders))
+    found = frozenset().union(*(ids_with_duplicates(folder, part) for folder in folders))
     return np.array([image not in found for image in ids], bool)
 
 

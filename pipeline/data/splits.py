@@ -26,14 +26,14 @@ _META = b"offshelf"
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How images are parted.
+    """How images are split.
 
     Attributes:
-        test_share: locked away, where the source has no test part of its own.
+        test_share: locked away, where the source has no test split of its own.
         validation_share: of the rest, where neither the source nor `folds` says otherwise: the
             custom of CIFAR-10, 40,000 to 10,000.
         folds: of cross-validation; None takes `few_folds` where fewer than `few` images are left,
-            else one held-out part.
+            else one held-out split.
         repeats: of cross-validation, each with folds of its own.
         seed: of the shuffling.
     """
@@ -49,16 +49,16 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class Splits:
-    """The labelled images of a feature file and the part of each.
+    """The labelled images of a feature file and the split of each.
 
     Attributes:
         ids: of the images, in the feature file's order, N of them.
         labels: int32 (N,), 0 to K - 1.
         class_names: the K classes that occur.
         folds: int16 (repeats, N): the fold in which an image validates; it trains in all others
-            of that repeat. `TEST` for locked images. With one held-out part there is one repeat,
+            of that repeat. `TEST` for locked images. With one held-out split there is one repeat,
             fold 0 validates, and what has a 1 only trains.
-        count: folds a repeat that validate: 1 with a held-out part, else the k of k-fold.
+        count: folds a repeat that validate: 1 with a held-out split, else the k of k-fold.
         scheme: how it was done, in words.
         seed: of the shuffling.
     """
@@ -110,9 +110,9 @@ class Splits:
         return digest.hexdigest()
 
     def counts(self) -> str:
-        """Return how many images are in which part, in words."""
-        parts = [f"{len(self.rest)} to learn from ({self.scheme})", f"{len(self.test)} locked away"]
-        return f"{len(self)} images of {len(self.class_names)} classes: " + ", ".join(parts)
+        """Return how many images are in which split, in words."""
+        sizes = [f"{len(self.rest)} to learn from ({self.scheme})", f"{len(self.test)} locked away"]
+        return f"{len(self)} images of {len(self.class_names)} classes: " + ", ".join(sizes)
 
     def write(self, folder: Path) -> Path:
         """Write `splits.parquet`, a row an image: id, label, part, and the fold by repeat."""
@@ -122,7 +122,7 @@ class Splits:
         columns = {
             "id": pa.array(self.ids, pa.string()),
             "label": pa.array([self.class_names[label] for label in self.labels], pa.string()),
-            "part": pa.array(self._parts(), pa.string()),
+            "part": pa.array(self._split_names(), pa.string()),
         } | {f"fold_{number}": pa.array(folds) for number, folds in enumerate(self.folds)}
         meta = {"schema": SCHEMA, "class_names": self.class_names, "count": self.count,
                 "scheme": self.scheme, "seed": self.seed, "digest": self.digest}  # fmt: skip
@@ -132,7 +132,7 @@ class Splits:
         durable.write(folder / FILE, sink.getvalue().to_pybytes())
         return folder / FILE
 
-    def _parts(self) -> list[str]:
+    def _split_names(self) -> list[str]:
         names = {TEST: "test"} | (
             {0: "validation", 1: "train"}
             if self.count == 1
@@ -178,31 +178,33 @@ def make_splits(
     ids: tuple[str, ...],
     labels: np.ndarray,
     class_names: tuple[str, ...],
-    parts: np.ndarray,
+    source_splits: np.ndarray,
     groups: np.ndarray,
     config: SplitConfig,
 ) -> Splits:
-    """Part images so that groups stay together and classes keep their proportions.
+    """Split images so that groups stay together and classes keep their proportions.
 
-    The source's own test part stays the locked one, its own validation part the held-out one.
+    The source's own test split stays the locked one, its own validation split the held-out one.
 
     Args:
         ids: N ids.
         labels: int32 (N,), 0 to K - 1.
         class_names: K names, each of which occurs.
-        parts: uint8 (N,), the source's `features.records.Split` of each image.
+        source_splits: uint8 (N,), the source's `features.records.Split` of each image.
         groups: int64 (N,), equal for images that must not part.
         config: shares, folds and seed.
 
     Raises:
-        DataError: a class has fewer images (or groups) than there are parts to be in.
+        DataError: a class has fewer images (or groups) than there are splits to be in.
     """
-    test, locked = parts == Split.TEST, "the source's test part locked away"
+    test, locked = source_splits == Split.TEST, "the source's test split locked away"
     if not test.any():
         test = _folds(labels, groups, round(1 / config.test_share), config.seed, class_names) == 0
         locked = f"{config.test_share:.0%} locked away"
     rest = np.flatnonzero(~test)
-    inner, count, how = _validation(labels[rest], parts[rest], groups[rest], class_names, config)
+    inner, count, how = _validation(
+        labels[rest], source_splits[rest], groups[rest], class_names, config
+    )
     folds = np.full((len(inner), len(ids)), TEST, np.int16)
     folds[:, rest] = inner
     _check_training(labels, folds, class_names)
@@ -211,15 +213,15 @@ def make_splits(
 
 def _validation(
     labels: np.ndarray,
-    parts: np.ndarray,
+    source_splits: np.ndarray,
     groups: np.ndarray,
     class_names: tuple[str, ...],
     config: SplitConfig,
 ) -> tuple[np.ndarray, int, str]:
     """Return folds (repeats, n) of the images that are not locked, folds a repeat, and words."""
-    own = parts == Split.VALIDATION
+    own = source_splits == Split.VALIDATION
     if own.any() and not config.folds:
-        return np.where(own, 0, 1)[None], 1, "the source's validation part held out"
+        return np.where(own, 0, 1)[None], 1, "the source's validation split held out"
     if folds := config.folds or (config.few_folds if len(labels) < config.few else 0):
         repeats = [
             _folds(labels, groups, folds, config.seed + 1 + repeat, class_names)
@@ -241,7 +243,7 @@ def _folds(
         if (found := len(np.unique(groups[labels == label]))) < count:
             raise DataError(
                 f"class {name!r} has {found} independent images, expected at least {count}, "
-                f"one for each of {count} parts; add images, leave the class out, or ask for "
+                f"one for each of {count} splits; add images, leave the class out, or ask for "
                 "fewer --folds"
             )
     _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
@@ -267,14 +269,14 @@ def _place(
 ) -> None:
     """Write the fold of each image of the mask `rows` into `folds`."""
     places = np.flatnonzero(rows)
-    parted = splitter.split(places, labels[places], None if groups is None else groups[places])
-    for fold, (_, held) in enumerate(parted):
+    rounds = splitter.split(places, labels[places], None if groups is None else groups[places])
+    for fold, (_, held) in enumerate(rounds):
         folds[places[held]] = fold
 
 
 def _check_training(labels: np.ndarray, folds: np.ndarray, class_names: tuple[str, ...]) -> None:
-    """Raise DataError where the source's own parts leave nothing of a class to learn from."""
+    """Raise DataError where the source's own splits leave nothing of a class to learn from."""
     missing = set(range(len(class_names))) - set(labels[folds[0] != TEST].tolist())
     if missing:
         name = class_names[min(missing)]
-        raise DataError(f"class {name!r} has images in the test part alone; nothing can learn it")
+        raise DataError(f"class {name!r} has images in the test split alone; nothing can learn it")

@@ -9,8 +9,8 @@ from features.records import UNLABELLED, Split
 from features.store import FeatureFile
 from pipeline.config import METRIC
 from pipeline.data.splits import Splits
-from pipeline.results.map import LOCKED, Candidate, Points
-from pipeline.results.ranking import standings
+from pipeline.results.map import LOCKED, CandidatePredictions, Points
+from pipeline.results.ranking import rank_candidates
 
 _PARTS = {Split.NONE: "", Split.TRAIN: "train", Split.VALIDATION: "validation", Split.TEST: LOCKED}
 
@@ -34,7 +34,7 @@ def points(path: Path, limit: int | None, results: Path | None) -> Points:
     with FeatureFile(path) as file:
         ids, labels, names = file.ids, file.labels, file.class_names
         parts = [_PARTS[Split(code)] for code in file.splits.tolist()]
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[CandidatePredictions, ...] = ()
     if results is not None:
         parts, candidates = _with_results(results, path, ids, labels, names)
     labels[[part == LOCKED for part in parts]] = UNLABELLED
@@ -45,7 +45,7 @@ def points(path: Path, limit: int | None, results: Path | None) -> Points:
         labels[rows],
         names,
         tuple(parts[row] for row in rows),
-        tuple(Candidate(one.name, one.title, one.predicted[rows]) for one in candidates),
+        tuple(CandidatePredictions(one.name, one.title, one.predicted[rows]) for one in candidates),
     )
 
 
@@ -58,9 +58,9 @@ def _spread(count: int, limit: int | None) -> np.ndarray:
 
 def _with_results(
     results: Path, path: Path, ids: list[str], labels: np.ndarray, names: tuple[str, ...]
-) -> tuple[list[str], tuple[Candidate, ...]]:
+) -> tuple[list[str], tuple[CandidatePredictions, ...]]:
     """Return the part of each image of a feature file, and what candidates predicted of it."""
-    ranking = standings((results,), METRIC)
+    ranking = rank_candidates((results,), METRIC)
     splits = ranking.splits
     places = _places(results, splits, path, ids, labels, names)  # -1: unlabelled, so not split
     parts = np.full(len(splits) + 1, "train", object)
@@ -71,7 +71,7 @@ def _with_results(
     for entry in ranking.entries:
         predicted = np.full(len(splits) + 1, UNLABELLED, np.int32)
         predicted[splits.validated] = numbers[entry.predicted]
-        candidates.append(Candidate(entry.label, entry.record.title, predicted[places]))
+        candidates.append(CandidatePredictions(entry.label, entry.record.title, predicted[places]))
     return parts[places].tolist(), tuple(candidates)
 
 

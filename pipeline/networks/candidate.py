@@ -27,23 +27,22 @@ from pipeline.networks.history import History, Round
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.training import TrainStage, probabilities, shorter
 from pipeline.results.memory import peak_since_reset, reset_peak
+from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import (
     RECORD,
     SCHEMA,
-    VALIDATION,
-    Predictions,
     Record,
     Trial,
     read_record,
     versions,
     write_record,
 )
-from pipeline.results.splits import throw_away
+from pipeline.results.shared_splits import discard_candidates
 from pipeline.statistics import calibration, metrics
 
 log = logging.getLogger("offshelf")
 
-KIND = "network"
+NETWORK = "network"
 WORKSHOP = ".networks"  # in the results folder: pixels, and the checkpoints of what is unfinished
 _TIMED = 1000  # images
 _KEY = 12  # hex digits in the name of a folder of checkpoints
@@ -70,7 +69,7 @@ Fit = Callable[[Data, Sequence[TrainStage], Path, str], Fitted]
 
 
 @dataclass(frozen=True)
-class Plan:
+class NetworkPlan:
     """A candidate to be made; all that decides its result is in `setting` and `stages`.
 
     Attributes:
@@ -110,7 +109,7 @@ def workshop(config: NetworkConfig, names: Sequence[str]) -> Iterator[Path]:
     with locked(config.out):
         folder = config.out / WORKSHOP
         if config.restart:
-            throw_away(config.out, lambda record: record.name in names)
+            discard_candidates(config.out, lambda record: record.name in names)
             for name in names:
                 _forget(folder, name)
         durable.make_folder(folder)
@@ -128,7 +127,7 @@ def workshop(config: NetworkConfig, names: Sequence[str]) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def make(config: NetworkConfig, pixels: Pixels, plan: Plan, folder: Path) -> Record:
+def make(config: NetworkConfig, pixels: Pixels, plan: NetworkPlan, folder: Path) -> Record:
     """Validate, fit and record a candidate; one that is there already is kept.
 
     Args:
@@ -172,7 +171,7 @@ def make(config: NetworkConfig, pixels: Pixels, plan: Plan, folder: Path) -> Rec
     return record
 
 
-def _key(config: NetworkConfig, pixels: Pixels, plan: Plan) -> str:
+def _key(config: NetworkConfig, pixels: Pixels, plan: NetworkPlan) -> str:
     facts = {name: value for name, value in pixels.facts.items() if name != "source"}
     stages = [asdict(stage) for stage in plan.stages]
     decides = [SCHEMA, plan.name, plan.setting, stages, facts, pixels.splits.digest,
@@ -180,7 +179,7 @@ def _key(config: NetworkConfig, pixels: Pixels, plan: Plan) -> str:
     return blake2b(json.dumps(decides, sort_keys=True).encode()).hex()
 
 
-def _check_same(before: Record, key: str, plan: Plan) -> None:
+def _check_same(before: Record, key: str, plan: NetworkPlan) -> None:
     if before.key == key:
         return
     now = plan.setting
@@ -197,7 +196,7 @@ def _check_same(before: Record, key: str, plan: Plan) -> None:
 
 
 def _validate(
-    pixels: Pixels, plan: Plan, checkpoints: Path
+    pixels: Pixels, plan: NetworkPlan, checkpoints: Path
 ) -> tuple[np.ndarray, list[Round], Fitted]:
     """Train in each round; return probabilities of those that validate, and the last network."""
     splits = pixels.splits
@@ -211,7 +210,7 @@ def _validate(
     return found[splits.validated], rounds, fitted
 
 
-def _refit(pixels: Pixels, plan: Plan, rounds: Sequence[Round], checkpoints: Path) -> Fitted:
+def _refit(pixels: Pixels, plan: NetworkPlan, rounds: Sequence[Round], checkpoints: Path) -> Fitted:
     """Train on all that are not locked, each stage as long as was best on validation."""
     stages = [_as_long(stage, [one.history.stage(stage.name) for one in rounds])
               for stage in plan.stages]  # fmt: skip
@@ -231,7 +230,7 @@ def _data(pixels: Pixels, train: np.ndarray, held: np.ndarray) -> Data:
 
 
 def _record(
-    config: NetworkConfig, pixels: Pixels, plan: Plan, key: str, found: np.ndarray,
+    config: NetworkConfig, pixels: Pixels, plan: NetworkPlan, key: str, found: np.ndarray,
     rounds: Sequence[Round], kept: Fitted, draft: Path,
 ) -> Record:  # fmt: skip
     """Write model and predictions; return the record."""
@@ -244,7 +243,7 @@ def _record(
     refitted = rounds[-1].name == "last fit"
     command = spelled(config.command, config, ("source",), unsaid=("restart",))
     return Record(
-        name=plan.name, kind=KIND, title=plan.title, method=plan.method, requested=plan.method,
+        name=plan.name, kind=NETWORK, title=plan.title, method=plan.method, requested=plan.method,
         reason="", inputs=pixels.facts | {"command": command}, splits=splits.digest,
         class_names=splits.class_names,
         setting=plan.setting,

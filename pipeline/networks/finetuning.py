@@ -74,7 +74,7 @@ class FineTuning:
     progress: bool
 
     def fit(self, data: Data, stages: Sequence[TrainStage], folder: Path, title: str) -> Fitted:
-        """Build a network and train it through the stages; what `candidate.Plan` wants.
+        """Build a network and train it through the stages; what `candidate.NetworkPlan` wants.
 
         The stage `HEAD`, if there, trains the head alone; each further one its own blocks and
         those of the stages before.

@@ -17,7 +17,7 @@ from features.errors import UsageError
 from pipeline.classifiers import find
 from pipeline.classifiers import storage as models
 from pipeline.classifiers.base import Task
-from pipeline.data import inputs
+from pipeline.data.layers import features_of
 from pipeline.data.splits import Splits
 from pipeline.results.records import RECORD, Record, read_record
 
@@ -69,7 +69,7 @@ class LinearHead:
     @cached_property
     def _x(self) -> np.ndarray:
         ids = [self.splits.ids[row] for row in self.splits.rest.tolist()]
-        return inputs.vectors(self.record.inputs, ids, self.features)
+        return features_of(self.record.inputs, ids, self.features)
 
 
 def folded(model: "Pipeline", classes: int) -> tuple[np.ndarray, np.ndarray]:

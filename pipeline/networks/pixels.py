@@ -19,9 +19,9 @@ from features.records import DIGEST_BYTES, UNLABELLED, Outcome
 from features.sources import open_source
 from features.sources.base import Source, Subset
 from pipeline.config import NetworkConfig
-from pipeline.data import inputs
+from pipeline.data.images import labelled_images
 from pipeline.data.splits import FILE, Splits
-from pipeline.results.splits import settle
+from pipeline.results.shared_splits import load_or_make_splits
 
 log = logging.getLogger("offshelf")
 
@@ -170,11 +170,11 @@ def _anew(reading: "_Reading", config: NetworkConfig) -> tuple[np.ndarray, np.nd
     if config.group_by is not None:
         texts = source.columns[config.group_by]
         column = np.array([texts[place] for place in places.tolist()], object)
-    images = inputs.labelled(
+    images = labelled_images(
         config.source, [record.id for record in records], labels[places], source.class_names,
         np.array([record.split for record in records], np.uint8), digests, column,
     )  # fmt: skip
-    return x, digests, settle(config.out, images, config.folds, config.seed)
+    return x, digests, load_or_make_splits(config.out, images, config.folds, config.seed)
 
 
 def _places(source: Source, ids: Sequence[str], path: Path) -> np.ndarray:

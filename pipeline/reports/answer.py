@@ -36,10 +36,10 @@ class Answer:
 
 def answer(comparison: Comparison) -> Answer:
     """Put a comparison in two sentences."""
-    standings, config = comparison.standings, comparison.config
-    rank, metric = standings.recommended, standings.metric
-    record, found = standings.entries[rank].record, comparison.estimates[rank][metric]
-    images, classes = len(standings.labels), len(standings.splits.class_names)
+    ranking, config = comparison.ranking, comparison.config
+    rank, metric = ranking.recommended, ranking.metric
+    record, found = ranking.entries[rank].record, comparison.estimates[rank][metric]
+    images, classes = len(ranking.labels), len(ranking.splits.class_names)
     value, low, high = (number(metric, one) for one in (found.value, found.low, found.high))
     good = (
         f"is right in {value}{NARROW}% of {images:,} validation images"
@@ -57,17 +57,17 @@ def answer(comparison: Comparison) -> Answer:
 
 
 def _because(comparison: Comparison) -> str:
-    standings = comparison.standings
-    rank, rivals = standings.recommended, _rivals(comparison)
-    record, best = standings.entries[rank].record, standings.entries[0].record
+    ranking = comparison.ranking
+    rank, rivals = ranking.recommended, _rivals(comparison)
+    record, best = ranking.entries[rank].record, ranking.entries[0].record
     costs = (
         f"{seconds(record.seconds['fit'])} to fit and "
         f"{seconds(record.seconds['predict_1000'])} to predict 1,000 images"
     )
-    if len(standings.entries) == 1:
+    if len(ranking.entries) == 1:
         return f"It is the only candidate, and takes {costs}."
     if rank:
-        score = percent(standings.metric, standings.scores[0])
+        score = percent(ranking.metric, ranking.scores[0])
         others = f", nor from {_named(rivals)}" if rivals else ""
         return (
             f"McNemar's test cannot tell it from the best, {_name(best)} ({score}){others}; it is "
@@ -79,16 +79,16 @@ def _because(comparison: Comparison) -> str:
             f"of these {len(rivals) + 1}: {costs}."
         )
     return (
-        f"It is the best of {len(standings.entries)} candidates, told from every other one by "
+        f"It is the best of {len(ranking.entries)} candidates, told from every other one by "
         f"McNemar's test, and takes {costs}."
     )
 
 
 def _rivals(comparison: Comparison) -> list[Record]:
     """Return the others that are tied: neither the recommended one nor the best."""
-    standings = comparison.standings
-    ranks = [n for n, tied in enumerate(standings.tied.tolist()) if tied]
-    return [standings.entries[n].record for n in ranks if n not in (0, standings.recommended)]
+    ranking = comparison.ranking
+    ranks = [n for n, tied in enumerate(ranking.tied.tolist()) if tied]
+    return [ranking.entries[n].record for n in ranks if n not in (0, ranking.recommended)]
 
 
 def _named(records: list[Record]) -> str:
@@ -144,15 +144,15 @@ def dataset(report: Report) -> str:
 def tiles(report: Report) -> list[dict[str, Any]]:
     """Return the numbers beside the answer: a label, a value, a line below."""
     comparison = report.comparison
-    standings = comparison.standings
-    rank = standings.recommended
-    record, estimates = standings.entries[rank].record, comparison.estimates[rank]
-    found, tied = estimates["accuracy"], int(standings.tied.sum())
+    ranking = comparison.ranking
+    rank = ranking.recommended
+    record, estimates = ranking.entries[rank].record, comparison.estimates[rank]
+    found, tied = estimates["accuracy"], int(ranking.tied.sum())
     test = report.tests.get(rank)
     spent = record.seconds.get("search")
     searched = f"after {seconds(spent)} of search" if spent else "without a search"
     handed = "its features at hand" if record.kind == "classifier" else "from pixels"
-    others = f"{tied - 1} of {len(standings.entries) - 1}"
+    others = f"{tied - 1} of {len(ranking.entries) - 1}"
     return [
         _tile("On validation", percent("accuracy", found.value), _between(found.low, found.high)),
         _tile("On the locked test", *_tested(test), strong=test is not None),

@@ -27,11 +27,11 @@ def cost(comparison: Comparison, over: str) -> Figure:
 
     The axis does without candidates that know class frequencies alone, so that all others part.
     """
-    standings = comparison.standings
+    ranking = comparison.ranking
     shown = [
         row | {"cost": max(row[f"{over}"], _FASTEST)}
         for rank, row in enumerate(comparison.rows)
-        if not standings.is_floor(rank) or len(comparison.rows) == 1
+        if not ranking.is_floor(rank) or len(comparison.rows) == 1
     ]
     kinds = {
         "others": ([row for row in shown if not row["tied"]], "--faint", "circle", 9),

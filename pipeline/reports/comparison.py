@@ -24,8 +24,8 @@ SHORT = {
 
 def text(comparison: Comparison) -> str:
     """Return the table, what it says, and the classes of the recommended candidate."""
-    standings = comparison.standings
-    names = standings.splits.class_names
+    ranking = comparison.ranking
+    names = ranking.splits.class_names
     sections = [
         _heading(comparison),
         _table(comparison),
@@ -41,15 +41,15 @@ def text(comparison: Comparison) -> str:
 
 def why(comparison: Comparison) -> str:
     """Return a sentence that says which candidate is recommended, and why."""
-    standings = comparison.standings
-    rank, tied = standings.recommended, int(standings.tied.sum()) - 1
-    chosen, first = standings.entries[rank], standings.entries[0]
-    if len(standings.entries) == 1:
+    ranking = comparison.ranking
+    rank, tied = ranking.recommended, int(ranking.tied.sum()) - 1
+    chosen, first = ranking.entries[rank], ranking.entries[0]
+    if len(ranking.entries) == 1:
         return f"{chosen.label}, the only candidate"
     if rank:
         return (
             f"{chosen.label}: it cannot be told from the best, {first.label} (McNemar p = "
-            f"{standings.p_values[0, rank]:.2g} after Holm's correction), and costs "
+            f"{ranking.p_values[0, rank]:.2g} after Holm's correction), and costs "
             f"{chosen.record.cost:.3g} s instead of {first.record.cost:.3g} s to fit and to "
             "predict 1,000 images"
         )
@@ -59,10 +59,10 @@ def why(comparison: Comparison) -> str:
 
 
 def _heading(comparison: Comparison) -> str:
-    standings, config = comparison.standings, comparison.config
+    ranking, config = comparison.ranking, comparison.config
     return (
-        f"{len(standings.labels)} validation images of {len(standings.splits.class_names)} "
-        f"classes, ranked by {TITLES[standings.metric]}, with {config.confidence:.0%} bootstrap "
+        f"{len(ranking.labels)} validation images of {len(ranking.splits.class_names)} "
+        f"classes, ranked by {TITLES[ranking.metric]}, with {config.confidence:.0%} bootstrap "
         f"intervals ({config.resamples} resamples)"
     )
 
@@ -72,9 +72,9 @@ def _table(comparison: Comparison) -> str:
     header = ("", "", "candidate", "accuracy %", *(SHORT[name] for name in shown), "fit s",
               "1000 s", "MB", "peak MB")  # fmt: skip
     rows = []
-    tied = comparison.standings.tied
+    tied = comparison.ranking.tied
     for rank, (entry, found) in enumerate(
-        zip(comparison.standings.entries, comparison.estimates, strict=True)
+        zip(comparison.ranking.entries, comparison.estimates, strict=True)
     ):
         record = entry.record
         rows.append(
@@ -88,7 +88,7 @@ def _table(comparison: Comparison) -> str:
 
 
 def _has_twins(comparison: Comparison) -> bool:
-    return 0 < comparison.suspects < len(comparison.standings.labels)
+    return 0 < comparison.suspects < len(comparison.ranking.labels)
 
 
 def _with_interval(estimate: Estimate) -> str:
@@ -101,8 +101,8 @@ def _seconds(value: float) -> str:
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
-    standings = comparison.standings
-    if standings.tied.sum() > 1:
+    ranking = comparison.ranking
+    if ranking.tied.sum() > 1:
         yield "=: cannot be told from the best by McNemar's test with Holm's correction (p >= 0.05)"
     yield (
         "ECE: expected calibration error in %, with T after temperature scaling (cross-fitted); "
@@ -113,15 +113,15 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             f"no twins: accuracy in % without {comparison.suspects} images that have an equal or "
             "near-equal twin among those that others learned from"
         )
-    for rank, entry in enumerate(standings.entries):
+    for rank, entry in enumerate(ranking.entries):
         if entry.record.reason:
             yield f"{entry.label}: {entry.record.reason}"
-        if standings.is_floor(rank) and rank and standings.tied[rank]:
+        if ranking.is_floor(rank) and rank and ranking.tied[rank]:
             yield (
                 "warning: the best cannot be told from class frequencies alone; more images, "
                 "another layer or another backbone may help"
             )
-    for folder in standings.unfinished:
+    for folder in ranking.unfinished:
         yield f"not finished: {folder}"
 
 
@@ -138,14 +138,14 @@ def csv_text(comparison: Comparison) -> str:
 
 def json_text(comparison: Comparison) -> str:
     """Return all of it; equal inputs and seeds give equal text."""
-    standings, config = comparison.standings, comparison.config
-    names = standings.splits.class_names
+    ranking, config = comparison.ranking, comparison.config
+    names = ranking.splits.class_names
     pairs = metrics.confused_pairs(comparison.confusion, len(names))
     facts = {
-        "metric": standings.metric,
-        "images": len(standings.labels),
+        "metric": ranking.metric,
+        "images": len(ranking.labels),
         "suspects": comparison.suspects,
-        "splits": standings.splits.digest,
+        "splits": ranking.splits.digest,
         "confidence": config.confidence,
         "resamples": config.resamples,
         "seed": config.seed,
@@ -154,11 +154,11 @@ def json_text(comparison: Comparison) -> str:
         "why": why(comparison),
         "candidates": [
             row | {"setting": entry.record.setting, "reason": entry.record.reason}
-            for row, entry in zip(comparison.rows, standings.entries, strict=True)
+            for row, entry in zip(comparison.rows, ranking.entries, strict=True)
         ],
-        "p_values": [[rounded(p) for p in row] for row in standings.p_values],
+        "p_values": [[rounded(p) for p in row] for row in ranking.p_values],
         "per_class": metrics.per_class(comparison.confusion, names),
         "confused": [{"true": names[a], "predicted": names[b], "images": n} for a, b, n in pairs],
-        "unfinished": list(standings.unfinished),
+        "unfinished": list(ranking.unfinished),
     }
     return json.dumps(facts, indent=1) + "\n"

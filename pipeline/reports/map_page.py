@@ -13,7 +13,7 @@ from pipeline.reports.palette import GREY, colours
 from pipeline.results import thumbnails as pictures
 from pipeline.results.map import LOCKED, Map, Points
 from pipeline.results.records import versions
-from pipeline.results.thumbnails import Origin, Sprites
+from pipeline.results.thumbnails import ImageLookup, Sprites
 
 PIXELS = 64_000_000  # of all thumbnails together, about 20 MB; so many images, so small are they
 SIDES = 16, 96  # of a thumbnail, at least and at most
@@ -24,7 +24,9 @@ def html(made: Map) -> str:
     """Return the page."""
     config, points = made.config, made.points
     side = max(SIDES[0], min(SIDES[1], math.isqrt(PIXELS // len(points))))
-    sprites = pictures.sprites(Origin.of_features(config.features, config.images), points.ids, side)
+    sprites = pictures.sprites(
+        ImageLookup.of_features(config.features, config.images), points.ids, side
+    )
     return page.render(
         "map.html",
         made=made,

@@ -18,13 +18,13 @@ _EXTRACTION = ("pooling", "resize", "interpolation", "batch_size", "store")
 def commands(report: Report) -> list[str]:
     """Return the commands that lead to these results, as far as records tell."""
     comparison = report.comparison
-    entries = comparison.standings.entries
+    entries = comparison.ranking.entries
     found = [extraction(source) for source in report.sources]
     for folder in dict.fromkeys(comparison.config.results):
         records = [entry.record for entry in entries if entry.folder.parent == folder]
         learned = [record for record in records if record.kind == "classifier"]
         if learned:
-            found.append(classification(learned, folder, comparison.standings.splits.count))
+            found.append(classification(learned, folder, comparison.ranking.splits.count))
         found += [record.inputs["command"] for record in records if "command" in record.inputs]
     options = {"metric": comparison.config.metric, "seed": comparison.config.seed}
     results = [str(folder) for folder in dict.fromkeys(comparison.config.results)]
@@ -129,7 +129,7 @@ def _recipe(source: Source) -> Iterator[tuple[str, str]]:
 def versions(report: Report) -> dict[str, str]:
     """Return every package that candidates were fitted with; all its versions, if several."""
     found: dict[str, dict[str, None]] = {}
-    for entry in report.comparison.standings.entries:
+    for entry in report.comparison.ranking.entries:
         for name, number in entry.record.versions.items():
             found.setdefault(name, {})[number] = None
     return {name: ", ".join(numbers) for name, numbers in sorted(found.items())}

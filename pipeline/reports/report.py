@@ -43,7 +43,7 @@ def html(report: Report) -> str:
         dataset=answer.dataset(report),
         tiles=answer.tiles(report),
         comparison=comparison,
-        splits=comparison.standings.splits,
+        splits=comparison.ranking.splits,
         columns=_columns(report),
         rows=rows,
         floors=any(row["floor"] for row in rows) and len(rows) > 1,
@@ -59,10 +59,10 @@ def html(report: Report) -> str:
         sources=provenance.recipes(report),
         rejected=[(reason, count) for reason, count in _reasons(report)],
         listed=REJECTED,
-        histories=[(rank, comparison.standings.entries[rank]) for rank in report.histories],
+        histories=[(rank, comparison.ranking.entries[rank]) for rank in report.histories],
         advice=report.advice,
         settings=[
-            (entry, provenance.settings(entry.record)) for entry in comparison.standings.entries
+            (entry, provenance.settings(entry.record)) for entry in comparison.ranking.entries
         ],
         commands=provenance.commands(report),
         versions=provenance.versions(report),
@@ -84,7 +84,7 @@ def _asked(report: Report) -> int:
 
 def _columns(report: Report) -> list[dict[str, str]]:
     """Return the columns right of the accuracy: key, name, and what it means."""
-    twins = 0 < report.comparison.suspects < len(report.comparison.standings.labels)
+    twins = 0 < report.comparison.suspects < len(report.comparison.ranking.labels)
     found = [
         {"key": key, "name": name, "help": TITLES[key]}
         for key, name in SHORT.items()
@@ -98,9 +98,9 @@ def _columns(report: Report) -> list[dict[str, str]]:
 
 def _rows(report: Report) -> list[dict[str, Any]]:
     """Return a row a candidate, best first: its values, and how they are read."""
-    standings = report.comparison.standings
+    ranking = report.comparison.ranking
     rows = report.comparison.rows
-    shown = [row for rank, row in enumerate(rows) if not standings.is_floor(rank)] or rows
+    shown = [row for rank, row in enumerate(rows) if not ranking.is_floor(rank)] or rows
     low, high = (
         min(row["accuracy_low"] for row in shown),
         max(row["accuracy_high"] for row in shown),
@@ -115,7 +115,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
             "name": entry.record.title,
             "given": answer.learned_from(entry.record),
             "reason": entry.record.reason,
-            "floor": standings.is_floor(rank),
+            "floor": ranking.is_floor(rank),
             "whisker": [place(row[f"accuracy{end}"]) for end in ("_low", "", "_high")],
             "texts": {
                 "accuracy": number("accuracy", row["accuracy"]),
@@ -126,7 +126,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
             | {key: number(key, row[key]) for key in SHORT if key in row}
             | {key: say(row[key]) for key, (_, _, say) in _COSTS.items()},
         }
-        for rank, (row, entry) in enumerate(zip(rows, standings.entries, strict=True))
+        for rank, (row, entry) in enumerate(zip(rows, ranking.entries, strict=True))
     ]
 
 
@@ -136,7 +136,7 @@ def _p(value: float) -> str:
 
 def _tests(report: Report) -> list[dict[str, Any]]:
     """Return what the locked test said of each candidate it was opened for."""
-    entries = report.comparison.standings.entries
+    entries = report.comparison.ranking.entries
     rows = report.comparison.rows
     return [
         {
@@ -173,12 +173,12 @@ def _reasons(report: Report) -> Iterator[tuple[str, int]]:
 
 def _page(report: Report) -> dict[str, Any]:
     """Return what the page's script draws from."""
-    standings = report.comparison.standings
+    ranking = report.comparison.ranking
     thumbnails = report.thumbnails
     return {
-        "classes": standings.splits.class_names,
-        "shown": standings.recommended,
-        "candidates": [_candidate(report, rank) for rank in range(len(standings.entries))],
+        "classes": ranking.splits.class_names,
+        "shown": ranking.recommended,
+        "candidates": [_candidate(report, rank) for rank in range(len(ranking.entries))],
         "images": [
             [image, thumbnails.uri(image), thumbnails.lost.get(image, "")]
             for image in report.mistakes.ids
@@ -189,8 +189,8 @@ def _page(report: Report) -> dict[str, Any]:
 
 def _candidate(report: Report, rank: int) -> dict[str, Any]:
     comparison = report.comparison
-    entry, matrix = comparison.standings.entries[rank], comparison.confusion_of(rank)
-    shown, names = report.mistakes.cells[rank], comparison.standings.splits.class_names
+    entry, matrix = comparison.ranking.entries[rank], comparison.confusion_of(rank)
+    shown, names = report.mistakes.cells[rank], comparison.ranking.splits.class_names
     estimates = comparison.estimates[rank]
     errors = [
         estimates[name].value for name in ("calibration_error", "calibrated_calibration_error")
@@ -240,12 +240,12 @@ def layers(report: Report) -> dict[str, list[dict[str, Any]]]:
     if of_advice := report.advice.get("layers"):
         found["linear probe of advise"] = of_advice
     series: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    standings = report.comparison.standings
+    ranking = report.comparison.ranking
     for rank, (entry, estimates) in enumerate(
-        zip(standings.entries, report.comparison.estimates, strict=True)
+        zip(ranking.entries, report.comparison.estimates, strict=True)
     ):
         inputs = entry.record.inputs
-        if "recipe" not in inputs or standings.is_floor(rank):
+        if "recipe" not in inputs or ranking.is_floor(rank):
             continue
         accuracy = estimates["accuracy"]
         point = {

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from features import durable
-from pipeline.results.records import VALIDATION, Predictions, Record
+from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.records import Record
 from pipeline.statistics import significance
 
 FILE = "ablation.csv"

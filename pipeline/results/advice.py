@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import AdviseConfig
-from pipeline.data.inputs import Layer
+from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
-from pipeline.results.feature_source import Origin
 from pipeline.results.records import versions
+from pipeline.results.source_of_features import SourceOfFeatures
 
 SCHEMA = 1
 AHEAD = (2, 4)  # times the training rows, to which the learning curve is extended
@@ -126,7 +126,7 @@ class Findings:
         images: a class to learn from, on average.
     """
 
-    origin: Origin
+    origin: SourceOfFeatures
     probes: tuple[Probe, ...]
     curve: tuple[Point, ...]
     laws: Laws | None

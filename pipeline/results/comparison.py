@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.config import CompareConfig
 from pipeline.data import duplicates
-from pipeline.results.ranking import Entry, Standings
+from pipeline.results.ranking import Entry, Ranking
 from pipeline.statistics import bootstrap, calibration, metrics
 from pipeline.statistics.bootstrap import Estimate
 from pipeline.statistics.metrics import Reliability
@@ -21,7 +21,7 @@ class Comparison:
 
     Attributes:
         config: what was asked for.
-        standings: the candidates, best first, and who is tied.
+        ranking: the candidates, best first, and who is tied.
         estimates: of each candidate, every metric with its interval.
         reliability: of each candidate, before and after temperature scaling (cross-fitted).
         suspects: images that validate and have a twin among those that were learned from.
@@ -29,7 +29,7 @@ class Comparison:
     """
 
     config: CompareConfig
-    standings: Standings
+    ranking: Ranking
     estimates: tuple[dict[str, Estimate], ...]
     reliability: tuple[tuple[Reliability, Reliability], ...]
     suspects: int
@@ -38,23 +38,23 @@ class Comparison:
     @property
     def best(self) -> str:
         """Name of the candidate with the highest score."""
-        return self.standings.entries[0].label
+        return self.ranking.entries[0].label
 
     @property
     def recommended(self) -> str:
         """Name of the cheapest of the best and those tied with it."""
-        return self.standings.entries[self.standings.recommended].label
+        return self.ranking.entries[self.ranking.recommended].label
 
     @cached_property
     def confusion(self) -> np.ndarray:
         """Of the recommended candidate: true class by row, predicted by column, int64 (K, K)."""
-        return self.confusion_of(self.standings.recommended)
+        return self.confusion_of(self.ranking.recommended)
 
     def confusion_of(self, rank: int) -> np.ndarray:
         """Return the same of the candidate at a rank, 0 for the best."""
-        classes = len(self.standings.splits.class_names)
-        predicted = self.standings.entries[rank].predicted
-        return metrics.confusion(self.standings.labels, predicted, classes)
+        classes = len(self.ranking.splits.class_names)
+        predicted = self.ranking.entries[rank].predicted
+        return metrics.confusion(self.ranking.labels, predicted, classes)
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -62,10 +62,10 @@ class Comparison:
         return _rows(self)
 
 
-def judge(ranking: Standings, config: CompareConfig) -> Comparison:
+def judge(ranking: Ranking, config: CompareConfig) -> Comparison:
     """Measure ranked candidates by every metric, with intervals; nothing is written."""
     ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
-    kept = duplicates.unsuspected(config.results, "validation", ids)
+    kept = duplicates.without_duplicates(config.results, "validation", ids)
     judged = [_judged(entry, ranking.labels, kept, config) for entry in ranking.entries]
     estimates, reliability = zip(*judged, strict=True)
     return Comparison(config, ranking, estimates, reliability, int((~kept).sum()))
@@ -73,10 +73,10 @@ def judge(ranking: Standings, config: CompareConfig) -> Comparison:
 
 def _rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return a flat dictionary a candidate: every metric with its bounds, and every cost."""
-    standings = comparison.standings
+    ranking = comparison.ranking
     found = []
     for rank, (entry, estimates) in enumerate(
-        zip(standings.entries, comparison.estimates, strict=True)
+        zip(ranking.entries, comparison.estimates, strict=True)
     ):
         record = entry.record
         row: dict[str, Any] = {
@@ -84,9 +84,9 @@ def _rows(comparison: Comparison) -> list[dict[str, Any]]:
             "candidate": entry.label,
             "title": record.title,
             "method": record.method,
-            "tied": bool(standings.tied[rank]),
-            "recommended": rank == standings.recommended,
-            "p_value": rounded(standings.p_values[0, rank]),
+            "tied": bool(ranking.tied[rank]),
+            "recommended": rank == ranking.recommended,
+            "p_value": rounded(ranking.p_values[0, rank]),
         }
         for name, estimate in estimates.items():
             bounds = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}

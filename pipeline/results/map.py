@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import MapConfig
-from pipeline.data.inputs import Layer
+from pipeline.data.layers import Layer
 
 TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
 LOCKED = "locked"  # the part of the images whose class is not to be looked at
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidatePredictions:
     """What a candidate predicted: int32 (N,), -1 of images that it did not validate on."""
 
     name: str
@@ -39,7 +39,7 @@ class Points:
     labels: np.ndarray
     class_names: tuple[str, ...]
     parts: tuple[str, ...]
-    candidates: tuple[Candidate, ...] = field(default=())
+    candidates: tuple[CandidatePredictions, ...] = field(default=())
 
     def __len__(self) -> int:
         return len(self.ids)

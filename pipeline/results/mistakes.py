@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.results.ranking import Entry, Standings
+from pipeline.results.ranking import Entry, Ranking
 
 MOST = 12  # images of one kind of mistake, of one candidate
 ALL = 3000  # on the whole page: some megabytes
@@ -24,7 +24,7 @@ class Mistakes:
     cells: tuple[dict[tuple[int, int], list[tuple[int, float]]], ...]
 
 
-def choose(standings: Standings) -> Mistakes:
+def choose(ranking: Ranking) -> Mistakes:
     """Choose what to show of each candidate, the recommended one first, then from the best on.
 
     What is shown for one candidate already is taken first for the next ones, so that many
@@ -32,11 +32,11 @@ def choose(standings: Standings) -> Mistakes:
     """
     places: dict[int, int] = {}  # row of the predictions -> place on the page
     cells: dict[int, dict[tuple[int, int], list[tuple[int, float]]]] = {}
-    first = standings.recommended
-    for rank in (first, *(rank for rank in range(len(standings.entries)) if rank != first)):
-        cells[rank] = _choose(standings.entries[rank], standings.labels, places)
-    images = standings.splits.validated
-    ids = tuple(standings.splits.ids[images[row]] for row in places)
+    first = ranking.recommended
+    for rank in (first, *(rank for rank in range(len(ranking.entries)) if rank != first)):
+        cells[rank] = _choose(ranking.entries[rank], ranking.labels, places)
+    images = ranking.splits.validated
+    ids = tuple(ranking.splits.ids[images[row]] for row in places)
     return Mistakes(ids, tuple(cells[rank] for rank in sorted(cells)))
 
 

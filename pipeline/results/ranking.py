@@ -12,7 +12,8 @@ import numpy as np
 
 from features.errors import DataError, UsageError
 from pipeline.data.splits import Splits
-from pipeline.results.records import RECORD, VALIDATION, Predictions, Record, candidates
+from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.records import RECORD, Record, candidates
 from pipeline.statistics import metrics, significance
 
 FLOOR = "dummy"  # the method that knows class frequencies alone
@@ -41,7 +42,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Standings:
+class Ranking:
     """m candidates, the best first.
 
     Attributes:
@@ -91,7 +92,7 @@ class Standings:
         return self.entries[number].record.method == FLOOR
 
 
-def standings(results: Sequence[Path], metric: str) -> Standings:
+def rank_candidates(results: Sequence[Path], metric: str) -> Ranking:
     """Rank the candidates of results folders by a metric on validation.
 
     Raises:
@@ -108,7 +109,7 @@ def standings(results: Sequence[Path], metric: str) -> Standings:
     scored.sort(key=lambda pair: (-pair[0], pair[1].record.cost, pair[1].label))
     scores, entries = zip(*scored, strict=True)
     p_values = significance.pairwise(np.stack([entry.predicted == labels for entry in entries]))
-    return Standings(metric, splits, entries, scores, p_values, _unfinished(results))
+    return Ranking(metric, splits, entries, scores, p_values, _unfinished(results))
 
 
 def _common_splits(results: Sequence[Path]) -> Splits:

@@ -13,20 +13,18 @@ import dataclasses
 import json
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from features import __version__, durable
 from features.errors import DataError, UsageError
 
 SCHEMA = 1
-RECORD, VALIDATION = "record.json", "validation.parquet"
+RECORD = "record.json"
 
 
 @dataclass(frozen=True)
@@ -115,46 +113,6 @@ class Record:
         values["trials"] = tuple(Trial(**trial) for trial in values["trials"])
         values["class_names"] = tuple(values["class_names"])
         return cls(**values)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Class probabilities of n images: float32 (n, K), rows sum to 1; labels int32 (n,)."""
-
-    ids: tuple[str, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
-
-    def write(self, path: Path, class_names: Sequence[str]) -> None:
-        """Write a Parquet table: id, label (a name), then a column `p:<class>` a class."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.table(
-            {"id": self.ids, "label": [class_names[label] for label in self.labels]}
-            | {f"p:{name}": self.probabilities[:, k] for k, name in enumerate(class_names)}
-        )
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
-        durable.write(path, sink.getvalue().to_pybytes())
-
-    @classmethod
-    def read(cls, path: Path, class_names: Sequence[str]) -> "Predictions":
-        """Read what `write` wrote; raises DataError where it cannot be read as such."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        numbers = {name: number for number, name in enumerate(class_names)}
-        try:
-            table = pq.read_table(path)
-            return cls(
-                tuple(table["id"].to_pylist()),
-                np.array([numbers[name] for name in table["label"].to_pylist()], np.int32),
-                np.stack([table[f"p:{name}"].to_numpy() for name in class_names], axis=1),
-            )
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise DataError(f"{path} cannot be read as predictions: {reason}") from None
 
 
 def write_record(folder: Path, record: Record) -> None:

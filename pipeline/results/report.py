@@ -15,7 +15,7 @@ from pipeline.results import evaluation, mistakes, openings, thumbnails
 from pipeline.results.comparison import Comparison
 from pipeline.results.mistakes import Mistakes
 from pipeline.results.openings import Opening
-from pipeline.results.thumbnails import Origin, Thumbnails
+from pipeline.results.thumbnails import ImageLookup, Thumbnails
 
 log = logging.getLogger("offshelf")
 
@@ -75,10 +75,10 @@ def gather(
 ) -> Report:
     """Collect what the stages left in the results folders; arguments and errors as of `write`."""
     folders = dict.fromkeys(comparison.config.results)
-    entries = comparison.standings.entries
+    entries = comparison.ranking.entries
     twins = {folder: duplicates.read(folder) for folder in folders if _has(folder, duplicates.FILE)}
     sources = _sources(comparison, features)
-    chosen = mistakes.choose(comparison.standings)
+    chosen = mistakes.choose(comparison.ranking)
     tests = {rank: evaluation.stored(one.folder, one.record) for rank, one in enumerate(entries)}
     return Report(
         comparison,
@@ -103,7 +103,7 @@ def _has(folder: Path, name: str) -> bool:
 
 def _sources(comparison: Comparison, moved: Sequence[Path]) -> tuple[Source, ...]:
     """Return the feature files of all records, each once."""
-    inputs = [entry.record.inputs for entry in comparison.standings.entries]
+    inputs = [entry.record.inputs for entry in comparison.ranking.entries]
     found = {(one["file"], one["recipe_digest"]): one for one in inputs if "recipe_digest" in one}
     return tuple(_source(one, moved) for _, one in sorted(found.items()))
 
@@ -124,17 +124,17 @@ def _source(inputs: dict[str, Any], moved: Sequence[Path]) -> Source:
     return Source(was, inputs["recipe"], None, (), f"{problem}; say with --features where it lies")
 
 
-def _origin(comparison: Comparison, sources: Sequence[Source], images: Path | None) -> Origin:
+def _origin(comparison: Comparison, sources: Sequence[Source], images: Path | None) -> ImageLookup:
     """Return where the images are: by a feature file, else as networks learned from them."""
     for source in sources:
         if not source.problem:
-            return Origin.of_features(source.path, images)
-    inputs = [entry.record.inputs for entry in comparison.standings.entries]
+            return ImageLookup.of_features(source.path, images)
+    inputs = [entry.record.inputs for entry in comparison.ranking.entries]
     named = next((one["source"] for one in inputs if "source" in one), None)
-    return Origin(images or (Path(named) if named else None), {})
+    return ImageLookup(images or (Path(named) if named else None), {})
 
 
-def _thumbnails(chosen: Mistakes, twins: dict[Path, Duplicates], origin: Origin) -> Thumbnails:
+def _thumbnails(chosen: Mistakes, twins: dict[Path, Duplicates], origin: ImageLookup) -> Thumbnails:
     pairs = [pair for found in twins.values() for pair in found.pairs(PAIRS)]
     ids = dict.fromkeys([*chosen.ids, *(pair[key] for pair in pairs for key in ("id", "twin"))])
     found = thumbnails.thumbnails(origin, list(ids))

@@ -41,7 +41,7 @@ _PREFETCH = 256  # images read ahead
 
 
 @dataclass(frozen=True)
-class Origin:
+class ImageLookup:
     """Where images were, and what they must still be.
 
     Attributes:
@@ -53,7 +53,7 @@ class Origin:
     digests: Mapping[str, bytes]
 
     @classmethod
-    def of_features(cls, path: Path, location: Path | None = None) -> "Origin":
+    def of_features(cls, path: Path, location: Path | None = None) -> "ImageLookup":
         """Return the origin of a feature file's images.
 
         Args:
@@ -111,7 +111,7 @@ class Sprites:
     lost: dict[str, str]
 
 
-def thumbnails(origin: Origin, ids: Sequence[str], side: int = SIDE) -> Thumbnails:
+def thumbnails(origin: ImageLookup, ids: Sequence[str], side: int = SIDE) -> Thumbnails:
     """Return images so small that they fit a square of `side` pixels; none is enlarged."""
     encoded, lost, ids = {}, {}, list(dict.fromkeys(ids))
     for place, picture in pictures(origin, ids, side):
@@ -122,7 +122,9 @@ def thumbnails(origin: Origin, ids: Sequence[str], side: int = SIDE) -> Thumbnai
     return Thumbnails(encoded, lost)
 
 
-def sprites(origin: Origin, ids: Sequence[str], side: int = SIDE, sheet: int = SHEET) -> Sprites:
+def sprites(
+    origin: ImageLookup, ids: Sequence[str], side: int = SIDE, sheet: int = SHEET
+) -> Sprites:
     """Return images as `thumbnails` does, on sheets of at most `sheet` pixels a side.
 
     Args:
@@ -149,7 +151,9 @@ def sprites(origin: Origin, ids: Sequence[str], side: int = SIDE, sheet: int = S
         return Sprites(tuple(sheets), side, across, cells, sizes, lost)
 
 
-def pictures(origin: Origin, ids: Sequence[str], side: int) -> "Iterator[tuple[int, Image | str]]":
+def pictures(
+    origin: ImageLookup, ids: Sequence[str], side: int
+) -> "Iterator[tuple[int, Image | str]]":
     """Yield each image's place in `ids` once, and its thumbnail, or the reason why there is none.
 
     They come in the source's order, decoded by threads ahead of their use.
@@ -187,7 +191,7 @@ def data_uri(encoded: bytes, kind: str = "image/webp") -> str:
 
 
 def _decoded(
-    source: Source, origin: Origin, there: list[tuple[int, int]], ids: Sequence[str], side: int
+    source: Source, origin: ImageLookup, there: list[tuple[int, int]], ids: Sequence[str], side: int
 ) -> "Generator[tuple[int, Image | str]]":
     """Yield place and thumbnail of the images at (index, place), in that order."""
     under_way: deque[tuple[int, Future[Image | str]]] = deque()

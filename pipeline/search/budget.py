@@ -99,7 +99,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitPlan:
     """One way to make a candidate.
 
     Attributes:
@@ -140,17 +140,17 @@ class Planner:
     def ways(
         self,
         requested: Classifier,
-        kin: Sequence[Classifier],
+        fallbacks: Sequence[Classifier],
         share: Callable[[], Share],
-    ) -> Iterator[Plan]:
+    ) -> Iterator[FitPlan]:
         """Yield ways to make a candidate, the best first; the next is for when one did not end.
 
         Args:
             requested: the classifier asked for.
-            kin: its cheaper relatives, dearest first.
+            fallbacks: its cheaper relatives, dearest first.
             share: of the time, when it is called.
         """
-        for classifier in (requested, *kin):
+        for classifier in (requested, *fallbacks):
             found = self._on_all_rows(classifier, share())
             if found and classifier is not requested:
                 why = f"{requested.title} would take longer than its share of the time"
@@ -159,7 +159,7 @@ class Planner:
                 )
             if found:
                 yield found
-        yield self._on_fewer_rows((requested, *kin)[-1], share())
+        yield self._on_fewer_rows((requested, *fallbacks)[-1], share())
 
     def seconds(self, classifier: Classifier, settings: int = 0, share: float = 1.0) -> float:
         """Return how long searching so many settings (0: all) and the last fit will take."""
@@ -175,7 +175,7 @@ class Planner:
         trials = tuning.cost(classifier, settings, int(train)) + sizes.repeats - 1
         return trials * trial + last
 
-    def _on_all_rows(self, classifier: Classifier, share: Share) -> Plan | None:
+    def _on_all_rows(self, classifier: Classifier, share: Share) -> FitPlan | None:
         """Return a plan with as many settings as there is time for; None where for none."""
         space = self._space(classifier)
         for count in range(len(space), 0, -1):
@@ -185,7 +185,7 @@ class Planner:
                 return self._plan(classifier, _around(classifier, space, count), 1.0, reason, share)
         return None
 
-    def _on_fewer_rows(self, classifier: Classifier, share: Share) -> Plan:
+    def _on_fewer_rows(self, classifier: Classifier, share: Share) -> FitPlan:
         """Return a plan with one setting and as many rows as there is time for."""
         part, least = 0.5, min(1.0, FEWEST_ROWS / self.sizes.rest)
         while part > least and self.seconds(classifier, 1, part) > share.own * _PLANNED:
@@ -203,9 +203,9 @@ class Planner:
         part: float,
         reason: str,
         share: Share,
-    ) -> Plan:
+    ) -> FitPlan:
         limit = max(share.own, share.left * _PATIENCE)
-        return Plan(classifier, settings, part, reason, share.own * _PLANNED, limit)
+        return FitPlan(classifier, settings, part, reason, share.own * _PLANNED, limit)
 
     def _space(self, classifier: Classifier) -> tuple[Setting, ...]:
         return classifier.space if self.tune else (classifier.default,)

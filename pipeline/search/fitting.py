@@ -17,7 +17,8 @@ from pipeline.classifiers import storage as models
 from pipeline.classifiers.base import Classifier, Setting, probabilities
 from pipeline.data.splits import Splits
 from pipeline.results.memory import peak_since_reset, reset_peak
-from pipeline.results.records import VALIDATION, Predictions, Trial
+from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.records import Trial
 from pipeline.search import tuning
 from pipeline.search.tuning import Clock, Examples, Report
 from pipeline.statistics import calibration
@@ -33,7 +34,7 @@ class Job:
     """What a worker is told to fit.
 
     Attributes:
-        method: name of a classifier, or of a cheaper kin.
+        method: name of a classifier, or of a cheaper fallbacks.
         matrix: .npy file of float32 (N, D), in the order of the splits.
         results: folder of the splits.
         folder: for model and predictions; made if it is not there.

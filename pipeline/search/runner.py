@@ -11,18 +11,18 @@ from features import durable
 from features.errors import DataError, MissingPackageError, OffshelfError
 from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
-from pipeline.data.inputs import Layer
+from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
 from pipeline.results.records import Record, discard, versions, write_record
 from pipeline.search import fitting
-from pipeline.search.budget import Budget, Plan, Planner, Sizes
+from pipeline.search.budget import Budget, FitPlan, Planner, Sizes
 from pipeline.search.fitting import Cost, Fitted, Job, Sample
 from pipeline.search.progress import Bar
 from pipeline.search.worker import JobFailedError, OutOfTimeError, Worker
 
 log = logging.getLogger("offshelf")
 
-KIND = "classifier"  # of the candidates that are fitted here
+CLASSIFIER = "classifier"  # of the candidates that are fitted here
 MEASURED_FROM = 5000  # images: with fewer, measuring costs would cost more than it tells
 _MEASURING = 0.1  # of the budget, at most
 _LEAST_MEASURING = 5.0  # seconds a classifier, at least: a process has to start
@@ -33,7 +33,7 @@ _NETWORKS = ("keras", "tensorflow", "jax", "torch")  # what a dense head may run
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PlannedCandidate:
     """A classifier to be fitted on a layer; equal keys lead to equal results."""
 
     classifier: Classifier
@@ -46,7 +46,7 @@ class Candidate:
         return f"{self.layer.title}.{self.classifier.name}"
 
 
-class Contest:
+class CandidateRunner:
     """Fits candidates in a worker and writes their records.
 
     Args:
@@ -65,9 +65,9 @@ class Contest:
         self._sizes = Sizes.of(splits)
         self._costs: dict[tuple[str, str], Cost | None] = {}
         self._measuring = 0.0  # seconds a classifier
-        self._made: dict[str, Plan] = {}  # how each candidate came about, by its title
+        self._made: dict[str, FitPlan] = {}  # how each candidate came about, by its title
 
-    def hold(self, candidates: list[Candidate]) -> None:
+    def run(self, candidates: list[PlannedCandidate]) -> None:
         """Fit all candidates, the cheapest first.
 
         Raises:
@@ -99,7 +99,7 @@ class Contest:
         if not done:
             raise DataError("no candidate could be finished; the lines above say why")
 
-    def _needs(self, candidates: list[Candidate], bar: Bar) -> dict[str, float]:
+    def _needs(self, candidates: list[PlannedCandidate], bar: Bar) -> dict[str, float]:
         """Return the predicted seconds of each candidate; infinite where they are not known."""
         if self._config.budget is None or len(self._splits.rest) < MEASURED_FROM:
             return dict.fromkeys((candidate.title for candidate in candidates), math.inf)
@@ -114,7 +114,7 @@ class Contest:
         return needs
 
     def _use_what_is_left(
-        self, candidates: list[Candidate], needs: dict[str, float], bar: Bar
+        self, candidates: list[PlannedCandidate], needs: dict[str, float], bar: Bar
     ) -> None:
         """Make those anew that gave something up, if by now there is time for more."""
         short = [one for one in candidates if (plan := self._made.get(one.title)) and plan.reason]
@@ -122,7 +122,7 @@ class Contest:
             bar.begin(candidate.title)
             self._fit(candidate, self._left(short[number:], needs), bar)
 
-    def _fit(self, candidate: Candidate, needs: list[float], bar: Bar) -> bool:
+    def _fit(self, candidate: PlannedCandidate, needs: list[float], bar: Bar) -> bool:
         """Make one candidate, by the best way that ends in time; tell whether one did.
 
         Args:
@@ -130,11 +130,13 @@ class Contest:
             needs: predicted seconds of it and of those that are left after it.
             bar: is told what is being done.
         """
-        kin = tuple(
-            one for one in candidate.classifier.kin if one.name not in self._config.classifiers
+        fallbacks = tuple(
+            one
+            for one in candidate.classifier.fallbacks
+            if one.name not in self._config.classifiers
         )
         ways = self._planner(candidate.layer).ways(
-            candidate.classifier, kin, lambda: self._budget.share(needs)
+            candidate.classifier, fallbacks, lambda: self._budget.share(needs)
         )
         before = self._made.get(candidate.title)
         for plan in ways:
@@ -156,10 +158,10 @@ class Contest:
         log.warning("%s is left out: there was no way to fit it in its share", candidate.title)
         return False
 
-    def _left(self, candidates: list[Candidate], needs: dict[str, float]) -> list[float]:
+    def _left(self, candidates: list[PlannedCandidate], needs: dict[str, float]) -> list[float]:
         return [needs[candidate.title] for candidate in candidates]
 
-    def _follow(self, plan: Plan, candidate: Candidate, bar: Bar) -> Record:
+    def _follow(self, plan: FitPlan, candidate: PlannedCandidate, bar: Bar) -> Record:
         """Fit as planned; put the whole candidate in its place when it is finished."""
         name = f"{candidate.layer.title}.{plan.classifier.name}"
         if plan.share < 1:
@@ -187,7 +189,9 @@ class Contest:
         durable.place_folder(draft, place)
         return record
 
-    def _record(self, name: str, plan: Plan, candidate: Candidate, fitted: Fitted) -> Record:
+    def _record(
+        self, name: str, plan: FitPlan, candidate: PlannedCandidate, fitted: Fitted
+    ) -> Record:
         reasons = [plan.reason, "time ended the search" if fitted.cut else ""]
         title = plan.classifier.title
         if plan.share < 1:
@@ -196,7 +200,7 @@ class Contest:
         packages += [_INTEL] if fitted.accelerated else []
         return Record(
             name=name,
-            kind=KIND,
+            kind=CLASSIFIER,
             title=title,
             method=plan.classifier.name,
             requested=candidate.classifier.name,

@@ -7,12 +7,12 @@ from features import durable
 from features.errors import UsageError
 from pipeline.advice import guidance, powerlaw, probes
 from pipeline.config import AdviseConfig
-from pipeline.data import inputs
-from pipeline.data.inputs import Images
+from pipeline.data.images import Images, read_images
+from pipeline.data.layers import ALL, find_layers
 from pipeline.data.splits import FILE as SPLITS
 from pipeline.data.splits import SplitConfig, Splits, make_splits
 from pipeline.results.advice import Advice, Findings, best
-from pipeline.results.feature_source import Origin
+from pipeline.results.source_of_features import SourceOfFeatures
 from pipeline.search.progress import Bar
 
 JSON = "advice.json"
@@ -27,10 +27,10 @@ def run(config: AdviseConfig) -> Advice:
         DataError: the file is incomplete, damaged, unlabelled or of one class only; a class has
             too few images; or the advice cannot be written.
     """
-    images = inputs.images(config.features, config.group_by)
-    layers = inputs.layers(config.features, (inputs.ALL,))
+    images = read_images(config.features, config.group_by)
+    layers = find_layers(config.features, (ALL,))
     splits = _splits(config, images)
-    origin = Origin.of(config.features, config.out or RESULTS)
+    origin = SourceOfFeatures.of(config.features, config.out or RESULTS)
     file = _place(config)
     with Bar(len(layers) + len(probes.SHARES), config.progress, "step") as bar:
         probed = []
@@ -63,7 +63,7 @@ def _splits(config: AdviseConfig, images: Images) -> Splits:
             )
         return there
     return make_splits(
-        images.ids, images.labels, images.class_names, images.parts, images.groups,
+        images.ids, images.labels, images.class_names, images.source_splits, images.groups,
         SplitConfig(folds=config.folds, seed=config.seed),
     )  # fmt: skip
 

@@ -27,11 +27,11 @@ _SECONDS: dict[str, float] = {
 
 
 def overview() -> str:
-    """Return a table of the suite and its cheaper kin: use, cost and what tuning tries."""
+    """Return a table of the suite and its cheaper fallbacks: use, cost and what tuning tries."""
     rows = [
         (one.name, one.title, _cost(one), len(one.space), _compact(one), one.good_for)
         for member in SUITE
-        for one in (member, *member.kin)
+        for one in (member, *member.fallbacks)
     ]
     header = ("classifier", "title", "fit", "settings", "what tuning tries", "good for")
     note = (

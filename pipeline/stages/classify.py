@@ -13,12 +13,13 @@ from features.shards import locked
 from pipeline.classifiers import SUITE, find
 from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
-from pipeline.data import duplicates, inputs
-from pipeline.data.inputs import Images, Layer
+from pipeline.data import duplicates
+from pipeline.data.images import Images, check_same_images, read_images
+from pipeline.data.layers import Layer, find_layers, write_matrix
 from pipeline.data.splits import Splits
 from pipeline.results.records import RECORD, SCHEMA, Record, candidates
-from pipeline.results.splits import settle, throw_away
-from pipeline.search.runner import KIND, Candidate, Contest
+from pipeline.results.shared_splits import discard_candidates, load_or_make_splits
+from pipeline.search.runner import CLASSIFIER, CandidateRunner, PlannedCandidate
 from pipeline.search.worker import Worker
 from pipeline.statistics import metrics
 
@@ -52,7 +53,7 @@ def run(config: ClassifyConfig) -> Path:
             with _workshop(config.out) as workshop, Worker(workshop / "worker.log") as worker:
                 matrices = _matrices(workshop, images, left)
                 _find_duplicates(config.out, splits, images, next(iter(matrices.values())))
-                Contest(config, splits, matrices, worker).hold(left)
+                CandidateRunner(config, splits, matrices, worker).run(left)
     return config.out
 
 
@@ -71,11 +72,11 @@ def _methods(config: ClassifyConfig) -> list[Classifier]:
 def _read(config: ClassifyConfig) -> tuple[Images, list[Layer]]:
     """Return the images, which all feature files must share, and the layers to learn from."""
     layers: dict[str, Layer] = {}
-    first = inputs.images(config.features[0], config.group_by)
+    first = read_images(config.features[0], config.group_by)
     for path in config.features:
         if path != config.features[0]:
-            inputs.check_same(first, path, inputs.images(path, config.group_by))
-        for layer in inputs.layers(path, config.layers):
+            check_same_images(first, path, read_images(path, config.group_by))
+        for layer in find_layers(path, config.layers):
             if (other := layers.setdefault(layer.title, layer)) is not layer:
                 raise UsageError(
                     f"both {other.path} and {path} hold {layer.title}; classify them with an "
@@ -89,19 +90,19 @@ def _read(config: ClassifyConfig) -> tuple[Images, list[Layer]]:
 def _splits(config: ClassifyConfig, images: Images) -> Splits:
     """Return the splits, which are those that the results folder has, if it has any."""
     if config.restart:
-        throw_away(config.out, lambda record: record.kind == KIND)
-    return settle(config.out, images, config.folds, config.seed)
+        discard_candidates(config.out, lambda record: record.kind == CLASSIFIER)
+    return load_or_make_splits(config.out, images, config.folds, config.seed)
 
 
 def _candidate(
     config: ClassifyConfig, layer: Layer, method: Classifier, splits: Splits
-) -> Candidate:
+) -> PlannedCandidate:
     decides = [SCHEMA, method.name, layer.title, layer.digest, splits.digest, config.metric,
                config.tune, config.seed]  # fmt: skip
-    return Candidate(method, layer, blake2b(json.dumps(decides).encode()).hex())
+    return PlannedCandidate(method, layer, blake2b(json.dumps(decides).encode()).hex())
 
 
-def _unfinished(config: ClassifyConfig, wanted: list[Candidate]) -> list[Candidate]:
+def _unfinished(config: ClassifyConfig, wanted: list[PlannedCandidate]) -> list[PlannedCandidate]:
     """Return the candidates that are not in the results folder yet.
 
     Raises:
@@ -132,12 +133,12 @@ def _deserves_more(record: Record, budget: float | None) -> bool:
     )
 
 
-def _matrices(workshop: Path, images: Images, left: list[Candidate]) -> dict[str, Path]:
+def _matrices(workshop: Path, images: Images, left: list[PlannedCandidate]) -> dict[str, Path]:
     """Write each layer's features to a file that all processes map; return these by title."""
     layers = {candidate.layer.title: candidate.layer for candidate in left}
     matrices = {title: workshop / f"{number}.npy" for number, title in enumerate(layers)}
     for title, layer in layers.items():
-        inputs.dump(layer, images.rows, matrices[title])
+        write_matrix(layer, images.rows, matrices[title])
     return matrices
 
 

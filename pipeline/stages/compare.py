@@ -6,7 +6,7 @@ from features import durable
 from pipeline.config import CompareConfig
 from pipeline.reports import comparison
 from pipeline.results.comparison import Comparison, judge
-from pipeline.results.ranking import standings
+from pipeline.results.ranking import rank_candidates
 from pipeline.statistics import bootstrap
 
 CSV, JSON = "comparison.csv", "comparison.json"
@@ -21,7 +21,7 @@ def run(config: CompareConfig) -> Comparison:
         DataError: a record or predictions cannot be read, or do not belong to the splits.
     """
     bootstrap.check(config.resamples, config.confidence)
-    ranking = standings(config.results, config.metric)
+    ranking = rank_candidates(config.results, config.metric)
     out = config.out or config.results[0]
     durable.prepare_folder(out)
     result = replace(judge(ranking, config), files=(out / CSV, out / JSON))

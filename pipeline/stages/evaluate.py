@@ -16,8 +16,9 @@ from pipeline.data.splits import Splits
 from pipeline.results import evaluation, openings
 from pipeline.results.evaluation import Evaluation
 from pipeline.results.openings import Opening
-from pipeline.results.ranking import standings
-from pipeline.results.records import Predictions, Record, candidates, versions
+from pipeline.results.predictions import Predictions
+from pipeline.results.ranking import rank_candidates
+from pipeline.results.records import Record, candidates, versions
 from pipeline.statistics import bootstrap, calibration, metrics
 
 BEST, RECOMMENDED = "best", "recommended"
@@ -44,7 +45,7 @@ def run(config: EvaluateConfig) -> Evaluation:
         if (facts := evaluation.stored(folder, record)) is not None:
             return Evaluation(facts, openings.read(config.results), False, folder)
         predictions = predictors.predict(config, splits, record)
-        kept = duplicates.unsuspected([config.results], "test", predictions.ids)
+        kept = duplicates.without_duplicates([config.results], "test", predictions.ids)
         opening = openings.add(config.results, record)
         predictions.write(folder / evaluation.TEST, splits.class_names)
         facts = _scores(config, record, predictions, kept)
@@ -66,7 +67,7 @@ def _chosen(config: EvaluateConfig) -> Record:
             f"candidates in {config.results} were chosen by different metrics "
             f"({', '.join(used)}), so that none is {config.candidate}; give --candidate a name"
         )
-    ranking = standings([config.results], used[0])
+    ranking = rank_candidates([config.results], used[0])
     entry = ranking.best_entry if config.candidate == BEST else ranking.recommended_entry
     return entry.record
 

@@ -14,7 +14,7 @@ from features.errors import UsageError
 from pipeline.config import FinetuneConfig
 from pipeline.networks import augmentation, pixels, precision, schedules, transfer
 from pipeline.networks.blocks import stages
-from pipeline.networks.candidate import Plan, make, workshop
+from pipeline.networks.candidate import NetworkPlan, make, workshop
 from pipeline.networks.finetuning import FACTORS, HEAD, Cache, FineTuning
 from pipeline.networks.linear_head import find_head
 from pipeline.networks.pixels import Pixels
@@ -124,9 +124,9 @@ def _engine(wanted: str) -> str:
     return "jax" if wanted == AUTO and keras.backend.backend() == "jax" else wanted
 
 
-def _plan(config: FinetuneConfig, name: str, tuning: FineTuning) -> Plan:
+def _plan(config: FinetuneConfig, name: str, tuning: FineTuning) -> NetworkPlan:
     network = catalog.find(config.backbone)
-    return Plan(
+    return NetworkPlan(
         name,
         f"{network.builder} fine-tuned",
         f"finetune-{network.name}",

@@ -13,8 +13,7 @@ from features.errors import UsageError, unknown_name
 from features.progress import progress_bar
 from features.store import FeatureFile
 from pipeline.config import MapConfig
-from pipeline.data import inputs
-from pipeline.data.inputs import Layer
+from pipeline.data.layers import Layer, find_layers, write_matrix
 from pipeline.maps import layouts
 from pipeline.maps.layouts import METHODS
 from pipeline.maps.points import points
@@ -53,7 +52,7 @@ def run(config: MapConfig) -> Map:
         )
     durable.prepare_folder(config.out.parent)
     with tempfile.TemporaryDirectory(prefix=".map-", dir=config.out.parent) as scratch:
-        inputs.dump(layer, who.rows, Path(scratch) / "features.npy")
+        write_matrix(layer, who.rows, Path(scratch) / "features.npy")
         x = np.load(Path(scratch) / "features.npy", mmap_mode="r")
         components = principal(x, config.components, config.seed)
         log.info(
@@ -93,7 +92,7 @@ def _layer(config: MapConfig) -> Layer:
         name = file.layers[-1] if config.layer is None else config.layer
         if name not in file.layers:
             raise unknown_name(f"layer in {config.features}", name, list(file.layers))
-    (layer,) = inputs.layers(config.features, (name,))
+    (layer,) = find_layers(config.features, (name,))
     return layer
 
 

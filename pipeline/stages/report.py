@@ -9,7 +9,7 @@ from features.errors import UsageError
 from pipeline.config import CompareConfig, ReportConfig
 from pipeline.reports.report import html
 from pipeline.results.comparison import Comparison, judge
-from pipeline.results.ranking import standings
+from pipeline.results.ranking import rank_candidates
 from pipeline.results.report import gather
 from pipeline.statistics import bootstrap
 
@@ -28,7 +28,7 @@ def run(config: ReportConfig) -> Path:
         DataError: a record or predictions cannot be read, or do not belong to the splits.
     """
     bootstrap.check(config.resamples, config.confidence)
-    ranking = standings(config.results, config.metric)
+    ranking = rank_candidates(config.results, config.metric)
     _prepare(config.out)
     asked = CompareConfig(
         config.results, None, config.metric, config.resamples, config.confidence, config.seed

@@ -10,7 +10,7 @@ from features.backbones.network import randomize
 from features.errors import UsageError
 from pipeline.config import ScratchConfig
 from pipeline.networks import architectures, augmentation, pixels, precision, schedules
-from pipeline.networks.candidate import Fitted, Plan, make, workshop
+from pipeline.networks.candidate import Fitted, NetworkPlan, make, workshop
 from pipeline.networks.data import Data
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.training import Setup, TrainStage, train
@@ -83,14 +83,14 @@ def _name(config: ScratchConfig) -> str:
     return config.name or f"scratch-{config.architecture}{suffix}"
 
 
-def _plan(config: ScratchConfig, images: Pixels) -> Plan:
+def _plan(config: ScratchConfig, images: Pixels) -> NetworkPlan:
     """Return the candidate that is asked for."""
     names = augmentation.choose(config.augment, images.splits.class_names)
     settled = dataclasses.replace(
         config, augment=names, precision=precision.choose(config.precision)
     )
     missing, title = _missing(config), architectures.find(config.architecture).title
-    return Plan(
+    return NetworkPlan(
         _name(config),
         f"{title} from scratch" + (f" without {', '.join(missing)}" if missing else ""),
         f"scratch-{config.architecture}",

@@ -10,9 +10,11 @@ from features.records import blake2b
 from pipeline.classifiers import find
 from pipeline.classifiers import storage as models
 from pipeline.classifiers.base import Task, probabilities
-from pipeline.data import inputs
+from pipeline.data.images import read_images
+from pipeline.data.layers import features_of, find_layers
 from pipeline.data.splits import SplitConfig, Splits, make_splits
-from pipeline.results.records import VALIDATION, Predictions, Record, read_record, write_record
+from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.records import Record, read_record, write_record
 from pipeline.statistics import calibration
 from tests.pipeline.featurefiles import write_features
 
@@ -58,7 +60,7 @@ def results(
     """Fit the defaults of some classifiers; return the results folder."""
     folder.mkdir(parents=True, exist_ok=True)
     path = features(folder, spread, pictures)
-    images = inputs.images(path, None)
+    images = read_images(path, None)
     splits = make_splits(
         images.ids, images.labels, images.class_names, images.parts, images.groups,
         SplitConfig(folds=3, repeats=1, seed=seed),
@@ -73,11 +75,11 @@ def results(
 
 def add(out: Path, path: Path, splits: Splits, method: str) -> Record:
     """Fit one classifier and leave what a candidate leaves."""
-    (layer,) = inputs.layers(path, ())
+    (layer,) = find_layers(path, ())
     name = f"{layer.title}.{method}"
     folder = out / name
     folder.mkdir()
-    x = inputs.vectors(layer.facts(), splits.ids)
+    x = features_of(layer.facts(), splits.ids)
     classifier, labels = find(method), splits.labels
 
     def fitted(rows):

@@ -14,7 +14,7 @@ from pipeline.classifiers import SUITE, find
 from pipeline.classifiers import storage as models
 from pipeline.classifiers.base import Task, probabilities
 
-ALL = [one.name for member in SUITE for one in (member, *member.kin)]
+ALL = [one.name for member in SUITE for one in (member, *member.fallbacks)]
 
 
 def data():

@@ -9,7 +9,7 @@ from pipeline.classifiers import SUITE, find
 from pipeline.classifiers.base import Task, probabilities
 from pipeline.stages.classifiers import overview
 
-ALL = [one for member in SUITE for one in (member, *member.kin)]
+ALL = [one for member in SUITE for one in (member, *member.fallbacks)]
 LEARNERS = [one for one in ALL if one.name != "dummy"]
 
 
@@ -102,7 +102,7 @@ def test_a_path_gives_what_each_fit_would(classifier):
 
 
 def test_kin_are_found_by_name_and_a_wrong_name_is_told():
-    assert find("rbf-svm-nystroem") in find("rbf-svm").kin
+    assert find("rbf-svm-nystroem") in find("rbf-svm").fallbacks
     assert len({one.name for one in ALL}) == len(ALL)
     with pytest.raises(UsageError, match="'linear-smv'; did you mean linear-svm"):
         find("linear-smv")

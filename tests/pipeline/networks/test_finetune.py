@@ -19,7 +19,8 @@ from pipeline.networks.data import Data
 from pipeline.networks.finetuning import FACTORS
 from pipeline.networks.linear_head import find_head
 from pipeline.networks.training import TrainStage
-from pipeline.results.records import Predictions, read_record, write_record
+from pipeline.results.predictions import Predictions
+from pipeline.results.records import read_record, write_record
 from pipeline.stages import classify, evaluate, finetune
 from tests.pipeline.networks.images import colours, write_arrays
 

@@ -14,7 +14,8 @@ from pipeline.data.splits import Splits
 from pipeline.networks import checkpoints, history, storage, training
 from pipeline.reports import ablation, comparison
 from pipeline.results.ablation import Ablation
-from pipeline.results.records import Predictions, read_record
+from pipeline.results.predictions import Predictions
+from pipeline.results.records import read_record
 from pipeline.stages import classify, compare, evaluate, scratch
 from tests.pipeline.featurefiles import write_features
 from tests.pipeline.networks.images import NAMES, colours, digits, parts, write_arrays

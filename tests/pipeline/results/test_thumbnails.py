@@ -12,7 +12,7 @@ from features.records import blake2b
 from features.rows import Rows
 from features.sources import open_source
 from pipeline.results import thumbnails as pictures
-from pipeline.results.thumbnails import CHANGED, Origin, Thumbnails
+from pipeline.results.thumbnails import CHANGED, ImageLookup, Thumbnails
 from tests.features.examples import attributes, recipe, write
 from tests.features.pictures import encode, solid
 from tests.features.sources.builders import BUILDERS, IMAGES, files, write_files, write_zip
@@ -52,7 +52,7 @@ def near(pixel, colour, by=6) -> bool:
 def test_every_kind_of_source(kind, tmp_path):
     source = BUILDERS[kind][1](tmp_path)
     path, ids = features(tmp_path / "f.features", source)
-    found = pictures.thumbnails(Origin.of_features(path), ids)
+    found = pictures.thumbnails(ImageLookup.of_features(path), ids)
     assert not found.lost
     assert list(found.encoded) == ids
     with open_source(source) as images:
@@ -67,7 +67,7 @@ def test_every_kind_of_source(kind, tmp_path):
 def test_by_id_where_the_features_are_of_a_few_images(tmp_path):
     source = BUILDERS["npz"][1](tmp_path)
     path, ids = features(tmp_path / "f.features", source, ids={"0000001", "0000004"})
-    found = pictures.thumbnails(Origin.of_features(path), ids[::-1])
+    found = pictures.thumbnails(ImageLookup.of_features(path), ids[::-1])
     assert set(found.encoded) == {"0000001", "0000004"}
     colours = list(COLOURS.values())
     assert near(opened(found.encoded["0000004"]).getpixel((2, 2)), colours[4])
@@ -76,7 +76,7 @@ def test_by_id_where_the_features_are_of_a_few_images(tmp_path):
 def test_large_ones_keep_their_proportions(tmp_path):
     source = write_files(tmp_path / "s", {"a/wide.png": encode(solid("red", (400, 100)))})
     path, ids = features(tmp_path / "f.h5", source)
-    found = pictures.thumbnails(Origin.of_features(path), ids, side=48)
+    found = pictures.thumbnails(ImageLookup.of_features(path), ids, side=48)
     assert opened(found.encoded["a/wide.png"]).size == (48, 12)
     assert found.uri("a/wide.png").startswith("data:image/webp;base64,UklGR")
     assert Thumbnails({}, {}).uri("a/wide.png") is None
@@ -86,12 +86,12 @@ def test_moved(tmp_path):
     source = write_files(tmp_path / "s", files())
     path, ids = features(tmp_path / "f.h5", source)
     source.rename(tmp_path / "elsewhere")
-    gone = pictures.thumbnails(Origin.of_features(path), ids)
+    gone = pictures.thumbnails(ImageLookup.of_features(path), ids)
     assert not gone.encoded
     assert set(gone.lost) == set(ids)
     assert len(set(gone.lost.values())) == 1
     assert f"there is nothing at {source}" in gone.lost[ids[0]]
-    again = pictures.thumbnails(Origin.of_features(path, tmp_path / "elsewhere"), ids)
+    again = pictures.thumbnails(ImageLookup.of_features(path, tmp_path / "elsewhere"), ids)
     assert set(again.encoded) == set(ids)
 
 
@@ -100,7 +100,7 @@ def test_lost_changed_and_broken_ones_are_told_and_the_others_shown(tmp_path):
     path, ids = features(tmp_path / "f.h5", source)
     (source / ids[0]).unlink()
     (source / ids[1]).write_bytes(encode(solid("white")))
-    found = pictures.thumbnails(Origin.of_features(path), ids)
+    found = pictures.thumbnails(ImageLookup.of_features(path), ids)
     assert set(found.encoded) == set(ids[2:])
     assert found.lost == {ids[0]: f"is not in {source} any more", ids[1]: CHANGED}
 
@@ -108,7 +108,7 @@ def test_lost_changed_and_broken_ones_are_told_and_the_others_shown(tmp_path):
 def test_what_cannot_be_read_or_decoded_is_told(tmp_path):
     source = write_files(tmp_path / "s", {"a/x.png": b"no image", **files()})
     (source / "a/y.png").symlink_to("nowhere.png")
-    found = pictures.thumbnails(Origin(source, {}), ["a/x.png", "a/y.png", "train/cat/b.png"])
+    found = pictures.thumbnails(ImageLookup(source, {}), ["a/x.png", "a/y.png", "train/cat/b.png"])
     assert found.lost["a/x.png"] == "not a JPEG, PNG, WebP, BMP, TIFF or GIF file"
     assert found.lost["a/y.png"].startswith(("cannot be read", "is not in"))
     assert set(found.encoded) == {"train/cat/b.png"}
@@ -120,11 +120,11 @@ def test_a_damaged_archive(tmp_path):
     content = bytearray(source.read_bytes())
     content[: len(content) // 2] = bytes(len(content) // 2)
     source.write_bytes(content)
-    found = pictures.thumbnails(Origin.of_features(path), ids)
+    found = pictures.thumbnails(ImageLookup.of_features(path), ids)
     assert found.lost
     assert all("cannot be read: damaged in the archive" in why for why in found.lost.values())
     source.write_bytes(b"PK, but no zip")
-    found = pictures.thumbnails(Origin.of_features(path), ids)
+    found = pictures.thumbnails(ImageLookup.of_features(path), ids)
     assert set(found.lost) == set(ids)
 
 
@@ -133,13 +133,13 @@ def test_arrays_with_other_pixels_have_changed(tmp_path):
     path, ids = features(tmp_path / "f.features", source)
     with h5py.File(source, "r+") as file:
         file["images"][2] = 255
-    found = pictures.thumbnails(Origin.of_features(path), ids)
+    found = pictures.thumbnails(ImageLookup.of_features(path), ids)
     assert found.lost == {ids[2]: CHANGED}
 
 
 def test_a_source_that_nobody_knows(tmp_path):
     path = write_features(tmp_path / "f.h5", np.zeros((2, 3), np.float32), [0, 1])
-    origin = Origin.of_features(path)
+    origin = ImageLookup.of_features(path)
     assert origin.location is None
     found = pictures.thumbnails(origin, ["00000.png"])
     assert found.lost == {"00000.png": pictures.UNKNOWN}
@@ -147,7 +147,7 @@ def test_a_source_that_nobody_knows(tmp_path):
 
 def test_without_digests_images_are_taken_as_they_are(tmp_path):
     source = write_files(tmp_path / "s", files())
-    found = pictures.thumbnails(Origin(source, {}), [*COLOURS, *COLOURS])
+    found = pictures.thumbnails(ImageLookup(source, {}), [*COLOURS, *COLOURS])
     assert list(found.encoded) == list(COLOURS)
 
 
@@ -158,7 +158,7 @@ def test_sprites(tmp_path):
     }  # fmt: skip
     source = write_zip(tmp_path / "a.zip", contents)
     ids = [*reversed(colours), "a/99.png"]
-    made = pictures.sprites(Origin(source, {}), ids, sheet=40)
+    made = pictures.sprites(ImageLookup(source, {}), ids, sheet=40)
     assert (made.side, made.across, len(made.sheets)) == (12, 3, 4)
     assert made.lost == {"a/99.png": f"is not in {source} any more"}
     assert made.cells[-1] == -1 and not made.sizes[-1].any()
@@ -173,7 +173,7 @@ def test_sprites(tmp_path):
 
 
 def test_sprites_of_nothing(tmp_path):
-    made = pictures.sprites(Origin(tmp_path / "nowhere", {}), ["a", "b"])
+    made = pictures.sprites(ImageLookup(tmp_path / "nowhere", {}), ["a", "b"])
     assert made.sheets == ()
     assert made.cells.tolist() == [-1, -1]
     assert json.dumps(made.lost).count("there is nothing at") == 2

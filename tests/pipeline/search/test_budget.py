@@ -9,11 +9,11 @@ from pipeline.search.budget import FEWEST_ROWS, Budget, Planner, Share, Sizes
 from pipeline.search.fitting import Cost
 
 SIZES = Sizes(train=40_000, held=10_000, rest=50_000, rounds=1, repeats=1)
-RBF, KIN = find("rbf-svm"), find("rbf-svm").kin
+RBF, KIN = find("rbf-svm"), find("rbf-svm").fallbacks
 
 
 def planner(seconds=1.0, tune=True, kin_seconds=None, sizes=SIZES):
-    """A planner by which 1,000 rows take so many seconds; a kin's may be others."""
+    """A planner by which 1,000 rows take so many seconds; a fallbacks's may be others."""
 
     def cost_of(classifier):
         its = seconds if classifier is RBF or kin_seconds is None else kin_seconds
@@ -22,8 +22,8 @@ def planner(seconds=1.0, tune=True, kin_seconds=None, sizes=SIZES):
     return Planner(sizes, tune, cost_of)
 
 
-def first(plans, own, requested=RBF, kin=KIN):
-    return next(iter(plans.ways(requested, kin, lambda: Share(own, own))))
+def first(plans, own, requested=RBF, fallbacks=KIN):
+    return next(iter(plans.ways(requested, fallbacks, lambda: Share(own, own))))
 
 
 def test_with_enough_time_everything_is_searched():

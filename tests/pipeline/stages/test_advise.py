@@ -11,10 +11,11 @@ from features.errors import DataError, UsageError
 from features.records import Split, blake2b
 from features.rows import Rows
 from pipeline.advice import powerlaw
-from pipeline.advice.probes import Point, Score
 from pipeline.commands.main import main, parser
 from pipeline.config import AdviseConfig, ClassifyConfig
 from pipeline.data.splits import Splits
+from pipeline.reports.advice import text
+from pipeline.results.advice import Point, Score
 from pipeline.stages import advise, classify
 from pipeline.stages.demo import bundled_images
 from tests.features.examples import attributes, recipe, write

@@ -16,7 +16,8 @@ from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
-from pipeline.results.records import Predictions, candidates
+from pipeline.results.predictions import Predictions
+from pipeline.results.records import candidates
 from pipeline.search import fitting
 from pipeline.search import runner as contest
 from pipeline.search.worker import JobFailedError, OutOfTimeError
@@ -78,7 +79,9 @@ def test_what_is_finished_is_kept(file, tmp_path, monkeypatch):
     out = classify.run(config(file, tmp_path, "ridge"))
     before = candidates(out)
     monkeypatch.setattr(
-        contest.Contest, "_follow", refusing(contest.Contest._follow, "nearest-centroid")
+        contest.CandidateRunner,
+        "_follow",
+        refusing(contest.CandidateRunner._follow, "nearest-centroid"),
     )
     after = candidates(classify.run(config(file, tmp_path)))
     assert after[f"vgg16.{LAYER}.ridge"] == before[f"vgg16.{LAYER}.ridge"]
@@ -138,7 +141,7 @@ def test_twins_in_other_parts_are_listed(tmp_path):
     x[-1], labels[-1] = x[0], labels[0]
     file = write_features(tmp_path / "f.h5", x, labels, parts=with_test_part(160))
     out = classify.run(config(file, tmp_path))
-    assert duplicates.suspects(out, "test") >= {"00159.png"}
+    assert duplicates.ids_with_duplicates(out, "test") >= {"00159.png"}
 
 
 @pytest.mark.parametrize("folds", [None, 4])

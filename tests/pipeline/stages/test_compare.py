@@ -14,7 +14,8 @@ from pipeline.config import CompareConfig
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.reports.comparison import text as comparison_text
-from pipeline.results.records import VALIDATION, Predictions, read_record
+from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.records import read_record
 from pipeline.stages import compare
 from tests.pipeline import candidates
 from tests.pipeline.candidates import NAMES
@@ -75,7 +76,7 @@ def test_the_cheapest_of_the_tied_is_recommended(results):
     answer(results, CENTROID, 0.89, seconds={"search": 0, "fit": 2.0, "predict_1000": 1.0})
     comparison = run(results)
     assert (comparison.best, comparison.recommended) == (BEST, CENTROID)
-    assert comparison.standings.tied.tolist() == [True, True, False]
+    assert comparison.ranking.tied.tolist() == [True, True, False]
     assert "costs 3 s instead of 101 s" in comparison_text(comparison)
     assert compare.best([results]).record.name == BEST
     assert compare.recommended([results]).record.name == CENTROID
@@ -86,7 +87,7 @@ def test_what_is_told_from_the_best_is_not_recommended_however_cheap(results):
     answer(results, CENTROID, 0.75)
     comparison = run(results)
     assert comparison.recommended == BEST
-    assert comparison.standings.tied.sum() == 1
+    assert comparison.ranking.tied.sum() == 1
     assert "told from every other" in comparison_text(comparison)
 
 
@@ -108,7 +109,7 @@ def test_a_dummy_that_is_tied_below_the_best_is_warned_of(results):
 
 
 def test_another_metric_ranks(results):
-    assert run(results, metric="macro_f1").standings.metric == "macro_f1"
+    assert run(results, metric="macro_f1").ranking.metric == "macro_f1"
     with pytest.raises(UsageError, match="no metric is called 'auc'"):
         run(results, metric="auc")
 
@@ -181,7 +182,7 @@ def test_other_labels_and_what_is_no_probability_are_refused(results):
 def test_several_folders_need_equal_splits(results, tmp_path):
     again = candidates.results(tmp_path / "again", ["ridge", "logistic"])
     comparison = run(results, again)
-    labels = [entry.label for entry in comparison.standings.entries]
+    labels = [entry.label for entry in comparison.ranking.entries]
     assert {f"{results}/{BEST}", f"{again}/{BEST}", "vgg16.pool.ridge"} <= set(labels)
     other = candidates.results(tmp_path / "other", ["ridge"], seed=1)
     digests = [Splits.read(folder).digest for folder in (results, other)]

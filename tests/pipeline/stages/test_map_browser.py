@@ -53,14 +53,16 @@ def with_candidate(points):
     """What `points` gives, with a candidate that takes two images for others."""
     import dataclasses
 
-    from pipeline.maps.points import Candidate
+    from pipeline.maps.points import CandidatePredictions
 
     def wrapped(*arguments):
         found = points(*arguments)
         predicted = found.labels.copy()
         predicted[30:] = -1
         predicted[[3, 7]] = (predicted[[3, 7]] + 1) % 3
-        return dataclasses.replace(found, candidates=(Candidate(EVIL[0], EVIL[1], predicted),))
+        return dataclasses.replace(
+            found, candidates=(CandidatePredictions(EVIL[0], EVIL[1], predicted),)
+        )
 
     return wrapped
 
@@ -73,7 +75,7 @@ def opened(browser, page):  # noqa: F811
     return browser
 
 
-def settle(browser, script):  # noqa: F811
+def load_or_make_splits(browser, script):  # noqa: F811
     """Wait until a script gives something."""
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -88,7 +90,7 @@ def hover(browser, number):  # noqa: F811
     chain = ActionChains(browser.driver, duration=10)
     chain.move_to_element_with_offset(stage_, 5 - box[0] / 2, 5 - box[1] / 2)
     chain.move_to_element_with_offset(stage_, x - box[0] / 2, y - box[1] / 2).perform()
-    settle(browser, "return !tip.hidden")
+    load_or_make_splits(browser, "return !tip.hidden")
     return browser.run("return Number(tip.dataset.image)")
 
 
@@ -124,7 +126,7 @@ def test_hovering_shows_the_image(opened):
     assert found == 4
     assert EVIL[1] in opened.one("#tip-class").text
     assert opened.one("#tip-id").text == "004.png · train"
-    settle(opened, "return document.getElementById('thumbnail').dataset.image === '4'")
+    load_or_make_splits(opened, "return document.getElementById('thumbnail').dataset.image === '4'")
     middle = opened.run(
         "const c = document.getElementById('thumbnail');"
         "return [c.width, c.height, ...c.getContext('2d').getImageData(50, 40, 1, 1).data]"
@@ -228,7 +230,9 @@ def test_on_a_phone_light_and_dark(browser, page, dark):  # noqa: F811
     ground = pixels(browser).getpixel((3, 600))
     assert (max(ground) < 60) == dark
     browser.run("hold(4)")
-    settle(browser, "return document.getElementById('thumbnail').dataset.image === '4'")
+    load_or_make_splits(
+        browser, "return document.getElementById('thumbnail').dataset.image === '4'"
+    )
     box = browser.run("const b = tip.getBoundingClientRect(); return [b.left, b.right]")
     assert box[0] >= 0 and box[1] <= PHONE[0]
     assert complaints(browser) == []

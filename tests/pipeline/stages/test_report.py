@@ -15,7 +15,7 @@ from pipeline.data.duplicates import Duplicates
 from pipeline.data.splits import Splits
 from pipeline.reports import provenance
 from pipeline.results import mistakes
-from pipeline.results.ranking import standings
+from pipeline.results.ranking import rank_candidates
 from pipeline.stages import compare, evaluate, report
 from tests.pipeline import candidates
 from tests.pipeline.stages.test_compare import answer
@@ -77,8 +77,8 @@ def write(path, facts):
 
 def test_the_answer_comes_first(results, pictures):
     comparison = compare.run(CompareConfig((results,), resamples=50))
-    rank = comparison.standings.recommended
-    found, record = comparison.estimates[rank], comparison.standings.entries[rank].record
+    rank = comparison.ranking.recommended
+    found, record = comparison.estimates[rank], comparison.ranking.entries[rank].record
     page = made(results, images=pictures)
     said = page.text("answer")
     value, low, high = (
@@ -118,14 +118,14 @@ def test_mistakes_are_mistakes_the_surest_first(results, pictures):
 
 
 def test_the_images_of_a_page_are_bounded_and_shared(results, monkeypatch):
-    found = mistakes.choose(standings((results,), "accuracy"))
+    found = mistakes.choose(rank_candidates((results,), "accuracy"))
     shown = [place for cells in found.cells for cell in cells.values() for place, _ in cell]
     assert len(set(found.ids)) == len(found.ids) == len(set(shown)) < len(shown)
     monkeypatch.setattr(mistakes, "ALL", 10)
-    few = mistakes.choose(standings((results,), "accuracy"))
+    few = mistakes.choose(rank_candidates((results,), "accuracy"))
     assert len(few.ids) == 10
     # Of the first candidate each kind of mistake is shown before one is shown twice.
-    first = few.cells[standings((results,), "accuracy").recommended]
+    first = few.cells[rank_candidates((results,), "accuracy").recommended]
     assert len(first) == 6
 
 

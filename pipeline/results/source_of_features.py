@@ -14,7 +14,7 @@ _UNTRAINED = ("handcrafted", "random")
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourceOfFeatures:
     """A feature file, what made it, and the images it was made from.
 
     Attributes:
@@ -30,7 +30,7 @@ class Origin:
     results: Path
 
     @classmethod
-    def of(cls, path: Path, results: Path) -> "Origin":
+    def of(cls, path: Path, results: Path) -> "SourceOfFeatures":
         """Read it; raises DataError where the file is none."""
         with FeatureFile(path) as file:
             provenance = json.loads(str(file.attributes.get("provenance", "{}")))

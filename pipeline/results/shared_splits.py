@@ -5,12 +5,12 @@ from pathlib import Path
 
 from features.errors import UsageError
 from pipeline.data import duplicates
-from pipeline.data.inputs import Images
+from pipeline.data.images import Images
 from pipeline.data.splits import FILE, SplitConfig, Splits, make_splits
 from pipeline.results.records import RECORD, Record, discard
 
 
-def settle(out: Path, images: Images, folds: int | None, seed: int) -> Splits:
+def load_or_make_splits(out: Path, images: Images, folds: int | None, seed: int) -> Splits:
     """Return the splits of these images, which become the folder's where it has none.
 
     Raises:
@@ -18,7 +18,7 @@ def settle(out: Path, images: Images, folds: int | None, seed: int) -> Splits:
         DataError: a class has too few images.
     """
     splits = make_splits(
-        images.ids, images.labels, images.class_names, images.parts, images.groups,
+        images.ids, images.labels, images.class_names, images.source_splits, images.groups,
         SplitConfig(folds=folds, seed=seed),
     )  # fmt: skip
     if not (out / FILE).exists():
@@ -34,7 +34,7 @@ def settle(out: Path, images: Images, folds: int | None, seed: int) -> Splits:
     return splits
 
 
-def throw_away(out: Path, which: Callable[[Record], bool]) -> None:
+def discard_candidates(out: Path, which: Callable[[Record], bool]) -> None:
     """Remove candidates, and with the last one the splits that they shared."""
     discard(out, which)
     if not any(out.glob(f"*/{RECORD}")):
