@@ -62,7 +62,7 @@ def results(
     path = features(folder, spread, pictures)
     images = read_images(path, None)
     splits = make_splits(
-        images.ids, images.labels, images.class_names, images.parts, images.groups,
+        images.ids, images.labels, images.class_names, images.source_splits, images.groups,
         SplitConfig(folds=3, repeats=1, seed=seed),
     )  # fmt: skip
     out = folder / "results"

@@ -13,9 +13,9 @@ from pipeline.data.duplicates import (
     MOST,
     SIMILARITY,
     groups,
+    ids_with_duplicates,
     pairs,
     read,
-    suspects,
     write,
 )
 from pipeline.data.splits import SplitConfig, make_splits
@@ -94,9 +94,9 @@ def test_suspects_are_those_that_a_classifier_may_have_known(tmp_path):
     x, contents = features(), np.arange(100)
     x[85], x[70], x[90] = x[10], x[11], x[71]
     write(tmp_path, pairs(splits(), digests(contents), x))
-    assert suspects(tmp_path, "validation") == {"0070.png"}
-    assert suspects(tmp_path, "test") == {"0085.png", "0090.png"}
-    assert suspects(tmp_path / "elsewhere", "test") == frozenset()
+    assert ids_with_duplicates(tmp_path, "validation") == {"0070.png"}
+    assert ids_with_duplicates(tmp_path, "test") == {"0085.png", "0090.png"}
+    assert ids_with_duplicates(tmp_path / "elsewhere", "test") == frozenset()
 
 
 def test_with_folds_each_fold_is_a_part(tmp_path):
@@ -108,8 +108,8 @@ def test_with_folds_each_fold_is_a_part(tmp_path):
     found = pairs(made, digests(np.arange(100)), x)
     assert set(found.table["part"]) == {"fold 0", "fold 3", "test"}
     write(tmp_path, found)
-    assert suspects(tmp_path, "validation") == {made.ids[first], made.ids[third]}
-    assert suspects(tmp_path, "test") == {made.ids[made.test[0]]}
+    assert ids_with_duplicates(tmp_path, "validation") == {made.ids[first], made.ids[third]}
+    assert ids_with_duplicates(tmp_path, "test") == {made.ids[made.test[0]]}
 
 
 def test_where_any_two_images_are_similar_twins_must_be_more_so():
@@ -170,7 +170,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_damaged_list_is_told(tmp_path, damage):
     (tmp_path / FILE).write_bytes(damage)
     with pytest.raises(DataError, match="cannot be read.*run `classify` again"):
-        suspects(tmp_path, "test")
+        ids_with_duplicates(tmp_path, "test")
 
 
 def test_the_summary_counts_in_words():

@@ -139,4 +139,4 @@ def test_the_source_s_parts_are_kept(tmp_path):
     x, labels = clusters(8)
     parts = np.array([Split.TRAIN] * 5 + [Split.TEST] * 3, np.uint8)
     path = write_features(tmp_path / "f.h5", x, labels, parts=parts)
-    assert np.array_equal(read_images(path, None).parts, parts)
+    assert np.array_equal(read_images(path, None).source_splits, parts)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from features.errors import DataError, UsageError
+from pipeline.results.predictions import Predictions
 from pipeline.results.records import (
     RECORD,
-    Predictions,
     Record,
     Trial,
     candidates,

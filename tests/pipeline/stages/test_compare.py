@@ -15,6 +15,7 @@ from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.reports.comparison import text as comparison_text
 from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.ranking import rank_candidates
 from pipeline.results.records import read_record
 from pipeline.stages import compare
 from tests.pipeline import candidates
@@ -78,8 +79,8 @@ def test_the_cheapest_of_the_tied_is_recommended(results):
     assert (comparison.best, comparison.recommended) == (BEST, CENTROID)
     assert comparison.ranking.tied.tolist() == [True, True, False]
     assert "costs 3 s instead of 101 s" in comparison_text(comparison)
-    assert compare.best([results]).record.name == BEST
-    assert compare.recommended([results]).record.name == CENTROID
+    assert rank_candidates([results], "accuracy").best_entry.record.name == BEST
+    assert rank_candidates([results], "accuracy").recommended_entry.record.name == CENTROID
 
 
 def test_what_is_told_from_the_best_is_not_recommended_however_cheap(results):

@@ -13,6 +13,7 @@ from features.shards import locked
 from pipeline.config import EvaluateConfig
 from pipeline.data.splits import Splits
 from pipeline.reports.evaluation import text
+from pipeline.results import evaluation as evaluation_files
 from pipeline.results import openings
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record
@@ -37,12 +38,12 @@ def run(results, candidate="best", **settings):
 def test_the_lock_is_opened_counted_and_the_result_kept(results):
     evaluation = run(results, BEST)
     splits = Splits.read(results)
-    predictions = Predictions.read(results / BEST / evaluate.TEST, NAMES)
+    predictions = Predictions.read(results / BEST / evaluation_files.TEST, NAMES)
     assert predictions.ids == tuple(splits.ids[place] for place in splits.test)
     right = predictions.probabilities.argmax(axis=1) == splits.labels[splits.test]
     assert evaluation.accuracy == pytest.approx(right.mean())
     assert evaluation.confusion.sum() == len(splits.test)
-    stored = json.loads((results / BEST / evaluate.RESULT).read_text())
+    stored = json.loads((results / BEST / evaluation_files.RESULT).read_text())
     assert stored["opening"]["number"] == 1
     assert stored["metrics"] == evaluation.facts["metrics"]
     (opening,) = openings.read(results)
@@ -57,7 +58,7 @@ def test_the_same_candidate_again_opens_nothing(results, monkeypatch):
     def refused(*rest):
         raise AssertionError("it was opened again")
 
-    monkeypatch.setattr(evaluate.predicting, "predict", refused)
+    monkeypatch.setattr(evaluate.predictors, "predict", refused)
     again = run(results, BEST)
     assert not again.fresh
     assert again.facts["metrics"] == first.facts["metrics"]
@@ -82,7 +83,7 @@ def test_a_candidate_that_was_fitted_again_is_another_one(results):
     assert again.contenders == 2
 
 
-@pytest.mark.parametrize("name", [evaluate.RESULT, evaluate.TEST])
+@pytest.mark.parametrize("name", [evaluation_files.RESULT, evaluation_files.TEST])
 def test_a_changed_result_is_not_believed(results, name):
     run(results, BEST)
     path = results / BEST / name
@@ -102,7 +103,7 @@ def test_the_opening_is_on_disk_before_any_score_is_computed(results, monkeypatc
     monkeypatch.setattr(bootstrap, "estimates", power_cut)
     with pytest.raises(KeyboardInterrupt):
         run(results, BEST)
-    assert not (results / BEST / evaluate.RESULT).exists()
+    assert not (results / BEST / evaluation_files.RESULT).exists()
     monkeypatch.undo()
     assert len(run(results, BEST).openings) == 2
 
@@ -147,7 +148,7 @@ def test_other_features_are_refused(results, tmp_path):
 def test_best_and_recommended_are_chosen_on_validation(results):
     cheap = {"search": 0.0, "fit": 0.01, "predict_1000": 0.01}
     candidates.change(results, CENTROID, seconds=cheap)
-    ranking = evaluate.compare.rank_candidates([results], "accuracy")
+    ranking = evaluate.rank_candidates([results], "accuracy")
     assert run(results, "best").facts["candidate"] == ranking.entries[0].record.name
     chosen = ranking.entries[ranking.recommended].record.name
     assert run(results, "recommended").facts["candidate"] == chosen
@@ -203,5 +204,5 @@ def test_equal_seeds_give_equal_intervals(results, tmp_path):
     again = candidates.results(tmp_path / "again")
     one, other = run(results, BEST).facts, run(again, BEST).facts
     assert one["metrics"] == other["metrics"]
-    assert one["predictions"] == sha256_of(again / BEST / evaluate.TEST)
+    assert one["predictions"] == sha256_of(again / BEST / evaluation_files.TEST)
     assert np.array_equal(one["confusion"], other["confusion"])

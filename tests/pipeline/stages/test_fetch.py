@@ -192,7 +192,7 @@ except DataError as error:
 def test_tensorflow_says_nothing_when_keras_fails(tmp_path):
     nowhere = {"https_proxy": "http://127.0.0.1:9", "KERAS_HOME": str(tmp_path)}
     command = [sys.executable, "-c", FAIL, str(tmp_path / "set.h5")]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     ran = subprocess.run(
         command, cwd=root, env=os.environ | nowhere, capture_output=True, text=True, check=True
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas
 import pytest
 
+from features.errors import DataError
 from pipeline.commands import main as cli
 from pipeline.config import CompareConfig, EvaluateConfig, ReportConfig
 from pipeline.data import duplicates
@@ -231,13 +232,13 @@ def test_curves_of_trained_networks(results):
     )  # the last fit validates nothing
     for broken in ("{", "[]", '{"schema": 2, "rounds": []}', '{"schema": 1}'):
         (results / CENTROID / "history.json").write_text(broken)
-        with pytest.raises(report.DataError, match="history.json cannot be read"):
+        with pytest.raises(DataError, match="history.json cannot be read"):
             made(results)
 
 
 def test_layers_and_training_size(results):
     assert "layers" not in made(results).texts
-    record = compare.best([results]).record
+    record = rank_candidates([results], "accuracy").best_entry.record
     early = {"layer": "early", "recipe": record.inputs["recipe"] | {"layers": ["early", "pool"]}}
     candidates.change(results, CENTROID, title=record.title, inputs=record.inputs | early)
     candidates.change(results, BEST, inputs=record.inputs | {"recipe": early["recipe"]})
