@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from features import durable
 from features.errors import DataError, UsageError
 from features.records import DIGEST_BYTES, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "splits.parquet"
 TEST = -1  # instead of the number of a fold: locked away
@@ -113,6 +116,24 @@ class Splits:
         """Return how many images are in which split, in words."""
         sizes = [f"{len(self.rest)} to learn from ({self.scheme})", f"{len(self.test)} locked away"]
         return f"{len(self)} images of {len(self.class_names)} classes: " + ", ".join(sizes)
+
+    def frame(self) -> "pd.DataFrame":
+        """Return a row for each image, in the feature file's order.
+
+        Returns:
+            columns `id`, `label` (the class name; none for images of the locked test), `split`
+            ("train", "validation", "train and validation" or "test") and for each repeat
+            `fold_<repeat>`: the fold in which the image validates, -1 for locked images.
+        """
+        import pandas as pd
+
+        split = self._split_names()
+        label = [
+            None if name == "test" else self.class_names[number]
+            for number, name in zip(self.labels.tolist(), split, strict=True)
+        ]
+        folds = {f"fold_{repeat}": values for repeat, values in enumerate(self.folds)}
+        return pd.DataFrame({"id": list(self.ids), "label": label, "split": split, **folds})
 
     def write(self, folder: Path) -> Path:
         """Write `splits.parquet`, a row an image: id, label, part, and the fold by repeat."""

@@ -137,14 +137,26 @@ def _entries(results: Sequence[Path], splits: Splits) -> list[Entry]:
             name if names.count(name) == 1 else f"{folder}/{name}",
             folder / name,
             record,
-            _probabilities(folder / name, record, splits),
+            read_probabilities(folder / name, record, splits),
         )
         for folder, name, record in found
     ]
 
 
-def _probabilities(folder: Path, record: Record, splits: Splits) -> np.ndarray:
-    """Return a candidate's probabilities in the order of the splits, after checking them."""
+def read_probabilities(folder: Path, record: Record, splits: Splits) -> np.ndarray:
+    """Read a candidate's probabilities on validation, in the order of the splits.
+
+    Args:
+        folder: the candidate's.
+        record: the candidate's.
+        splits: of the results folder.
+
+    Returns:
+        float32 (n, K), one row for each image of `splits.validated`; rows sum to 1.
+
+    Raises:
+        DataError: they cannot be read, or do not belong to the splits.
+    """
     if (record.splits, record.class_names) != (splits.digest, splits.class_names):
         raise DataError(
             f"{folder / RECORD} belongs to other splits ({record.splits}) than those of its "

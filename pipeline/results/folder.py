@@ -1,0 +1,93 @@
+"""A results folder as an object: its candidates and its splits as pandas frames."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data.splits import Splits
+from pipeline.results.display import html
+from pipeline.results.ranking import read_probabilities
+from pipeline.results.records import RECORD, Record, candidates
+from pipeline.statistics import metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class ResultsFolder(os.PathLike[str]):
+    """The folder in which `classify`, `finetune` and `scratch` leave their candidates.
+
+    It goes wherever a path goes, and is read anew at each call.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """The records of the finished candidates, by name.
+
+        Raises:
+            UsageError: there is no such folder, or no candidate in it.
+            DataError: a record cannot be read.
+        """
+        return candidates(self.path)
+
+    def frame(self) -> "pd.DataFrame":
+        """Return a row for each candidate, the highest score first.
+
+        `score` is on validation, 0 to 1, by the metric for which the candidate was tuned. It has
+        no interval and no test beside it: `compare` gives those.
+
+        Raises:
+            UsageError: there is no such folder, or no candidate in it.
+            DataError: a record, or predictions, cannot be read or do not belong to the splits.
+        """
+        import pandas as pd
+
+        splits = Splits.read(self.path)
+        rows = [self._row(record, splits) for record in self.records.values()]
+        return pd.DataFrame(rows).sort_values(
+            "score", ascending=False, kind="stable", ignore_index=True
+        )
+
+    def splits(self) -> "pd.DataFrame":
+        """Return a row for each image: id, label, split, and its fold in each repeat.
+
+        Raises:
+            UsageError: the folder holds no splits.
+            DataError: the splits cannot be read.
+        """
+        return Splits.read(self.path).frame()
+
+    def _row(self, record: Record, splits: Splits) -> dict[str, Any]:
+        probabilities = read_probabilities(self.path / record.name, record, splits)
+        labels = splits.labels[splits.validated]
+        return {
+            "candidate": record.name,
+            "title": record.title,
+            "kind": record.kind,
+            "metric": record.metric,
+            "score": metrics.score(record.metric, labels, probabilities),
+            **{f"{name}_seconds": seconds for name, seconds in record.seconds.items()},
+            "rows": record.rows,
+            "model_bytes": record.model["bytes"],
+            "reason": record.reason,
+        }
+
+    def __repr__(self) -> str:
+        count = sum(1 for _ in self.path.glob(f"*/{RECORD}"))
+        return f"ResultsFolder({str(self.path)!r}): {count} candidate{'s' * (count != 1)}"
+
+    def _repr_html_(self) -> str:
+        return html(repr(self), self.frame())
