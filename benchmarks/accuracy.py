@@ -27,16 +27,17 @@ import numpy as np
 import features
 from benchmarks.images import make_jpegs
 from benchmarks.jobs import Job, measure
+from features.backbones import catalog
 from features.backbones.network import build, with_taps
+from features.backbones.weights import resolve
 from features.config import ENGINES, ExtractConfig
 from features.engines import choose, use_keras_on
 from features.engines.hardware import cpu_flags
 from features.errors import DataError
-from features.loading import load
-from features.planning import Plan
 from features.records import Split
 from features.sources import open_source
 from features.store import FeatureFile
+from features.stream import load_batches
 from pipeline.classifiers import find
 from pipeline.classifiers.base import Task
 from pipeline.reports.tables import render
@@ -96,17 +97,13 @@ def usable() -> Iterator[tuple[str, str]]:
 def reference(job: Job) -> dict[str, Any]:
     """Save the features that float32 Keras gives, with labels and splits, as one `.npz`."""
     use_keras_on("tensorflow")
+    config, backbone = _config(job), catalog.find(job.backbone)
+    size, layer = config.image_size or (backbone.size, backbone.size), backbone.output
+    base, weights = build(backbone, size), resolve(backbone, config.weights)
+    weights.load_into(base)
+    model = with_taps(base, backbone, [layer], "avg", weights.scaling)
     with open_source(job.folder, job.images) as source:
-        plan = Plan(_config(job), source)
-        base = build(plan.backbone, plan.size)
-        plan.weights.load_into(base)
-        model = with_taps(base, plan.backbone, plan.layers, "avg", plan.weights.scaling)
-        config = plan.config
-        batches = load(
-            source, plan.size, config.resize, config.interpolation, job.batch,
-            exact=config.exact_decode,
-        )  # fmt: skip
-        layer = plan.layers[-1]
+        batches = load_batches(config, source, size)
         values = [model.predict(b.pixels, verbose=0)[layer][b.accepted] for b in batches]
         labels, splits = zip(*[(record.label, int(record.split)) for record in source], strict=True)
     np.savez(

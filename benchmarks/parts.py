@@ -14,10 +14,11 @@ from benchmarks.jobs import Job, SkippedError
 from benchmarks.timing import forward_rate, seconds
 from features.config import ExtractConfig
 from features.loading import available_cpus, load
-from features.planning import Plan
+from features.planning import compile_model, plan_extraction
+from features.row_blocks import Rows
 from features.shards import Shards, locked, partial_folder, shard_images
 from features.sources import open_source
-from features.store import FeatureFile, Rows
+from features.store import FeatureFile
 
 LONGEST = 30  # seconds of one measurement; a slow engine gets fewer images
 
@@ -33,8 +34,8 @@ def ours(job: Job) -> dict[str, Any]:
     out.unlink(missing_ok=True)  # of the round before
     config = _config(job, out)
     with open_source(config.source) as source:
-        plan = Plan(config, source)
-        compiled, weights = plan.compile(), plan.weights
+        plan = plan_extraction(config, source)
+    compiled = compile_model(plan.model, plan.recipe)
     shape = (job.batch, job.size, job.size, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     before = forward_rate(lambda: compiled.forward(pixels), job.batch)
@@ -45,8 +46,8 @@ def ours(job: Job) -> dict[str, Any]:
         features.extract(**options)
 
     with (
-        patch.object(Plan, "compile", lambda plan: compiled),
-        patch("features.planning.resolve", return_value=weights),
+        patch("features.planning.find_model", lambda config: plan.model),
+        patch("features.extraction.compile_model", lambda model, recipe: compiled),
     ):
         extract(2 * job.batch)
         out.unlink()
@@ -54,7 +55,7 @@ def ours(job: Job) -> dict[str, Any]:
     after = forward_rate(lambda: compiled.forward(pixels), job.batch)
     return {
         "whole": whole, "forward": 2 / (1 / before + 1 / after), "loading": loading_rate(job),
-        "writing": writing_rate(out), "images": images, "precision": plan.choice.precision,
+        "writing": writing_rate(out), "images": images, "precision": plan.model.choice.precision,
     }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import grid_search, machine
-from features.rows import Rows
+from features.row_blocks import Rows
 from features.store import FeatureFile
 from features.writer import write
 from pipeline.classifiers import SUITE

@@ -1,76 +1,76 @@
-"""Whether a feature file is as it was written, and whether its parts fit each other."""
+"""Whether a feature file still holds what was written, and whether its columns fit each other."""
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from features.errors import DataError
+from features.hdf5 import attributes_of, blocks, texts_of
+from features.records import Recipe
 from features.schema import DIGEST, content, hasher, paths, reading, seal
-from features.texts import attributes_of
-
-if TYPE_CHECKING:
-    from features.store import FeatureFile
 
 CHANGED = "has changed since it was written: its digest differs"
 
 
-def problems(file: "FeatureFile", stored: h5py.File) -> list[str]:
-    """Read a whole file; return what is wrong with it, one line each, empty where nothing is."""
-    found: list[str] = []
-    checks = (check_seal(stored), _content(file, stored), _rows(file), _recipe(file))
-    for check in checks:
+def find_problems(file: h5py.File) -> list[str]:
+    """Read a whole feature file; return a line for each thing that is wrong with it."""
+    problems: list[str] = []
+    for check in (check_seal, _check_content, _check_rows, _check_recipe):
         try:
             with reading("cannot be read"):
-                found.extend(check)
+                problems.extend(check(file))
         except DataError as error:
-            found.append(str(error))
-    return found
+            problems.append(str(error))
+    return problems
 
 
-def check_seal(stored: h5py.File) -> Iterator[str]:
+def check_seal(file: h5py.File) -> Iterator[str]:
     """Yield a line if anything but the content of the datasets has changed."""
-    if seal(stored) != attributes_of(stored).get(DIGEST):
+    if seal(file) != attributes_of(file).get(DIGEST):
         yield "an attribute, or the shape or type of a dataset, " + CHANGED
 
 
-def _content(file: "FeatureFile", stored: h5py.File) -> Iterator[str]:
-    for path in paths(stored):
-        digest, finite = hasher(), True
+def _check_content(file: h5py.File) -> Iterator[str]:
+    for path in paths(file):
+        digest, is_finite = hasher(), True
         try:
-            for block in file.blocks(path):
+            for block in blocks(file[path]):
                 digest.update(content(block))
-                finite = finite and (block.dtype.kind != "f" or bool(np.isfinite(block).all()))
+                is_finite &= block.dtype.kind != "f" or bool(np.isfinite(block).all())
         except (OSError, RuntimeError) as error:
             yield f"/{path} cannot be read: {error}"
             continue
-        if digest.hexdigest() != attributes_of(stored[path]).get(DIGEST):
+        if digest.hexdigest() != attributes_of(file[path]).get(DIGEST):
             yield f"/{path} {CHANGED}"
-        if not finite:
+        if not is_finite:
             yield f"/{path} holds values that are not finite"
 
 
-def _rows(file: "FeatureFile") -> Iterator[str]:
-    if twice := len(file) - len(set(file.ids)):
-        yield f"/images/id: {twice} ids occur more than once"
-    labels, names = file.labels, file.class_names
-    if len(file) and not -1 <= labels.min() <= labels.max() < len(names):
-        yield f"/images/label: labels reach beyond the {len(names)} class names"
-    if not file.attributes.get("complete", False):
+def _check_rows(file: h5py.File) -> Iterator[str]:
+    attributes, ids, labels = attributes_of(file), texts_of(file["images/id"]), file["images/label"]
+    if repeated := len(ids) - len(set(ids)):
+        yield f"/images/id: {repeated} ids occur more than once"
+    classes = len(json.loads(attributes.get("class_names", "[]")))
+    if len(ids) and not -1 <= labels[:].min() <= labels[:].max() < classes:
+        yield f"/images/label: labels reach beyond the {classes} class names"
+    if not attributes.get("complete", False):
         yield "the file is not marked as complete"
 
 
-def _recipe(file: "FeatureFile") -> Iterator[str]:
-    try:
-        recipe = file.recipe
-    except DataError as error:
-        yield str(error)
-        return
-    if recipe.digest != file.attributes.get("recipe_digest"):
+def _check_recipe(file: h5py.File) -> Iterator[str]:
+    attributes, layers = attributes_of(file), tuple(file["features"])
+    with reading("its recipe cannot be read"):
+        recipe = Recipe.from_json(attributes.get("recipe", ""))
+    if recipe.digest != attributes.get("recipe_digest"):
         yield "the recipe does not match its digest"
-    if set(recipe.layers) != set(file.layers):
-        yield f"/features holds {file.layers}, the recipe names {recipe.layers}"
-    rejected, expected = len(file.rejected), recipe.source["count"]
-    if expected != len(file) + rejected:
-        yield f"{len(file)} rows and {rejected} rejected images, but the source had {expected}"
+    if set(recipe.layers) != set(layers):
+        yield f"/features holds {layers}, the recipe names {recipe.layers}"
+    rows, rejected, expected = (
+        len(file["images/id"]),
+        len(file["rejected/id"]),
+        recipe.source["count"],
+    )
+    if expected != rows + rejected:
+        yield f"{rows} rows and {rejected} rejected images, but the source had {expected}"

@@ -1,7 +1,26 @@
 """The settings of an extraction; every default stands here, once, with a word on why."""
 
+import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from features import descriptors
+from features.arguments import (
+    as_image_size,
+    as_names,
+    as_path,
+    check_choice,
+    check_count,
+    check_flag,
+    check_share,
+    check_text,
+    normalize,
+    optional,
+)
+from features.backbones import catalog
+from features.errors import UsageError
 
 RESIZES = ("stretch", "crop")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
@@ -13,31 +32,39 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class ExtractConfig:
-    """What `features.extract` and `python -m pipeline extract` are told.
+    """Settings of `features.extract` and of `python -m pipeline extract`.
+
+    Values are brought into form as soon as a config is made: paths may come as str, names as one
+    string with commas or as a sequence, an image size as one int.
 
     Attributes:
-        source: a folder, a manifest, an archive or a file of arrays.
+        source: a folder, a manifest, an archive, a pattern of shards or a file of arrays.
         out: the feature file to write.
-        backbone: a name from the catalog.
-        weights: "imagenet" (whichever way they can be had), the name of one origin, a path to a
-            weights file, or "none" for seeded random ones.
-        scaling: pixel scaling of a weights file given by path; None takes the one noted beside
+        backbone: the name of a network from the catalog, or of a hand-crafted descriptor.
+        weights: "imagenet" (from whichever source has them), the name of one weights source, a
+            path to a weights file, or "none" for seeded random weights.
+        scaling: the pixel scaling of a weights file given by path; None takes the one noted beside
             the file, else the one of Keras' own weights for this backbone.
         layers: names of the layers to tap; None takes the last one.
         pooling: "avg", "max", "avgmax", "flatten" or "none".
         image_size: height and width the network sees, in pixels; None takes the backbone's own.
         resize: "stretch" keeps the whole image, "crop" its aspect ratio.
-        exact_decode: decode JPEGs at full scale also where half of it would do.
         interpolation: how pixels are resampled, always with antialiasing.
-        engine: "auto" takes the fastest that is installed and fits the hardware.
+        exact_decode: decode JPEGs at full scale also where half of it would do.
+        engine: "openvino", "tensorflow" or "jax"; "auto" takes the fastest that is installed and
+            fits the hardware.
         precision: of the network's weights and operations; pooling is in float32 in any case.
-        batch_size: images a forward pass; 32 is near the best rate on CPUs and small GPUs.
+        batch_size: images in a forward pass; 32 is near the best rate on CPUs and small GPUs.
         store: dtype of the stored features; float16 halves the file.
         limit: take that many images only, spread evenly over the source.
-        max_rejected: share of unreadable images, 0 to 1, above which the run ends as failed.
-        restart: throw away what an earlier run left and begin anew.
-        seed: of the random weights.
-        progress: show a progress bar.
+        max_rejected: the share of unreadable images, 0 to 1, above which the run ends as failed.
+        restart: discard what an earlier run left and begin anew.
+        seed: seed of the random weights.
+        progress: whether to show a progress bar.
+
+    Raises:
+        UsageError: a value is of another type than described, is none of the known ones, or is
+            out of range; or it has no meaning for a hand-crafted descriptor.
     """
 
     source: Path
@@ -60,3 +87,58 @@ class ExtractConfig:
     restart: bool = False
     seed: int = 0
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        normalize(
+            self,
+            source=as_path,
+            out=as_path,
+            backbone=check_text,
+            weights=_as_weights,
+            scaling=optional(partial(check_choice, choices=catalog.SCALINGS)),
+            layers=optional(partial(as_names, at_least=1)),
+            pooling=partial(check_choice, choices=catalog.POOLINGS),
+            image_size=as_image_size,
+            resize=partial(check_choice, choices=RESIZES),
+            interpolation=partial(check_choice, choices=INTERPOLATIONS),
+            exact_decode=check_flag,
+            engine=partial(check_choice, choices=(AUTO, *ENGINES)),
+            precision=partial(check_choice, choices=(AUTO, *PRECISIONS)),
+            batch_size=check_count,
+            store=partial(check_choice, choices=STORES),
+            limit=optional(check_count),
+            max_rejected=check_share,
+            restart=check_flag,
+            seed=partial(check_count, at_least=0),
+            progress=check_flag,
+        )
+        self._check_backbone()
+
+    def _check_backbone(self) -> None:
+        """Check what depends on the backbone, by the tables alone."""
+        descriptor = descriptors.find(self.backbone)
+        if descriptor is not None:
+            _check_no_network_options(self, descriptor)
+        backbone = descriptor or catalog.find(self.backbone)
+        catalog.check_image_size(backbone, self.image_size or (backbone.size, backbone.size))
+
+
+def _as_weights(value: Any, option: str) -> str:
+    return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value, option)
+
+
+def _check_no_network_options(config: ExtractConfig, descriptor: descriptors.Descriptor) -> None:
+    """Raise UsageError where an option was given that only a network has."""
+    given = {
+        "--layers": config.layers not in (None, (descriptor.output,)),
+        "--weights": config.weights != ExtractConfig.weights,
+        "--scaling": config.scaling is not None,
+        "--pooling": config.pooling != ExtractConfig.pooling,
+        "--engine": config.engine != AUTO,
+        "--precision": config.precision not in (AUTO, "float32"),
+    }
+    if options := [option for option, is_given in given.items() if is_given]:
+        raise UsageError(
+            f"{', '.join(options)}: {descriptor.name} is made by hand by {descriptors.ENGINE} in "
+            "float32 and has neither layers nor weights; leave the option out"
+        )

@@ -79,7 +79,7 @@ class Recipe:
     """
 
     backbone: str
-    weights: dict[str, Any]  # origin, sha256
+    weights: dict[str, Any]  # "origin" (the weights source), "sha256"
     layers: tuple[str, ...]
     pooling: str
     image_size: tuple[int, int]  # height, width

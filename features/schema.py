@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
+from features.hdf5 import attributes_of, is_text
 from features.records import DIGEST_BYTES, blake2b
-from features.rows import COLUMN_GROUP
-from features.texts import attributes_of, is_text
+from features.row_blocks import COLUMN_GROUP
 
 SCHEMA = 2  # 1 had strings of variable length
 DIGEST = "digest"  # the attribute of each dataset, and of the file

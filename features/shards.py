@@ -18,7 +18,7 @@ import numpy as np
 from features import durable, writer
 from features.errors import DataError, UsageError
 from features.records import Recipe
-from features.rows import Rows, Size
+from features.row_blocks import Rows, Size
 from features.store import FeatureFile
 
 log = logging.getLogger("offshelf")
@@ -109,7 +109,7 @@ class Shards:
         size = Size.of_all(self.sizes.values())
         with _writing(out), durable.replacing(out, scratch=self.folder) as draft:
             writer.write(draft, self._blocks(draft), size, attributes)
-        _discard(self.folder)
+        discard_shards(self.folder)
 
     def _blocks(self, draft: durable.Draft) -> Iterator[Rows]:
         for start, stop in self.ranges():
@@ -136,11 +136,12 @@ def partial_folder(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def clear_up(folder: Path) -> None:
-    """Remove what a run left that was killed after its feature file had come into place."""
-    if folder.exists():
-        with suppress(UsageError), locked(folder):  # whoever holds it will clear up
-            _discard(folder)
+def discard_shards(folder: Path) -> None:
+    """Remove what is in the folder but its lock, which the caller holds; warn where that fails."""
+    try:
+        durable.empty_folder(folder, _CONTENT)
+    except OSError as error:
+        log.warning("%s is no longer needed but stays: %s", folder, error.strerror or error)
 
 
 def has_shards_of(recipe: Recipe, folder: Path) -> bool:
@@ -211,13 +212,6 @@ def _acquired(folder: Path) -> Any:
         raise UsageError(
             f"another process is writing to {folder}; wait for it or choose another --out"
         ) from None
-
-
-def _discard(folder: Path) -> None:
-    try:
-        durable.empty_folder(folder, _CONTENT)
-    except OSError as error:
-        log.warning("%s is no longer needed but stays: %s", folder, error.strerror or error)
 
 
 @contextmanager

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from features.checks import CHANGED, check_seal, problems
+from features.arguments import as_path
+from features.checks import CHANGED, check_seal, find_problems
 from features.errors import DataError, unknown_name
+from features.hdf5 import attributes_of, blocks, texts_of
 from features.records import Recipe, Split, blake2b
-from features.rows import COLUMN_GROUP, Rows
+from features.row_blocks import COLUMN_GROUP, Rows
 from features.schema import DIGEST, column_names, content, reading, validate
-from features.texts import attributes_of, decoded
 
 if TYPE_CHECKING:
     import pandas
-
-BLOCK_BYTES = 2**26  # held in memory at a time while a file is checked
 
 
 class FeatureFile:
@@ -36,7 +35,7 @@ class FeatureFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = as_path(path, "path")
         if not self.path.is_file():
             raise DataError(f"{self.path}: no such feature file")
         with reading(f"{self.path} is no feature file"):
@@ -145,17 +144,12 @@ class FeatureFile:
         return frame
 
     def blocks(self, path: str) -> Iterator[np.ndarray]:
-        """Yield a dataset, such as "features/block5_pool", in blocks of at most 64 MiB."""
-        dataset = self._file[path]
-        step = max(
-            1, BLOCK_BYTES // max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])))
-        )
-        for start in range(0, len(dataset), step):
-            yield dataset[start : start + step]
+        """Return an iterator over a dataset, such as "features/block5_pool", in blocks of rows."""
+        return blocks(self._file[path])
 
     def problems(self) -> list[str]:
-        """Read the whole file; return what is wrong with it, one line each, empty where nothing."""
-        return problems(self, self._file)
+        """Read the whole file; return a line for each thing that is wrong with it."""
+        return find_problems(self._file)
 
     def rows(self) -> Rows:
         """Return the whole file as one block, compared with its digests; meant for shards.
@@ -202,7 +196,7 @@ class FeatureFile:
 
     def _strings(self, path: str) -> list[str]:
         with reading(f"{self.path}: /{path} cannot be read"):
-            return [text for block in self.blocks(path) for text in decoded(block)]
+            return texts_of(self._file[path])
 
     def _text(self, attribute: str, default: str) -> str:
         return str(self._attributes.get(attribute, default))

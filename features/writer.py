@@ -15,9 +15,9 @@ import numpy as np
 from h5py import h5f, h5fd, h5g, h5p
 
 from features.errors import DataError
-from features.rows import Rows, Size
+from features.hdf5 import put_attributes
+from features.row_blocks import Rows, Size
 from features.schema import DIGEST, SCHEMA, content, hasher, seal
-from features.texts import put_attributes
 
 CHUNK_BYTES = 2**20  # of a dataset: reading a few rows stays cheap, and so does a scan
 

@@ -51,22 +51,22 @@ class _Field:
 
 
 def anatomy(
-    backbone: Backbone, image_size: tuple[int, int] | None = None, worth: bool = False
+    backbone: Backbone, image_size: tuple[int, int] | None = None, recommended_only: bool = False
 ) -> list[LayerFacts]:
     """Return the facts of a backbone's layers, shallow to deep.
 
     Args:
         backbone: an entry of the catalog.
         image_size: height and width in pixels, None for the backbone's own.
-        worth: only the layers in the catalog, else all that can be tapped.
+        recommended_only: return only the layers in the catalog, else all that can be tapped.
 
     Raises:
         UsageError: the image size is below the network's minimum.
     """
     network = build(backbone, image_size or (backbone.size, backbone.size))
     facts = measure(network, backbone.output)
-    wanted = {name for name, _ in backbone.layers}
-    return [layer for layer in facts if layer.name in wanted or not worth]
+    recommended = {name for name, _ in backbone.layers}
+    return [layer for layer in facts if layer.name in recommended or not recommended_only]
 
 
 def measure(network: Any, output: str) -> list[LayerFacts]:

@@ -4,12 +4,10 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from features.descriptors import DESCRIPTORS, Descriptor
 from features.errors import UsageError, unknown_name
-
-if TYPE_CHECKING:
-    from features.handcrafted import Descriptor
 
 # What becomes of a layer's map of (h, w, c): its mean or maximum over h and w, both side by side,
 # all of it in one row, or the map itself.
@@ -263,8 +261,6 @@ def find(name: str) -> Backbone:
     """
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     if plain not in BACKBONES:
-        from features.handcrafted import DESCRIPTORS
-
         if plain in DESCRIPTORS:
             raise UsageError(
                 f"{plain} is made by hand and has no network and no weights; only `extract "
@@ -274,7 +270,7 @@ def find(name: str) -> Backbone:
     return BACKBONES[plain]
 
 
-def check_image_size(backbone: "Backbone | Descriptor", image_size: tuple[int, int]) -> None:
+def check_image_size(backbone: Backbone | Descriptor, image_size: tuple[int, int]) -> None:
     """Raise UsageError where height or width is below what it can take."""
     height, width = image_size
     if min(height, width) < backbone.min_size:

@@ -60,6 +60,11 @@ def features(weights: "Weights") -> np.ndarray:
     return compiled.forward(pixels)[layer]
 
 
+def named(weights: "Weights") -> str:
+    """Return backbone and weights source, as messages name a set of weights."""
+    return f"{weights.backbone} ({weights.weights_source})"
+
+
 def _check_classes(weights: "Weights", found: np.ndarray) -> Iterator[str]:
     top = weights.top()
     if top is None:
@@ -69,27 +74,26 @@ def _check_classes(weights: "Weights", found: np.ndarray) -> Iterator[str]:
         right = RIGHT_CLASSES[photo]
         if best not in right:
             raise DataError(
-                f"{weights.backbone} ({weights.origin}) calls the {photo} photograph class {best}, "
+                f"{named(weights)} calls the {photo} photograph class {best}, "
                 f"expected one of {sorted(right)}: weights or pixel scaling are wrong"
             )
-        yield f"{weights.backbone} ({weights.origin}) calls the {photo} photograph: {right[best]}"
+        yield f"{named(weights)} calls the {photo} photograph: {right[best]}"
 
 
 def _check_values(weights: "Weights", found: np.ndarray) -> Iterator[str]:
     path = FOLDER / f"{weights.backbone}-{weights.scaling.name}.npy"
     if not path.exists():
-        yield f"{weights.backbone} ({weights.origin}): no stored features to compare with"
+        yield f"{named(weights)}: no stored features to compare with"
         return
     expected = np.load(path, allow_pickle=False)
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
     cosine = float(((found * expected).sum(axis=1) / lengths).min())
     if not cosine > LEAST_COSINE:
         raise DataError(
-            f"{weights.backbone} ({weights.origin}): features of the photographs have cosine "
+            f"{named(weights)}: features of the photographs have cosine "
             f"{cosine:.5f} to the stored ones, expected above {LEAST_COSINE}: weights or pixel "
             "scaling are wrong"
         )
     yield (
-        f"{weights.backbone} ({weights.origin}): features of the photographs match "
-        f"the stored ones (cosine {cosine:.6f})"
+        f"{named(weights)}: features of the photographs match the stored ones (cosine {cosine:.6f})"
     )

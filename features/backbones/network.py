@@ -148,9 +148,9 @@ def _check_layers(layers: Sequence[str], backbone: Backbone, taps: dict[str, Ste
         raise UsageError(f"layer {', '.join(twice)} is asked for twice; name each layer once")
     for name in layers:
         if name not in taps:  # a deep network has hundreds: show the near ones, else the chosen few
-            worth = [layer for layer, _ in backbone.layers]
+            recommended = [layer for layer, _ in backbone.layers]
             near = get_close_matches(name, taps, cutoff=0.5)
-            raise unknown_name(f"layer of {backbone.name}", name, near or worth)
+            raise unknown_name(f"layer of {backbone.name}", name, near or recommended)
 
 
 def _resized(pixels: Any, size: tuple[int, int]) -> Any:

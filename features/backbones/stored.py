@@ -21,7 +21,7 @@ class Weights:
     """One set of weights for one backbone; nothing is read before it is loaded.
 
     Attributes:
-        origin: "keras", a mirror's name, "file" or "random".
+        weights_source: "keras", a mirror's name, "file" or "random".
         sha256: of the arrays in the network's order, for "file" of the file; what the recipe keeps.
         scaling: what these weights expect of pixels.
         path: the weights file, None for random ones.
@@ -30,7 +30,7 @@ class Weights:
     """
 
     backbone: str
-    origin: str
+    weights_source: str
     sha256: str
     scaling: PixelScaling
     path: Path | None = None
@@ -57,7 +57,7 @@ def write_note(weights: Weights, path: Path) -> None:
     files = [file for file in (path, top_path(path)) if file.exists()]
     values = {
         "backbone": weights.backbone,
-        "origin": weights.origin,
+        "origin": weights.weights_source,
         "licence": weights.licence,
         "scaling": weights.scaling.to_dict(),
         "sha256": weights.sha256,
@@ -128,9 +128,9 @@ def _check_layer_names(base: Any, path: Path) -> None:
         )
 
 
-def cache_path(backbone: str, origin: str) -> Path:
+def cache_path(backbone: str, weights_source: str) -> Path:
     """Return where the cache keeps weights."""
-    return cache_folder() / "weights" / f"{backbone}-{origin}.weights.h5"
+    return cache_folder() / "weights" / f"{backbone}-{weights_source}.weights.h5"
 
 
 def note_path(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 One resolver tries, in this order: a path given by the user, our cache, keras.applications' own
 download, a package mirror. Whatever the way, converted weights end up in the cache as Keras
-`.weights.h5` with a note beside them: origin, licence, checksums, pixel scaling.
+`.weights.h5` with a note beside them: weights source, licence, checksums, pixel scaling.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from features.arguments import check_choice
 from features.backbones import golden
 from features.backbones.catalog import SCALINGS, Backbone, PixelScaling
 from features.backbones.mirrors import MIRRORS, Mirror
@@ -29,7 +30,7 @@ from features.backbones.stored import (
     top_path,
     write_note,
 )
-from features.errors import DataError, OffshelfError, UsageError, unknown_name
+from features.errors import DataError, OffshelfError, UsageError
 from features.packages import fetch_package, sha256_of
 from features.quiet import keras_here
 
@@ -47,30 +48,31 @@ def resolve(
 
     Args:
         backbone: an entry of the catalog.
-        wanted: "imagenet", the name of one origin, "none", or a path to a weights file.
+        wanted: "imagenet", the name of one weights source, "none", or a path to a weights file.
         scaling: a name from `catalog.SCALINGS`, for a file that has no note beside it.
         seed: of random weights.
 
     Raises:
-        UsageError: a path that is not there, a suffix that is not known.
-        DataError: no way led to the weights; the message lists every one that was tried.
+        UsageError: the path does not exist, or its suffix is not known.
+        DataError: no source has the weights; the message lists every one that was tried.
     """
-    if scaling is not None and scaling not in SCALINGS:
-        raise unknown_name("pixel scaling", scaling, list(SCALINGS))
+    if scaling is not None:
+        check_choice(scaling, "pixel scaling", SCALINGS)
     if wanted == RANDOM:
         log.warning("RANDOM WEIGHTS (seed %d): these features are for tests, not for use", seed)
         own = SCALINGS[scaling or backbone.scaling]
         return Weights(backbone.name, "random", f"seed {seed}", own, seed=seed)
-    if wanted == ANY or wanted in origins(backbone):
+    if wanted == ANY or wanted in weights_sources(backbone):
         if scaling is not None:
             raise UsageError("--scaling belongs to a weights file: give it with --weights PATH")
         return cached(backbone, wanted) or fetch(backbone, wanted)
     return _from_path(backbone, wanted, scaling)
 
 
-def origins(backbone: Backbone) -> list[str]:
-    """Return the names of the ways to this backbone's weights, in the order they are tried."""
-    return [KERAS, *(mirror.origin for mirror in MIRRORS if mirror.backbone == backbone.name)]
+def weights_sources(backbone: Backbone) -> list[str]:
+    """Return the names of the sources of this backbone's weights, in the order they are tried."""
+    mirrors = (mirror for mirror in MIRRORS if mirror.backbone == backbone.name)
+    return [KERAS, *(mirror.weights_source for mirror in mirrors)]
 
 
 def cached(backbone: Backbone, wanted: str = ANY) -> Weights | None:
@@ -79,33 +81,40 @@ def cached(backbone: Backbone, wanted: str = ANY) -> Weights | None:
     Raises:
         DataError: a file in the cache is not the one that was put there.
     """
-    for origin in origins(backbone) if wanted == ANY else [wanted]:
-        path = cache_path(backbone.name, origin)
+    for weights_source in weights_sources(backbone) if wanted == ANY else [wanted]:
+        path = cache_path(backbone.name, weights_source)
         if (weights := noted(path)) is not None:
             return weights
     return None
 
 
 def fetch(backbone: Backbone, wanted: str = ANY) -> Weights:
-    """Download, convert, check and cache a backbone's weights, by the first way that works."""
+    """Download, convert, check and cache a backbone's weights, from the first source that works.
+
+    Raises:
+        UsageError: `wanted` is no weights source of this backbone.
+        DataError: no source worked; the message lists every one that was tried.
+    """
+    sources = _fetchers(backbone)
+    check_choice(wanted, "weights_source", [ANY, *sources])
     tried = []
-    for origin in origins(backbone) if wanted == ANY else [wanted]:
+    for weights_source in sources if wanted == ANY else [wanted]:
         try:
-            return _ways(backbone)[origin]()
+            return sources[weights_source]()
         except OffshelfError as error:
-            log.info("%s: no weights by %s (%s)", backbone.name, origin, error)
-            tried.append(f"{origin}: {error}")
+            log.info("%s: no weights from %s (%s)", backbone.name, weights_source, error)
+            tried.append(f"{weights_source}: {error}")
     raise DataError(
         f"no weights for {backbone.name}. Tried {'; '.join(tried)}. By hand: bring a weights file "
         f"from a machine with access and name it with --weights FILE ({', '.join(SUFFIXES)})"
     )
 
 
-def _ways(backbone: Backbone) -> dict[str, Callable[[], Weights]]:
+def _fetchers(backbone: Backbone) -> dict[str, Callable[[], Weights]]:
     def by_mirror(mirror: Mirror) -> Callable[[], Weights]:
         return lambda: _from_mirror(backbone, mirror)
 
-    mirrors = {m.origin: by_mirror(m) for m in MIRRORS if m.backbone == backbone.name}
+    mirrors = {m.weights_source: by_mirror(m) for m in MIRRORS if m.backbone == backbone.name}
     return {KERAS: lambda: _from_keras(backbone), **mirrors}
 
 
@@ -136,19 +145,20 @@ def _from_mirror(backbone: Backbone, mirror: Mirror) -> Weights:
         raise DataError(f"{mirror.package} holds layers that are unknown: {', '.join(layers)}")
     scaling = SCALINGS[mirror.scaling]
     note = f"{mirror.licence}; {mirror.package}, sha256 {mirror.package.sha256}"
-    return _keep(backbone, base, mirror.origin, scaling, note, (top[0], top[1]) if top else None)
+    kernel_and_bias = (top[0], top[1]) if top else None
+    return _keep(backbone, base, mirror.weights_source, scaling, note, kernel_and_bias)
 
 
 def _keep(
     backbone: Backbone,
     base: Any,
-    origin: str,
+    weights_source: str,
     scaling: PixelScaling,
     licence: str,
     top: tuple[np.ndarray, np.ndarray] | None,
 ) -> Weights:
     """Put converted weights into the cache, but only after the golden check has passed."""
-    path = cache_path(backbone.name, origin)
+    path = cache_path(backbone.name, weights_source)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="convert-") as scratch:
         draft = Path(scratch) / path.name
@@ -156,7 +166,7 @@ def _keep(
         if top is not None:
             np.savez(top_path(draft), kernel=top[0], bias=top[1])
         digest = _arrays_sha256(base.get_weights())
-        weights = Weights(backbone.name, origin, digest, scaling, draft, licence)
+        weights = Weights(backbone.name, weights_source, digest, scaling, draft, licence)
         for line in golden.check(weights):
             log.info("%s", line)
         for kind in (top_path, Path):  # the note comes last: without it nothing is there
@@ -171,7 +181,7 @@ def _keep(
 def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
     path = Path(wanted).expanduser()
     if not path.is_file():
-        names = [ANY, *origins(backbone), RANDOM]
+        names = [ANY, *weights_sources(backbone), RANDOM]
         raise UsageError(f"--weights {wanted}: no such file, and none of {', '.join(names)}")
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: expected a weights file ending in {', '.join(SUFFIXES)}")

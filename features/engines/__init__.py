@@ -1,50 +1,18 @@
-"""How a network runs forward: a small interface, and the choice among the engines behind it.
+"""How a network runs forward: the choice among the engines, and the one call that compiles."""
 
-An engine is a module with one function, `compile_network(make, batch_shape, precision, cache)`;
-it imports its library when it is imported itself.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from features.arguments import check_choice
 from features.config import AUTO, ENGINES, PRECISIONS
+from features.engines.base import BatchShape, Choice, Compiled, Make, use_keras_on
 from features.engines.hardware import cpu_has_bfloat16, gpu_names, is_x86
-from features.errors import MissingPackageError, UsageError, unknown_name
+from features.errors import MissingPackageError
+
+__all__ = ["Choice", "Compiled", "choose", "compile_network", "reference", "use_keras_on"]
 
 REFERENCE = "float32"
-
-# Makes the Keras network, uint8 pixels to {layer: float32 features}, with weights of a precision.
-Make = Callable[[str], Any]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An engine and a precision, why they were chosen, and whether a GPU will do the work."""
-
-    engine: str
-    precision: str
-    reason: str
-    on_gpu: bool = False
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A network ready to run.
-
-    Attributes:
-        shapes: the shape of one image's features by layer.
-        forward: takes uint8 pixels of shape (batch size, height, width, 3), returns {layer:
-            float32 (batch size, *shape)}; the arrays are the caller's own.
-    """
-
-    shapes: dict[str, tuple[int, ...]]
-    forward: Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 def choose(engine: str = AUTO, precision: str = AUTO) -> Choice:
@@ -57,26 +25,25 @@ def choose(engine: str = AUTO, precision: str = AUTO) -> Choice:
             in it, float32 elsewhere.
 
     Raises:
-        UsageError: a name that is not known.
+        UsageError: a name is not known.
         MissingPackageError: the engine is not installed.
     """
-    for kind, name, known in (("engine", engine, ENGINES), ("precision", precision, PRECISIONS)):
-        if name not in (AUTO, *known):
-            raise unknown_name(kind, name, [AUTO, *known])
+    check_choice(engine, "engine", (AUTO, *ENGINES))
+    check_choice(precision, "precision", (AUTO, *PRECISIONS))
     gpus = gpu_names()
     place = f"a GPU ({gpus[0]})" if gpus else "a CPU"
     if engine == AUTO:
-        engine, why = _fastest(bool(gpus)), f"the fastest that is installed for {place}"
+        engine, reason = _fastest(bool(gpus)), f"the fastest that is installed for {place}"
     else:
-        why = "asked for"
+        reason = "asked for"
     if find_spec(engine) is None:
         raise MissingPackageError(f"{engine} is not installed; `pip install {engine}` brings it")
     on_gpu = bool(gpus) and engine != "openvino"  # which runs on the CPU in any case
     if precision == AUTO:
-        fast = _is_fast_in_bfloat16(engine, on_gpu)
-        precision = "bfloat16" if fast else REFERENCE
-        why += f"; bfloat16 is {'fast' if fast else 'not fast'} there"
-    return Choice(engine, precision, why, on_gpu)
+        is_fast = _is_fast_in_bfloat16(engine, on_gpu)
+        precision = "bfloat16" if is_fast else REFERENCE
+        reason += f"; bfloat16 is {'fast' if is_fast else 'not fast'} there"
+    return Choice(engine, precision, reason, on_gpu)
 
 
 def reference() -> Choice:
@@ -88,14 +55,14 @@ def reference() -> Choice:
 
 
 def compile_network(
-    choice: Choice, make: Make, batch_shape: tuple[int, int, int, int], cache: Path | None = None
+    choice: Choice, make: Make, batch_shape: BatchShape, cache: Path | None = None
 ) -> Compiled:
     """Make a network ready to run.
 
     Args:
-        choice: what `choose` returned.
+        choice: the engine and the precision, as `choose` returns them.
         make: makes the Keras network; not called where the engine finds its own form in `cache`.
-        batch_shape: (batch size, height, width, 3), the only shape it will take.
+        batch_shape: (batch size, height, width, 3), the only shape that the result will take.
         cache: folder of this very network, for an engine that keeps a converted form; None keeps
             nothing.
 
@@ -104,22 +71,6 @@ def compile_network(
     """
     module = import_module(f"features.engines.{choice.engine}_engine")
     return module.compile_network(make, batch_shape, choice.precision, cache)
-
-
-def use_keras_on(backend: str) -> None:
-    """See to it that Keras runs on `backend`; raise UsageError where it already runs on another."""
-    import os
-    import sys
-
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = backend
-        return
-    running = sys.modules["keras"].config.backend()
-    if running != backend:
-        raise UsageError(
-            f"Keras already runs on {running} in this process, and this engine needs {backend}: "
-            "start a new process"
-        )
 
 
 def _is_fast_in_bfloat16(engine: str, on_gpu: bool) -> bool:

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 
 from features.backbones.network import feature_shapes
-from features.engines import Compiled, Make, use_keras_on
+from features.engines.base import BatchShape, Compiled, Make, use_keras_on
 
 
 def compile_network(
-    make: Make, batch_shape: tuple[int, ...], precision: str, cache: Path | None
+    make: Make, batch_shape: BatchShape, precision: str, cache: Path | None
 ) -> Compiled:
     """Compile scaling, network and pooling by XLA; see `engines.compile_network`.
 

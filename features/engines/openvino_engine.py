@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from features import durable
-from features.engines import Compiled, Make, use_keras_on
+from features.engines.base import BatchShape, Compiled, Make, use_keras_on
 from features.quiet import import_without
 
 # OpenVINO would report each conversion to its maker; without this package nothing is sent.
@@ -21,7 +21,7 @@ log = logging.getLogger("offshelf")
 
 
 def compile_network(
-    make: Make, batch_shape: tuple[int, ...], precision: str, cache: Path | None
+    make: Make, batch_shape: BatchShape, precision: str, cache: Path | None
 ) -> Compiled:
     """Convert the network, or take it from `cache`; see `engines.compile_network`."""
     core = openvino.Core()
@@ -44,7 +44,7 @@ def compile_network(
     return Compiled(shapes, forward)
 
 
-def _converted(network: Any, batch_shape: tuple[int, ...]) -> Any:
+def _converted(network: Any, batch_shape: BatchShape) -> Any:
     """Return the OpenVINO model of a Keras network, its outputs named after the layers."""
     from features.engines.tensorflow_engine import concrete_function
 

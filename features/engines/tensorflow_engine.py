@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from features.backbones.network import feature_shapes
-from features.engines import Compiled, Make, use_keras_on
+from features.engines.base import BatchShape, Compiled, Make, use_keras_on
 from features.quiet import quiet_import
 
 tf = quiet_import("tensorflow")
 
 
 def compile_network(
-    make: Make, batch_shape: tuple[int, ...], precision: str, cache: Path | None
+    make: Make, batch_shape: BatchShape, precision: str, cache: Path | None
 ) -> Compiled:
     """Trace scaling, network and pooling as one function; see `engines.compile_network`.
 
@@ -55,7 +55,7 @@ def _spread(
     return forward
 
 
-def concrete_function(network: Any, batch_shape: tuple[int, ...]) -> Any:
+def concrete_function(network: Any, batch_shape: BatchShape) -> Any:
     """Return a tf.ConcreteFunction from uint8 pixels to {layer: float32}.
 
     The weights are captured tensors, read once and kept on the device. As constants within the

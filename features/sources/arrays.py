@@ -13,8 +13,8 @@ import numpy as np
 from features.errors import DataError
 from features.records import ImageRecord, Split, blake2b
 from features.sources.base import Source
-from features.sources.columns import Column, open_columns
-from features.sources.parts import WANTED, find_parts, numbered
+from features.sources.labelled_arrays import WANTED, find_parts, numbered
+from features.sources.named_arrays import Column, open_columns
 
 _BLOCK_IMAGES, _BLOCK_BYTES, _BLOCKS_KEPT = 256, 2**22, 4
 _CHUNK_BYTES = 2**26  # a larger chunk is not held as a whole

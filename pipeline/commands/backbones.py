@@ -18,7 +18,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
         from pipeline.stages import backbones
 
         if options.name:
-            print(backbones.layers(options.name, options.image_size, worth=not options.all))
+            print(
+                backbones.layers(options.name, options.image_size, recommended_only=not options.all)
+            )
         else:
             print(backbones.overview())
 

@@ -40,7 +40,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--interpolation", "of the resizing", choices=INTERPOLATIONS)
     option("--exact-decode", "decode JPEGs at full scale also where half would do",
            action="store_true")  # fmt: skip
-    option("--weights", "imagenet, an origin, a file, or none for random ones", metavar="WHAT")
+    option(
+        "--weights", "imagenet, a weights source, a file, or none for random ones", metavar="WHAT"
+    )
     option("--scaling", "pixel scaling of a weights file", choices=tuple(SCALINGS))
     option("--engine", "what runs the network", choices=(AUTO, *ENGINES))
     option("--precision", "of weights and operations", choices=(AUTO, *PRECISIONS))

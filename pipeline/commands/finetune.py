@@ -18,7 +18,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )  # fmt: skip
     option = adder(command, FinetuneConfig)
     option("--backbone", "see `backbones`", metavar="NAME")
-    option("--weights", "imagenet, an origin, a file, or none for random ones", metavar="WHAT")
+    option(
+        "--weights", "imagenet, a weights source, a file, or none for random ones", metavar="WHAT"
+    )
     option("--scaling", "pixel scaling of a weights file", choices=tuple(SCALINGS))
     option("--unfreeze", "what is trained beside the head, a stage each: a block such as "
            "conv5_block1 and all deeper ones, a number of blocks, all, or none (none given: the "

@@ -9,7 +9,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command = commands.add_parser("weights", help="list, fetch or verify pretrained weights")
     command.add_argument("action", choices=("list", "fetch", "verify"))
     command.add_argument("names", nargs="*", metavar="BACKBONE")
-    command.add_argument("--origin", default="imagenet", help="fetch from this origin only")
+    command.add_argument("--weights-source", default="imagenet", metavar="SOURCE",
+                         help="fetch from this weights source only")  # fmt: skip
 
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import weights
@@ -17,7 +18,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         if options.action == "list":
             print(weights.listing())
         elif options.action == "fetch":
-            weights.bring(options.names, options.origin)
+            weights.bring(options.names, options.weights_source)
         else:
             print("\n".join(weights.verify(options.names)))
 

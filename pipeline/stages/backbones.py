@@ -1,6 +1,6 @@
 """The backbones command: what can be used, and what each layer of a network gives."""
 
-from features import handcrafted
+from features import descriptors, handcrafted
 from features.backbones.catalog import BACKBONES, check_image_size, find
 from features.backbones.weights import cached
 from features.errors import DataError
@@ -29,7 +29,7 @@ def _by_hand() -> str:
     header = ("name", "input", "least", "what")
     return render(
         header,
-        [(one.name, one.size, one.min_size, one.about) for one in handcrafted.DESCRIPTORS.values()],
+        [(one.name, one.size, one.min_size, one.about) for one in descriptors.DESCRIPTORS.values()],
     )
 
 
@@ -38,20 +38,22 @@ def _at_hand(name: str) -> str:
         weights = cached(BACKBONES[name])
     except DataError:
         return "damaged"
-    return weights.origin if weights else "-"
+    return weights.weights_source if weights else "-"
 
 
-def layers(name: str, image_size: tuple[int, int] | None = None, worth: bool = True) -> str:
+def layers(
+    name: str, image_size: tuple[int, int] | None = None, recommended_only: bool = True
+) -> str:
     """Return what is to be known of a backbone's tappable layers at an input size.
 
     Args:
         name: of the backbone.
         image_size: height and width in pixels, None for the backbone's own.
-        worth: only the layers worth tapping, else all of them.
+        recommended_only: list only the recommended layers, else all of them.
     """
     from features.backbones.anatomy import anatomy
 
-    if descriptor := handcrafted.find(name):
+    if descriptor := descriptors.find(name):
         return _described(descriptor, image_size)
     backbone = find(name)
     size = image_size or (backbone.size, backbone.size)
@@ -66,12 +68,12 @@ def layers(name: str, image_size: tuple[int, int] | None = None, worth: bool = T
             f"{facts.parameters:,}",
             f"{facts.macs / 1e6:,.0f} M",
         )
-        for facts in anatomy(backbone, size, worth=worth)
+        for facts in anatomy(backbone, size, recommended_only=recommended_only)
     ]
     return f"{backbone.name} at {size[0]} x {size[1]} pixels\n\n{render(header, rows)}"
 
 
-def _described(descriptor: handcrafted.Descriptor, image_size: tuple[int, int] | None) -> str:
+def _described(descriptor: descriptors.Descriptor, image_size: tuple[int, int] | None) -> str:
     size = image_size or (descriptor.size, descriptor.size)
     check_image_size(descriptor, size)
     handcrafted.choose()  # which says what is missing

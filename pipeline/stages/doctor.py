@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from features import __version__, handcrafted
+from features import __version__, descriptors, handcrafted
 from features.backbones.assembly import assemble
 from features.backbones.catalog import find
 from features.backbones.weights import RANDOM, resolve
@@ -49,7 +49,7 @@ def report() -> str:
 def measure(backbone: str, batch_size: int = ExtractConfig.batch_size) -> str:
     """Return the table of images/s, forward pass alone, of every engine that can be used."""
     header = ("engine", "precision", "images/s")
-    if descriptor := handcrafted.find(backbone):
+    if descriptor := descriptors.find(backbone):
         choice, size = handcrafted.choose(), (descriptor.size, descriptor.size)
         rate = _images_per_second(handcrafted.compiled(descriptor, size), (batch_size, *size, 3))
         table = render(header, [(choice.engine, choice.precision, f"{rate:.1f}")])

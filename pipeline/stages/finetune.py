@@ -155,7 +155,7 @@ def _setting(config: FinetuneConfig, tuning: FineTuning) -> dict[str, Any]:
     """Return what a record keeps of how it was trained."""
     cache = tuning.cache
     return tuning.facts | {
-        "weights": {"origin": tuning.weights.origin, "sha256": tuning.weights.sha256},
+        "weights": {"origin": tuning.weights.weights_source, "sha256": tuning.weights.sha256},
         "unfrozen": [tuning.blocks[places[0]].name for places in tuning.unfrozen],
         "factors": list(FACTORS),
         "augment": list(tuning.augment),

@@ -4,7 +4,7 @@ import logging
 
 from features.backbones import golden
 from features.backbones.catalog import BACKBONES, find
-from features.backbones.weights import ANY, cached, fetch, origins
+from features.backbones.weights import ANY, cached, fetch, weights_sources
 from features.errors import DataError
 from features.packages import cache_folder
 from pipeline.reports.tables import render
@@ -16,26 +16,26 @@ def listing() -> str:
     """Return the table of weights in the cache, and of those a package mirror has."""
     rows = []
     for backbone in BACKBONES.values():
-        for origin in origins(backbone):
+        for source in weights_sources(backbone):
             try:
-                weights = cached(backbone, origin)
+                weights = cached(backbone, source)
             except DataError as error:
-                rows.append((backbone.name, origin, "damaged", str(error)))
+                rows.append((backbone.name, source, "damaged", str(error)))
                 continue
             if weights is not None:
-                rows.append((backbone.name, origin, weights.scaling.name, weights.sha256[:16]))
-            elif origin != origins(backbone)[0]:
-                rows.append((backbone.name, origin, "not fetched", ""))
-    table = render(("backbone", "origin", "scaling", "sha256"), rows)
+                rows.append((backbone.name, source, weights.scaling.name, weights.sha256[:16]))
+            elif source != weights_sources(backbone)[0]:
+                rows.append((backbone.name, source, "not fetched", ""))
+    table = render(("backbone", "weights source", "scaling", "sha256"), rows)
     return f"{cache_folder() / 'weights'}\n\n{table}"
 
 
-def bring(names: list[str], origin: str = ANY) -> None:
+def bring(names: list[str], weights_source: str = ANY) -> None:
     """Fetch the weights of the named backbones into the cache, where they are not there yet."""
     for name in names:
         backbone = find(name)
-        weights = cached(backbone, origin) or fetch(backbone, origin)
-        log.info("%s: weights by %s, %s", backbone.name, weights.origin, weights.path)
+        weights = cached(backbone, weights_source) or fetch(backbone, weights_source)
+        log.info("%s: weights by %s, %s", backbone.name, weights.weights_source, weights.path)
 
 
 def verify(names: list[str]) -> list[str]:
@@ -48,8 +48,8 @@ def verify(names: list[str]) -> list[str]:
     there = [
         weights
         for backbone in chosen
-        for origin in origins(backbone)
-        if (weights := cached(backbone, origin)) is not None
+        for source in weights_sources(backbone)
+        if (weights := cached(backbone, source)) is not None
     ]
     if not there:
         raise DataError(

@@ -6,7 +6,7 @@ import numpy as np
 
 from features import durable, writer
 from features.records import Recipe
-from features.rows import Rows, Size
+from features.row_blocks import Rows, Size
 
 
 def recipe(**changes) -> Recipe:

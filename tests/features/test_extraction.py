@@ -206,7 +206,7 @@ def test_long_reasons_are_cut(photos, tmp_path, monkeypatch):
 def test_a_repeated_command_does_no_work(photos, tmp_path, monkeypatch):
     path = extract(photos, tmp_path / "out.h5")
     before = path.stat().st_mtime_ns
-    monkeypatch.setattr(extraction, "make", None)  # would raise if it were called
+    monkeypatch.setattr(extraction, "compute_features", None)  # would raise if it were called
     assert extract(photos, path) == path
     assert path.stat().st_mtime_ns == before
 
@@ -323,7 +323,7 @@ def test_real_weights_agree_with_a_plain_forward_pass(real_weights, tmp_path, na
 def test_a_gpu_enlarges_small_arrays_itself(tmp_path, options, inside, monkeypatch):
     """And what the network sees is what Pillow would have shown it."""
     from features.loading import load
-    from features.planning import Plan
+    from features.planning import plan_extraction
     from features.sources import open_source
 
     rng = np.random.default_rng(0)
@@ -334,15 +334,15 @@ def test_a_gpu_enlarges_small_arrays_itself(tmp_path, options, inside, monkeypat
     options = {**SMALL, "engine": "tensorflow", **options}
     config = features.ExtractConfig(tmp_path / "x.npz", tmp_path / "out.h5", **options)
     with open_source(config.source) as source:
-        plan = Plan(config, source)
-        assert (plan.given_size != plan.size) == inside
+        plan = plan_extraction(config, source)
+        assert (plan.given_size != plan.model.image_size) == inside
         resize, interpolation = config.resize, config.interpolation
-        (expected,) = load(source, plan.size, resize, interpolation, batch_size=6)
+        (expected,) = load(source, plan.model.image_size, resize, interpolation, batch_size=6)
         (given,) = load(source, plan.given_size, resize, interpolation, batch_size=6)
     if inside:
         from features.backbones.network import _resized
 
-        seen = np.asarray(_resized(given.pixels, plan.size))
+        seen = np.asarray(_resized(given.pixels, plan.model.image_size))
         assert np.abs(seen - expected.pixels.astype(int)).max() <= 1
     path = features.extract(config.source, config.out, **options)
     with features.FeatureFile(path) as file:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import features
-from features import handcrafted
+from features import descriptors, handcrafted
 from features.errors import MissingPackageError, UsageError
 from features.shards import Shards
 from features.store import FeatureFile
@@ -17,7 +17,7 @@ from pipeline.results.records import candidates
 from pipeline.stages import classify, doctor
 from tests.features.faults.stub import datasets
 
-BOTH = pytest.mark.parametrize("name", list(handcrafted.DESCRIPTORS))
+BOTH = pytest.mark.parametrize("name", list(descriptors.DESCRIPTORS))
 
 
 def extract(source, out, name="hog", **options):
@@ -74,7 +74,7 @@ def test_rows_do_not_depend_on_batches_or_processes(photos, tmp_path, monkeypatc
 def test_the_number_of_features_is_known_beforehand(photos, tmp_path, name, size):
     path = extract(photos, tmp_path / "out.h5", name, image_size=size, limit=2)
     with FeatureFile(path) as file:
-        assert file.shape() == (2, handcrafted.DESCRIPTORS[name].dimensions(size))
+        assert file.shape() == (2, descriptors.DESCRIPTORS[name].dimensions(size))
         assert file.recipe.image_size == size
 
 
@@ -106,9 +106,9 @@ def test_the_recipe_knows_the_parameters(photos, tmp_path, monkeypatch):
         assert "keras" not in file.recipe.versions
     before = path.stat().st_mtime_ns
     assert extract(photos, path).stat().st_mtime_ns == before
-    hog = handcrafted.DESCRIPTORS["hog"]
+    hog = descriptors.DESCRIPTORS["hog"]
     other = dataclasses.replace(hog, parameters=hog.parameters | {"orientations": 8})
-    monkeypatch.setitem(handcrafted.DESCRIPTORS, "hog", other)
+    monkeypatch.setitem(descriptors.DESCRIPTORS, "hog", other)
     with pytest.raises(UsageError, match=r"'orientations': 9.* -> .*'orientations': 8"):
         extract(photos, path)
 

@@ -61,7 +61,7 @@ def test_a_file_of_every_kind_is_loaded(tmp_path, name, with_top):
     chosen = weights.resolve(SMALL, str(path))
     chosen.load_into(base)
     assert_same(base, network(7))
-    assert (chosen.origin, chosen.scaling.name) == ("file", SMALL.scaling)
+    assert (chosen.weights_source, chosen.scaling.name) == ("file", SMALL.scaling)
     assert chosen.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -14,31 +14,33 @@ import h5py
 import numpy as np
 
 import features
-from features.engines import Compiled
-from features.planning import Plan
+from features.engines.base import Compiled
+from features.model import Model
+from features.records import Recipe
+from features.row_blocks import Rows
 from features.shards import Shards
-from features.store import FeatureFile, Rows
+from features.store import FeatureFile
 from pipeline.commands.main import main
 
 OPTIONS = {"backbone": "mobilenetv2", "weights": "none", "image_size": (32, 32), "batch_size": 4}
 ARGUMENTS = ["--backbone=mobilenetv2", "--weights=none", "--image-size=32", "--batch-size=4"]
 
 
-def compiled(plan: Plan) -> Compiled:
+def compiled(model: Model, recipe: Recipe) -> Compiled:
     """Features are sums over columns of pixels: exact in float32, whatever the batch."""
 
     def forward(pixels: np.ndarray) -> dict[str, np.ndarray]:
         sums = pixels.sum(axis=1, dtype=np.float32).reshape(len(pixels), -1)  # (B, W * 3)
-        return dict.fromkeys(plan.layers, sums)
+        return dict.fromkeys(model.layers, sums)
 
-    return Compiled(dict.fromkeys(plan.layers, (plan.size[1] * 3,)), forward)
+    return Compiled(dict.fromkeys(model.layers, (model.image_size[1] * 3,)), forward)
 
 
 @contextmanager
 def stubbed(shard_images: int = 8) -> Iterator[None]:
     """Replace the network, and make shards small."""
     with (
-        patch.object(Plan, "compile", compiled),
+        patch("features.extraction.compile_model", compiled),
         patch("features.shards.SHARD_IMAGES", shard_images),
     ):
         yield

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from features.records import blake2b
-from features.rows import Rows
+from features.row_blocks import Rows
 from features.sources import open_source
 from pipeline.results import thumbnails as pictures
 from pipeline.results.thumbnails import CHANGED, ImageLookup, Thumbnails

@@ -9,7 +9,7 @@ import pytest
 import features
 from features.errors import DataError, UsageError
 from features.records import Split, blake2b
-from features.rows import Rows
+from features.row_blocks import Rows
 from pipeline.advice import powerlaw
 from pipeline.commands.main import main, parser
 from pipeline.config import AdviseConfig, ClassifyConfig

@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.errors import DataError
-from features.rows import REASON_CHARACTERS, shortened
+from features.hdf5 import encoded
+from features.row_blocks import REASON_CHARACTERS, shortened
 from features.schema import content
 from features.store import FeatureFile
-from features.texts import encoded
 from tests.features.examples import attributes, plain, recipe, rows, write
 
 ODD = ["", "  a  ", "猫" * 1000, "a\nb,c", "\ufeffé", "e\u0301", "🐈‍⬛", "x" * 5000]

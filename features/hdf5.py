@@ -1,16 +1,19 @@
-"""Text in feature files: utf-8 of one length a dataset, what is shorter ends in zero bytes.
+"""Texts, attributes and blocks of values in HDF5 files, kept where damage can be found.
 
-HDF5 keeps strings of variable length in a heap that has no checksum. A flipped bit there was seen
-to crash the library, and to keep it for ever, so no feature file has any, not even as attributes.
+HDF5 stores strings of variable length in a heap that has no checksum. A flipped bit there was seen
+to crash the library, and once to keep it busy for ever. So a feature file holds text as utf-8 of
+one length a dataset, shorter texts being filled up with zero bytes; attributes do the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
 import numpy as np
 
 from features.errors import DataError
+
+BLOCK_BYTES = 2**26  # read at a time where a whole dataset is gone through
 
 # HDF5 itself crashes on some attributes of other kinds whose bytes have changed.
 _PLAIN = (h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID)
@@ -20,7 +23,7 @@ def encoded(texts: Sequence[str]) -> np.ndarray:
     """Return texts as a dataset takes them: S<bytes of the longest, at least 1> of shape (n,).
 
     Raises:
-        DataError: one contains the character NUL, by which the end of a text is known.
+        DataError: a text contains the character NUL, which marks the end of a text in the file.
     """
     if spoiled := next((text for text in texts if "\0" in text), None):
         raise DataError(f"{spoiled!r:.300} contains a NUL, which no text may; give it another name")
@@ -29,7 +32,7 @@ def encoded(texts: Sequence[str]) -> np.ndarray:
 
 
 def decoded(values: np.ndarray) -> list[str]:
-    """Return what `encoded` was given; raises UnicodeDecodeError where it is no utf-8."""
+    """Return the texts that `encoded` was given; UnicodeDecodeError where they are not utf-8."""
     return [value.decode() for value in values.tolist()]
 
 
@@ -39,8 +42,21 @@ def is_text(dtype: np.dtype) -> bool:
     return known is not None and known.encoding == "utf-8" and known.length is not None
 
 
+def blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
+    """Yield the rows of a dataset in blocks of at most 64 MiB, or of one row."""
+    row_bytes = max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])))
+    step = max(1, BLOCK_BYTES // row_bytes)
+    for start in range(0, len(dataset), step):
+        yield dataset[start : start + step]
+
+
+def texts_of(dataset: h5py.Dataset) -> list[str]:
+    """Return all texts of a dataset; UnicodeDecodeError where they are not utf-8."""
+    return [text for block in blocks(dataset) for text in decoded(block)]
+
+
 def put_attributes(item: h5py.File | h5py.Dataset, attributes: dict[str, Any]) -> None:
-    """Set attributes: texts and numbers."""
+    """Set attributes, which may be texts or numbers."""
     for name, value in attributes.items():
         if isinstance(value, str):
             text = encoded([value])
@@ -51,7 +67,11 @@ def put_attributes(item: h5py.File | h5py.Dataset, attributes: dict[str, Any]) -
 
 
 def attributes_of(item: h5py.File | h5py.Dataset) -> dict[str, Any]:
-    """Return all attributes, texts as str; raise DataError where one is not as `put` above."""
+    """Return all attributes, texts as str.
+
+    Raises:
+        DataError: an attribute is of a kind that `put_attributes` never writes.
+    """
     for name in item.attrs:
         kind = item.attrs.get_id(name).get_type()
         if not isinstance(kind, _PLAIN):

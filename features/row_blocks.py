@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from features.texts import encoded
+from features.hdf5 import encoded
 
 COLUMN_GROUP = "images/column"  # the further columns of a manifest
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from features.records import UNLABELLED, Split
-from features.sources.columns import Column
+from features.sources.named_arrays import Column
 
 _IMAGES, _LABELS = ("images", "x", "data"), ("labels", "y")
 _PARTS = {"train": Split.TRAIN, "val": Split.VALIDATION, "test": Split.TEST}  # x_train, y_train

@@ -1,0 +1,104 @@
+"""What turns pixels into features: a pretrained network, or a hand-crafted descriptor."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from features import descriptors, handcrafted
+from features.backbones import catalog
+from features.backbones.assembly import assemble
+from features.backbones.catalog import PixelScaling
+from features.backbones.weights import resolve
+from features.config import ExtractConfig
+from features.descriptors import Descriptor
+from features.engines import choose, compile_network
+from features.engines.base import BatchShape, Choice, Compiled
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network or a descriptor: chosen, with its weights at hand, and not built yet.
+
+    Attributes:
+        backbone: its name.
+        weights: what the recipe keeps of its weights: "origin" and "sha256"; of a descriptor also
+            its parameters.
+        licence: the licence of the weights, as far as known.
+        layers: names of the layers whose outputs are the features.
+        pooling: how a layer's positions become one vector, a name from `catalog.POOLINGS`.
+        image_size: height and width that it sees, in pixels.
+        scaling: the pixel scaling that its weights expect.
+        choice: the engine and the precision.
+        packages: names of the packages that its numbers depend on.
+        compile: makes it ready to run. It takes the shape of a batch of pixels (batch size,
+            height, width, 3) and the folder in which an engine may keep a converted network.
+    """
+
+    backbone: str
+    weights: dict[str, Any]
+    licence: str
+    layers: tuple[str, ...]
+    pooling: str
+    image_size: tuple[int, int]
+    scaling: PixelScaling
+    choice: Choice
+    packages: tuple[str, ...]
+    compile: Callable[[BatchShape, Path], Compiled]
+
+
+def find_model(config: ExtractConfig) -> Model:
+    """Return the model that a config names; its weights are fetched where they are not cached.
+
+    Raises:
+        UsageError: the weights file is not there, or its suffix is not known.
+        DataError: the weights could not be fetched, or are not what they should be.
+        MissingPackageError: the engine is not installed.
+    """
+    descriptor = descriptors.find(config.backbone)
+    return _network(config) if descriptor is None else _handcrafted(config, descriptor)
+
+
+def _network(config: ExtractConfig) -> Model:
+    choice = choose(config.engine, config.precision)
+    backbone = catalog.find(config.backbone)
+    layers = catalog.resolve_layers(backbone, config.layers)
+    size = config.image_size or (backbone.size, backbone.size)
+    weights = resolve(backbone, config.weights, config.scaling, config.seed)
+
+    def compile_it(batch_shape: BatchShape, cache: Path) -> Compiled:
+        def make(precision: str) -> Any:
+            given_size = batch_shape[1:3]
+            return assemble(backbone, size, weights, layers, config.pooling, precision, given_size)
+
+        return compile_network(choice, make, batch_shape, cache)
+
+    return Model(
+        backbone=backbone.name,
+        weights={"origin": weights.weights_source, "sha256": weights.sha256},
+        licence=weights.licence,
+        layers=layers,
+        pooling=config.pooling,
+        image_size=size,
+        scaling=weights.scaling,
+        choice=choice,
+        packages=("keras", choice.engine),
+        compile=compile_it,
+    )
+
+
+def _handcrafted(config: ExtractConfig, descriptor: Descriptor) -> Model:
+    choice = handcrafted.choose()
+    size = config.image_size or (descriptor.size, descriptor.size)
+    return Model(
+        backbone=descriptor.name,
+        weights={"origin": "handcrafted", "sha256": ""} | descriptor.parameters,
+        licence="",
+        layers=(descriptor.output,),
+        pooling="none",
+        image_size=size,
+        scaling=catalog.SCALINGS["none"],
+        choice=choice,
+        packages=(choice.engine,),
+        compile=lambda batch_shape, cache: handcrafted.compiled(descriptor, size),
+    )
