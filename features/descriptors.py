@@ -6,9 +6,10 @@ parameters stand in the recipe where a network has its weights.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:  # the catalog imports this module, and commands print it without NumPy
+    import numpy as np
 
 ENGINE = "scikit-image"
 
@@ -32,28 +33,31 @@ class Descriptor:
     size: int
     min_size: int
     parameters: dict[str, Any]
-    describe: Callable[..., np.ndarray]
+    describe: "Callable[..., np.ndarray]"
     about: str
 
     def dimensions(self, size: tuple[int, int]) -> int:
         """Return the number D of features at a height and width in pixels."""
+        import numpy as np
+
         blank = np.zeros((1, *size, 3), np.uint8)
         return int(self.describe(blank, **self.parameters).shape[1])
 
 
-def _hog(pixels: np.ndarray, **parameters: Any) -> np.ndarray:
+def _hog(pixels: "np.ndarray", **parameters: Any) -> "np.ndarray":
     """Histograms of oriented gradients, of the colour channel with the steepest in each pixel.
 
     N. Dalal and B. Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005,
     section 6.
     """
+    import numpy as np
     from skimage.feature import hog
 
     rows = [hog(image, channel_axis=-1, **parameters) for image in pixels]
     return np.stack(rows).astype(np.float32)
 
 
-def _colour(pixels: np.ndarray, bins: list[int]) -> np.ndarray:
+def _colour(pixels: "np.ndarray", bins: list[int]) -> "np.ndarray":
     """Joint histograms of hue, saturation and value, as square roots of the bins' shares.
 
     The bins are those of MPEG-7's scalable colour descriptor (B. Manjunath et al., "Color and
@@ -62,6 +66,7 @@ def _colour(pixels: np.ndarray, bins: list[int]) -> np.ndarray:
     classifiers (A. Vedaldi and A. Zisserman, "Efficient Additive Kernels via Explicit Feature
     Maps", PAMI 34, 2012).
     """
+    import numpy as np
     from skimage.color import rgb2hsv
 
     count = int(np.prod(bins))
