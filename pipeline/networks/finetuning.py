@@ -16,7 +16,6 @@ from pipeline.networks.candidate import Fitted
 from pipeline.networks.data import Data
 from pipeline.networks.history import History
 from pipeline.networks.linear_head import LinearHead
-from pipeline.networks.mapped import MappedRows
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.training import Setup, TrainStage, train
 from pipeline.networks.trunk import Views
@@ -99,16 +98,14 @@ class FineTuning:
         rest = self.pixels.splits.rest
         views = 1 if self.cache is None else 1 + self.cache.views.count
         train, held = (np.searchsorted(rest, rows) for rows in (data.train, data.held))
-        return Data(
-            cast(Any, self._activations), data.labels[rest], data.classes, train, held, views
-        )
+        return Data(self._activations, data.labels[rest], data.classes, train, held, views)
 
     def fill(self) -> None:
         """Compute the cached trunk now; raises what `trunk.activations` raises."""
         self._activations  # noqa: B018
 
     @cached_property
-    def _activations(self) -> MappedRows:
+    def _activations(self) -> np.ndarray:
         """The cached trunk, computed when it is first needed, for all rounds."""
         cache = cast(Cache, self.cache)
         return trunk.activations(

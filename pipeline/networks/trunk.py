@@ -1,7 +1,9 @@
-"""What the frozen part of a network gives for each image, computed once and kept on disk.
+"""The activations of a network's frozen trunk, computed once for each image and kept on disk.
 
-Images, and augmented views of them, become an arrays source; the extraction stage turns that into
-a feature file, at its speed, and resumes it where it was killed; the rows are mapped from there.
+The images and their augmented views become an arrays source. The extraction stage turns it into a
+feature file, at its own speed, and resumes after a kill. The rows are then copied once into a
+`.npy` file: rows that are read at random cost HDF5 a whole chunk (1 MiB) each, a memory map does
+not.
 """
 
 import dataclasses
@@ -19,26 +21,27 @@ from features import durable, extraction
 from features.config import ExtractConfig
 from features.errors import UsageError
 from features.records import blake2b
+from features.store import FeatureFile
 from pipeline.networks import augmentation
-from pipeline.networks.mapped import MappedRows
 from pipeline.networks.pixels import Pixels
 
 log = logging.getLogger("offshelf")
 
 STORE = "float16"
-_FILE, _SOURCE, _DONE = "trunk.h5", "views.h5", "done"
+FOLDERS = "trunk-*"  # of the folders that `activations` makes
+_ROWS, _FEATURES, _VIEWS = "trunk.npy", "trunk.h5", "views.h5"
 _BATCH = 256  # images that are augmented at a time
-_SPARE = 1.05  # times what rows take: room for HDF5's own structures, and for what else is written
+_MARGIN = 1.05  # times the size of the rows: HDF5's own structures, and whatever else is written
 
 
 @dataclass(frozen=True)
 class Views:
-    """Which pictures of each image are cached.
+    """Which views of each image are cached.
 
     Attributes:
-        count: augmented ones, beside the plain one.
-        names: of augmentations, from `augmentation.AMOUNTS`.
-        seed: of them.
+        count: number of augmented views, beside the plain one.
+        names: names of augmentations, from `augmentation.AMOUNTS`.
+        seed: seed of the augmentations.
     """
 
     count: int
@@ -53,56 +56,75 @@ def activations(
     images: Pixels,
     views: Views,
     weights: str,
-) -> MappedRows:
-    """Return activations of n images and their views, float16 ((1 + views) n, h, w, c).
+) -> np.ndarray:
+    """Return the activations of n images and their views, float16 ((1 + views) n, h, w, c).
 
-    The images are those that are not locked. Row v n + i is view v of the i-th of them; view 0 is
-    the plain one. What an earlier call with equal arguments left is taken, and gone on with where
-    it was killed.
+    The images are those that are not locked. Row v n + i is view v of the i-th image; view 0 is
+    the plain one. A later call with equal arguments returns the same file, and resumes an
+    extraction that was killed.
 
     Args:
-        work: folder in which a folder of the activations is made.
-        config: of the extraction: backbone, weights, the one layer, engine. Its source, output,
+        work: the folder in which a folder for the activations is made.
+        config: the extraction: backbone, weights, the one layer, engine. Its source, output,
             pooling and dtype are set here.
         shape: (h, w, c) of the layer.
-        images: and their splits.
-        views: how many, and how they differ.
-        weights: their sha256, as a file that `config` names may be another by now.
+        images: the images and their splits.
+        views: how many views there are, and how they differ.
+        weights: sha256 of the weights, as the file that `config` names may have changed since.
+
+    Returns:
+        A read-only memory map.
 
     Raises:
-        UsageError: they would not fit on the disk, or what `features.extraction.run` raises.
+        UsageError: the disk has too little room, or what `features.extraction.run` raises.
         DataError: likewise.
     """
+    folder = work / f"trunk-{_key(config, images, views, weights)}"
+    if not (folder / _ROWS).exists():
+        durable.make_folder(folder)
+        if not (folder / _FEATURES).exists():  # the extraction renames it into place when whole
+            _extract(folder, config, shape, images, views)
+        (folder / _VIEWS).unlink(missing_ok=True)
+        copy_rows(folder / _FEATURES, folder / _ROWS)
+        (folder / _FEATURES).unlink()
+    rows: np.ndarray = np.load(folder / _ROWS, mmap_mode="r")
+    return rows
+
+
+def _key(config: ExtractConfig, images: Pixels, views: Views, weights: str) -> str:
+    """Return a digest of all that decides the activations."""
     (layer,) = config.layers or ()
     decides = [images.facts["content"], images.splits.digest, dataclasses.asdict(views),
                config.backbone, weights, config.scaling, layer, config.image_size,
                config.engine, config.precision, config.seed]  # fmt: skip
-    folder = work / f"trunk-{blake2b(json.dumps(decides).encode()).hex()[:16]}"
-    out, count = folder / _FILE, len(images.splits.rest)
-    if not (folder / _DONE).exists():
-        durable.make_folder(folder)
-        if not (folder / _SOURCE).exists():
-            _check_space(folder, (1 + views.count) * count, images.x.shape[1:], shape)
-            _write_views(folder / _SOURCE, images, views)
-        log.info("up to %s all is computed once, in %d views each of %d images",
-                 layer, 1 + views.count, count)  # fmt: skip
-        extraction.run(
-            dataclasses.replace(
-                config, source=folder / _SOURCE, out=out, pooling="none", store=STORE
-            )
+    return blake2b(json.dumps(decides).encode()).hex()[:16]
+
+
+def _extract(
+    folder: Path, config: ExtractConfig, shape: tuple[int, ...], images: Pixels, views: Views
+) -> None:
+    """Write the feature file of all views, or go on with it."""
+    source, count = folder / _VIEWS, len(images.splits.rest)
+    if not source.exists():
+        _check_space(folder, (1 + views.count) * count, images.x.shape[1:], shape)
+        _write_views(source, images, views)
+    log.info("the frozen layers up to %s are computed once, for %d views of each of %d images",
+             *(config.layers or ()), 1 + views.count, count)  # fmt: skip
+    extraction.run(
+        dataclasses.replace(
+            config, source=source, out=folder / _FEATURES, pooling="none", store=STORE
         )
-        durable.write(folder / _DONE, b"")
-        (folder / _SOURCE).unlink()
-    return MappedRows(out, layer)
+    )
 
 
-def _check_space(folder: Path, rows: int, picture: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    """Say what the cache takes on the disk; raise UsageError where there is not enough.
+def _check_space(folder: Path, rows: int, image: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Log how much disk space the cache takes; raise UsageError where there is too little.
 
-    Pixels, the extraction's shards and the file assembled from them are there at one time.
+    The most is taken when the feature file is assembled: pixels, shards and the file are there at
+    one time. Later there are the feature file and its copy, then the copy alone.
     """
     row = np.dtype(STORE).itemsize * math.prod(shape)
-    kept, needed = rows * row, int(_SPARE * rows * (2 * row + math.prod(picture)))
+    kept, needed = rows * row, int(_MARGIN * rows * (2 * row + math.prod(image)))
     free = shutil.disk_usage(folder).free
     log.info("the cached trunk takes %.1f GB, and %.1f GB while it is made; %.1f GB are free",
              kept / 1e9, needed / 1e9, free / 1e9)  # fmt: skip
@@ -115,20 +137,20 @@ def _check_space(folder: Path, rows: int, picture: tuple[int, ...], shape: tuple
 
 
 def _write_views(path: Path, images: Pixels, views: Views) -> None:
-    """Write images and views as an arrays source."""
+    """Write the images and their views as an arrays source."""
     import h5py
 
     draft = path.with_name(path.name + durable.TEMPORARY)
     with h5py.File(draft, "w") as file:
         shape = ((1 + views.count) * len(images.splits.rest), *images.x.shape[1:])
-        target, filled = file.create_dataset("images", shape, np.uint8), 0
-        for some in _pictures(images, views):
-            target[filled : filled + len(some)] = some
-            filled += len(some)
+        dataset, filled = file.create_dataset("images", shape, np.uint8), 0
+        for batch in _view_batches(images, views):
+            dataset[filled : filled + len(batch)] = batch
+            filled += len(batch)
     draft.replace(path)
 
 
-def _pictures(images: Pixels, views: Views) -> Iterator[np.ndarray]:
+def _view_batches(images: Pixels, views: Views) -> Iterator[np.ndarray]:
     """Yield the rows of all views, view by view, uint8 (b, H, W, 3)."""
     from keras import ops
 
@@ -137,5 +159,24 @@ def _pictures(images: Pixels, views: Views) -> Iterator[np.ndarray]:
         seed = int(np.random.SeedSequence((views.seed, view)).generate_state(1)[0])
         layer = augmentation.layer(views.names, seed) if view else None
         for start in range(0, len(rest), _BATCH):
-            some = np.asarray(images.x[rest[start : start + _BATCH]])
-            yield some if layer is None else ops.convert_to_numpy(layer(some, training=True))
+            batch = np.asarray(images.x[rest[start : start + _BATCH]])
+            yield batch if layer is None else ops.convert_to_numpy(layer(batch, training=True))
+
+
+def copy_rows(features: Path, target: Path) -> None:
+    """Copy the rows of a feature file's only layer into a `.npy` file, durably.
+
+    Raises:
+        DataError: the feature file cannot be read.
+        OSError: the copy cannot be written.
+    """
+    with FeatureFile(features) as file, durable.replacing(target) as draft:
+        (layer,) = file.layers
+        blocks = file.blocks(f"features/{layer}")
+        first = next(blocks)
+        dtype = np.lib.format.dtype_to_descr(first.dtype)
+        header = {"descr": dtype, "fortran_order": False, "shape": file.shape(layer)}
+        np.lib.format.write_array_header_1_0(draft, header)
+        draft.write(first)
+        for block in blocks:
+            draft.write(block)

@@ -146,6 +146,18 @@ def discard(results: Path, which: Callable[[Record], bool] = lambda record: True
             shutil.rmtree(path.parent)
 
 
+def place_candidate(draft: Path, results: Path) -> None:
+    """Move the folder of a finished candidate into the results folder, durably.
+
+    Args:
+        draft: the folder, named like the candidate, with its record in it.
+        results: the results folder, on the same disk.
+    """
+    folder = results / draft.name
+    shutil.rmtree(folder, ignore_errors=True)  # a folder without a record is no candidate
+    durable.place_folder(draft, folder)
+
+
 def candidates(results: Path) -> dict[str, Record]:
     """Return the finished candidates of a results folder by name, sorted.
 

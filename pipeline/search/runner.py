@@ -2,18 +2,16 @@
 
 import logging
 import math
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from features import durable
 from features.errors import DataError, MissingPackageError, OffshelfError
 from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
-from pipeline.results.records import Record, discard, versions, write_record
+from pipeline.results.records import Record, discard, place_candidate, versions, write_record
 from pipeline.search import fitting
 from pipeline.search.budget import Budget, FitPlan, Planner, Sizes
 from pipeline.search.fitting import Cost, Fitted, Job, Sample
@@ -184,9 +182,7 @@ class CandidateRunner:
         write_record(draft, record)
         # What was made before, in less time or with other settings, goes when the new is whole.
         discard(self._config.out, lambda old: old.key == record.key or old.name == name)
-        place = self._config.out / name
-        shutil.rmtree(place, ignore_errors=True)  # without a record it is no candidate
-        durable.place_folder(draft, place)
+        place_candidate(draft, self._config.out)
         return record
 
     def _record(

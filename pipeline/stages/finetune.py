@@ -12,7 +12,7 @@ from features.backbones.weights import resolve
 from features.config import AUTO, ExtractConfig
 from features.errors import UsageError
 from pipeline.config import FinetuneConfig
-from pipeline.networks import augmentation, pixels, precision, schedules, transfer
+from pipeline.networks import augmentation, pixels, precision, schedules, transfer, trunk
 from pipeline.networks.blocks import stages
 from pipeline.networks.candidate import NetworkPlan, make, workshop
 from pipeline.networks.finetuning import FACTORS, HEAD, Cache, FineTuning
@@ -44,7 +44,7 @@ def run(config: FinetuneConfig) -> Path:
         images = pixels.read(config, folder, size)
         tuning = prepare(config, images, folder)
         make(config, images, _plan(config, name, tuning), folder)
-        for place in folder.glob("trunk-*"):
+        for place in folder.glob(trunk.FOLDERS):
             shutil.rmtree(place)
     return config.out
 

@@ -7,14 +7,13 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from features import extraction
+from features import extraction, store
 from features.backbones.catalog import find
 from features.backbones.weights import resolve
 from features.config import ExtractConfig
 from features.errors import UsageError
 from features.store import FeatureFile
 from pipeline.networks import transfer, trunk
-from pipeline.networks.mapped import MappedRows
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.trunk import Views
 from tests.pipeline.featurefiles import write_features
@@ -135,7 +134,7 @@ def test_views_are_drawn_from_the_seed_and_the_first_is_plain(network, images, t
 def test_it_is_computed_once_and_gone_on_with_after_a_kill(network, images, tmp_path, monkeypatch):
     run = extraction.run
 
-    def stopped(config):
+    def stopped(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(extraction, "run", stopped)
@@ -144,9 +143,14 @@ def test_it_is_computed_once_and_gone_on_with_after_a_kill(network, images, tmp_
     (views,) = tmp_path.glob("*/views.h5")
     monkeypatch.setattr(extraction, "run", run)
     monkeypatch.setattr(trunk, "_write_views", None)  # they are there
+    copy_rows = trunk.copy_rows
+    monkeypatch.setattr(trunk, "copy_rows", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path, network, images, FLIPPED)
+    monkeypatch.setattr(trunk, "copy_rows", copy_rows)
+    monkeypatch.setattr(extraction, "run", None)  # it has finished
     first = made(tmp_path, network, images, FLIPPED)
-    assert not views.exists()
-    monkeypatch.setattr(extraction, "run", None)
+    assert [path.name for path in views.parent.iterdir()] == ["trunk.npy"]
     np.testing.assert_array_equal(made(tmp_path, network, images, FLIPPED)[[0, 5]], first[[0, 5]])
 
 
@@ -160,11 +164,13 @@ def test_a_disk_too_small_is_told_before_anything_is_written(
     assert not list(tmp_path.glob("*/*"))
 
 
-def test_rows_are_mapped_as_they_lie_in_the_file(tmp_path):
+def test_rows_are_copied_as_they_lie_in_the_feature_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "BLOCK_BYTES", 2**20)  # three blocks
     rng = np.random.default_rng(0)
     x = rng.standard_normal((500, 6, 6, 64)).astype(np.float16)  # five chunks
     path = write_features(tmp_path / "f.h5", x, np.zeros(500, int), pooling="none")
-    mapped = MappedRows(path, "a")
+    trunk.copy_rows(path, tmp_path / "rows.npy")
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
     assert (mapped.shape, mapped.dtype, len(mapped)) == (x.shape, x.dtype, 500)
     rows = rng.permutation(500)[:77]
     np.testing.assert_array_equal(mapped[rows], x[rows])
