@@ -7,7 +7,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from features import extraction, store
+from features import extraction, hdf5
 from features.backbones.catalog import find
 from features.backbones.weights import resolve
 from features.config import ExtractConfig
@@ -165,7 +165,7 @@ def test_a_disk_too_small_is_told_before_anything_is_written(
 
 
 def test_rows_are_copied_as_they_lie_in_the_feature_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "BLOCK_BYTES", 2**20)  # three blocks
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 2**20)  # three blocks
     rng = np.random.default_rng(0)
     x = rng.standard_normal((500, 6, 6, 64)).astype(np.float16)  # five chunks
     path = write_features(tmp_path / "f.h5", x, np.zeros(500, int), pooling="none")
