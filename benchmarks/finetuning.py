@@ -26,10 +26,10 @@ from features.engines import hardware
 from features.loading import available_cpus
 from pipeline.commands.arguments import image_size
 from pipeline.config import FinetuneConfig
+from pipeline.config.choices import TRAINING_PRECISIONS
 from pipeline.networks import pixels
 from pipeline.networks.data import Data
 from pipeline.networks.finetuning import FineTuning
-from pipeline.networks.precision import PRECISIONS
 from pipeline.networks.training import TrainStage
 from pipeline.reports.tables import render
 from pipeline.stages import finetune
@@ -98,7 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--image-size", type=image_size, default=(96, 96), metavar="SIZE")
     parser.add_argument("--images", type=int, default=1000, metavar="N")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument("--precision", default="auto", choices=TRAINING_PRECISIONS)
     return parser.parse_args()
 
 

@@ -28,7 +28,7 @@ def points(path: Path, limit: int | None, results: Path | None) -> Points:
         results: a folder that `classify` wrote, for the same images.
 
     Raises:
-        UsageError: `limit` is below 1, or the results are of other images.
+        UsageError: the results are of other images.
         DataError: a file cannot be read.
     """
     with FeatureFile(path) as file:
@@ -50,8 +50,6 @@ def points(path: Path, limit: int | None, results: Path | None) -> Points:
 
 
 def _spread(count: int, limit: int | None) -> np.ndarray:
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit {limit}: expected at least 1 image")
     limit = count if limit is None else min(limit, count)
     return np.arange(limit, dtype=np.int64) * count // max(1, limit)
 

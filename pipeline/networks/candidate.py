@@ -101,10 +101,9 @@ def workshop(config: NetworkConfig, names: Sequence[str]) -> Iterator[Path]:
         names: of the candidates that are to be made.
 
     Raises:
-        UsageError: another process holds the results folder, or there is no such metric.
+        UsageError: another process holds the results folder.
         MissingPackageError: Keras is not installed.
     """
-    metrics.check(config.metric)
     keras_here()
     with locked(config.out):
         folder = config.out / WORKSHOP

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from features.engines.hardware import cpu_has_bfloat16, gpu_names
 from features.quiet import keras_here
+from pipeline.config.choices import TRAINING_PRECISIONS
 
-AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "mixed_bfloat16"
-PRECISIONS = (AUTO, FLOAT32, BFLOAT16)
+AUTO, FLOAT32, BFLOAT16 = TRAINING_PRECISIONS
 
 
 def choose(precision: str) -> str:

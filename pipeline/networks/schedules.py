@@ -3,10 +3,10 @@
 from typing import Any
 
 from features.errors import unknown_name
+from pipeline.config.choices import SCHEDULES
 from pipeline.networks.history import History
 
-CONSTANT, COSINE, PLATEAU = "constant", "cosine", "plateau"
-SCHEDULES = (COSINE, PLATEAU, CONSTANT)
+COSINE, PLATEAU, CONSTANT = SCHEDULES
 
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.3, 3  # times the rate after that many epochs without a gain
 

@@ -21,7 +21,6 @@ from pipeline.results.records import RECORD, SCHEMA, Record, candidates
 from pipeline.results.shared_splits import discard_candidates, load_or_make_splits
 from pipeline.search.runner import CLASSIFIER, CandidateRunner, PlannedCandidate
 from pipeline.search.worker import Worker
-from pipeline.statistics import metrics
 
 log = logging.getLogger("offshelf")
 
@@ -58,14 +57,7 @@ def run(config: ClassifyConfig) -> Path:
 
 
 def _methods(config: ClassifyConfig) -> list[Classifier]:
-    """Return the classifiers to fit, after a look at what the arguments say."""
-    metrics.check(config.metric)
-    if config.budget is not None and config.budget <= 0:
-        raise UsageError(f"--budget is {config.budget:g} s, expected more than 0, or none")
-    if config.folds is not None and config.folds < 2:
-        raise UsageError(f"--folds is {config.folds}, expected at least 2")
-    if not config.features:
-        raise UsageError("no feature file is given; `extract` makes one")
+    """Return the classifiers to fit."""
     return [find(name) for name in dict.fromkeys(config.classifiers)] or list(SUITE)
 
 

@@ -7,7 +7,6 @@ from pipeline.config import CompareConfig
 from pipeline.reports import comparison
 from pipeline.results.comparison import Comparison, judge
 from pipeline.results.ranking import rank_candidates
-from pipeline.statistics import bootstrap
 
 CSV, JSON = "comparison.csv", "comparison.json"
 
@@ -20,7 +19,6 @@ def run(config: CompareConfig) -> Comparison:
             that cannot be written to.
         DataError: a record or predictions cannot be read, or do not belong to the splits.
     """
-    bootstrap.check(config.resamples, config.confidence)
     ranking = rank_candidates(config.results, config.metric)
     out = config.out or config.results[0]
     durable.prepare_folder(out)

@@ -32,13 +32,13 @@ def run(config: DemoConfig) -> str:
 
 
 def _extract(config: DemoConfig, images: Path, backbone: str) -> Path:
-    log.info("%s on %s at %d x %d pixels", backbone, images.name, *[config.image_size] * 2)
+    log.info("%s on %s at %d x %d pixels", backbone, images.name, *config.image_size)
     return extraction.run(
         ExtractConfig(
             images,
             config.out / f"{backbone}.h5",
             backbone=backbone,
-            image_size=(config.image_size, config.image_size),
+            image_size=config.image_size,
             progress=config.progress,
         )
     )

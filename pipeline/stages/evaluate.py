@@ -11,6 +11,7 @@ from features.packages import sha256_of
 from features.shards import locked
 from pipeline import predictors
 from pipeline.config import EvaluateConfig
+from pipeline.config.choices import BEST, RECOMMENDED
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.results import evaluation, openings
@@ -20,8 +21,6 @@ from pipeline.results.predictions import Predictions
 from pipeline.results.ranking import rank_candidates
 from pipeline.results.records import Record, candidates, versions
 from pipeline.statistics import bootstrap, calibration, metrics
-
-BEST, RECOMMENDED = "best", "recommended"
 
 
 def run(config: EvaluateConfig) -> Evaluation:
@@ -36,7 +35,6 @@ def run(config: EvaluateConfig) -> Evaluation:
         DataError: a record, the model, the features or the images are missing, damaged or others.
         MissingPackageError: the candidate's model needs a package.
     """
-    bootstrap.check(config.resamples, config.confidence)
     splits = Splits.read(config.results)
     record = _chosen(config)
     _check(record, splits)

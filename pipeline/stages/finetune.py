@@ -12,7 +12,7 @@ from features.backbones.weights import resolve
 from features.config import AUTO, ExtractConfig
 from features.errors import UsageError
 from pipeline.config import FinetuneConfig
-from pipeline.networks import augmentation, pixels, precision, schedules, transfer, trunk
+from pipeline.networks import augmentation, pixels, precision, transfer, trunk
 from pipeline.networks.blocks import stages
 from pipeline.networks.candidate import NetworkPlan, make, workshop
 from pipeline.networks.finetuning import FACTORS, HEAD, Cache, FineTuning
@@ -35,10 +35,8 @@ def run(config: FinetuneConfig) -> Path:
             no room for the cached trunk, or a results folder of other images.
         DataError: images or weights cannot be read, or the loss is no longer finite.
     """
-    _check(config)
     backbone = catalog.find(config.backbone)
     size = config.image_size or (backbone.size, backbone.size)
-    catalog.check_image_size(backbone, size)
     name = config.name or f"finetune-{backbone.name}"
     with workshop(config, [name]) as folder:
         images = pixels.read(config, folder, size)
@@ -47,16 +45,6 @@ def run(config: FinetuneConfig) -> Path:
         for place in folder.glob(trunk.FOLDERS):
             shutil.rmtree(place)
     return config.out
-
-
-def _check(config: FinetuneConfig) -> None:
-    schedules.check(config.schedule)
-    augmentation.choose(config.augment, ())
-    for name in ("epochs", "head_epochs", "batch_size", "learning_rate"):
-        if (value := getattr(config, name)) <= 0:
-            raise UsageError(f"--{name.replace('_', '-')} is {value:g}, expected more than 0")
-    if config.views < 0:
-        raise UsageError(f"--views is {config.views}, expected 0 or more")
 
 
 def prepare(config: FinetuneConfig, images: Pixels, folder: Path) -> FineTuning:

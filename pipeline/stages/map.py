@@ -13,6 +13,7 @@ from features.errors import UsageError, unknown_name
 from features.progress import progress_bar
 from features.store import FeatureFile
 from pipeline.config import MapConfig
+from pipeline.config.choices import MAP_SUFFIXES
 from pipeline.data.layers import Layer, find_layers, write_matrix
 from pipeline.maps import layouts
 from pipeline.maps.layouts import METHODS
@@ -24,7 +25,7 @@ from pipeline.results.map import TITLES, Map
 
 log = logging.getLogger("offshelf")
 
-HTML, PNG = ".html", ".png"
+HTML, PNG = MAP_SUFFIXES
 PCA = "PCA"  # the first two components: what any other map must surpass
 MOST = 250_000  # points that a page holds with their images
 
@@ -74,16 +75,10 @@ def run(config: MapConfig) -> Map:
 
 
 def _check(config: MapConfig) -> None:
-    if config.out.suffix.lower() not in (HTML, PNG):
-        raise UsageError(f"{config.out}: expected a name that ends in {HTML} or {PNG}")
     if config.out.is_dir():
         raise UsageError(f"{config.out} is a folder, expected a file")
     if config.out.suffix.lower() == PNG:
         map_picture.check()
-    if config.method not in METHODS:
-        raise unknown_name("method", config.method, list(METHODS))
-    if config.components < 2:
-        raise UsageError(f"{config.components} components: expected at least 2")
 
 
 def _layer(config: MapConfig) -> Layer:

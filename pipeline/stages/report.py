@@ -11,7 +11,6 @@ from pipeline.reports.report import html
 from pipeline.results.comparison import Comparison, judge
 from pipeline.results.ranking import rank_candidates
 from pipeline.results.report import gather
-from pipeline.statistics import bootstrap
 
 log = logging.getLogger("offshelf")
 
@@ -27,7 +26,6 @@ def run(config: ReportConfig) -> Path:
             that cannot be written to.
         DataError: a record or predictions cannot be read, or do not belong to the splits.
     """
-    bootstrap.check(config.resamples, config.confidence)
     ranking = rank_candidates(config.results, config.metric)
     _prepare(config.out)
     asked = CompareConfig(

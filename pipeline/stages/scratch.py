@@ -9,7 +9,7 @@ from typing import Any
 from features.backbones.network import randomize
 from features.errors import UsageError
 from pipeline.config import ScratchConfig
-from pipeline.networks import architectures, augmentation, pixels, precision, schedules
+from pipeline.networks import architectures, augmentation, pixels, precision
 from pipeline.networks.candidate import Fitted, NetworkPlan, make, workshop
 from pipeline.networks.data import Data
 from pipeline.networks.pixels import Pixels
@@ -45,12 +45,6 @@ def run(config: ScratchConfig) -> Path:
 
 
 def _check(config: ScratchConfig) -> None:
-    architectures.find(config.architecture)
-    schedules.check(config.schedule)
-    augmentation.choose(config.augment, ())
-    for name in ("epochs", "batch_size", "learning_rate"):
-        if (value := getattr(config, name)) is not None and value <= 0:
-            raise UsageError(f"--{name.replace('_', '-')} is {value:g}, expected more than 0")
     if config.ablate and _missing(config):
         raise UsageError("--ablate leaves out each trick by itself; give it no --no-... beside")
     if config.ablate and config.name:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.errors import UsageError
 from pipeline.statistics import metrics
 
 BLOCK_BYTES = 2**23  # of weights held at a time: more would leave the processor's cache
@@ -76,14 +75,6 @@ def estimates(
     return intervals(quick, images, resamples, confidence, seed) | intervals(
         ranked, images, fewer, confidence, seed
     )
-
-
-def check(resamples: int, confidence: float) -> None:
-    """Raise UsageError where these cannot be meant."""
-    if resamples < 1:
-        raise UsageError(f"{resamples} resamples came, expected at least 1, such as 1000")
-    if not 0 < confidence < 1:
-        raise UsageError(f"confidence {confidence} came, expected between 0 and 1, such as 0.95")
 
 
 def intervals(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import unknown_name
+from pipeline.config.choices import METRICS
 
 # A probability of 0 for what came true would cost without end; this one costs 27.6.
 SMALLEST = 1e-12
@@ -60,7 +61,6 @@ _OF_LABELS: dict[str, Callable[[Counts], np.ndarray]] = {
     "balanced_accuracy": _balanced_accuracy,  # mean recall of the classes that occur
     "macro_f1": _macro_f1,  # mean F1 of the classes that occur or are predicted
 }
-METRICS = tuple(_OF_LABELS)
 
 
 def check(metric: str) -> None:

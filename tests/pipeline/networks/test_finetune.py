@@ -209,8 +209,8 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(source, tuned, out, m
         ({"head": "nothing"}, "--head nothing: no candidate of that name"),
         ({"head": LOGISTIC, "image_size": (48, 48)}, r"image size \[32, 32\], expected \[48, 48\]"),
         ({"head": LOGISTIC, "seed": 1}, "weights seed 0, expected seed 1"),
-        ({"epochs": 0}, "--epochs is 0, expected more than 0"),
-        ({"views": -1}, "--views is -1, expected 0 or more"),
+        ({"epochs": 0}, "epochs=0: expected a whole number of at least 1"),
+        ({"views": -1}, "views=-1: expected a whole number of at least 0"),
     ],
 )
 def test_what_cannot_be_meant_is_told(source, results, changes, message):

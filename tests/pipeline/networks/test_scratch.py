@@ -224,7 +224,7 @@ def test_the_table_of_an_ablation_holds_each_against_all_tricks(results):
         ({"architecture": "lenett"}, "did you mean lenet"),
         ({"schedule": "cosin"}, "did you mean cosine"),
         ({"augment": ("flop",)}, "did you mean flip"),
-        ({"epochs": 0}, "--epochs is 0, expected more than 0"),
+        ({"epochs": 0}, "epochs=0: expected a whole number of at least 1"),
         ({"architecture": "vgg", "image_size": (8, 8)}, "at least 16 x 16 pixels"),
         ({"ablate": True, "dropout": False}, "give it no --no"),
         ({"metric": "acuracy"}, "did you mean accuracy"),

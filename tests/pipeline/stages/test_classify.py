@@ -258,9 +258,9 @@ def test_a_missing_package_is_told(file, tmp_path, monkeypatch):
         ({"classifiers": ("ridgee",)}, "did you mean ridge"),
         ({"metric": "kappa"}, "kappa"),
         ({"folds": 1}, "at least 2"),
-        ({"budget": 0.0}, "more than 0"),
+        ({"budget": 0.0}, "budget=0.0: expected a number above 0"),
         ({"layers": ("fc2",)}, "no layer in"),
-        ({"features": ()}, "no feature file"),
+        ({"features": ()}, "expected at least 1 path"),
         ({"group_by": "patient"}, "patient"),
     ],
 )

@@ -174,9 +174,9 @@ def test_what_cannot_be_meant(features, tmp_path):
         (features, {"layer": "b"}, "no layer in .* is called 'b'"),
         (features, {"layer": "all"}, "no layer in .* is called 'all'"),
         (features, {"method": "pca"}, "no method is called 'pca'"),
-        (features, {"limit": 0}, "limit 0: expected at least 1"),
+        (features, {"limit": 0}, "limit=0: expected a whole number of at least 1"),
         (features, {"limit": 20}, "perplexity 10 with 20 images: expected 1 to 6"),
-        (features, {"components": 1}, "1 components: expected at least 2"),
+        (features, {"components": 1}, "components=1: expected a whole number of at least 2"),
         (maps, {"perplexity": 3}, "has maps of shape"),
     ]
     before = sorted(tmp_path.iterdir())

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from features.errors import UsageError
 from pipeline.statistics import bootstrap, metrics, significance
 
 
@@ -99,9 +98,3 @@ def test_with_many_classes_only_the_ranking_gets_fewer_resamples(monkeypatch):
     labels = np.arange(20) % 2
     bootstrap.estimates(labels, values, values, labels >= 0, 1000, 0.9, 0)
     assert drawn == [1000, 150]
-
-
-@pytest.mark.parametrize("resamples, confidence", [(0, 0.95), (10, 0.0), (10, 95.0)])
-def test_what_cannot_be_meant_is_told(resamples, confidence):
-    with pytest.raises(UsageError, match="came, expected"):
-        bootstrap.check(resamples, confidence)

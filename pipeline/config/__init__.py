@@ -1,0 +1,29 @@
+"""The settings of every stage; each default stands here or in `features.config`, once.
+
+A config brings its values into form and checks them as soon as it is made, so that a wrong value
+is refused before any work is done.
+"""
+
+from features.config import ExtractConfig
+from pipeline.config.choices import METRIC
+from pipeline.config.classifying import AdviseConfig, ClassifyConfig, DemoConfig
+from pipeline.config.judging import CompareConfig, EvaluateConfig, ReportConfig
+from pipeline.config.looking import BackbonesConfig, FetchConfig, MapConfig
+from pipeline.config.training import FinetuneConfig, NetworkConfig, ScratchConfig
+
+__all__ = [
+    "METRIC",
+    "AdviseConfig",
+    "BackbonesConfig",
+    "ClassifyConfig",
+    "CompareConfig",
+    "DemoConfig",
+    "EvaluateConfig",
+    "ExtractConfig",
+    "FetchConfig",
+    "FinetuneConfig",
+    "MapConfig",
+    "NetworkConfig",
+    "ReportConfig",
+    "ScratchConfig",
+]

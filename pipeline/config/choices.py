@@ -1,0 +1,12 @@
+"""The names that options can take; the modules that implement them have the same names."""
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
+METRIC = METRICS[0]  # where no other is asked for
+MAP_METHODS = ("tsne", "umap")
+MAP_SUFFIXES = (".html", ".png")
+ARCHITECTURES = ("small", "lenet", "vgg", "resnet18")
+SCHEDULES = ("cosine", "plateau", "constant")
+TRAINING_PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+AUGMENTATIONS = ("flip", "rotation", "zoom", "translation", "contrast")
+AUTO_AUGMENTATION, NO_AUGMENTATION = "auto", "none"  # each stands alone
+BEST, RECOMMENDED = "best", "recommended"  # candidates named by their place in the ranking

@@ -1,0 +1,124 @@
+"""Settings of the stages that judge candidates."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from features.arguments import (
+    as_path,
+    as_paths,
+    check_choice,
+    check_count,
+    check_text,
+    normalize,
+    optional,
+)
+from pipeline.config.choices import BEST, METRIC, METRICS
+from pipeline.config.readers import check_confidence
+
+RESAMPLES, CONFIDENCE = 1000, 0.95  # of every bootstrap
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Settings of `compare`.
+
+    Attributes:
+        results: results folders with equal splits.
+        out: the folder of comparison.csv and comparison.json; None takes the first of `results`.
+        metric: the metric by which candidates are ranked, one of `choices.METRICS`.
+        resamples: the number of resamples of the bootstrap.
+        confidence: the confidence level of its intervals, between 0 and 1.
+        seed: the seed of the bootstrap.
+    """
+
+    results: tuple[Path, ...]
+    out: Path | None = None
+    metric: str = METRIC
+    resamples: int = RESAMPLES
+    confidence: float = CONFIDENCE
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        normalize(
+            self,
+            results=partial(as_paths, at_least=1),
+            out=optional(as_path),
+            metric=partial(check_choice, choices=METRICS),
+            resamples=check_count,
+            confidence=check_confidence,
+            seed=partial(check_count, at_least=0),
+        )
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Settings of `evaluate`.
+
+    Attributes:
+        results: a results folder.
+        candidate: "best" on validation, "recommended" by `compare`, or a name.
+        features: where the feature file lies now, if it has moved.
+        source: where the images lie now, if they have moved, for a network trained on pixels.
+        resamples: the number of resamples of the bootstrap.
+        confidence: the confidence level of its intervals, between 0 and 1.
+        seed: the seed of the bootstrap.
+    """
+
+    results: Path
+    candidate: str = BEST
+    features: Path | None = None
+    source: Path | None = None
+    resamples: int = RESAMPLES
+    confidence: float = CONFIDENCE
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        normalize(
+            self,
+            results=as_path,
+            candidate=check_text,
+            features=optional(as_path),
+            source=optional(as_path),
+            resamples=check_count,
+            confidence=check_confidence,
+            seed=partial(check_count, at_least=0),
+        )
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Settings of `report`.
+
+    Attributes:
+        results: results folders with equal splits.
+        out: the HTML file to write.
+        features: where feature files lie now that have moved.
+        images: where the images lie now, if they have moved.
+        metric: the metric by which candidates are ranked, one of `choices.METRICS`.
+        resamples: the number of resamples of the bootstrap.
+        confidence: the confidence level of its intervals, between 0 and 1.
+        seed: the seed of the bootstrap.
+    """
+
+    results: tuple[Path, ...]
+    out: Path = Path("report.html")
+    features: tuple[Path, ...] = ()
+    images: Path | None = None
+    metric: str = METRIC
+    resamples: int = RESAMPLES
+    confidence: float = CONFIDENCE
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        normalize(
+            self,
+            results=partial(as_paths, at_least=1),
+            out=as_path,
+            features=as_paths,
+            images=optional(as_path),
+            metric=partial(check_choice, choices=METRICS),
+            resamples=check_count,
+            confidence=check_confidence,
+            seed=partial(check_count, at_least=0),
+        )

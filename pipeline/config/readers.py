@@ -1,0 +1,56 @@
+"""Readers of values that only the stages of this package take; see `features.arguments`."""
+
+import os
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
+from features.arguments import as_names, check_share, check_text, refused
+from features.errors import UsageError
+from pipeline.config.choices import AUGMENTATIONS, AUTO_AUGMENTATION, NO_AUGMENTATION
+
+
+def check_not_negative(value: Any, option: str) -> float:
+    """Return a finite number of at least 0, as float."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < float("inf"):
+        raise refused(value, option, "a number of at least 0")
+    return float(value)
+
+
+def check_confidence(value: Any, option: str) -> float:
+    """Return a number between 0 and 1, which are left out, as float."""
+    if (number := check_share(value, option)) in (0, 1):
+        raise refused(value, option, "a number between 0 and 1, such as 0.95")
+    return number
+
+
+def as_augmentations(value: Any, option: str) -> tuple[str, ...]:
+    """Return names of augmentations; "auto" and "none" stand alone."""
+    alone = (AUTO_AUGMENTATION, NO_AUGMENTATION)
+    names = as_names(value, option, (*AUGMENTATIONS, *alone), at_least=1)
+    if len(names) > 1 and (wrong := [name for name in names if name in alone]):
+        raise UsageError(f"{option}={','.join(names)}: {wrong[0]} stands alone")
+    return names
+
+
+def as_blocks(value: Any, option: str) -> tuple[str, ...]:
+    """Return names of blocks or numbers of blocks as text; an int is one number of blocks."""
+    blocks = [value] if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(blocks, Iterable) and not isinstance(blocks, str):
+        blocks = [str(block) if type(block) is int else block for block in blocks]
+    return as_names(blocks, option)
+
+
+def as_classifiers(value: Any, option: str) -> tuple[Any, ...]:
+    """Return names of the suite's classifiers; what is no string in a sequence is left as it is."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return as_names(value, option)
+    return tuple(
+        check_text(item, option).strip() if isinstance(item, str) else item for item in value
+    )
+
+
+def as_text_or_path(value: Any, option: str) -> str:
+    """Return a name, or a path as text."""
+    return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value, option)
