@@ -15,25 +15,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from features.config import ExtractConfig
+    from features.errors import DataError, MissingPackageError, OffshelfError, UsageError
     from features.extraction import extract
     from features.sources import open_source
     from features.store import FeatureFile
+    from features.transformer import FeatureExtractor
 
 __version__ = "0.2.0"
 
-_HOMES = {
+_MODULES = {
+    "DataError": "features.errors",
     "ExtractConfig": "features.config",
+    "FeatureExtractor": "features.transformer",
     "FeatureFile": "features.store",
+    "MissingPackageError": "features.errors",
+    "OffshelfError": "features.errors",
+    "UsageError": "features.errors",
     "extract": "features.extraction",
     "open_source": "features.sources",
 }
-__all__ = ["ExtractConfig", "FeatureFile", "extract", "open_source"]
+__all__ = [
+    "DataError",
+    "ExtractConfig",
+    "FeatureExtractor",
+    "FeatureFile",
+    "MissingPackageError",
+    "OffshelfError",
+    "UsageError",
+    "extract",
+    "open_source",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'features' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

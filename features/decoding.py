@@ -1,6 +1,8 @@
 """Bytes to pixels: whatever an image is stored as, RGB uint8 the right side up comes out."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
@@ -45,7 +47,7 @@ def decode(content: bytes | np.ndarray, at_least: int | None = None) -> Image.Im
     Raises:
         RejectedImage: it is broken, of another format, too large, or has 32 bits a channel.
     """
-    try:
+    with _rejecting():
         if isinstance(content, np.ndarray):
             return _rgb(_from_array(content))
         image = _open(content)
@@ -54,6 +56,30 @@ def decode(content: bytes | np.ndarray, at_least: int | None = None) -> Image.Im
         image.load()
         _turn_upright(image)
         return _rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Return what `decode` gives of the file that a Pillow image was opened from, decoded whole.
+
+    The image itself is loaded, and otherwise stays as it is.
+
+    Raises:
+        RejectedImage: it is broken, or has 32 bits a channel.
+    """
+    with _rejecting():
+        image.load()
+        upright = image.copy()
+        if tags := getattr(image, "tag_v2", None):  # which a copy of a TIFF lacks
+            upright.tag_v2 = tags  # type: ignore[attr-defined]
+        _turn_upright(upright)
+        return _rgb(upright)
+
+
+@contextmanager
+def _rejecting() -> Iterator[None]:
+    """Turn what Pillow raises into a RejectedImage."""
+    try:
+        yield
     except (RejectedImage, MemoryError):
         raise
     except Exception as error:  # a hostile file makes Pillow raise almost anything

@@ -1,5 +1,6 @@
-"""The feature file: what `writer` writes, open for reading."""
+"""The feature file, open for reading."""
 
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,20 +22,25 @@ if TYPE_CHECKING:
 
 
 class FeatureFile:
-    """A feature file, open for reading; nothing is loaded before it is asked for.
+    """A feature file, open for reading; features and ids are read when they are asked for.
+
+    Used in a `with` statement it is closed at the end. In a notebook it shows itself as a table.
 
     Attributes:
-        path: where it lies.
+        path: the path of the file.
         layers: the tapped layers, shallow to deep.
         class_names: names of the labels 0, 1, ...
         columns: names of the further columns of the manifest, in its order.
-
-    Raises:
-        DataError: the file is missing, is no feature file, is damaged, links elsewhere, or was
-            written before schema 2.
     """
 
     def __init__(self, path: str | Path) -> None:
+        """Open the file and check its structure.
+
+        Raises:
+            UsageError: `path` is no path.
+            DataError: the file is missing, is no feature file, is damaged, links elsewhere, or
+                was written before schema 2.
+        """
         self.path = as_path(path, "path")
         if not self.path.is_file():
             raise DataError(f"{self.path}: no such feature file")
@@ -56,8 +62,37 @@ class FeatureFile:
         return len(self._file["images/id"])
 
     def __repr__(self) -> str:
+        if not self._file:
+            return f"FeatureFile({str(self.path)!r}: closed)"
         layers = ", ".join(f"{name} {self.shape(name)[1:]}" for name in self.layers)
         return f"FeatureFile({str(self.path)!r}: {len(self)} images; {layers})"
+
+    def _repr_html_(self) -> str:
+        """Return the facts of the file as a small table, which notebooks show."""
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
+            for name, text in self._facts().items()
+        )
+        return f"<table>{rows}</table>"
+
+    def _facts(self) -> dict[str, str]:
+        facts = {"feature file": str(self.path)}
+        if not self._file:
+            return facts | {"state": "closed"}
+        recipe, splits = self.recipe, np.bincount(self.splits, minlength=len(Split))
+        counts = [f"{count} {Split(code).name.lower()}" for code, count in enumerate(splits)]
+        size = "{} x {} pixels".format(*recipe.image_size)
+        facts |= {
+            "images": f"{len(self)}, and {len(self.rejected)} rejected",
+            "splits": ", ".join(text for text, count in zip(counts, splits, strict=True) if count),
+            "classes": f"{len(self.class_names)}: {', '.join(self.class_names)}"[:200],
+            "backbone": f"{recipe.backbone}, weights {recipe.weights['origin']}, {size}",
+            "engine": f"{recipe.engine} in {recipe.precision}",
+        }
+        return facts | {
+            f"layer {name}": f"{self.shape(name)} {self._dataset(name).dtype}"
+            for name in self.layers
+        }
 
     def features(self, layer: str | None = None, rows: slice | np.ndarray = slice(None)) -> Any:
         """Return features of one layer (the deepest by default) as stored.

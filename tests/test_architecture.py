@@ -14,7 +14,7 @@ HEAVY = {
     "tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage", "openTSNE", "umap"
 }  # fmt: skip
 # Modules about one library, which are themselves imported only when used.
-ENGINES = ("features/engines", "pipeline/classifiers/estimators")
+ENGINES = ("features/engines", "features/transformer.py", "pipeline/classifiers/estimators")
 
 
 def imports(tree: ast.AST) -> set[str]:

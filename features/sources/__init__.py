@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from features.arguments import as_path, check_count
 from features.errors import DataError, UsageError
 from features.sources.archive import ArchiveSource
 from features.sources.base import Source, Subset
@@ -35,17 +36,17 @@ def open_source(path: str | Path, limit: int | None = None) -> Source:
         path: a folder (of class folders, of train/validation/test folders, flat, or of WebDataset
             tars), a manifest, a zip or tar of any of these, a pattern of shards, or a file of
             arrays.
-        limit: take that many images, evenly spread over the source, so that classes and parts
+        limit: take that many images, evenly spread over the source, so that classes and splits
             keep their proportions; None takes all.
 
     Raises:
         UsageError: there is nothing at `path`, it is of an unknown kind, or `limit` is below 1.
         DataError: there are no images, or the file is not what its suffix promises.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit {limit}: expected at least 1 image")
+    path = as_path(path, "source")
+    limit = None if limit is None else check_count(limit, "limit")
     try:
-        source = _open(Path(path))
+        source = _open(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be opened: {error.strerror or error}") from None
     count = len(source)

@@ -98,7 +98,7 @@ def test_limit_takes_images_evenly(count, tmp_path):
 
 @pytest.mark.parametrize("limit", [0, -3])
 def test_limit_below_one_is_refused(limit, tmp_path):
-    with pytest.raises(UsageError, match=f"limit {limit}"):
+    with pytest.raises(UsageError, match=f"limit={limit}: expected"):
         open_source(tmp_path, limit=limit)
 
 
