@@ -14,7 +14,11 @@ import pipeline
 from pipeline.commands.main import parser
 from tests.pages import ROOT, blocks, check_command, check_python, run
 
-README, CONTRIBUTING, TOUR = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "index.md"
+README, CONTRIBUTING, TOUR = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "docs" / "index.md",
+)
 GUIDE = [page for page in sorted((ROOT / "docs").glob("*.md")) if page != TOUR]
 ALL = [README, CONTRIBUTING, TOUR, *GUIDE]
 BLOCKS = [block for page in ALL for block in blocks(page)]
@@ -44,7 +48,11 @@ def test_what_pages_say_runs(real_weights, tmp_path, monkeypatch, subtests):
     start.mkdir()
     (start / "examples").symlink_to(ROOT / "examples")
     bundled_photos(start)
-    for page, before in [(TOUR, start), (README, start), *((page, tmp_path / TOUR.stem) for page in GUIDE)]:
+    for page, before in [
+        (TOUR, start),
+        (README, start),
+        *((page, tmp_path / TOUR.stem) for page in GUIDE),
+    ]:
         with subtests.test(page=page.name):
             folder = tmp_path / page.stem
             shutil.copytree(before, folder, symlinks=True)
