@@ -46,9 +46,9 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The lines of a block of commands."""
-        lines = self.text.splitlines() if self.language == "sh" else []
-        return [line for line in lines if line and not line.startswith("#")]
+        """The commands of a block of them, one a line; a backslash carries a line on."""
+        text = self.text.replace("\\\n", " ") if self.language == "sh" else ""
+        return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def blocks(page: Path) -> Iterator[Block]:
