@@ -1,16 +1,16 @@
-"""Seconds an epoch of fine-tuning's last stage, with the frozen part computed once and without.
+"""Seconds an epoch of fine-tuning's last stage, with a cached trunk and without.
 
     python -m benchmarks.finetuning                                 ResNet50 at 96 px, 1,000 images
     python -m benchmarks.finetuning --image-size 224 --images 500
 
 Both train the same blocks on the same images by the same code, one after the other, without
-augmentation; the second epoch counts, as the first one contains what TensorFlow needs to start.
+augmentation. The second epoch counts, as TensorFlow compiles its graphs in the first.
 
 How to read the columns:
 
-    images/s       that one epoch shows to the network
-    seconds        of that epoch
-    filling        seconds that the cache took before, once for all epochs, stages and rounds
+    images/s       images that the network sees in a second of the epoch
+    seconds        the duration of the epoch
+    filling        seconds to fill the cache beforehand, once for all epochs, stages and rounds
     ratio          the uncached epoch as a multiple of the cached one
 """
 
@@ -27,12 +27,11 @@ from features.loading import available_cpus
 from pipeline.commands.arguments import image_size
 from pipeline.config import FinetuneConfig
 from pipeline.config.choices import TRAINING_PRECISIONS
-from pipeline.networks import pixels
-from pipeline.networks.data import Data
+from pipeline.networks import finetune_plan, pixels
+from pipeline.networks.data import TrainingData
 from pipeline.networks.finetuning import FineTuning
-from pipeline.networks.training import TrainStage
+from pipeline.networks.train_stage import TrainStage
 from pipeline.reports.tables import render
-from pipeline.stages import finetune
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "cifar10-2000.zip"
 HEADER = ("trunk", "images/s", "seconds", "filling")
@@ -50,9 +49,9 @@ def main() -> None:
             progress=False,
         )  # fmt: skip
         images = pixels.read(config, out, config.image_size)
-        tuning = finetune.prepare(config, images, out)
+        tuning = finetune_plan.prepare(config, images, out)
         started = time.perf_counter()
-        tuning.fill()
+        tuning.fill_cache()
         filling = time.perf_counter() - started
         cached = _seconds(tuning, config, out / "cached")
         uncached = _seconds(dataclasses.replace(tuning, cache=None), config, out / "uncached")
@@ -67,17 +66,19 @@ def main() -> None:
 
 
 def _seconds(tuning: FineTuning, config: FinetuneConfig, folder: Path) -> float:
-    """Return what the second epoch of the last stage takes."""
-    images = tuning.pixels
+    """Return the seconds of the second epoch of the last stage."""
+    images = tuning.images
     rest = images.splits.rest
-    data = Data(images.x, images.splits.labels, len(images.splits.class_names), rest, rest[:0])
+    data = TrainingData(
+        images.x, images.splits.labels, len(images.splits.class_names), rest, rest[:0]
+    )
     stage = TrainStage("last", EPOCHS, config.learning_rate, config.batch_size)
     last = dataclasses.replace(tuning, unfrozen=tuning.unfrozen[-1:])
-    return last.fit(data, [stage], folder, "").history.epochs[-1].seconds
+    return last.train(data, [stage], folder, "").history.epochs[-1].seconds
 
 
 def _facts(options: argparse.Namespace, count: int, tuning: FineTuning) -> str:
-    trained = ", ".join(tuning.blocks[place].name for place in tuning.unfrozen[-1])
+    trained = ", ".join(tuning.blocks[position].name for position in tuning.unfrozen[-1])
     height, width = options.image_size
     return (
         f"{options.backbone} at {height} x {width}, {count} images, batches of "

@@ -10,7 +10,7 @@ from features.errors import UsageError
 from pipeline.config import EvaluateConfig
 from pipeline.data.layers import features_of
 from pipeline.data.splits import Splits
-from pipeline.networks import candidate
+from pipeline.networks import recording
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import Record
 from pipeline.search import runner
@@ -44,7 +44,7 @@ def _by_features(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -
 
 def _by_pixels(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> np.ndarray:
     from pipeline.networks import pixels, storage
-    from pipeline.networks.training import probabilities
+    from pipeline.networks.inference import probabilities
 
     network = storage.load(config.results / record.name, record.model)
     with tempfile.TemporaryDirectory() as folder:
@@ -54,5 +54,5 @@ def _by_pixels(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> 
 
 _KINDS: dict[str, Callable[[EvaluateConfig, Record, tuple[str, ...]], np.ndarray]] = {
     runner.CLASSIFIER: _by_features,
-    candidate.NETWORK: _by_pixels,
+    recording.NETWORK: _by_pixels,
 }

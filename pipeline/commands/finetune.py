@@ -45,7 +45,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         from pipeline.stages import finetune
 
         values = given(options, FinetuneConfig)
-        print(finetune.run(FinetuneConfig(**values, progress=not options.quiet)))
+        print(finetune.run(FinetuneConfig(**values, progress=not options.quiet)).path)
 
     command.set_defaults(run=run)
     return command

@@ -32,7 +32,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         from pipeline.stages import scratch
 
         values = given(options, ScratchConfig)
-        print(scratch.run(ScratchConfig(**values, progress=not options.quiet)))
+        print(scratch.run(ScratchConfig(**values, progress=not options.quiet)).path)
 
     command.set_defaults(run=run)
     return command

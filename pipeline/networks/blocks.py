@@ -1,4 +1,4 @@
-"""The blocks of a backbone, shallow to deep, and which of them fine-tuning unfreezes when."""
+"""The blocks of a backbone, shallow to deep, and the order in which fine-tuning unfreezes them."""
 
 import math
 import re
@@ -9,10 +9,10 @@ from typing import Any
 from features.errors import UsageError, unknown_name
 
 ALL, NONE = "all", "none"
-STEM, TOP = "stem", "top"  # what comes before the first block that has a name, and after the last
-SHARE = 0.4  # of all weights: what is unfrozen where nobody says; ResNet's conv5, VGG's block5
+STEM, TOP = "stem", "top"  # the layers before the first block that has a name, and after the last
+UNFROZEN_SHARE = 0.4  # of all weights, by default: ResNet's conv5, VGG's block5
 
-# How the names of layers in keras.applications begin; what is in brackets is the block's.
+# How the names of layers in keras.applications begin; the brackets hold the name of the block.
 _NAME = re.compile(
     r"""(conv\d+_block\d+)_                     # ResNet, DenseNet
       | (block(?:8|17|35)_\d+)_                 # InceptionResNet
@@ -30,12 +30,13 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """Some layers that are frozen and trained together.
+    """Layers that are frozen and trained together.
 
     Attributes:
-        name: such as "conv5_block1"; "stem" and "top" are before and after those with names.
-        layers: names of its layers with weights.
-        parameters: number of their weights.
+        name: the name, such as "conv5_block1"; "stem" and "top" hold the layers before and after
+            the blocks that have names.
+        layers: the names of its layers with weights.
+        parameters: the number of their weights.
     """
 
     name: str
@@ -43,28 +44,29 @@ class Block:
     parameters: int
 
 
-def blocks(network: Any) -> list[Block]:
+def blocks_of(network: Any) -> list[Block]:
     """Return the blocks of a bare network of keras.applications, shallow to deep.
 
-    A layer whose name says no block, such as a shortcut that Keras numbers, belongs to the next
-    one that has a name.
+    A layer whose name does not give its block, such as a shortcut that Keras numbers, belongs to
+    the next block that has a name.
 
     Args:
         network: what `features.backbones.network.build` returned.
     """
-    found: dict[str, list[Any]] = {}
-    waiting: list[Any] = []
+    layers_of: dict[str, list[Any]] = {}
+    unnamed: list[Any] = []  # layers since the last one that gave its block
     for layer in network.layers:
-        waiting.append(layer)
-        if (name := _block_name(layer.name)) is not None:
-            if not found and len(waiting) > 1:
-                found[STEM], waiting = waiting[:-1], waiting[-1:]
-            found.setdefault(name, []).extend(waiting)
-            waiting = []
-    if waiting:
-        found[TOP] = waiting
-    made = [_block(name, layers) for name, layers in found.items()]
-    return [block for block in made if block.layers]
+        if (name := _block_name(layer.name)) is None:
+            unnamed.append(layer)
+            continue
+        if not layers_of and unnamed:
+            layers_of[STEM], unnamed = unnamed, []
+        layers_of.setdefault(name, []).extend([*unnamed, layer])
+        unnamed = []
+    if unnamed:
+        layers_of[TOP] = unnamed
+    blocks = [_block(name, layers) for name, layers in layers_of.items()]
+    return [block for block in blocks if block.layers]
 
 
 def _block_name(layer: str) -> str | None:
@@ -75,62 +77,65 @@ def _block_name(layer: str) -> str | None:
 
 
 def _block(name: str, layers: Sequence[Any]) -> Block:
-    weighty = [layer for layer in layers if layer.weights]
-    parameters = sum(math.prod(weight.shape) for layer in weighty for weight in layer.weights)
-    return Block(name, tuple(layer.name for layer in weighty), parameters)
+    layers = [layer for layer in layers if layer.weights]
+    parameters = sum(math.prod(weight.shape) for layer in layers for weight in layer.weights)
+    return Block(name, tuple(layer.name for layer in layers), parameters)
 
 
-def stages(found: Sequence[Block], unfreeze: Sequence[str], backbone: str) -> list[tuple[int, ...]]:
-    """Return which blocks each stage of fine-tuning unfreezes, as positions in `found`.
+def blocks_to_unfreeze(
+    blocks: Sequence[Block], unfreeze: Sequence[str], backbone: str
+) -> list[tuple[int, ...]]:
+    """Return the blocks that each stage of fine-tuning unfreezes, as positions in `blocks`.
 
-    The first stage trains the head alone and is not listed. Each entry of `unfreeze` is one more
-    stage, which trains its own blocks and those of the stages before, whatever their order here.
+    The stage that trains the head alone is not listed. Each entry of `unfreeze` is a stage, which
+    trains its own blocks and those of the stages before. Stages run from the deepest blocks to the
+    shallowest, whatever the order of the entries.
 
     Args:
-        found: blocks, shallow to deep.
-        unfreeze: each "conv5_block1" (that block and all deeper ones), "conv5" (likewise from the
-            first block whose name begins so), a number n (the n deepest blocks) or "all"; a
-            single "none" for the head alone. None given: as many of the deepest blocks as hold
-            `SHARE` of the weights.
-        backbone: its name, for messages.
+        blocks: the blocks of the backbone, shallow to deep.
+        unfreeze: the entries: "conv5_block1" (that block and all deeper ones), "conv5" (the first
+            block whose name begins so, and all deeper ones), a number n (the n deepest blocks) or
+            "all"; a single "none" leaves the head alone. If empty, as many of the deepest blocks
+            as hold `UNFROZEN_SHARE` of the weights.
+        backbone: the name of the backbone, for messages.
 
     Returns:
-        A tuple a stage, the deepest blocks first; no block is in two of them.
+        A tuple for each stage; no block is in two of them.
 
     Raises:
-        UsageError: an entry names no block, or a number is not from 1 to all.
+        UsageError: an entry names no block, or a number is not from 1 to the number of blocks.
     """
     if tuple(unfreeze) == (NONE,):
         return []
-    entries = [_start(found, entry, backbone) for entry in unfreeze] or [_enough(found)]
+    entries = [_start(blocks, entry, backbone) for entry in unfreeze] or [_default_start(blocks)]
     starts = sorted(set(entries), reverse=True)
-    ends = [len(found), *starts]
+    ends = [len(blocks), *starts]
     return [tuple(range(start, end)) for start, end in zip(starts, ends, strict=False)]
 
 
-def _start(found: Sequence[Block], entry: str, backbone: str) -> int:
+def _start(blocks: Sequence[Block], entry: str, backbone: str) -> int:
     """Return the position of the shallowest block that an entry unfreezes."""
     if entry == ALL:
         return 0
     if entry.isdigit():
-        if not 1 <= int(entry) <= len(found):
+        if not 1 <= int(entry) <= len(blocks):
             raise UsageError(
-                f"--unfreeze {entry}: {backbone} has {len(found)} blocks, expected 1 to "
-                f"{len(found)}, or {NONE} for the head alone"
+                f"--unfreeze {entry}: {backbone} has {len(blocks)} blocks, expected 1 to "
+                f"{len(blocks)}, or {NONE} for the head alone"
             )
-        return len(found) - int(entry)
-    for place, block in enumerate(found):
+        return len(blocks) - int(entry)
+    for position, block in enumerate(blocks):
         if block.name == entry or block.name.startswith(f"{entry}_") or entry in block.layers:
-            return place
-    raise unknown_name(f"block of {backbone}", entry, [block.name for block in found])
+            return position
+    raise unknown_name(f"block of {backbone}", entry, [block.name for block in blocks])
 
 
-def _enough(found: Sequence[Block]) -> int:
-    """Return where the deepest blocks begin that hold `SHARE` of the weights."""
-    total = sum(block.parameters for block in found)
-    held = 0
-    for place in reversed(range(len(found))):
-        held += found[place].parameters
-        if held >= SHARE * total:
-            return place
+def _default_start(blocks: Sequence[Block]) -> int:
+    """Return the position from which on the blocks hold `UNFROZEN_SHARE` of the weights."""
+    total = sum(block.parameters for block in blocks)
+    unfrozen = 0
+    for position in reversed(range(len(blocks))):
+        unfrozen += blocks[position].parameters
+        if unfrozen >= UNFROZEN_SHARE * total:
+            return position
     return 0

@@ -1,4 +1,4 @@
-"""The state of a stage of training after an epoch: one file, wholly there or not at all."""
+"""Checkpoints: the state of a stage of training after an epoch, in one file, whole or absent."""
 
 import json
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ Arrays = list[np.ndarray]
 
 @dataclass(frozen=True)
 class State:
-    """What a stage needs to go on as if it had never stopped.
+    """Everything that a stage needs to resume as if it had never stopped.
 
     Attributes:
-        finished: whether it has ended; then only `best` is kept, the weights it ended with.
-        history: its epochs so far.
-        best: weights with the least validation loss so far.
-        variables: weights and the states of random generators, in the network's order.
-        optimizer: its variables: steps, momenta.
+        finished: whether the stage has ended; then only `best` is kept, its final weights.
+        history: the epochs so far.
+        best: the weights with the lowest validation loss so far.
+        variables: the weights and the states of random generators, in the network's order.
+        optimizer: the variables of the optimizer: its step, its moments.
     """
 
     finished: bool
@@ -36,8 +36,11 @@ class State:
 
 
 def write(path: Path, state: State) -> None:
-    """Write a state durably in place of the last one; raises OSError."""
-    facts = {"finished": state.finished, "epochs": [asdict(one) for one in state.history.epochs]}
+    """Write a state durably, in place of the last one; raises OSError."""
+    facts = {
+        "finished": state.finished,
+        "epochs": [asdict(epoch) for epoch in state.history.epochs],
+    }
     groups = {"best": state.best, "variables": state.variables, "optimizer": state.optimizer}
     arrays: dict[str, Any] = {
         f"{name}.{number}": array
@@ -49,10 +52,10 @@ def write(path: Path, state: State) -> None:
 
 
 def read(path: Path) -> State | None:
-    """Return the state that was written; None where there is none.
+    """Return the state in a checkpoint; None where the file does not exist.
 
     Raises:
-        DataError: it cannot be read as such.
+        DataError: the file cannot be read as a checkpoint.
     """
     if not path.exists():
         return None
@@ -74,17 +77,17 @@ def _group(stored: Any, name: str) -> Arrays:
 
 
 def values(variables: Sequence[Any]) -> Arrays:
-    """Return copies of Keras variables as arrays."""
+    """Return the values of Keras variables, as copies."""
     from keras import ops
 
     return [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
 
 
 def assign(variables: Sequence[Any], arrays: Arrays, path: Path) -> None:
-    """Give Keras variables their values back.
+    """Assign values to Keras variables.
 
     Raises:
-        DataError: the checkpoint at `path` is of another network.
+        DataError: the shapes differ, as the checkpoint at `path` is of another network.
     """
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [array.shape for array in arrays]:

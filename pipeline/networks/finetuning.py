@@ -1,122 +1,133 @@
-"""How a pretrained network is trained on: the head first, then its blocks, the deepest first."""
+"""Fine-tuning: the head of a pretrained network is trained first, then its deepest blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from features.backbones.stored import Weights
 from features.config import ExtractConfig
-from pipeline.networks import augmentation, rates, transfer, trunk
+from pipeline.networks import augmentation, transfer, trunk
 from pipeline.networks.blocks import Block
-from pipeline.networks.candidate import Fitted
-from pipeline.networks.data import Data
+from pipeline.networks.data import TrainingData
 from pipeline.networks.history import History
 from pipeline.networks.linear_head import LinearHead
+from pipeline.networks.optimizers import discriminative_adamw
 from pipeline.networks.pixels import Pixels
-from pipeline.networks.training import Setup, TrainStage, train
+from pipeline.networks.plan import TrainedNetwork
+from pipeline.networks.train_stage import TrainStage
+from pipeline.networks.training import Setup, train
 from pipeline.networks.trunk import Views
 
-# Of the learning rate: the blocks that are unfrozen first, and all that follow.
+# Factors of the learning rate: of the blocks that are unfrozen first, and of all later ones.
 FACTORS = (0.1, 0.01)
-HEAD = "head"  # the stage that trains it alone
+HEAD_STAGE = "head"  # the name of the stage that trains the head alone
 
 
 @dataclass(frozen=True)
-class Cache:
-    """The frozen part's activations, instead of pixels.
+class TrunkCache:
+    """Stored activations of the frozen layers, which training reads instead of pixels.
 
     Attributes:
-        layer: where it ends.
+        layer: the last frozen layer.
         shape: (h, w, c) of its output.
-        extract: how it is extracted.
-        views: of each image.
-        work: folder that they are kept in.
+        extract: how its output is extracted.
+        views: the views of each image.
+        folder: the folder in which the activations are kept.
     """
 
     layer: str
     shape: tuple[int, ...]
     extract: ExtractConfig
     views: Views
-    work: Path
+    folder: Path
+
+    def activations(self, images: Pixels, weights: str) -> np.ndarray:
+        """Return what `trunk.activations` returns; raise what it raises."""
+        return trunk.activations(self.folder, self.extract, self.shape, images, self.views, weights)
 
 
 @dataclass(frozen=True)
 class FineTuning:
-    """One network to be fine-tuned, in as many rounds as there are.
+    """A network to be fine-tuned, in each round anew.
 
     Attributes:
-        facts: of `transfer.assemble`.
-        weights: of the backbone.
-        blocks: of the backbone.
-        unfrozen: the blocks that each stage after the head unfreezes, as `blocks.stages` says.
-        pixels: of all images.
-        cache: of the frozen part; None computes it anew in each epoch.
-        head: that the network starts from; None for a random one.
-        augment: names of augmentations.
-        seed: of what is drawn.
-        progress: whether bars are drawn.
+        facts: the facts from which `transfer.assemble` builds the network.
+        weights: the weights of the backbone.
+        blocks: the blocks of the backbone, shallow to deep.
+        unfrozen: the positions of the blocks that each stage unfreezes, from
+            `blocks.blocks_to_unfreeze`.
+        images: all images and their splits.
+        cache: the cached trunk; None computes the frozen layers anew in each epoch.
+        head: the classifier from which the head starts; None starts from random weights.
+        augment: the names of augmentations.
+        seed: seed of the order of images and of the augmentations.
+        progress: whether to show progress bars.
     """
 
     facts: dict[str, Any]
     weights: Weights
     blocks: Sequence[Block]
     unfrozen: Sequence[tuple[int, ...]]
-    pixels: Pixels
-    cache: Cache | None
+    images: Pixels
+    cache: TrunkCache | None
     head: LinearHead | None
     augment: tuple[str, ...]
     seed: int
     progress: bool
 
-    def fit(self, data: Data, stages: Sequence[TrainStage], folder: Path, title: str) -> Fitted:
-        """Build a network and train it through the stages; what `candidate.NetworkPlan` wants.
+    def train(
+        self, data: TrainingData, stages: Sequence[TrainStage], folder: Path, title: str
+    ) -> TrainedNetwork:
+        """Build the network and train it through the stages; this is a `plan.TrainFunction`.
 
-        The stage `HEAD`, if there, trains the head alone; each further one its own blocks and
-        those of the stages before.
+        The stage `HEAD_STAGE`, if it is among them, trains the head alone. Each further stage
+        trains its own blocks and those of the stages before.
         """
         network = transfer.assemble(self.facts, self.weights)
         if self.head is not None:
-            network.set_head(*self.head.on(data.train))
-        seen, layer = network.whole, augmentation.layer(self.augment, self.seed)
+            network.set_head(*self.head.weights_from(data.train))
+        model, layer = network.whole, augmentation.layer(self.augment, self.seed)
         if self.cache is not None:
-            seen, layer, data = network.above(self.cache.layer), None, self._cached(data)
+            model, layer = network.above(self.cache.layer), None
+            data = self._on_activations(data, self.cache)
         history, first = History(), 1 + len(self.unfrozen) - len(stages)  # 1 without the head's
         for count, stage in enumerate(stages, first):
             factors = _factors(self.unfrozen[:count])
             network.train_only(factors)
-            make = rates.adamw(network.factors(seen, factors), stage.weight_decay)
-            setup = Setup(self.seed, layer, make, title, self.progress)
-            history += train(seen, data, stage, folder, setup)
-        return Fitted(network.whole, history, self.facts)
+            optimizer = discriminative_adamw(network.factors(model, factors), stage.weight_decay)
+            setup = Setup(self.seed, layer, optimizer, title, self.progress)
+            history += train(model, data, stage, folder, setup)
+        return TrainedNetwork(network.whole, history, self.facts)
 
-    def _cached(self, data: Data) -> Data:
-        """Return the same images as activations: those that are not locked, and their views."""
-        rest = self.pixels.splits.rest
-        views = 1 if self.cache is None else 1 + self.cache.views.count
-        train, held = (np.searchsorted(rest, rows) for rows in (data.train, data.held))
-        return Data(self._activations, data.labels[rest], data.classes, train, held, views)
-
-    def fill(self) -> None:
-        """Compute the cached trunk now; raises what `trunk.activations` raises."""
+    def fill_cache(self) -> None:
+        """Compute the cached trunk now instead of at its first use."""
         self._activations  # noqa: B018
 
     @cached_property
     def _activations(self) -> np.ndarray:
-        """The cached trunk, computed when it is first needed, for all rounds."""
-        cache = cast(Cache, self.cache)
-        return trunk.activations(
-            cache.work, cache.extract, cache.shape, self.pixels, cache.views, self.weights.sha256
-        )
+        """The cached trunk, computed at its first use, for all rounds."""
+        if self.cache is None:
+            raise ValueError("there is no cache to fill")
+        return self.cache.activations(self.images, self.weights.sha256)
+
+    def _on_activations(self, data: TrainingData, cache: TrunkCache) -> TrainingData:
+        """Return the same examples as activations; these hold the images that are not locked."""
+        rest = self.images.splits.rest
+        train, held_out = (np.searchsorted(rest, rows) for rows in (data.train, data.held_out))
+        return TrainingData(
+            self._activations, data.labels[rest], data.classes, train, held_out,
+            1 + cache.views.count,
+        )  # fmt: skip
 
 
 def _factors(unfrozen: Sequence[tuple[int, ...]]) -> dict[int, float]:
-    """Return the factor of the learning rate by block."""
+    """Return the factor of the learning rate of each unfrozen block, by its position."""
     return {
-        place: FACTORS[min(number, len(FACTORS) - 1)]
-        for number, places in enumerate(unfrozen)
-        for place in places
+        position: FACTORS[min(stage, len(FACTORS) - 1)]
+        for stage, positions in enumerate(unfrozen)
+        for position in positions
     }

@@ -1,4 +1,4 @@
-"""How training went, epoch by epoch, and the file that says it."""
+"""The history of a training, epoch by epoch, and its file."""
 
 import json
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ class Epoch:
     """One epoch of a stage.
 
     Attributes:
-        epoch: 1 for the stage's first.
-        stage: its name.
-        learning_rate: in the middle of the epoch.
-        loss: mean over the training images as they were shown: augmented, labels smoothed.
-        accuracy: share of them predicted right meanwhile, 0 to 1.
-        val_loss: cross-entropy on the held-out images; None where none are held out.
-        val_accuracy: likewise, 0 to 1.
-        seconds: that it took, validation included.
+        epoch: the number of the epoch in its stage, from 1 on.
+        stage: the name of the stage.
+        learning_rate: the rate in the middle of the epoch.
+        loss: the mean over the training images as they were shown: augmented, with smoothed labels.
+        accuracy: the share of them that was predicted right meanwhile, 0 to 1.
+        val_loss: the cross-entropy on the held-out images; None where no image is held out.
+        val_accuracy: the accuracy on them, 0 to 1; None likewise.
+        seconds: the duration of the epoch, validation included.
     """
 
     epoch: int
@@ -39,28 +39,28 @@ class Epoch:
 
 @dataclass(frozen=True)
 class History:
-    """The epochs of one stage, or of several one after the other."""
+    """The epochs of one stage, or of several stages in turn."""
 
     epochs: tuple[Epoch, ...] = ()
 
     @property
-    def best(self) -> int:
-        """The epochs up to that with the least validation loss; all where nothing validates."""
+    def best_epoch(self) -> int:
+        """The number of the epoch with the lowest validation loss; the last where none has one."""
         losses = [epoch.val_loss for epoch in self.epochs]
         known = [loss for loss in losses if loss is not None]
         return losses.index(min(known)) + 1 if known else len(losses)
 
     @property
-    def waited(self) -> int:
-        """Epochs since the best one."""
-        return len(self.epochs) - self.best
+    def epochs_since_best(self) -> int:
+        """The number of epochs after the best one."""
+        return len(self.epochs) - self.best_epoch
 
     @property
     def seconds(self) -> float:
-        """That all epochs took."""
+        """The duration of all epochs."""
         return sum(epoch.seconds for epoch in self.epochs)
 
-    def stage(self, name: str) -> "History":
+    def of_stage(self, name: str) -> "History":
         """Return the epochs of one stage."""
         return History(tuple(epoch for epoch in self.epochs if epoch.stage == name))
 
@@ -77,12 +77,12 @@ class Round:
 
 
 def write(folder: Path, rounds: Sequence[Round]) -> Path:
-    """Write `history.json`, from which curves are drawn; return where it is."""
+    """Write `history.json`, from which learning curves are drawn; return its path."""
     facts = {
         "schema": SCHEMA,
         "rounds": [
-            {"name": one.name, "epochs": [asdict(epoch) for epoch in one.history.epochs]}
-            for one in rounds
+            {"name": each.name, "epochs": [asdict(epoch) for epoch in each.history.epochs]}
+            for each in rounds
         ],
     }
     durable.write(folder / FILE, (json.dumps(facts, indent=1) + "\n").encode())
@@ -90,5 +90,5 @@ def write(folder: Path, rounds: Sequence[Round]) -> Path:
 
 
 def from_facts(epochs: Sequence[dict[str, Any]]) -> History:
-    """Rebuild a history; raises TypeError where an epoch is none."""
+    """Rebuild a history from JSON; raises TypeError where an epoch has other fields."""
     return History(tuple(Epoch(**epoch) for epoch in epochs))

@@ -1,4 +1,4 @@
-"""A head that starts where a linear classifier ended.
+"""A head that starts from the weights of a linear classifier.
 
 A. Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform
 Out-of-Distribution", section 3.4 (LP-FT): a random head sends large gradients into features that
@@ -29,13 +29,13 @@ METHOD = "logistic"
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A logistic regression that `classify` left, on the features that the head will get.
+    """A logistic regression from `classify`, on the features that the head will take.
 
     Attributes:
-        folder: of the candidate.
-        record: of it.
-        splits: of the results folder.
-        features: where its feature file lies now, None for where it was.
+        folder: the folder of the candidate.
+        record: the record of the candidate.
+        splits: the splits of the results folder.
+        features: the path of its feature file now; None: where it was.
     """
 
     folder: Path
@@ -43,24 +43,24 @@ class LinearHead:
     splits: Splits
     features: Path | None
 
-    def on(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return kernel (D, K) and bias (K,), float32, learned from some images alone.
+    def weights_from(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return kernel (D, K) and bias (K,), float32, learned from these images alone.
 
-        The stored model has seen the images that validate; in a round that they are to judge,
-        the head comes from another fit with the same setting.
+        The stored model has seen the images that validate. For a round in which they are held
+        out, the model is fitted anew with the same setting.
 
         Args:
-            rows: positions in the splits, int64, without any that are locked.
+            rows: the images, as positions in the splits, int64; none of them is locked.
 
         Raises:
-            DataError: the feature file or the model is not there, or not as it was.
+            DataError: the feature file or the model is missing or has changed.
         """
         if np.array_equal(rows, self.splits.rest):
-            return folded(models.load(self.folder, self.record.model), self._classes)
+            return as_dense(models.load(self.folder, self.record.model), self._classes)
         x = self._x[np.searchsorted(self.splits.rest, rows)]
         task = Task(len(rows), x.shape[1], self._classes, self.record.seed)
         model = find(METHOD).build(task).set_params(**self.record.setting)
-        return folded(model.fit(x, self.splits.labels[rows]), self._classes)
+        return as_dense(model.fit(x, self.splits.labels[rows]), self._classes)
 
     @property
     def _classes(self) -> int:
@@ -72,12 +72,13 @@ class LinearHead:
         return features_of(self.record.inputs, ids, self.features)
 
 
-def folded(model: "Pipeline", classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the dense layer that gives a logistic regression's scores of raw features.
+def as_dense(model: "Pipeline", classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the dense layer that maps raw features to a logistic regression's scores.
 
     Args:
-        model: UnitScale, then SoftmaxRegression, fitted.
-        classes: K; one that the model has not seen gets a score far below all others.
+        model: a fitted pipeline of UnitScale and SoftmaxRegression.
+        classes: the number of classes, K; a class that the model has not seen gets a score far
+            below all others.
 
     Returns:
         Kernel (D, K) and bias (K,), float32.
@@ -87,7 +88,7 @@ def folded(model: "Pipeline", classes: int) -> tuple[np.ndarray, np.ndarray]:
         np.asarray(linear.coef_, np.float64),
         np.asarray(linear.intercept_, np.float64),
     )
-    if len(coef) == 1:  # of two classes the first one's score is 0
+    if len(coef) == 1:  # with two classes, the score of the first is 0
         coef, intercept = np.vstack([0 * coef, coef]), np.append(0.0, intercept)
     kernel = np.zeros((coef.shape[1], classes), np.float32)
     bias = np.full(classes, intercept.min() - 100.0, np.float32)
@@ -106,35 +107,35 @@ def find_head(
     image_size: tuple[int, int],
     features: Path | None = None,
 ) -> LinearHead:
-    """Return the candidate that a head is to start from.
+    """Return the head that starts from a candidate, after a check that it fits the network.
 
     Args:
-        wanted: its name in `results`, or the path of its folder.
-        results: the folder that the fine-tuned network will be in.
-        splits: of that folder.
-        backbone: that is fine-tuned.
-        weights: their sha256.
-        image_size: that it sees.
-        features: where the candidate's feature file lies now.
+        wanted: the candidate, by its name in `results` or the path of its folder.
+        results: the results folder of the network to be fine-tuned.
+        splits: the splits of that folder.
+        backbone: the backbone to be fine-tuned.
+        weights: sha256 of its weights.
+        image_size: height and width that it sees, in pixels.
+        features: the path of the candidate's feature file now; None: where it was.
 
     Raises:
-        UsageError: there is no such candidate, or it learned something else.
+        UsageError: there is no such candidate, or it does not fit the network.
         DataError: its record cannot be read.
     """
-    places = [results / wanted, Path(wanted)]
-    folder = next((place for place in places if (place / RECORD).is_file()), None)
+    folders = [results / wanted, Path(wanted)]
+    folder = next((folder for folder in folders if (folder / RECORD).is_file()), None)
     if folder is None:
         raise UsageError(
             f"--head {wanted}: no candidate of that name is in {results}, nor is it a candidate's "
             f"folder; `classify` with --classifiers {METHOD} --out {results} makes one"
         )
     record = read_record(folder)
-    expected = _expected(splits, backbone, weights, image_size)
-    for what, (here, there) in _found(record, expected).items():
-        if here != there:
+    actual = _actual(record)
+    for what, expected in _expected(splits, backbone, weights, image_size).items():
+        if actual[what] != expected:
             raise UsageError(
-                f"--head {wanted} has {what} {there}, expected {here}; fit a logistic regression "
-                "on features of this backbone, with these weights, at this --image-size"
+                f"--head {wanted} has {what} {actual[what]}, expected {expected}; fit a logistic "
+                "regression on features of this backbone, with these weights, at this --image-size"
             )
     return LinearHead(folder, record, splits, features)
 
@@ -154,11 +155,10 @@ def _expected(
     }
 
 
-def _found(record: Record, expected: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return what was expected and what is there, by name."""
+def _actual(record: Record) -> dict[str, Any]:
     facts = record.inputs
     recipe = facts.get("recipe", {})
-    there = {
+    return {
         "classifier": record.method,
         "backbone": facts.get("backbone"),
         "layer": facts.get("layer"),
@@ -168,4 +168,3 @@ def _found(record: Record, expected: dict[str, Any]) -> dict[str, tuple[Any, Any
         "classes": ", ".join(record.class_names),
         "splits": record.splits,
     }
-    return {name: (value, there[name]) for name, value in expected.items()}

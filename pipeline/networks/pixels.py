@@ -1,10 +1,7 @@
-"""The images of a source as one array on disk, in the order of the splits that they share."""
+"""The images of a source as one array on disk, in the order of the splits of a results folder."""
 
-import hashlib
 import logging
-from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,23 +10,21 @@ import numpy as np
 
 from features.decoding import RejectedImage, decode
 from features.errors import DataError, UsageError
-from features.loading import load
-from features.progress import progress_bar
-from features.records import DIGEST_BYTES, UNLABELLED, Outcome
+from features.records import UNLABELLED
 from features.sources import open_source
-from features.sources.base import Source, Subset
+from features.sources.base import Source
 from pipeline.config import NetworkConfig
 from pipeline.data.images import labelled_images
 from pipeline.data.splits import FILE, Splits
+from pipeline.networks.pixel_reader import INTERPOLATION, RESIZE, PixelReader, digest_of
 from pipeline.results.shared_splits import load_or_make_splits
 
 log = logging.getLogger("offshelf")
 
-RESIZE, INTERPOLATION = "stretch", "bilinear"
-FALLBACK = (64, 64)  # pixels, where images differ in size
-_LARGEST = 128  # pixels a side of images that are trained on in their own size
-_SAMPLED = 16  # images that tell in which size all are
-_BATCH = 256
+DEFAULT_SIZE = (64, 64)  # pixels, where images differ in size or are large
+_LARGEST = 128  # pixels a side of images that are used at their own size
+_SAMPLED = 16  # images that are decoded to learn their common size
+_FILE = "pixels.npy"
 
 
 @dataclass(frozen=True)
@@ -38,33 +33,38 @@ class Pixels:
 
     Attributes:
         x: uint8 (N, H, W, 3), RGB, a memory map, in the order of the splits.
-        splits: who trains, who validates, who is locked away.
-        facts: what a record keeps of them.
+        splits: which images train, which validate, and which are locked.
+        facts: the facts on the images that a record keeps.
     """
 
     x: np.ndarray
     splits: Splits
     facts: dict[str, Any]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, in pixels."""
+        return int(self.x.shape[1]), int(self.x.shape[2])
 
-def read(config: NetworkConfig, workshop: Path, size: tuple[int, int] | None = None) -> Pixels:
-    """Decode the images of a source into the workshop, and settle their splits.
 
-    Where the results folder has splits, these are taken, and their images alone; else they are
-    made as `classify` would make them, and written.
+def read(config: NetworkConfig, folder: Path, size: tuple[int, int] | None = None) -> Pixels:
+    """Decode the images of a source, in the order of the splits of the results folder.
+
+    If the results folder has splits, their images alone are read. Otherwise the splits are made
+    as `classify` would make them, and written.
 
     Args:
-        config: source and options.
-        workshop: an existing folder for the array.
-        size: height and width, in pixels; None takes the images' own where they share one that
-            is small, else `FALLBACK`.
+        config: the source and its options.
+        folder: an existing folder for the array.
+        size: height and width, in pixels; None takes the images' own if all share one that is
+            small, else `DEFAULT_SIZE`.
 
     Raises:
-        UsageError: the source cannot be opened, or the folder has splits of other images.
+        UsageError: the source cannot be opened, or the results folder has splits of other images.
         DataError: images or labels are missing, or cannot be read.
     """
     with open_source(config.source, config.limit) as source:
-        size = size or common_size(source) or FALLBACK
+        size = size or common_size(source) or DEFAULT_SIZE
         facts = {
             "source": str(config.source.resolve()),
             "kind": source.kind,
@@ -74,29 +74,31 @@ def read(config: NetworkConfig, workshop: Path, size: tuple[int, int] | None = N
             "resize": RESIZE,
             "interpolation": INTERPOLATION,
         }
-        settled = (config.out / FILE).exists() and not (config.folds or config.group_by)
-        reading = _Reading(source, size, workshop / "pixels.npy", config.progress)
+        reader = PixelReader(source, size, folder / _FILE, config.progress)
+        has_splits = (config.out / FILE).exists() and not (config.folds or config.group_by)
         x, digests, splits = (
-            _of_splits(reading, Splits.read(config.out)) if settled else _anew(reading, config)
+            _read_split_images(reader, Splits.read(config.out))
+            if has_splits
+            else _read_all_images(reader, config)
         )
     log.info("%s", splits.counts())
-    facts |= {"content": _digest(digests), "locked": _digest(digests[splits.test])}
+    facts |= {"content": digest_of(digests), "locked": digest_of(digests[splits.test])}
     return Pixels(x, splits, facts)
 
 
 def locked(
     facts: dict[str, Any], ids: Sequence[str], folder: Path, path: Path | None
 ) -> np.ndarray:
-    """Return images of a source as a candidate saw such: uint8 (n, H, W, 3), a memory map.
+    """Return images of a source as a candidate saw its own: uint8 (n, H, W, 3), a memory map.
 
     Args:
-        facts: `inputs` of the candidate's record.
-        ids: of the locked images, in the order of the splits.
-        folder: an existing one for the array.
-        path: of the source, if it no longer lies where it was.
+        facts: the `inputs` of the candidate's record.
+        ids: the ids of the locked images, in the order of the splits.
+        folder: an existing folder for the array.
+        path: the source, if it was moved; None: where it was.
 
     Raises:
-        DataError: the source is not there, lacks an image, or has another one of that name.
+        DataError: the source is missing, lacks an image, or has another image of that id.
     """
     path = path or Path(facts["source"])
     try:
@@ -104,9 +106,9 @@ def locked(
     except UsageError as error:
         raise DataError(f"{error}; say with --source where the images lie now") from None
     with source:
-        reading = _Reading(source, tuple(facts["image_size"]), folder / "pixels.npy", False)
-        x, digests = reading.images(_places(source, ids, path))
-    if _digest(digests) != facts["locked"]:
+        reader = PixelReader(source, tuple(facts["image_size"]), folder / _FILE, False)
+        x, digests = reader.read(_indices(source, ids, path))
+    if digest_of(digests) != facts["locked"]:
         raise DataError(
             f"{path}: images that were locked away have changed since the candidate was trained"
         )
@@ -114,9 +116,9 @@ def locked(
 
 
 def common_size(source: Source) -> tuple[int, int] | None:
-    """Return the height and width of all images as far as a sample tells; None where it is large.
+    """Return height and width of all images, as far as a sample tells.
 
-    None too where the sample's sizes differ.
+    None where they are larger than `_LARGEST` or differ within the sample.
     """
     if (size := source.common_size) is None:
         sizes = set()
@@ -132,53 +134,58 @@ def common_size(source: Source) -> tuple[int, int] | None:
     return size if max(size) <= _LARGEST else None
 
 
-def _digest(digests: np.ndarray) -> str:
-    return hashlib.blake2b(digests.tobytes(), digest_size=DIGEST_BYTES).hexdigest()
-
-
-def _of_splits(reading: "_Reading", splits: Splits) -> tuple[np.ndarray, np.ndarray, Splits]:
-    """Read the images that the splits name, after a look at their labels."""
-    source = reading.source
-    places = _places(source, splits.ids, source.location)
-    for place, label in zip(places.tolist(), splits.labels.tolist(), strict=True):
-        record = source[place]
-        here = source.class_names[record.label] if record.label != UNLABELLED else "no label"
-        if here != splits.class_names[label]:
+def _read_split_images(
+    reader: PixelReader, splits: Splits
+) -> tuple[np.ndarray, np.ndarray, Splits]:
+    """Return the images that the splits name, after a check of their labels."""
+    source = reader.source
+    indices = _indices(source, splits.ids, source.location)
+    for index, label in zip(indices.tolist(), splits.labels.tolist(), strict=True):
+        record, expected = source[index], splits.class_names[label]
+        name = source.class_names[record.label] if record.label != UNLABELLED else "no label"
+        if name != expected:
             raise DataError(
-                f"{record.id} is {here!r} in {source.location}, but {splits.class_names[label]!r} "
+                f"{record.id} is {name!r} in {source.location}, but {expected!r} "
                 "in the splits of the results folder; choose another --out"
             )
-    if len(source) > len(places):
-        log.info("%d images are in none of the splits and left out", len(source) - len(places))
-    return *reading.images(places), splits
+    if len(source) > len(indices):
+        log.info("%d images are in none of the splits and left out", len(source) - len(indices))
+    return *reader.read(indices), splits
 
 
-def _anew(reading: "_Reading", config: NetworkConfig) -> tuple[np.ndarray, np.ndarray, Splits]:
-    """Read all images that have a label, and part them."""
-    source = reading.source
-    if config.group_by is not None and config.group_by not in source.columns:
-        known = ", ".join(source.columns) or "none"
-        raise UsageError(
-            f"--group-by {config.group_by}: {source.location} has no such column; it has {known}"
-        )
+def _read_all_images(
+    reader: PixelReader, config: NetworkConfig
+) -> tuple[np.ndarray, np.ndarray, Splits]:
+    """Return all images that have a label and can be read, and their splits."""
+    source = reader.source
+    groups = _groups(source, config.group_by)
     labels = np.array([record.label for record in source], np.int64)
-    places = np.flatnonzero(labels != UNLABELLED)
-    x, digests, accepted = reading.accepted(places)
-    places = places[accepted]
-    records = [source[place] for place in places.tolist()]
-    column = None
-    if config.group_by is not None:
-        texts = source.columns[config.group_by]
-        column = np.array([texts[place] for place in places.tolist()], object)
+    indices = np.flatnonzero(labels != UNLABELLED)
+    x, digests, readable = reader.read_readable(indices)
+    indices = indices[readable]
+    records = [source[index] for index in indices.tolist()]
     images = labelled_images(
-        config.source, [record.id for record in records], labels[places], source.class_names,
-        np.array([record.split for record in records], np.uint8), digests, column,
+        config.source, [record.id for record in records], labels[indices], source.class_names,
+        np.array([record.split for record in records], np.uint8), digests,
+        None if groups is None else groups[indices],
     )  # fmt: skip
     return x, digests, load_or_make_splits(config.out, images, config.folds, config.seed)
 
 
-def _places(source: Source, ids: Sequence[str], path: Path) -> np.ndarray:
-    """Return where images stand in a source, int64 (n,)."""
+def _groups(source: Source, column: str | None) -> np.ndarray | None:
+    """Return the group of every image of the source, str objects; None where none is asked for."""
+    if column is None:
+        return None
+    if column not in source.columns:
+        known = ", ".join(source.columns) or "none"
+        raise UsageError(
+            f"--group-by {column}: {source.location} has no such column; it has {known}"
+        )
+    return np.array(source.columns[column], object)
+
+
+def _indices(source: Source, ids: Sequence[str], path: Path) -> np.ndarray:
+    """Return the numbers of images in a source, by their ids, int64 (n,)."""
     numbers = {record.id: record.index for record in source}
     if missing := [image for image in ids if image not in numbers]:
         raise DataError(
@@ -186,67 +193,3 @@ def _places(source: Source, ids: Sequence[str], path: Path) -> np.ndarray:
             f"{missing[0]}; give the source that the results folder was made from"
         )
     return np.array([numbers[image] for image in ids], np.int64)
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """How images are read: at which size, and into which file."""
-
-    source: Source
-    size: tuple[int, int]
-    target: Path
-    progress: bool
-
-    def images(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return images and digests in the order of `places`; none may be unreadable."""
-        order = np.argsort(places, kind="stable")
-        x, digests, accepted = self.accepted(places[order])
-        if len(accepted) < len(places):
-            lost = np.setdiff1d(np.arange(len(places)), accepted)[0]
-            image = self.source[int(places[order][lost])].id
-            raise DataError(f"{image} in {self.source.location} can no longer be read")
-        back = np.argsort(order)
-        if (back == np.arange(len(back))).all():
-            return x, digests
-        x[:] = np.asarray(x)[back]
-        return x, digests[back]
-
-    def accepted(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Read images at increasing places of the source; tell of those that cannot be read.
-
-        Returns:
-            uint8 (n, H, W, 3) and digests, uint8 (n, 16), of the n accepted; and which of
-            `places` they are, int64 (n,).
-        """
-        shape = (len(places), *self.size, 3)
-        x = np.lib.format.open_memmap(self.target, "w+", np.uint8, shape)
-        outcomes: list[Outcome] = []
-        subset = Subset(self.source, places)
-        stream = load(subset, self.size, RESIZE, INTERPOLATION, _BATCH)
-        count = 0
-        with closing(stream), progress_bar(len(places), 0, "image", self.progress) as bar:
-            bar.set_description_str("reading", refresh=False)
-            for batch in stream:
-                rows = batch.accepted
-                x[count : count + len(rows)] = batch.pixels[rows]
-                count += len(rows)
-                outcomes.extend(batch.outcomes)
-                bar.update(len(batch.outcomes))
-        x.flush()
-        if len(places) and not count:
-            raise DataError(
-                f"none of the {len(places)} images in {self.source.location} can be read"
-            )
-        self._tell(outcomes)
-        accepted = np.array([one.index for one in outcomes if one.reason is None], np.int64)
-        digests = b"".join(one.digest for one in outcomes if one.reason is None)
-        return x[:count], np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES), accepted
-
-    def _tell(self, outcomes: Sequence[Outcome]) -> None:
-        rejected = [outcome for outcome in outcomes if outcome.reason is not None]
-        if rejected:
-            common = Counter(outcome.reason for outcome in rejected).most_common(3)
-            log.warning(
-                "%d of %d images cannot be read (%s) and are left out", len(rejected),
-                len(outcomes), "; ".join(f"{count} x {reason}" for reason, count in common),
-            )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Convolutions as products of matrices: the same numbers, sooner where a CPU trains on small maps.
+"""Convolutions as matrix products: the same numbers, faster where a CPU trains on small maps.
 
 TensorFlow's gradient of a kernel does not use the matrix units of a CPU. On one core of a Xeon with
 AMX, for 128 maps of 3 x 3 and a 1 x 1 kernel of 512 x 2048, it takes 35 ms in bfloat16 and 27 ms in
@@ -11,33 +11,33 @@ from typing import Any
 
 from features.engines.hardware import gpu_names
 
-_POSITIONS = 64  # of a map, at most: patches of larger ones take memory, and convolutions are fast
+_MAX_POSITIONS = 64  # of a map: patches of larger maps take memory, and convolution is fast there
 
 
 def use_products(layers: Iterable[Any]) -> None:
-    """Let those convolutions compute by products that gain by it; their weights stay theirs."""
+    """Let the convolutions that gain by it compute as matrix products; their weights stay."""
     import keras
 
     if keras.backend.backend() != "tensorflow" or gpu_names():
         return
     for layer in layers:
-        if _gains(layer):
-            # Where Keras lets an implementation be exchanged; what is saved does not know of it.
+        if _is_faster_as_product(layer):
+            # The method that Keras calls for this; a saved model does not hold the change.
             layer.convolution_op = functools.partial(_convolve, layer)
 
 
-def _gains(layer: Any) -> bool:
+def _is_faster_as_product(layer: Any) -> bool:
     import keras
 
     plain = type(layer) is keras.layers.Conv2D and layer.data_format == "channels_last"
     if not plain or layer.groups > 1 or max(layer.dilation_rate) > 1:
         return False
     _, height, width, _ = layer.output.shape
-    return height * width <= _POSITIONS
+    return height * width <= _MAX_POSITIONS
 
 
 def _convolve(layer: Any, x: Any, kernel: Any) -> Any:
-    """Return what the layer's convolution gives, (b, h', w', c')."""
+    """Return the layer's convolution of x (b, h, w, c), (b, h', w', c')."""
     from keras import ops
 
     (down, right), (height, width, channels, filters) = layer.strides, kernel.shape

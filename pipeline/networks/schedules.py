@@ -1,4 +1,4 @@
-"""Learning rates: how they go through a stage of training."""
+"""Schedules: the course of the learning rate through a stage of training."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from pipeline.networks.history import History
 
 COSINE, PLATEAU, CONSTANT = SCHEDULES
 
-PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.3, 3  # times the rate after that many epochs without a gain
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.3, 3  # the rate is multiplied after epochs without a gain
 
 
 def check(name: str) -> None:
@@ -18,15 +18,15 @@ def check(name: str) -> None:
 
 
 def schedule(name: str, rate: float, steps: int, warmup: int) -> Any:
-    """Return what an optimizer takes as its learning rate.
+    """Return the learning rate of an optimizer.
 
     Args:
-        name: "cosine": up from 0 through the warmup and down to 0 along half a cosine (I.
-            Loshchilov and F. Hutter, "SGDR", 2017, equation 5, without restarts). "constant"
-            and "plateau": the rate itself, which for "plateau" changes between epochs.
-        rate: the highest.
-        steps: of the whole stage.
-        warmup: how many of them, at most `steps - 1`; of "cosine" only.
+        name: "cosine": the rate rises from 0 through the warmup and falls to 0 along half a
+            cosine (I. Loshchilov and F. Hutter, "SGDR", 2017, equation 5, without restarts).
+            "constant" and "plateau": the rate itself, which for "plateau" changes between epochs.
+        rate: the highest rate.
+        steps: the number of steps in the whole stage.
+        warmup: the number of steps in which a cosine rises; at most `steps - 1` are used.
 
     Returns:
         A `keras.optimizers.schedules.LearningRateSchedule`, or `rate`.
@@ -44,14 +44,14 @@ def schedule(name: str, rate: float, steps: int, warmup: int) -> Any:
 
 
 def plateau_rate(rate: float, history: History) -> float:
-    """Return the rate of the next epoch: lower after `PLATEAU_PATIENCE` epochs without a gain.
+    """Return the rate of the next epoch, lower after `PLATEAU_PATIENCE` epochs without a gain.
 
-    It follows from the history alone, so that a resumed run has it too.
+    It follows from the history alone, so that a resumed run gets the same rate.
     """
-    least, waited = float("inf"), 0
+    lowest, waited = float("inf"), 0
     for epoch in history.epochs:
         loss = epoch.loss if epoch.val_loss is None else epoch.val_loss
-        least, waited = (loss, 0) if loss < least else (least, waited + 1)
+        lowest, waited = (loss, 0) if loss < lowest else (lowest, waited + 1)
         if waited == PLATEAU_PATIENCE:
             rate, waited = rate * PLATEAU_FACTOR, 0
     return rate

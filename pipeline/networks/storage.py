@@ -1,13 +1,11 @@
-"""Trained networks on disk, and back without running anything that a file says.
+"""Trained networks on disk, read back without running any code that a file holds.
 
-The file is a Keras file that Keras can open too. We read only its arrays; the network around them
-is built by our own code from the facts that stand in the candidate's record.
+The file is a Keras file, which Keras itself can open. We read its arrays alone; the network around
+them is built by our own code from the facts in the candidate's record.
 """
 
 import tempfile
 import warnings
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,13 @@ from features import durable
 from features.errors import DataError, OffshelfError
 from features.packages import sha256_of
 from features.quiet import keras_here
+from pipeline.networks import architectures, transfer
 
 FILE = "model.keras"
-NETWORK = "network"  # in the facts of a record's model: what the network is built from
+NETWORK = "network"  # the field of a record's model that holds the facts of the network
 
-# By the "kind" among these facts: the module whose `build(facts)` builds it, without its weights.
-_BUILDERS = {
-    "scratch": "pipeline.networks.architectures",
-    "finetune": "pipeline.networks.transfer",
-}
+# From the "kind" in these facts to the function that builds the network, without its weights.
+_BUILDERS = {architectures.FROM_SCRATCH: architectures.build, transfer.FINE_TUNED: transfer.build}
 
 
 def save(network: Any, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -31,8 +27,8 @@ def save(network: Any, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         network: a keras.Model, from uint8 pixels to logits.
-        folder: of the candidate.
-        facts: "kind", and whatever its builder needs, as JSON holds it.
+        folder: the folder of the candidate.
+        facts: "kind" and all that its builder needs, as JSON holds it.
     """
     path = folder / FILE
     with tempfile.TemporaryDirectory() as scratch:
@@ -47,11 +43,11 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
     """Return a network that `save` wrote, a keras.Model from uint8 pixels to logits.
 
     Args:
-        folder: of the candidate.
+        folder: the folder of the candidate.
         facts: what `save` returned.
 
     Raises:
-        DataError: the file is not there, has changed, or does not fit its record.
+        DataError: the file is missing, has changed, or does not fit its record.
         MissingPackageError: Keras is not installed.
     """
     path = folder / FILE
@@ -61,11 +57,11 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
         raise DataError(f"{path} has changed since it was written; train it again with --restart")
     keras_here()
     try:
-        network = _builder(facts[NETWORK])(facts[NETWORK])
+        network = _build(facts[NETWORK])
         with warnings.catch_warnings():
-            # Of layers that a file lacks Keras only warns, and leaves them as they were.
+            # Keras only warns of layers that the file lacks, and leaves them as they are.
             warnings.filterwarnings("error", "Skipping", UserWarning)
-            network.load_weights(path)  # of a .keras file too this reads the arrays alone
+            network.load_weights(path)  # this reads the arrays alone, also of a .keras file
     except OffshelfError:
         raise
     except Exception as error:  # zipfile, h5py and Keras raise many kinds
@@ -74,8 +70,7 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
     return network
 
 
-def _builder(facts: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
+def _build(facts: dict[str, Any]) -> Any:
     if (kind := facts.get("kind")) not in _BUILDERS:
         raise DataError(f"its record names a network of kind {kind!r}; known: {[*_BUILDERS]}")
-    builder: Callable[[dict[str, Any]], Any] = import_module(_BUILDERS[kind]).build
-    return builder
+    return _BUILDERS[kind](facts)

@@ -1,10 +1,10 @@
 """A pretrained backbone under a new head: whole for pixels, and cut where training begins.
 
-Its batch norms stay as they are while blocks are trained: statistics of a small batch are noise
-(ResNet50 at 96 px has 9 positions an image in its last stage), and what is below, the cached trunk
-too, was measured with the stored ones. Keras keeps a norm at inference, whatever it is called with,
-when it is frozen; kernel and bias of the convolution before it can learn what its scale and shift
-could.
+Batch norms stay frozen while blocks are trained: the statistics of a small batch are noise
+(ResNet50 at 96 px has 9 positions an image in its last stage), and the layers below, also those of
+the cached trunk, were computed with the stored statistics. A frozen norm runs in inference mode in
+Keras, whatever it is called with; the kernel and bias of the convolution before it can learn what
+its scale and shift could.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,21 +19,21 @@ from features.backbones import network as networks
 from features.backbones.anatomy import measure
 from features.backbones.catalog import Backbone
 from features.backbones.stored import Weights
-from pipeline.networks.blocks import Block, blocks
+from pipeline.networks.blocks import Block, blocks_of
 from pipeline.networks.precision import policy
 from pipeline.networks.products import use_products
 
-KIND = "finetune"
-HEAD = "head"
+FINE_TUNED = "finetune"  # the "kind" in the facts of these networks
+HEAD_LAYER = "head"
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One tensor that everything behind it depends on, and nothing before it otherwise.
+    """The one tensor through which all deeper layers depend on the input.
 
     Attributes:
-        layer: whose output it is, a name that `extract --layers` takes.
-        tensor: it, in the bare network's graph.
+        layer: the layer whose output it is, by a name that `extract --layers` takes.
+        tensor: the tensor in the bare network's graph.
     """
 
     layer: str
@@ -42,14 +42,14 @@ class Cut:
 
 @dataclass(frozen=True)
 class Transfer:
-    """One network, seen from two places; all weights are shared.
+    """A backbone with a new head, as models that share all weights.
 
     Attributes:
-        backbone: its entry in the catalog.
+        backbone: the entry of the backbone in the catalog.
         base: the bare backbone.
-        blocks: its blocks, shallow to deep.
-        whole: from uint8 pixels (b, H, W, 3) to logits, float32 (b, K).
-        body: from scaled pixels to what the head takes, float32 (b, D).
+        blocks: the blocks of the backbone, shallow to deep.
+        whole: the model from uint8 pixels (b, H, W, 3) to logits, float32 (b, K).
+        body: the model from scaled pixels to the features that the head takes, float32 (b, D).
     """
 
     backbone: Backbone
@@ -59,20 +59,20 @@ class Transfer:
     body: Any
 
     def cut(self, deepest: int) -> Cut | None:
-        """Return the deepest cut before the blocks from this position on; None where there is none.
+        """Return the deepest cut before the block at a position; None where there is none.
 
-        Only layers that can be tapped by name count, so that `extract` can give what is there.
+        Only layers that can be tapped by name count, so that `extract` can compute their output.
         """
         trained = {name for block in self.blocks[deepest:] for name in block.layers}
         return _find_cut(self.body, self._tensors, trained)
 
     def work_below(self, cut: Cut) -> float:
-        """Return the share of the backbone's multiplications that lie below a cut, 0 to 1."""
+        """Return the share of the backbone's multiplications below a cut, 0 to 1."""
         macs = {layer.name: layer.macs for layer in measure(self.base, self.backbone.output)}
         return macs[cut.layer] / macs[self.backbone.output]
 
     def above(self, layer: str) -> Any:
-        """Return the network from a cut layer's output, float16 (b, h, w, c), to logits."""
+        """Return the model from the output of a cut layer, float16 (b, h, w, c), to logits."""
         import keras
         from keras import ops
 
@@ -80,7 +80,7 @@ class Transfer:
         upper = keras.Model(tensor, self.body.output, name="trained")
         stored = keras.Input(tensor.shape[1:], dtype="float16", name="activations")
         values = upper(ops.cast(stored, tensor.dtype))
-        return keras.Model(stored, self.whole.get_layer(HEAD)(values))
+        return keras.Model(stored, self.whole.get_layer(HEAD_LAYER)(values))
 
     @cached_property
     def _tensors(self) -> dict[str, Any]:
@@ -88,29 +88,34 @@ class Transfer:
         known = networks.tappable(list(networks.walk(self.base)), self.backbone.output)
         return {name: step.output for name, step in known.items()}
 
-    def train_only(self, places: Collection[int]) -> None:
-        """Freeze the backbone but for blocks at these positions; the head is always trained."""
+    def train_only(self, positions: Collection[int]) -> None:
+        """Freeze the backbone but for the blocks at these positions; the head stays trainable."""
         from keras.layers import BatchNormalization
 
-        trained = {name for place in places for name in self.blocks[place].layers}
+        trained = {name for position in positions for name in self.blocks[position].layers}
         for layer in self.base.layers:
             is_norm = isinstance(layer, BatchNormalization)
             layer.trainable = layer.name in trained and not is_norm
         use_products(layer for layer in self.base.layers if layer.trainable)
 
     def factors(self, network: Any, by_block: Mapping[int, float]) -> list[float]:
-        """Return the factor of each trainable variable of `whole` or `above`; the head's is 1."""
+        """Return the factor of the learning rate of each trainable variable; the head's is 1.
+
+        Args:
+            network: `whole`, or what `above` returned.
+            by_block: the factor of each block, by its position.
+        """
         known = {
             id(variable): factor
-            for place, factor in by_block.items()
-            for name in self.blocks[place].layers
+            for position, factor in by_block.items()
+            for name in self.blocks[position].layers
             for variable in self.base.get_layer(name).trainable_variables
         }
         return [known.get(id(variable), 1.0) for variable in network.trainable_variables]
 
     def set_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
-        """Give the head its weights: float32 (D, K) and (K,)."""
-        self.whole.get_layer(HEAD).set_weights([kernel, bias])
+        """Set the weights of the head: float32 (D, K) and (K,)."""
+        self.whole.get_layer(HEAD_LAYER).set_weights([kernel, bias])
 
 
 def assemble(facts: dict[str, Any], weights: Weights | None = None) -> Transfer:
@@ -119,7 +124,7 @@ def assemble(facts: dict[str, Any], weights: Weights | None = None) -> Transfer:
     Args:
         facts: "backbone", "image_size", "classes", "scaling" (of pixels), "seed" (of the head)
             and "precision" (a Keras dtype policy).
-        weights: of the backbone; None leaves it as Keras makes it.
+        weights: the weights of the backbone; None leaves those that Keras initializes.
 
     Raises:
         DataError: weights and network do not fit.
@@ -138,36 +143,36 @@ def assemble(facts: dict[str, Any], weights: Weights | None = None) -> Transfer:
     pixels = keras.Input((*facts["image_size"], 3), dtype="uint8", name="pixels")
     scaling = catalog.PixelScaling.from_dict(facts["scaling"])
     values = body(networks.scaled(ops.cast(pixels, "float32"), scaling))
-    start = keras.initializers.GlorotUniform(seed=facts["seed"])
+    initializer = keras.initializers.GlorotUniform(seed=facts["seed"])
     head = keras.layers.Dense(
-        facts["classes"], kernel_initializer=start, dtype="float32", name=HEAD
+        facts["classes"], kernel_initializer=initializer, dtype="float32", name=HEAD_LAYER
     )
     whole = keras.Model(pixels, head(values), name=backbone.name)
-    return Transfer(backbone, base, tuple(blocks(base)), whole, body)
+    return Transfer(backbone, base, tuple(blocks_of(base)), whole, body)
 
 
 def build(facts: dict[str, Any]) -> Any:
-    """Return the network from pixels to logits, its weights yet to be loaded; see `assemble`."""
+    """Return the network from pixels to logits, without its trained weights; see `assemble`."""
     return assemble(facts).whole
 
 
 def _find_cut(body: Any, tensors: Mapping[str, Any], trained: Collection[str]) -> Cut | None:
-    """Follow the graph; a cut is where a single tensor has readers that are yet to come."""
+    """Follow the graph; a cut is where all later operations read a single tensor."""
     import keras
 
     names = {id(tensor): name for name, tensor in tensors.items()}
     last_use = {
-        id(tensor): place
-        for place, operation in enumerate(body.operations)
+        id(tensor): step
+        for step, operation in enumerate(body.operations)
         for tensor in keras.tree.flatten(operation.input)
     }
-    alive: dict[int, Any] = {}
+    alive: dict[int, Any] = {}  # tensors that later operations read
     cut = None
-    for place, operation in enumerate(body.operations):
+    for step, operation in enumerate(body.operations):
         if operation.name in trained:
             break
         alive[id(operation.output)] = operation.output
-        alive = {key: tensor for key, tensor in alive.items() if last_use.get(key, -1) > place}
+        alive = {key: tensor for key, tensor in alive.items() if last_use.get(key, -1) > step}
         if len(alive) == 1 and (key := next(iter(alive))) in names:
             cut = Cut(names[key], alive[key])
     return cut

@@ -28,7 +28,6 @@ from pipeline.networks.pixels import Pixels
 log = logging.getLogger("offshelf")
 
 STORE = "float16"
-FOLDERS = "trunk-*"  # of the folders that `activations` makes
 _ROWS, _FEATURES, _VIEWS = "trunk.npy", "trunk.h5", "views.h5"
 _BATCH = 256  # images that are augmented at a time
 _MARGIN = 1.05  # times the size of the rows: HDF5's own structures, and whatever else is written
@@ -89,6 +88,12 @@ def activations(
         (folder / _FEATURES).unlink()
     rows: np.ndarray = np.load(folder / _ROWS, mmap_mode="r")
     return rows
+
+
+def remove(work: Path) -> None:
+    """Remove the activations in a folder."""
+    for folder in work.glob("trunk-*"):
+        shutil.rmtree(folder)
 
 
 def _key(config: ExtractConfig, images: Pixels, views: Views, weights: str) -> str:

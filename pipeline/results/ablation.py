@@ -1,4 +1,4 @@
-"""What each trick of the trade brought: networks trained without it, held against one with all."""
+"""The result of an ablation: networks trained without each trick, compared with one with all."""
 
 import csv
 import io
@@ -20,12 +20,12 @@ FILE = "ablation.csv"
 
 @dataclass(frozen=True)
 class Ablation:
-    """Candidates that differ in what was left out.
+    """Candidates that differ in the tricks that were left out.
 
     Attributes:
-        missing: the tricks that each was trained without; the first without none.
-        records: of the candidates.
-        folder: of the results.
+        missing: the tricks that each candidate was trained without; the first lacks none.
+        records: the records of the candidates.
+        folder: the results folder.
     """
 
     missing: Sequence[tuple[str, ...]]
@@ -34,9 +34,10 @@ class Ablation:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """A row a candidate: what was left out, accuracy on validation, and what that changed.
+        """A row for each candidate: what was left out, its accuracy on validation, the change.
 
-        `p_value` is of McNemar's test against the first, corrected by Holm's method.
+        `p_value` is that of McNemar's test against the first candidate, corrected by Holm's
+        method.
         """
         correct = np.stack([self._correct(record) for record in self.records])
         p_values = [1.0, *significance.holm(significance.mcnemar(correct)[0, 1:]).tolist()]
@@ -57,13 +58,13 @@ class Ablation:
 
     def write(self) -> None:
         """Write `ablation.csv` into the results folder."""
-        target = io.StringIO()
-        writer = csv.DictWriter(target, [*self.rows[0]], lineterminator="\n")
+        table = io.StringIO()
+        writer = csv.DictWriter(table, [*self.rows[0]], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        durable.write(self.folder / FILE, target.getvalue().encode())
+        durable.write(self.folder / FILE, table.getvalue().encode())
 
     def _correct(self, record: Record) -> np.ndarray:
-        """Return which of the images that validate are predicted right, bool (n,)."""
-        found = Predictions.read(self.folder / record.name / VALIDATION, record.class_names)
-        return found.probabilities.argmax(axis=1) == found.labels
+        """Return which of the images that validate are predicted correctly, bool (n,)."""
+        predictions = Predictions.read(self.folder / record.name / VALIDATION, record.class_names)
+        return predictions.probabilities.argmax(axis=1) == predictions.labels

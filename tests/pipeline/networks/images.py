@@ -18,15 +18,15 @@ def colours(count: int, size: int = 16, seed: int = 0) -> tuple[np.ndarray, np.n
     return x.astype(np.uint8), labels
 
 
-def parts(count: int) -> np.ndarray:
-    """Return codes of parts: half of the images train, a quarter each validates and tests."""
+def split_codes(count: int) -> np.ndarray:
+    """Return codes of splits: half of the images train, a quarter each validates and tests."""
     order = (Split.TRAIN, Split.VALIDATION, Split.TRAIN, Split.TEST)
     return np.resize(np.array(order, np.uint8), count)
 
 
 def write_arrays(path: Path, x: np.ndarray, labels: np.ndarray, names=NAMES, **arrays) -> Path:
-    """Write an arrays source with parts."""
-    arrays = {"split": parts(len(x))} | arrays
+    """Write an arrays source with splits."""
+    arrays = {"split": split_codes(len(x))} | arrays
     np.savez(path, images=x, labels=labels, class_names=np.array(names), **arrays)
     return path
 

@@ -30,17 +30,17 @@ def test_every_architecture_gives_logits_of_pixels(name):
 
 def test_resnet18_has_the_published_number_of_parameters():
     network = build(FACTS | {"architecture": "resnet18"})
-    assert sum(np.prod(one.shape) for one in network.trainable_weights) == 11_173_962
+    assert sum(np.prod(weight.shape) for weight in network.trainable_weights) == 11_173_962
 
 
 def test_pixels_are_standardized_by_the_images_that_train():
     x = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
     x[..., 1] //= 4
     rows = np.arange(0, 40, 2)
-    found = scaling(x, rows)
-    np.testing.assert_allclose(found["mean"], x[rows].mean(axis=(0, 1, 2)), atol=1e-3)
-    np.testing.assert_allclose(found["deviation"], x[rows].std(axis=(0, 1, 2)), atol=1e-3)
-    made = architectures._scaled(x.astype("float32"), found)
-    np.testing.assert_allclose(np.asarray(made)[rows].mean(axis=(0, 1, 2)), 0, atol=1e-4)
+    statistics = scaling(x, rows)
+    np.testing.assert_allclose(statistics["mean"], x[rows].mean(axis=(0, 1, 2)), atol=1e-3)
+    np.testing.assert_allclose(statistics["deviation"], x[rows].std(axis=(0, 1, 2)), atol=1e-3)
+    scaled = architectures._scaled(x.astype("float32"), statistics)
+    np.testing.assert_allclose(np.asarray(scaled)[rows].mean(axis=(0, 1, 2)), 0, atol=1e-4)
     plain = architectures._scaled(x, None)
     np.testing.assert_allclose(np.asarray(plain), x / 255, atol=1e-6)

@@ -25,10 +25,10 @@ def test_only_in_training(pixels):
 
 @pytest.mark.parametrize("name", AMOUNTS)
 def test_each_one_changes_pixels_within_their_range(pixels, name):
-    found = run([name], pixels)
-    assert found.dtype == np.uint8
-    assert found.shape == pixels.shape
-    assert (found != pixels).any()
+    augmented = run([name], pixels)
+    assert augmented.dtype == np.uint8
+    assert augmented.shape == pixels.shape
+    assert (augmented != pixels).any()
     flat = np.full_like(pixels, 255)
     np.testing.assert_array_equal(run([name], flat), flat)  # nothing comes from beyond the border
 
@@ -39,19 +39,19 @@ def test_the_seed_decides(pixels):
 
 
 def test_a_flip_mirrors_whole_images(pixels):
-    found = run(["flip"], pixels)
+    augmented = run(["flip"], pixels)
     mirrored = np.array(
-        [(one == old[:, ::-1]).all() for one, old in zip(found, pixels, strict=True)]
+        [(new == old[:, ::-1]).all() for new, old in zip(augmented, pixels, strict=True)]
     )
-    same = np.array([(one == old).all() for one, old in zip(found, pixels, strict=True)])
+    same = np.array([(new == old).all() for new, old in zip(augmented, pixels, strict=True)])
     assert (mirrored ^ same).all()
     assert 8 <= mirrored.sum() <= 24
 
 
 def test_a_translation_moves_whole_pixels(pixels):
-    for one, old in zip(run(["translation"], pixels), pixels, strict=True):
+    for new, old in zip(run(["translation"], pixels), pixels, strict=True):
         moves = [(down, right) for down in (-2, -1, 0, 1, 2) for right in (-2, -1, 0, 1, 2)]
-        inner = one[2:-2, 2:-2]
+        inner = new[2:-2, 2:-2]
         assert any(
             (inner == old[2 + down : 10 + down, 2 + right : 14 + right]).all()
             for down, right in moves
@@ -59,10 +59,9 @@ def test_a_translation_moves_whole_pixels(pixels):
 
 
 def test_drawing_goes_on_between_batches(pixels):
-    made = layer(["translation"], 0)
-    assert (
-        np.asarray(made(pixels, training=True)) != np.asarray(made(pixels, training=True))
-    ).any()
+    moves = layer(["translation"], 0)
+    first, second = (np.asarray(moves(pixels, training=True)) for _ in range(2))
+    assert (first != second).any()
 
 
 @pytest.mark.parametrize(

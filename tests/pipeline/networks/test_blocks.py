@@ -5,7 +5,7 @@ import pytest
 from features.backbones.catalog import BACKBONES, find
 from features.backbones.network import build
 from features.errors import UsageError
-from pipeline.networks.blocks import Block, blocks, stages
+from pipeline.networks.blocks import Block, blocks_of, blocks_to_unfreeze
 
 # One of each way in which keras.applications names layers, and its deepest blocks.
 DEEPEST = {
@@ -31,19 +31,19 @@ DEEPEST = {
 def test_every_weight_is_in_one_block(name):
     backbone = find(name)
     network = build(backbone, (max(backbone.min_size, 32),) * 2)
-    found = blocks(network)
-    assert [block.name for block in found][-3:] == DEEPEST[name]
-    assert found[0].name == ("block1" if name == "vgg16" else "stem")
-    layers = [layer for block in found for layer in block.layers]
+    blocks = blocks_of(network)
+    assert [block.name for block in blocks][-3:] == DEEPEST[name]
+    assert blocks[0].name == ("block1" if name == "vgg16" else "stem")
+    layers = [layer for block in blocks for layer in block.layers]
     assert sorted(layers) == sorted(layer.name for layer in network.layers if layer.weights)
-    assert sum(block.parameters for block in found) == backbone.parameters
+    assert sum(block.parameters for block in blocks) == backbone.parameters
 
 
 def test_the_layers_that_keras_numbers_go_with_the_next_block():
     network = build(BACKBONES["inceptionv3"], (75, 75))
-    found = {block.name: block for block in blocks(network)}
-    assert list(found)[-3:] == DEEPEST["inceptionv3"]
-    assert len(found["mixed10"].layers) == 18  # nine convolutions, each with its norm
+    blocks = {block.name: block for block in blocks_of(network)}
+    assert list(blocks)[-3:] == DEEPEST["inceptionv3"]
+    assert len(blocks["mixed10"].layers) == 18  # nine convolutions, each with its norm
 
 
 NAMES = ("stem", "conv4_block1", "conv4_block2", "conv5_block1", "conv5_block2")
@@ -70,7 +70,7 @@ FIVE = [
     ],
 )
 def test_what_is_unfrozen_stage_by_stage(unfreeze, expected):
-    assert stages(FIVE, unfreeze, "resnet50") == expected
+    assert blocks_to_unfreeze(FIVE, unfreeze, "resnet50") == expected
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_what_is_unfrozen_stage_by_stage(unfreeze, expected):
 )
 def test_what_names_no_block_is_refused(entry, message):
     with pytest.raises(UsageError, match=message):
-        stages(FIVE, (entry,), "resnet50")
+        blocks_to_unfreeze(FIVE, (entry,), "resnet50")

@@ -1,7 +1,8 @@
-"""Fine-tuning as a candidate: what moves, what does not, where the head starts, kill and resume."""
+"""Fine-tuning as a candidate: which weights move, where the head starts, kill and resume."""
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ from pipeline.classifiers import storage as models
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig, FinetuneConfig
 from pipeline.data.splits import Splits
-from pipeline.networks import checkpoints, history, pixels, storage, transfer
-from pipeline.networks.data import Data
+from pipeline.networks import checkpoints, finetune_plan, history, pixels, storage, transfer
+from pipeline.networks.data import TrainingData
 from pipeline.networks.finetuning import FACTORS
 from pipeline.networks.linear_head import find_head
-from pipeline.networks.training import TrainStage
+from pipeline.networks.train_stage import TrainStage
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record, write_record
 from pipeline.stages import classify, evaluate, finetune
@@ -42,9 +43,8 @@ def results(source, tmp_path_factory):
             precision="float32", progress=False,
         )
     )  # fmt: skip
-    return classify.run(
-        ClassifyConfig((out,), folder / "results", ("logistic",), folds=2, progress=False)
-    )
+    config = ClassifyConfig((out,), folder / "results", ("logistic",), folds=2, progress=False)
+    return Path(classify.run(config))
 
 
 @pytest.fixture
@@ -74,12 +74,12 @@ def config(source, out, **changes):
 def rounds(folder):
     """Return the epochs of each round by its name."""
     facts = json.loads((folder / history.FILE).read_text())
-    return {one["name"]: one["epochs"] for one in facts["rounds"]}
+    return {each["name"]: each["epochs"] for each in facts["rounds"]}
 
 
 def tuning(config, folder):
     folder.mkdir(exist_ok=True)
-    return finetune.prepare(config, pixels.read(config, folder, config.image_size), folder)
+    return finetune_plan.prepare(config, pixels.read(config, folder, config.image_size), folder)
 
 
 def test_it_leaves_what_every_candidate_leaves_and_is_evaluated(source, results, tuned):
@@ -101,8 +101,8 @@ def test_frozen_weights_and_all_batch_statistics_stay_as_they_were(source, resul
     network = storage.load(tuned, record.model)
     start = tuning(config(source, results), tuned.parent / "w")
     before = transfer.assemble(start.facts, start.weights)
-    trained = {name for places in start.unfrozen for place in places
-               for name in before.blocks[place].layers}  # fmt: skip
+    trained = {name for positions in start.unfrozen for position in positions
+               for name in before.blocks[position].layers}  # fmt: skip
     assert "conv_pw_13" in trained
     after = network.get_layer("backbone")
     for layer in filter(lambda layer: layer.weights, before.base.layers):
@@ -114,16 +114,16 @@ def test_frozen_weights_and_all_batch_statistics_stay_as_they_were(source, resul
 def test_each_block_moves_as_far_as_its_rate_says(source, results, tmp_path):
     start = tuning(config(source, results, unfreeze=("1", "2")), tmp_path / "w")
     assert start.unfrozen == [(13,), (12,)]
-    rest = start.pixels.splits.rest
-    data = Data(start.pixels.x, start.pixels.splits.labels, 3, rest, rest[:0])
+    rest = start.images.splits.rest
+    data = TrainingData(start.images.x, start.images.splits.labels, 3, rest, rest[:0])
     stage = TrainStage("both", 3, 1e-4, 16, "constant")
     before = transfer.assemble(start.facts, start.weights)
-    fitted = start.fit(
+    trained = start.train(
         data, [dataclasses.replace(stage, name=name) for name in ("one", "both")], tmp_path, ""
     )
     moved = {}
     for layer in ("conv_pw_13", "conv_pw_12", "conv_pw_11"):
-        new = fitted.network.get_layer("backbone").get_layer(layer).get_weights()[0]
+        new = trained.network.get_layer("backbone").get_layer(layer).get_weights()[0]
         moved[layer] = np.abs(new - before.base.get_layer(layer).get_weights()[0]).mean()
     # The first block was trained in two stages of equal length, the second in one.
     assert moved["conv_pw_12"] / (moved["conv_pw_13"] / 2) == pytest.approx(
@@ -137,8 +137,8 @@ def test_a_cached_trunk_gives_what_the_uncached_run_gives(source, results, tuned
     record = read_record(out / NAME)
     assert record.setting["cache"] is None
     cached, uncached = (
-        Predictions.read(place / "validation.parquet", record.class_names).probabilities
-        for place in (tuned, out / NAME)
+        Predictions.read(folder / "validation.parquet", record.class_names).probabilities
+        for folder in (tuned, out / NAME)
     )
     np.testing.assert_allclose(cached, uncached, atol=0.02)
     for name, epochs in rounds(tuned).items():
@@ -149,16 +149,16 @@ def test_a_cached_trunk_gives_what_the_uncached_run_gives(source, results, tuned
 def test_before_the_first_step_its_predictions_are_the_classifiers(source, results, tmp_path):
     start = tuning(config(source, results, head=LOGISTIC), tmp_path / "w")
     network = transfer.assemble(start.facts, start.weights)
-    splits, record = start.pixels.splits, read_record(results / LOGISTIC)
+    splits, record = start.images.splits, read_record(results / LOGISTIC)
     with FeatureFile(record.inputs["file"]) as file:
         x = file.features()
-    network.set_head(*start.head.on(splits.rest))
-    logits = network.whole.predict_on_batch(start.pixels.x[:])
+    network.set_head(*start.head.weights_from(splits.rest))
+    logits = network.whole.predict_on_batch(start.images.x[:])
     model = models.load(results / LOGISTIC, record.model)
     np.testing.assert_allclose(softmax(logits), model.predict_proba(x), atol=1e-4)
 
     train, held = next(splits.rounds(1))
-    kernel, bias = start.head.on(train)  # a fit of its own, that has not seen `held`
+    kernel, bias = start.head.weights_from(train)  # a fit of its own, that has not seen `held`
     from pipeline.classifiers import find
     from pipeline.classifiers.base import Task
 
@@ -195,11 +195,11 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(source, tuned, out, m
         finetune.run(config(source, out))
     monkeypatch.setattr(checkpoints, "write", write)
     finetune.run(config(source, out))
-    networks = [storage.load(place, read_record(place).model) for place in (tuned, out / NAME)]
-    for one, other in zip(
+    networks = [storage.load(folder, read_record(folder).model) for folder in (tuned, out / NAME)]
+    for whole, resumed in zip(
         *(checkpoints.values(network.weights) for network in networks), strict=True
     ):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(whole, resumed)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(source, tuned, out, m
         ({"views": -1}, "views=-1: expected a whole number of at least 0"),
     ],
 )
-def test_what_cannot_be_meant_is_told(source, results, changes, message):
+def test_bad_settings_are_refused(source, results, changes, message):
     with pytest.raises(UsageError, match=message):
         finetune.run(config(source, results, name="other", **changes))
 

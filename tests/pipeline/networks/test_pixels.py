@@ -24,31 +24,31 @@ def folder(tmp_path):
 
 
 def read(source, tmp_path, size=None, **changes):
-    out, workshop = tmp_path / "out", tmp_path / "workshop"
+    out, folder = tmp_path / "out", tmp_path / "work"
     out.mkdir(exist_ok=True)
-    workshop.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     values = {"folds": 3, "progress": False} | changes
-    return pixels.read(NetworkConfig(source, out, **values), workshop, size)
+    return pixels.read(NetworkConfig(source, out, **values), folder, size)
 
 
 def test_images_keep_a_common_size_and_are_as_they_were(folder, tmp_path):
-    found = read(folder, tmp_path)
-    assert found.x.shape == (36, 20, 24, 3)
-    for image, values, label in zip(found.splits.ids, found.x, found.splits.labels, strict=True):
+    images = read(folder, tmp_path)
+    assert images.x.shape == (36, 20, 24, 3)
+    for image, values, label in zip(images.splits.ids, images.x, images.splits.labels, strict=True):
         np.testing.assert_array_equal(values, np.asarray(Image.open(folder / image)))
         assert image.startswith(NAMES[label])
-    assert found.facts["image_size"] == [20, 24]
+    assert images.facts["image_size"] == [20, 24]
 
 
 def test_splits_are_those_that_classify_makes(folder, tmp_path):
-    found = read(folder, tmp_path, seed=4)
+    images = read(folder, tmp_path, seed=4)
     with open_source(folder) as source:
         ids = tuple(record.id for record in source)
         labels = np.array([record.label for record in source], np.int32)
     expected = make_splits(
         ids, labels, NAMES, np.zeros(36, np.uint8), np.arange(36), SplitConfig(folds=3, seed=4)
     )
-    assert found.splits.digest == expected.digest == Splits.read(tmp_path / "out").digest
+    assert images.splits.digest == expected.digest == Splits.read(tmp_path / "out").digest
 
 
 def test_images_come_in_the_order_of_splits_that_are_there(folder, tmp_path):
@@ -60,26 +60,26 @@ def test_images_come_in_the_order_of_splits_that_are_there(folder, tmp_path):
     )  # fmt: skip
     expected = np.array(first.x)[kept]
     splits.write(tmp_path / "out")
-    found = read(folder, tmp_path, folds=None)
-    assert found.splits.digest == splits.digest
-    np.testing.assert_array_equal(found.x, expected)
+    images = read(folder, tmp_path, folds=None)
+    assert images.splits.digest == splits.digest
+    np.testing.assert_array_equal(images.x, expected)
 
 
 def test_what_cannot_be_read_is_told_and_left_out(folder, tmp_path, caplog):
     (folder / "ant" / "bad.png").write_bytes(b"no picture")
-    found = read(folder, tmp_path)
+    images = read(folder, tmp_path)
     assert "1 of 37 images cannot be read" in caplog.text
-    assert "ant/bad.png" not in found.splits.ids
-    assert found.x.shape == (36, 20, 24, 3)
-    lost = folder / found.splits.ids[3]
+    assert "ant/bad.png" not in images.splits.ids
+    assert images.x.shape == (36, 20, 24, 3)
+    lost = folder / images.splits.ids[3]
     lost.write_bytes(b"no picture any more")
-    with pytest.raises(DataError, match=f"{found.splits.ids[3]} in .* can no longer be read"):
+    with pytest.raises(DataError, match=f"{images.splits.ids[3]} in .* can no longer be read"):
         read(folder, tmp_path, folds=None)
 
 
 def test_images_of_several_sizes_are_made_one(folder, tmp_path):
     Image.new("RGB", (50, 50)).save(folder / "ant" / "0.png")
-    assert read(folder, tmp_path).x.shape[1:3] == pixels.FALLBACK
+    assert read(folder, tmp_path).x.shape[1:3] == pixels.DEFAULT_SIZE
     assert read(folder, tmp_path, size=(10, 12), folds=None).x.shape == (37, 10, 12, 3)
 
 
@@ -89,11 +89,11 @@ def test_groups_never_part(folder, tmp_path):
         for number, path in enumerate(sorted(folder.glob("*/*.png")))
     ]
     (folder / "m.csv").write_text("\n".join(["path,label,patient", *rows]))
-    found = read(folder / "m.csv", tmp_path, group_by="patient")
+    images = read(folder / "m.csv", tmp_path, group_by="patient")
     patients = {row.split(",")[0]: row.split(",")[2] for row in rows}
-    for folds in found.splits.folds:
+    for folds in images.splits.folds:
         of_patient = {}
-        for image, fold in zip(found.splits.ids, folds.tolist(), strict=True):
+        for image, fold in zip(images.splits.ids, folds.tolist(), strict=True):
             assert of_patient.setdefault(patients[image], fold) == fold
     with pytest.raises(UsageError, match="no such column; it has patient"):
         read(folder / "m.csv", tmp_path, group_by="camera")

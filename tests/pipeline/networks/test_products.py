@@ -1,4 +1,4 @@
-"""Convolutions as products give what convolutions give, forward and backward."""
+"""Convolutions as matrix products equal plain convolutions, forward and backward."""
 
 import numpy as np
 import pytest
@@ -35,8 +35,8 @@ def test_values_and_gradients_are_those_of_the_convolution(options, size):
     before = results()
     use_products([layer])
     assert layer.convolution_op.func.__name__ == "_convolve"
-    for one, other in zip(results(), before, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    for product, convolution in zip(results(), before, strict=True):
+        np.testing.assert_allclose(product, convolution, rtol=1e-4, atol=1e-4)
 
 
 def test_large_maps_and_grouped_convolutions_stay_as_they_are():

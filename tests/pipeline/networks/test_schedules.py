@@ -6,7 +6,7 @@ import pytest
 from features.errors import UsageError
 from pipeline.networks import schedules
 from pipeline.networks.history import Epoch, History
-from pipeline.networks.training import TrainStage, shorter
+from pipeline.networks.train_stage import TrainStage, shortened
 
 
 def history(losses, rate=0.1):
@@ -17,8 +17,8 @@ def history(losses, rate=0.1):
 
 
 def test_cosine_rises_through_the_warmup_and_falls_to_nothing():
-    made = schedules.schedule("cosine", 0.5, steps=100, warmup=10)
-    rates = np.array([float(made(step)) for step in range(101)])
+    schedule = schedules.schedule("cosine", 0.5, steps=100, warmup=10)
+    rates = np.array([float(schedule(step)) for step in range(101)])
     assert rates[0] == 0
     assert rates[10] == pytest.approx(0.5)
     assert (np.diff(rates[:11]) > 0).all()
@@ -48,7 +48,7 @@ def test_an_unknown_schedule():
 def test_the_last_fit_is_as_long_as_was_best():
     losses = [1.0, 0.5, 0.4, 0.6, 0.7]
     stage = TrainStage("all", 5, 0.1, patience=2, schedule="plateau")
-    last = shorter(stage, history(losses))
+    last = shortened(stage, history(losses))
     assert (last.epochs, last.patience) == (3, 0)
     assert last.rates == pytest.approx((0.1, 0.2, 0.3))
-    assert shorter(TrainStage("all", 5, 0.1), history(losses)).rates == ()
+    assert shortened(TrainStage("all", 5, 0.1), history(losses)).rates == ()

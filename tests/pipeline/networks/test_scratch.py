@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +12,15 @@ from features.sources import open_source
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, CompareConfig, EvaluateConfig, ScratchConfig
 from pipeline.data.splits import Splits
-from pipeline.networks import checkpoints, history, storage, training
+from pipeline.networks import checkpoints, history, scratch_plan, storage, training
+from pipeline.networks.inference import probabilities
 from pipeline.reports import ablation, comparison
 from pipeline.results.ablation import Ablation
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record
 from pipeline.stages import classify, compare, evaluate, scratch
 from tests.pipeline.featurefiles import write_features
-from tests.pipeline.networks.images import NAMES, colours, digits, parts, write_arrays
+from tests.pipeline.networks.images import NAMES, colours, digits, split_codes, write_arrays
 
 COUNT = 96
 
@@ -30,7 +32,8 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(source, tmp_path_factory):
-    return scratch.run(config(source, tmp_path_factory.mktemp("out") / "results", refit=True))
+    out = tmp_path_factory.mktemp("out") / "results"
+    return Path(scratch.run(config(source, out, refit=True)))
 
 
 def config(source, out, **changes):
@@ -48,7 +51,12 @@ def features(source, path):
         ids = [record.id for record in opened]
     means = x.mean(axis=(1, 2)).astype(np.float32) / 20
     return write_features(
-        path, means, labels.astype(np.int32), ids=ids, parts=parts(COUNT), class_names=list(NAMES)
+        path,
+        means,
+        labels.astype(np.int32),
+        ids=ids,
+        parts=split_codes(COUNT),
+        class_names=list(NAMES),
     )
 
 
@@ -65,7 +73,7 @@ def test_it_leaves_what_every_candidate_leaves(results):
     assert predictions.ids == tuple(splits.ids[place] for place in splits.validated)
     np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-5)
     facts = json.loads((results / "scratch-lenet" / history.FILE).read_text())
-    assert [one["name"] for one in facts["rounds"]] == ["held-out", "last fit"]
+    assert [each["name"] for each in facts["rounds"]] == ["held-out", "last fit"]
     assert {"epoch", "stage", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy",
             "seconds"} == set(facts["rounds"][0]["epochs"][0])  # fmt: skip
     assert not (results / ".networks").exists()
@@ -77,9 +85,9 @@ def test_classifiers_and_networks_share_splits_table_and_lock(source, results, t
     options = {"classifiers": ("nearest-centroid", "dummy"), "progress": False}
     classify.run(ClassifyConfig((file,), results, **options))
     assert Splits.read(results).digest == before
-    found = compare.run(CompareConfig((results,)))
-    assert {row["method"] for row in found.rows} == {"scratch-lenet", "nearest-centroid", "dummy"}
-    assert "scratch-lenet" in comparison.text(found)
+    result = compare.run(CompareConfig((results,)))
+    assert {row["method"] for row in result.rows} == {"scratch-lenet", "nearest-centroid", "dummy"}
+    assert "scratch-lenet" in comparison.text(result)
     for name in ("scratch-lenet", "vgg16.a.nearest-centroid"):
         result = evaluate.run(EvaluateConfig(results, name))
         assert result.fresh
@@ -100,7 +108,7 @@ def test_splits_that_classify_made_are_taken(source, tmp_path):
     record = read_record(out / "scratch-lenet")
     assert record.splits == Splits.read(out).digest
     facts = json.loads((out / "scratch-lenet" / history.FILE).read_text())
-    assert [one["name"] for one in facts["rounds"]] == ["fold 1", "fold 2", "last fit"]
+    assert [each["name"] for each in facts["rounds"]] == ["fold 1", "fold 2", "last fit"]
     with pytest.raises(UsageError, match="with 2 folds"):
         scratch.run(config(source, out, name="other"))
 
@@ -119,7 +127,7 @@ def test_images_or_labels_that_differ_from_the_splits(source, results, tmp_path)
 
 def test_what_is_finished_is_kept_and_other_settings_are_refused(source, results, monkeypatch):
     stamp = (results / "scratch-lenet" / "record.json").stat().st_mtime_ns
-    monkeypatch.setattr(training._Run, "_epoch", None)
+    monkeypatch.setattr(training._StageRun, "_train_epoch", None)
     scratch.run(config(source, results, refit=True))
     assert (results / "scratch-lenet" / "record.json").stat().st_mtime_ns == stamp
     with pytest.raises(UsageError, match=r"epochs: 6 -> 7.*--name"):
@@ -130,8 +138,8 @@ def test_the_stored_network_is_the_trained_one(source, results):
     record = read_record(results / "scratch-lenet")
     network = storage.load(results / "scratch-lenet", record.model)
     x, labels = colours(COUNT)
-    found = training.probabilities(network, x, np.arange(COUNT))
-    assert (found.argmax(axis=1) == labels).mean() > 0.8
+    probs = probabilities(network, x, np.arange(COUNT))
+    assert (probs.argmax(axis=1) == labels).mean() > 0.8
     changed = record.model | {"sha256": "0" * 64}
     with pytest.raises(DataError, match="has changed since it was written"):
         storage.load(results / "scratch-lenet", changed)
@@ -142,7 +150,7 @@ def test_the_stored_network_is_the_trained_one(source, results):
 
 def test_the_locked_images_are_looked_at_where_the_source_lies_now(source, tmp_path):
     moved = write_arrays(tmp_path / "c.npz", *colours(COUNT))
-    out = scratch.run(config(moved, tmp_path / "out", epochs=1))
+    out = Path(scratch.run(config(moved, tmp_path / "out", epochs=1)))
     moved.rename(tmp_path / "d.npz")
     with pytest.raises(DataError, match="say with --source where the images lie now"):
         evaluate.run(EvaluateConfig(out))
@@ -154,22 +162,22 @@ def test_the_locked_images_are_looked_at_where_the_source_lies_now(source, tmp_p
 
 
 def test_an_interrupted_run_goes_on_and_says_how(source, results, tmp_path, monkeypatch, caplog):
-    keep = training._Run._keep
+    save = training._StageRun._save
 
-    def keep_and_stop(run, finished):
-        keep(run, finished)
+    def save_and_stop(run, finished):
+        save(run, finished)
         if run._setup.title == "last fit":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Run, "_keep", keep_and_stop)
+    monkeypatch.setattr(training._StageRun, "_save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         scratch.run(config(source, tmp_path / "out", refit=True))
     assert "the same command goes on from the last whole epoch" in caplog.text
-    monkeypatch.setattr(training._Run, "_keep", keep)
-    out = scratch.run(config(source, tmp_path / "out", refit=True))
+    monkeypatch.setattr(training._StageRun, "_save", save)
+    out = Path(scratch.run(config(source, tmp_path / "out", refit=True)))
     first, second = (
-        storage.load(place / "scratch-lenet", read_record(place / "scratch-lenet").model)
-        for place in (results, out)
+        storage.load(folder / "scratch-lenet", read_record(folder / "scratch-lenet").model)
+        for folder in (results, out)
     )
     pairs = zip(*map(checkpoints.values, (first.weights, second.weights)), strict=True)
     for mine, theirs in pairs:
@@ -189,14 +197,14 @@ def test_lenet_reads_digits_and_the_network_that_validated_is_kept(tmp_path):
 
 
 def test_an_ablation_leaves_out_one_trick_after_the_other(source, tmp_path):
-    grid = scratch._variants(config(source, tmp_path, ablate=True))
-    assert [scratch._name(one) for one in grid] == [
+    variants = scratch_plan.variants(config(source, tmp_path, ablate=True))
+    assert [scratch_plan.candidate_name(variant) for variant in variants] == [
         "scratch-lenet", "scratch-lenet.no-batchnorm", "scratch-lenet.no-dropout",
         "scratch-lenet.no-augment", "scratch-lenet.no-standardize", "scratch-lenet.plain",
     ]  # fmt: skip
-    assert scratch._setting(grid[1])["batchnorm"] is False
-    assert scratch._setting(grid[3])["augment"] == ["none"]
-    assert scratch._setting(grid[5])["standardize"] is False
+    assert scratch_plan.setting(variants[1])["batchnorm"] is False
+    assert scratch_plan.setting(variants[3])["augment"] == ["none"]
+    assert scratch_plan.setting(variants[5])["standardize"] is False
 
 
 def test_the_table_of_an_ablation_holds_each_against_all_tricks(results):
@@ -206,7 +214,7 @@ def test_the_table_of_an_ablation_holds_each_against_all_tricks(results):
     wrong = dataclasses.replace(right, labels=(right.labels + 1) % 3)
     (results / plain.name).mkdir()
     wrong.write(results / plain.name / "validation.parquet", NAMES)
-    table = Ablation([(), scratch.TRICKS], [record, plain], results)
+    table = Ablation([(), scratch_plan.TRICKS], [record, plain], results)
     table.write()
     lines = (results / "ablation.csv").read_text().splitlines()
     assert lines[1].startswith("nothing,scratch-lenet,")
@@ -230,6 +238,6 @@ def test_the_table_of_an_ablation_holds_each_against_all_tricks(results):
         ({"metric": "acuracy"}, "did you mean accuracy"),
     ],
 )
-def test_what_cannot_be_meant(source, tmp_path, changes, message):
+def test_bad_settings_are_refused(source, tmp_path, changes, message):
     with pytest.raises(UsageError, match=message):
         scratch.run(config(source, tmp_path / "out", **changes))

@@ -1,4 +1,4 @@
-"""Training: resumed as if never stopped, scheduled, weighted, and ended by a loss that is none."""
+"""Training: resumed as if never stopped, scheduled, weighted, and ended by a loss that is not finite."""
 
 import dataclasses
 
@@ -8,8 +8,10 @@ import pytest
 from features.backbones.network import randomize
 from features.errors import DataError
 from pipeline.networks import augmentation, checkpoints, training
-from pipeline.networks.data import Data, batches
-from pipeline.networks.training import Setup, TrainStage, train
+from pipeline.networks.data import TrainingData, batches
+from pipeline.networks.inference import probabilities
+from pipeline.networks.train_stage import TrainStage
+from pipeline.networks.training import Setup, train
 
 STAGE = TrainStage("all", epochs=4, learning_rate=3e-3, batch_size=32)
 
@@ -27,18 +29,18 @@ def network():
     x = keras.layers.BatchNormalization(momentum=0.8)(x)
     x = keras.layers.Flatten()(keras.ops.relu(x))
     x = keras.layers.Dropout(0.3, seed=5)(x)
-    made = keras.Model(pixels, keras.layers.Dense(2)(x))
-    randomize(made, 0)
-    return made
+    model = keras.Model(pixels, keras.layers.Dense(2)(x))
+    randomize(model, 0)
+    return model
 
 
-def data(images=160, held=40, rare=False):
+def data(images=160, held_out=40, rare=False):
     """Bright and dark noise; with `rare`, one image in eight is bright."""
     rng = np.random.default_rng(0)
     labels = (np.arange(images) % (8 if rare else 2) == 0).astype(np.int32)
     x = rng.integers(0, 100, (images, 8, 8, 3), np.uint8) + 80 * labels[:, None, None, None]
     order = rng.permutation(images)
-    return Data(x.astype(np.uint8), labels, 2, order[held:], order[:held])
+    return TrainingData(x.astype(np.uint8), labels, 2, order[held_out:], order[:held_out])
 
 
 def setup(**changes):
@@ -46,8 +48,8 @@ def setup(**changes):
     return Setup(**({"seed": 1, "augmentation": layer} | changes))
 
 
-def weights(made):
-    return checkpoints.values(made.weights)
+def weights(model):
+    return checkpoints.values(model.weights)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
@@ -56,22 +58,22 @@ def test_a_killed_run_ends_with_equal_weights(tmp_path, monkeypatch, schedule):
     whole = network()
     expected = train(whole, data(), stage, tmp_path / "whole", setup())
 
-    keep = training._Run._keep
+    save = training._StageRun._save
 
-    def keep_and_die(run, finished):
-        keep(run, finished)
+    def save_and_die(run, finished):
+        save(run, finished)
         if len(run._history.epochs) == 2:
             raise Killed
 
-    monkeypatch.setattr(training._Run, "_keep", keep_and_die)
+    monkeypatch.setattr(training._StageRun, "_save", save_and_die)
     with pytest.raises(Killed):
         train(network(), data(), stage, tmp_path / "killed", setup())
-    monkeypatch.setattr(training._Run, "_keep", keep)
+    monkeypatch.setattr(training._StageRun, "_save", save)
 
     resumed = network()
-    found = train(resumed, data(), stage, tmp_path / "killed", setup())
-    assert [dataclasses.replace(one, seconds=0) for one in found.epochs] == [
-        dataclasses.replace(one, seconds=0) for one in expected.epochs
+    history = train(resumed, data(), stage, tmp_path / "killed", setup())
+    assert [dataclasses.replace(epoch, seconds=0) for epoch in history.epochs] == [
+        dataclasses.replace(epoch, seconds=0) for epoch in expected.epochs
     ]
     for mine, theirs in zip(weights(resumed), weights(whole), strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -81,16 +83,16 @@ def test_it_learns_and_a_finished_stage_is_not_trained_again(tmp_path, monkeypat
     stage = dataclasses.replace(STAGE, epochs=6, learning_rate=0.01)
     first = network()
     history = train(first, data(), stage, tmp_path, setup(augmentation=None))
-    assert history.epochs[history.best - 1].val_accuracy > 0.9, history
+    assert history.epochs[history.best_epoch - 1].val_accuracy > 0.9, history
 
-    monkeypatch.setattr(training._Run, "_epoch", None)
+    monkeypatch.setattr(training._StageRun, "_train_epoch", None)
     again = network()
     assert train(again, data(), stage, tmp_path, setup(augmentation=None)) == history
     for mine, theirs in zip(weights(again), weights(first), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_a_loss_that_is_no_number_ends_training_and_says_where(tmp_path):
+def test_a_loss_that_is_not_finite_ends_training_and_the_message_names_the_epoch(tmp_path):
     stage = dataclasses.replace(STAGE, schedule="constant", learning_rate=1e30)
     with pytest.raises(DataError, match=r"fold 1, all: .* in epoch 1 at learning rate 1e\+30; try"):
         train(network(), data(), stage, tmp_path, setup(title="fold 1"))
@@ -102,15 +104,15 @@ def test_training_ends_where_validation_no_longer_gains(tmp_path):
     )
     guessed = data(images=60)
     labels = np.random.default_rng(1).integers(2, size=60).astype(np.int32)  # nothing to learn
-    guessed, made = dataclasses.replace(guessed, labels=labels), network()
-    history = train(made, guessed, stage, tmp_path, setup(augmentation=None))
+    guessed, model = dataclasses.replace(guessed, labels=labels), network()
+    history = train(model, guessed, stage, tmp_path, setup(augmentation=None))
     losses = [epoch.val_loss for epoch in history.epochs]
     assert len(losses) < 50
-    assert history.best == int(np.argmin(losses)) + 1 == len(losses) - 2
-    held = guessed.held
-    found = training.probabilities(made, guessed.x, held)
-    true = found[np.arange(len(held)), labels[held]]
-    assert -np.log(true).mean() == pytest.approx(min(losses), rel=1e-4)
+    assert history.best_epoch == int(np.argmin(losses)) + 1 == len(losses) - 2
+    held_out = guessed.held_out
+    probs = probabilities(model, guessed.x, held_out)
+    of_true_class = probs[np.arange(len(held_out)), labels[held_out]]
+    assert -np.log(of_true_class).mean() == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_rare_classes_weigh_more(tmp_path):
@@ -124,8 +126,8 @@ def test_rare_classes_weigh_more(tmp_path):
 
 def test_an_epochs_order_follows_from_seed_and_epoch():
     def rows(seed, epoch):
-        made = batches(data(), 32, 0.1, np.ones(2, np.float32), seed, epoch)
-        return np.concatenate([made[i][0] for i in range(len(made))])
+        epoch_batches = batches(data(), 32, 0.1, np.ones(2, np.float32), seed, epoch)
+        return np.concatenate([epoch_batches[i][0] for i in range(len(epoch_batches))])
 
     np.testing.assert_array_equal(rows(0, 1), rows(0, 1))
     assert (rows(0, 1) != rows(0, 2)).any()
@@ -136,8 +138,7 @@ def test_views_of_an_image_are_shown_in_turn_and_the_first_one_validates():
     base = data()
     views = np.concatenate([np.full((160, 4), v, np.float16) for v in range(3)])
     cached = dataclasses.replace(base, x=views, views=3)
-    made = batches(cached, 120, 0.0, np.ones(2, np.float32), 0, 1)
-    x, targets, _ = made[0]
+    x, targets, _ = batches(cached, 120, 0.0, np.ones(2, np.float32), 0, 1)[0]
     assert set(np.unique(x).tolist()) == {0, 1, 2}
     assert targets.argmax(axis=1).sum() == base.labels[base.train].sum()
 

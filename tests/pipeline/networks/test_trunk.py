@@ -1,4 +1,4 @@
-"""The frozen part: where it ends, that it is computed once, and that its rows are right."""
+"""The frozen trunk: where it ends, that it is computed once, and that its rows are right."""
 
 import dataclasses
 import shutil
@@ -17,7 +17,7 @@ from pipeline.networks import transfer, trunk
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.trunk import Views
 from tests.pipeline.featurefiles import write_features
-from tests.pipeline.networks.images import colours, parts
+from tests.pipeline.networks.images import colours, split_codes
 
 BACKBONE = find("mobilenet")
 FLIPPED = Views(2, ("flip", "translation"), 5)
@@ -47,7 +47,7 @@ def images():
         ids,
         labels.astype(np.int32),
         ("a", "b", "c"),
-        parts(60),
+        split_codes(60),
         np.arange(60),
         SplitConfig(folds=2),
     )
@@ -61,7 +61,7 @@ def config(layer):
     )  # fmt: skip
 
 
-def made(folder, network, images, views):
+def activations(folder, network, images, views):
     cut = network.cut(len(network.blocks) - 2)
     return trunk.activations(
         folder, config(cut.layer), tuple(cut.tensor.shape[1:]), images, views, "w"
@@ -80,8 +80,8 @@ def test_the_cut_is_where_one_tensor_carries_everything():
     tensors = {layer.name: layer.output for layer in model.layers[1:-1]}
 
     def cut(*trained):
-        found = transfer._find_cut(model, tensors, trained)
-        return found and found.layer
+        deepest = transfer._find_cut(model, tensors, trained)
+        return deepest and deepest.layer
 
     assert cut("last") == "end"
     assert cut("inner", "last") == "stem"
@@ -91,16 +91,18 @@ def test_the_cut_is_where_one_tensor_carries_everything():
     assert cut("last") == "stem"
 
 
-def test_the_upper_part_on_activations_gives_what_the_whole_gives(network, images, tmp_path):
+def test_the_upper_layers_on_activations_give_what_the_whole_network_gives(
+    network, images, tmp_path
+):
     layer = network.cut(len(network.blocks) - 2).layer
     assert layer == "conv_pad_12"
-    cached = made(tmp_path, network, images, Views(0, (), 0))
+    cached = activations(tmp_path, network, images, Views(0, (), 0))
     rest = images.splits.rest
     assert cached.shape == (len(rest), *network._tensors[layer].shape[1:])
     upper = network.above(layer)
     expected = network.whole.predict_on_batch(images.x[rest])
-    found = upper.predict_on_batch(cached[np.arange(len(rest))])
-    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+    logits = upper.predict_on_batch(cached[np.arange(len(rest))])
+    np.testing.assert_allclose(logits, expected, atol=2e-3 * np.abs(expected).max())
     assert not list(tmp_path.glob("*/views.h5"))
 
 
@@ -114,14 +116,16 @@ def test_the_head_alone_on_the_frozen_backbone_is_the_head_on_features(network, 
         features = file.features()  # (60, 1024)
     kernel, bias = network.whole.get_layer("head").get_weights()
     expected = features @ kernel + bias
-    found = network.whole.predict_on_batch(images.x)
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
-    assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+    logits = network.whole.predict_on_batch(images.x)
+    np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
+    assert (logits.argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
 def test_views_are_drawn_from_the_seed_and_the_first_is_plain(network, images, tmp_path):
-    plain = made(tmp_path / "plain", network, images, Views(0, (), 0))
-    cached, again = (made(tmp_path / name, network, images, FLIPPED) for name in ("one", "two"))
+    plain = activations(tmp_path / "plain", network, images, Views(0, (), 0))
+    cached, again = (
+        activations(tmp_path / name, network, images, FLIPPED) for name in ("one", "two")
+    )
     count = len(images.splits.rest)
     rows = np.arange(count)
     assert len(cached) == 3 * count
@@ -139,19 +143,21 @@ def test_it_is_computed_once_and_gone_on_with_after_a_kill(network, images, tmp_
 
     monkeypatch.setattr(extraction, "run", stopped)
     with pytest.raises(KeyboardInterrupt):
-        made(tmp_path, network, images, FLIPPED)
+        activations(tmp_path, network, images, FLIPPED)
     (views,) = tmp_path.glob("*/views.h5")
     monkeypatch.setattr(extraction, "run", run)
     monkeypatch.setattr(trunk, "_write_views", None)  # they are there
     copy_rows = trunk.copy_rows
     monkeypatch.setattr(trunk, "copy_rows", stopped)
     with pytest.raises(KeyboardInterrupt):
-        made(tmp_path, network, images, FLIPPED)
+        activations(tmp_path, network, images, FLIPPED)
     monkeypatch.setattr(trunk, "copy_rows", copy_rows)
     monkeypatch.setattr(extraction, "run", None)  # it has finished
-    first = made(tmp_path, network, images, FLIPPED)
+    first = activations(tmp_path, network, images, FLIPPED)
     assert [path.name for path in views.parent.iterdir()] == ["trunk.npy"]
-    np.testing.assert_array_equal(made(tmp_path, network, images, FLIPPED)[[0, 5]], first[[0, 5]])
+    np.testing.assert_array_equal(
+        activations(tmp_path, network, images, FLIPPED)[[0, 5]], first[[0, 5]]
+    )
 
 
 def test_a_disk_too_small_is_told_before_anything_is_written(
@@ -160,7 +166,7 @@ def test_a_disk_too_small_is_told_before_anything_is_written(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(10**6, 0, 10**5))
     with pytest.raises(UsageError, match=r"needs 0\.\d GB while it is made, .*--no-cache-trunk"):
-        made(tmp_path, network, images, FLIPPED)
+        activations(tmp_path, network, images, FLIPPED)
     assert not list(tmp_path.glob("*/*"))
 
 

@@ -1,9 +1,10 @@
-"""Discriminative rates: how far the weights of each part really move."""
+"""Discriminative rates: how far the weights of each layer really move."""
 
 import numpy as np
 import pytest
 
-from pipeline.networks import checkpoints, rates
+from pipeline.networks import checkpoints
+from pipeline.networks.optimizers import discriminative_adamw
 
 FACTORS = {"deep": 0.01, "middle": 0.1, "top": 1.0}
 
@@ -28,9 +29,9 @@ def compiled(network, decay=0.0):
     keras.utils.set_random_seed(0)
     network.get_layer("frozen").trainable = False
     factors = [FACTORS[name] for name in FACTORS for _ in ("kernel", "bias")]
-    make = rates.adamw(factors, decay)
+    optimizer_of = discriminative_adamw(factors, decay)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(make(1e-3), loss, jit_compile=False)
+    network.compile(optimizer_of(1e-3), loss, jit_compile=False)
     return network
 
 
@@ -73,10 +74,10 @@ def test_its_state_is_kept_and_given_back(network, examples, tmp_path):
     second.optimizer.build(second.trainable_variables)
     checkpoints.assign(second.optimizer.variables, kept, tmp_path)
     second.fit(*examples, batch_size=16, epochs=2, shuffle=False, verbose=0)
-    for one, other in zip(second.get_weights(), expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for resumed, whole in zip(second.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(resumed, whole)
 
 
 def test_a_factor_for_each_variable_is_expected(network):
     with pytest.raises(ValueError, match="2 factors for 8 trainable variables"):
-        rates.adamw((1.0, 0.1))(1e-3).build(network.trainable_variables)
+        discriminative_adamw((1.0, 0.1))(1e-3).build(network.trainable_variables)

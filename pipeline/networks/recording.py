@@ -1,0 +1,99 @@
+"""The files of a trained network in its candidate's folder: predictions, model, history, record."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.command_lines import spelled
+from pipeline.config import NetworkConfig
+from pipeline.networks import history, storage
+from pipeline.networks.inference import probabilities
+from pipeline.networks.pixels import Pixels
+from pipeline.networks.plan import NetworkPlan
+from pipeline.networks.rounds import RoundsResult
+from pipeline.results.memory import peak_since_reset
+from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.records import Record, Trial, versions, write_record
+from pipeline.statistics import calibration, metrics
+
+NETWORK = "network"  # the `kind` of these candidates
+_TIMED_IMAGES = 1000
+
+
+def write_candidate(
+    config: NetworkConfig,
+    images: Pixels,
+    plan: NetworkPlan,
+    key: str,
+    result: RoundsResult,
+    draft: Path,
+) -> Record:
+    """Write all files of a candidate into a folder, the record last; return the record.
+
+    Args:
+        config: the config of the stage.
+        images: all images and their splits.
+        plan: the candidate.
+        key: the digest of all that decides its result.
+        result: what its rounds gave.
+        draft: an existing folder.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    splits = images.splits
+    ids = tuple(splits.ids[row] for row in splits.validated)
+    labels = splits.labels[splits.validated]
+    Predictions(ids, labels, result.probabilities).write(draft / VALIDATION, splits.class_names)
+    model = storage.save(result.kept.network, draft, result.kept.facts)
+    history.write(draft, result.rounds)
+    record = _record(config, images, plan, key, result, model)
+    write_record(draft, record)
+    return record
+
+
+def _record(
+    config: NetworkConfig, images: Pixels, plan: NetworkPlan, key: str, result: RoundsResult,
+    model: dict[str, Any],
+) -> Record:  # fmt: skip
+    splits, probs, seconds = images.splits, result.probabilities, _seconds(images, result)
+    labels = splits.labels[splits.validated]
+    score = float(metrics.score(config.metric, labels, probs))
+    command = spelled(config.command, config, ("source",), unsaid=("restart",))
+    return Record(
+        name=plan.name, kind=NETWORK, title=plan.title, method=plan.method, requested=plan.method,
+        reason="", inputs=images.facts | {"command": command}, splits=splits.digest,
+        class_names=splits.class_names,
+        setting=plan.setting,
+        trials=(Trial(plan.setting, score, seconds["search"], splits.smallest),),
+        metric=config.metric, seed=config.seed,
+        rows=len(splits.rest) if result.refitted else splits.smallest,
+        budget=None, key=key, seconds=seconds,
+        peak_memory=peak_since_reset(), model=model,
+        temperature=calibration.temperature(probs, labels), versions=_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
+def _seconds(images: Pixels, result: RoundsResult) -> dict[str, float]:
+    """Return the seconds of validation, of the last fit, and of predicting 1,000 images."""
+    fit = result.kept.history.seconds
+    search = sum(finished.history.seconds for finished in result.rounds) - fit
+    predict = _seconds_to_predict(result.kept.network, images)
+    return {"search": round(search, 4), "fit": round(fit, 4), "predict_1000": round(predict, 4)}
+
+
+def _seconds_to_predict(network: Any, images: Pixels) -> float:
+    """Return the seconds to predict 1,000 images, after a first prediction that is not timed."""
+    rows = images.splits.rest[:_TIMED_IMAGES]
+    probabilities(network, images.x, rows)
+    started = time.perf_counter()
+    probabilities(network, images.x, rows)
+    return (time.perf_counter() - started) * _TIMED_IMAGES / len(rows)
+
+
+def _versions() -> dict[str, str]:
+    import keras
+
+    return versions("numpy", "scipy", "keras", keras.backend.backend())

@@ -1,0 +1,96 @@
+"""The rounds of training of a candidate: those that validate, and the last fit."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.networks.data import TrainingData
+from pipeline.networks.history import History, Round
+from pipeline.networks.inference import probabilities
+from pipeline.networks.pixels import Pixels
+from pipeline.networks.plan import NetworkPlan, TrainedNetwork
+from pipeline.networks.train_stage import TrainStage, shortened
+
+LAST_FIT = "last fit"
+
+
+@dataclass(frozen=True)
+class RoundsResult:
+    """What all rounds of a candidate gave.
+
+    Attributes:
+        probabilities: those of the images that validate, float32 (n, K), each from a network that
+            was trained without the image.
+        rounds: the history of each round; the last fit, if there was one, comes last.
+        kept: the network that the candidate keeps.
+    """
+
+    probabilities: np.ndarray
+    rounds: tuple[Round, ...]
+    kept: TrainedNetwork
+
+    @property
+    def refitted(self) -> bool:
+        """Whether there was a last fit."""
+        return self.rounds[-1].name == LAST_FIT
+
+
+def run_rounds(images: Pixels, plan: NetworkPlan, checkpoints: Path, refit: bool) -> RoundsResult:
+    """Train in each round of the splits, then once more on all images that are not locked.
+
+    Args:
+        images: all images and their splits.
+        plan: the candidate.
+        checkpoints: the folder of its checkpoints; rounds that are whole there are not repeated.
+        refit: whether there is a last fit; else the network of the last round is kept.
+
+    Raises:
+        DataError: the loss is no longer finite, or a checkpoint cannot be read or written.
+    """
+    probs, rounds, kept = _validate(images, plan, checkpoints)
+    if refit:
+        kept = _fit_last(images, plan, rounds, checkpoints / LAST_FIT)
+        rounds.append(Round(LAST_FIT, kept.history))
+    return RoundsResult(probs, tuple(rounds), kept)
+
+
+def _validate(
+    images: Pixels, plan: NetworkPlan, checkpoints: Path
+) -> tuple[np.ndarray, list[Round], TrainedNetwork]:
+    """Train in each round; return the validation probabilities and the last round's network."""
+    splits = images.splits
+    probs = np.zeros((len(splits), len(splits.class_names)), np.float32)
+    rounds: list[Round] = []
+    for number, (train, held_out) in enumerate(splits.rounds(1)):
+        name = "held-out" if splits.count == 1 else f"fold {number + 1}"
+        data = _training_data(images, train, held_out)
+        trained = plan.train(data, plan.stages, checkpoints / name, name)
+        probs[held_out] = probabilities(trained.network, images.x, held_out)
+        rounds.append(Round(name, trained.history))
+    return probs[splits.validated], rounds, trained
+
+
+def _fit_last(
+    images: Pixels, plan: NetworkPlan, rounds: Sequence[Round], checkpoints: Path
+) -> TrainedNetwork:
+    """Train on all images that are not locked, each stage up to its best epoch on validation."""
+    stages = [
+        _up_to_best(stage, [finished.history.of_stage(stage.name) for finished in rounds])
+        for stage in plan.stages
+    ]
+    data = _training_data(images, images.splits.rest, np.empty(0, np.int64))
+    return plan.train(data, stages, checkpoints, LAST_FIT)
+
+
+def _up_to_best(stage: TrainStage, histories: Sequence[History]) -> TrainStage:
+    """Return the stage, ended at the best epoch of the median round."""
+    median = statistics.median_low([history.best_epoch for history in histories])
+    return shortened(stage, next(each for each in histories if each.best_epoch == median))
+
+
+def _training_data(images: Pixels, train: np.ndarray, held_out: np.ndarray) -> TrainingData:
+    splits = images.splits
+    return TrainingData(images.x, splits.labels, len(splits.class_names), train, held_out)

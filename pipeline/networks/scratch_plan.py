@@ -1,0 +1,118 @@
+"""From the config of `scratch` to the networks that it trains, and the variants of an ablation."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from features.backbones.network import randomize
+from pipeline.config import ScratchConfig
+from pipeline.networks import architectures, augmentation, precision
+from pipeline.networks.data import TrainingData
+from pipeline.networks.pixels import Pixels
+from pipeline.networks.plan import NetworkPlan, TrainedNetwork
+from pipeline.networks.train_stage import TrainStage
+from pipeline.networks.training import Setup, train
+
+TRICKS = ("batchnorm", "dropout", "augment", "standardize")
+
+
+def variants(config: ScratchConfig) -> list[ScratchConfig]:
+    """Return the config of each network to train.
+
+    In an ablation these are the network with all tricks, without each of them, and without any.
+    """
+    if not config.ablate:
+        return [config]
+    left_out: list[tuple[str, ...]] = [(), *((trick,) for trick in TRICKS), TRICKS]
+    return [_without(config, tricks) for tricks in left_out]
+
+
+def missing_tricks(config: ScratchConfig) -> tuple[str, ...]:
+    """Return the tricks that are left out."""
+    used = {trick: getattr(config, trick) for trick in TRICKS}
+    used["augment"] = config.augment != (augmentation.NONE,)
+    return tuple(trick for trick in TRICKS if not used[trick])
+
+
+def candidate_name(config: ScratchConfig) -> str:
+    """Return the name of the candidate, such as "scratch-small.no-dropout"."""
+    missing = missing_tricks(config)
+    suffix = "" if not missing else ".plain" if missing == TRICKS else f".no-{'-'.join(missing)}"
+    return config.name or f"scratch-{config.architecture}{suffix}"
+
+
+def plan(config: ScratchConfig, images: Pixels) -> NetworkPlan:
+    """Return the candidate; "auto" settings become what suits the images and the hardware."""
+    missing, title = missing_tricks(config), architectures.find(config.architecture).title
+    resolved = dataclasses.replace(
+        config,
+        augment=augmentation.choose(config.augment, images.splits.class_names),
+        precision=precision.choose(config.precision),
+    )
+    return NetworkPlan(
+        candidate_name(config),
+        f"{title} from scratch" + (f" without {', '.join(missing)}" if missing else ""),
+        f"scratch-{config.architecture}",
+        setting(resolved),
+        (_stage(resolved),),
+        functools.partial(_train, resolved),
+    )
+
+
+def setting(config: ScratchConfig) -> dict[str, Any]:
+    """Return the settings that the record keeps."""
+    kept = ("architecture", "batchnorm", "dropout", "augment", "standardize", "precision")
+    stage = dataclasses.asdict(_stage(config))
+    for name in ("name", "rates"):
+        del stage[name]
+    return {name: getattr(config, name) for name in kept} | {"augment": [*config.augment]} | stage
+
+
+def _without(config: ScratchConfig, tricks: Sequence[str]) -> ScratchConfig:
+    changes = {trick: (augmentation.NONE,) if trick == "augment" else False for trick in tricks}
+    changes["ablate"] = False
+    return dataclasses.replace(config, **changes)  # type: ignore[arg-type] # by field
+
+
+def _stage(config: ScratchConfig) -> TrainStage:
+    architecture = architectures.find(config.architecture)
+    return TrainStage(
+        "scratch",
+        config.epochs or architecture.epochs,
+        config.learning_rate or architecture.learning_rate,
+        config.batch_size,
+        config.schedule,
+        patience=config.patience,
+        label_smoothing=config.label_smoothing,
+        balanced=config.balanced,
+        weight_decay=config.weight_decay,
+    )
+
+
+def _train(
+    config: ScratchConfig,
+    data: TrainingData,
+    stages: Sequence[TrainStage],
+    folder: Path,
+    title: str,
+) -> TrainedNetwork:
+    """Build the network and train it through its one stage."""
+    facts = {
+        "kind": architectures.FROM_SCRATCH,
+        "architecture": config.architecture,
+        "image_size": list(data.x.shape[1:3]),
+        "classes": data.classes,
+        "scaling": architectures.scaling(data.x, data.train) if config.standardize else None,
+        "batchnorm": config.batchnorm,
+        "dropout": config.dropout,
+        "seed": config.seed,
+        "precision": config.precision,
+    }
+    network = architectures.build(facts)
+    randomize(network, config.seed)
+    layer = augmentation.layer(config.augment, config.seed)
+    setup = Setup(config.seed, layer, title=title, progress=config.progress)
+    (stage,) = stages
+    return TrainedNetwork(network, train(network, data, stage, folder, setup), facts)
