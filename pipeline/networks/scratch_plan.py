@@ -1,8 +1,8 @@
 """From the config of `scratch` to the networks that it trains, and the variants of an ablation."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +45,63 @@ def candidate_name(config: ScratchConfig) -> str:
 
 def plan(config: ScratchConfig, images: Pixels) -> NetworkPlan:
     """Return the candidate; "auto" settings become what suits the images and the hardware."""
+    names = augmentation.choose(config.augment, images.splits.class_names)
+    training = ScratchTraining(config, names, precision.choose(config.precision))
     missing, title = missing_tricks(config), architectures.find(config.architecture).title
-    resolved = dataclasses.replace(
-        config,
-        augment=augmentation.choose(config.augment, images.splits.class_names),
-        precision=precision.choose(config.precision),
-    )
     return NetworkPlan(
         candidate_name(config),
         f"{title} from scratch" + (f" without {', '.join(missing)}" if missing else ""),
         f"scratch-{config.architecture}",
-        setting(resolved),
-        (_stage(resolved),),
-        functools.partial(_train, resolved),
+        setting(config) | {"augment": [*names], "precision": training.precision},
+        (_stage(config),),
+        training.train,
     )
 
 
+@dataclass(frozen=True)
+class ScratchTraining:
+    """A network to be trained from scratch, in each round anew.
+
+    Attributes:
+        config: the config of the stage.
+        augment: the names of augmentations.
+        precision: a Keras dtype policy.
+    """
+
+    config: ScratchConfig
+    augment: tuple[str, ...]
+    precision: str
+
+    def train(
+        self, data: TrainingData, stages: Sequence[TrainStage], folder: Path, title: str
+    ) -> TrainedNetwork:
+        """Build the network and train it through its one stage; this is a `plan.TrainFunction`."""
+        facts, seed = self._facts(data), self.config.seed
+        network = architectures.build(facts)
+        randomize(network, seed)
+        layer = augmentation.layer(self.augment, seed)
+        setup = Setup(seed, layer, title=title, progress=self.config.progress)
+        (stage,) = stages
+        return TrainedNetwork(network, train(network, data, stage, folder, setup), facts)
+
+    def _facts(self, data: TrainingData) -> dict[str, Any]:
+        """Return the facts from which the network is built, now and when it is loaded again."""
+        config = self.config
+        return {
+            "kind": architectures.FROM_SCRATCH,
+            "architecture": config.architecture,
+            "image_size": list(data.x.shape[1:3]),
+            "classes": data.classes,
+            "scaling": architectures.scaling(data.x, data.train) if config.standardize else None,
+            "batchnorm": config.batchnorm,
+            "dropout": config.dropout,
+            "seed": config.seed,
+            "precision": self.precision,
+        }
+
+
 def setting(config: ScratchConfig) -> dict[str, Any]:
-    """Return the settings that the record keeps."""
+    """Return the settings that a record keeps."""
     kept = ("architecture", "batchnorm", "dropout", "augment", "standardize", "precision")
     stage = dataclasses.asdict(_stage(config))
     for name in ("name", "rates"):
@@ -89,30 +128,3 @@ def _stage(config: ScratchConfig) -> TrainStage:
         balanced=config.balanced,
         weight_decay=config.weight_decay,
     )
-
-
-def _train(
-    config: ScratchConfig,
-    data: TrainingData,
-    stages: Sequence[TrainStage],
-    folder: Path,
-    title: str,
-) -> TrainedNetwork:
-    """Build the network and train it through its one stage."""
-    facts = {
-        "kind": architectures.FROM_SCRATCH,
-        "architecture": config.architecture,
-        "image_size": list(data.x.shape[1:3]),
-        "classes": data.classes,
-        "scaling": architectures.scaling(data.x, data.train) if config.standardize else None,
-        "batchnorm": config.batchnorm,
-        "dropout": config.dropout,
-        "seed": config.seed,
-        "precision": config.precision,
-    }
-    network = architectures.build(facts)
-    randomize(network, config.seed)
-    layer = augmentation.layer(config.augment, config.seed)
-    setup = Setup(config.seed, layer, title=title, progress=config.progress)
-    (stage,) = stages
-    return TrainedNetwork(network, train(network, data, stage, folder, setup), facts)
