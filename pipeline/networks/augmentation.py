@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from features.errors import UsageError, unknown_name
+from pipeline.config.choices import AUTO_AUGMENTATION, NO_AUGMENTATION
 
-AUTO, NONE = "auto", "none"
+AUTO, NONE = AUTO_AUGMENTATION, NO_AUGMENTATION
 
 # The largest change of each augmentation, in both directions.
 AMOUNTS = {

@@ -55,7 +55,7 @@ def _check_refit(config: NetworkConfig, images: Pixels) -> None:
     if not config.refit and images.splits.count > 1:
         raise UsageError(
             f"--no-refit keeps the network that validated, but with {images.splits.count} folds "
-            "there is one a fold; leave it out"
+            "there is one for each fold; leave the option out"
         )
 
 
@@ -72,7 +72,7 @@ def _finished(folder: Path, plan: NetworkPlan, key: str) -> Record:
     """Return the record of a finished candidate; raise UsageError where its key differs."""
     record = read_record(folder)
     if record.key == key:
-        log.info("%s is there already", plan.name)
+        log.info("%s exists already, from an earlier run", plan.name)
         return record
     old, new = record.setting, plan.setting
     changed = [
@@ -81,9 +81,9 @@ def _finished(folder: Path, plan: NetworkPlan, key: str) -> Record:
         if old.get(name) != new.get(name)
     ]
     raise UsageError(
-        f"{plan.name} is there already, made with other settings "
-        f"({'; '.join(changed) or 'of images, seed, metric or last fit'}); give this one another "
-        "--name, or --restart to throw that one away"
+        f"{plan.name} exists already, trained with other settings "
+        f"({'; '.join(changed) or 'of images, seed, metric or last fit'}); choose another --name "
+        "for this run, or --restart to discard the earlier candidate"
     )
 
 

@@ -40,7 +40,7 @@ def digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     drawn = []
     for label in labels:
         image = Image.new("L", (28, 28))
-        place = (int(rng.integers(4, 12)), int(rng.integers(1, 7)))
-        ImageDraw.Draw(image).text(place, "017"[label], fill=255, font_size=20)
+        corner = (int(rng.integers(4, 12)), int(rng.integers(1, 7)))
+        ImageDraw.Draw(image).text(corner, "017"[label], fill=255, font_size=20)
         drawn.append(np.asarray(image))
     return np.stack(drawn), labels

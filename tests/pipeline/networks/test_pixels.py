@@ -17,9 +17,9 @@ def folder(tmp_path):
     """Class folders of 12 PNG images each, 20 x 24 pixels."""
     x, labels = colours(36, 24)
     for number, (image, label) in enumerate(zip(x, labels, strict=True)):
-        place = tmp_path / "images" / NAMES[label]
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[:20]).save(place / f"{number}.png")
+        of_class = tmp_path / "images" / NAMES[label]
+        of_class.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[:20]).save(of_class / f"{number}.png")
     return tmp_path / "images"
 
 
@@ -55,7 +55,7 @@ def test_images_come_in_the_order_of_splits_that_are_there(folder, tmp_path):
     first = read(folder, tmp_path)
     kept = np.random.default_rng(0).permutation(36)[:30]
     splits = Splits(
-        tuple(first.splits.ids[place] for place in kept), first.splits.labels[kept], NAMES,
+        tuple(first.splits.ids[row] for row in kept), first.splits.labels[kept], NAMES,
         first.splits.folds[:, kept], first.splits.count, first.splits.scheme, first.splits.seed,
     )  # fmt: skip
     expected = np.array(first.x)[kept]

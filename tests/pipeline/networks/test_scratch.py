@@ -70,7 +70,7 @@ def test_it_leaves_what_every_candidate_leaves(results):
     assert record.model["network"]["scaling"]["mean"] != record.model["network"]["scaling"]
     assert {"offshelf", "keras"} <= set(record.versions)
     predictions = Predictions.read(results / "scratch-lenet" / "validation.parquet", NAMES)
-    assert predictions.ids == tuple(splits.ids[place] for place in splits.validated)
+    assert predictions.ids == tuple(splits.ids[row] for row in splits.validated)
     np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-5)
     facts = json.loads((results / "scratch-lenet" / history.FILE).read_text())
     assert [each["name"] for each in facts["rounds"]] == ["held-out", "last fit"]
