@@ -18,7 +18,7 @@ from PIL import Image
 from features.records import Split
 from pipeline.datasets.arrays import Arrays
 from pipeline.datasets.catalog import find
-from pipeline.stages.fetch import read
+from pipeline.datasets.files import read
 
 SEED = 0
 PER_CLASS = {Split.TRAIN: 150, Split.TEST: 50}

@@ -1,4 +1,4 @@
-"""Run as `python -m pipeline`."""
+"""Entry point of `python -m pipeline`."""
 
 import sys
 

@@ -1,6 +1,7 @@
 """The shape of the house: what may import what, and when."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -29,7 +30,7 @@ def imports(tree: ast.AST) -> set[str]:
 
 # The rooms of `pipeline`, from the top down: a module imports from its own room and those below.
 ROOMS = (
-    "__main__", "commands", "stages", "predictors", "reports", "advice", "search", "networks",
+    "__main__", "api", "commands", "stages", "predictors", "reports", "advice", "search", "networks",
     "classifiers", "maps", "datasets", "results", "statistics", "data", "config", "command_lines",
 )  # fmt: skip
 
@@ -97,19 +98,29 @@ def test_heavy_packages_are_imported_only_when_used(path):
     assert not {module.split(".")[0] for module in imports(top)} & HEAVY
 
 
-def test_importing_features_is_light():
-    code = f"import sys, features; print([n for n in {sorted(HEAVY)} if n in sys.modules])"
+@pytest.mark.parametrize("package", ["features", "pipeline"])
+def test_importing_a_package_is_light(package):
+    code = f"import sys, {package}; print([n for n in {sorted(HEAVY)} if n in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout == "[]\n"
 
 
-def test_public_names_are_there():
-    import features
+@pytest.mark.parametrize("package", ["features", "pipeline"])
+def test_public_names_are_there(package):
+    module = importlib.import_module(package)
+    for public in module.__all__:
+        assert getattr(module, public).__doc__
+        assert public in dir(module)
 
-    for public in features.__all__:
-        assert getattr(features, public).__doc__
+
+def test_an_unknown_name_is_an_attribute_error():
+    import features
+    import pipeline
+
     with pytest.raises(AttributeError, match="no attribute 'extrac'"):
         features.extrac  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'classifi'"):
+        pipeline.classifi  # noqa: B018
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

@@ -47,7 +47,7 @@ def test_no_test_image_is_a_training_image(images):
 
 def test_labels_and_pixels_are_the_official_ones(images):
     arrays = official("cifar10")
-    parts = {"train": arrays.part(Split.TRAIN), "test": arrays.part(Split.TEST)}
+    parts = {"train": arrays.of_split(Split.TRAIN), "test": arrays.of_split(Split.TEST)}
     for (part, label, index), image in images.items():
         official_images, official_labels = parts[part]
         assert CLASSES[official_labels[index]] == label

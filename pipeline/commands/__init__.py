@@ -1,4 +1,4 @@
-"""A module a command: its options, and the stage it calls, which is imported only when it runs."""
+"""One module for each command: its options and its stage, which is imported when it runs."""
 
 from pipeline.commands import (
     advise,

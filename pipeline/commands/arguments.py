@@ -1,4 +1,4 @@
-"""What commands take: options whose defaults stand in a config, and how their values are read."""
+"""Options that commands take: defaults from a config, and readers of their values."""
 
 import argparse
 from collections.abc import Callable
@@ -6,64 +6,112 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.choices import METRICS, SCHEDULES, TRAINING_PRECISIONS
 
-def adder(command: argparse.ArgumentParser, config: type) -> Callable[..., None]:
-    """Return what adds an option whose default stands in a stage's config."""
+GROUP_BY = "the column of a manifest whose equal values keep images in the same split"
+RESULTS = "the results folder of `classify`, `finetune` or `scratch`"
+
+
+def option_adder(command: argparse.ArgumentParser, config: type) -> Callable[..., None]:
+    """Return a function that adds an option whose default stands in a stage's config."""
     default = {field.name: field.default for field in fields(config)}
 
-    def option(name: str, help: str, field: str = "", **settings: Any) -> None:
+    def add_option(name: str, help: str, field: str = "", **settings: Any) -> None:
         field = field or name.removeprefix("--").replace("-", "_")
         command.add_argument(name, dest=field, default=default[field], help=help, **settings)
 
-    return option
+    return add_option
 
 
-def bootstrap_options(option: Callable[..., None]) -> None:
-    """Add what every command that draws intervals takes."""
-    option("--resamples", "of the bootstrap", type=int, metavar="N")
-    option("--confidence", "of its intervals", type=share, metavar="SHARE")
-    option("--seed", "of the bootstrap", type=int)
+def add_json_option(command: argparse.ArgumentParser) -> None:
+    """Add the option that turns the text into JSON."""
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
-def network_options(command: argparse.ArgumentParser, option: Callable[..., None]) -> None:
-    """Add what every command that trains networks on pixels takes."""
-    command.add_argument("source", type=Path, metavar="SOURCE",
-                         help="images with labels, as `extract` takes them")  # fmt: skip
-    command.add_argument("--out", type=Path, required=True, metavar="FOLDER",
-                         help="where results go; if it has splits, these are taken")  # fmt: skip
-    option("--name", "of the candidate (none given: what it is)", metavar="NAME")
-    option("--image-size", "pixels a side that the network sees, or HEIGHTxWIDTH",
-           type=image_size, metavar="SIZE")  # fmt: skip
-    option("--limit", "only that many images, spread evenly", type=int, metavar="N")
-    option("--folds", "of cross-validation, where the folder has no splits yet (none given: as "
-           "`classify`)", type=int, metavar="K")  # fmt: skip
-    option("--group-by", "a manifest's column; images equal in it never part", metavar="COLUMN")
-    option("--augment", "flip, rotation, zoom, translation, contrast, separated by commas; auto "
-           "suits the classes", type=names, metavar="NAMES")  # fmt: skip
-    option("--batch-size", "images a step", type=int, metavar="N")
-    option("--schedule", "of the learning rate", choices=("cosine", "plateau", "constant"))
-    option("--patience", "epochs without a lower validation loss that end a stage; 0: never",
-           type=int, metavar="N")  # fmt: skip
-    option("--label-smoothing", "share of a label that is spread over all classes",
-           type=share, metavar="SHARE")  # fmt: skip
-    option("--balanced", "weigh classes by how rare they are", action="store_true")
-    option("--precision", "of the training", choices=("auto", "float32", "mixed_bfloat16"))
-    option("--no-refit", "keep the network that validated instead of training once more on all "
-           "images that are not locked", field="refit", action="store_false")  # fmt: skip
-    option("--metric", "by which its validation is told",
-           choices=("accuracy", "balanced_accuracy", "macro_f1"))  # fmt: skip
-    option("--restart", "throw this candidate of an earlier run away", action="store_true")
-    option("--seed", "of splits, weights and everything drawn", type=int)
+def add_bootstrap_options(option: Callable[..., None]) -> None:
+    """Add the options of every command that draws intervals."""
+    option("--resamples", "the number of resamples of the bootstrap", type=int, metavar="N")
+    option("--confidence", "the confidence level of its intervals", type=share, metavar="SHARE")
+    option("--seed", "the seed of the bootstrap", type=int, metavar="N")
+
+
+def add_network_options(command: argparse.ArgumentParser, option: Callable[..., None]) -> None:
+    """Add the options of every command that trains networks on pixels."""
+    command.add_argument(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="the images with their labels, as `extract` takes them",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="the results folder, whose splits are taken if it has any",
+    )
+    option(
+        "--name", "the name of the candidate, instead of one that says what it is", metavar="NAME"
+    )
+    option(
+        "--image-size",
+        "the pixels a side that the network sees, or HEIGHTxWIDTH",
+        type=image_size,
+        metavar="SIZE",
+    )
+    option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
+    option(
+        "--folds",
+        "the number of folds of cross-validation, where the folder has no splits "
+        "yet; without it, as in `classify`",
+        type=int,
+        metavar="K",
+    )
+    option("--group-by", GROUP_BY, metavar="COLUMN")
+    option(
+        "--augment",
+        "the augmentations, separated by commas: flip, rotation, zoom, "
+        "translation, contrast; auto takes what suits the classes, none takes none",
+        type=names,
+        metavar="NAMES",
+    )
+    option("--batch-size", "the number of images in a training step", type=int, metavar="N")
+    option("--schedule", "how the learning rate changes", choices=SCHEDULES)
+    option(
+        "--patience",
+        "the number of epochs without a lower validation loss that end a stage; 0 for never",
+        type=int,
+        metavar="N",
+    )
+    option(
+        "--label-smoothing",
+        "the share of a label that is spread over all classes",
+        type=share,
+        metavar="SHARE",
+    )
+    option("--balanced", "weight the classes by how rare they are", action="store_true")
+    option("--precision", "the precision of the training", choices=TRAINING_PRECISIONS)
+    option(
+        "--no-refit",
+        "keep the network that validated instead of training once more on all "
+        "images that are not locked",
+        field="refit",
+        action="store_false",
+    )
+    option("--metric", "the metric of the validation", choices=METRICS)
+    option("--restart", "discard this candidate of an earlier run", action="store_true")
+    option("--seed", "the seed of splits, weights and everything drawn", type=int, metavar="N")
 
 
 def given(options: argparse.Namespace, config: type) -> dict[str, Any]:
-    """Return what was given for each field of a stage's config, but for its progress."""
-    wanted = [field.name for field in fields(config) if field.name != "progress"]
-    return {name: getattr(options, name) for name in wanted}
+    """Return the value of each field of a stage's config; `--quiet` turns its progress off."""
+    names = [field.name for field in fields(config)]
+    values = {name: getattr(options, name) for name in names if name != "progress"}
+    return values | ({"progress": not options.quiet} if "progress" in names else {})
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Return what stands between commas."""
+    """Return the names that commas separate."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -75,18 +123,28 @@ def image_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+SECONDS = {"h": 3600, "m": 60, "s": 1}  # in each unit of time
+
+
 def duration(text: str) -> float | None:
     """Return the seconds of "90s", "30m" or "2h", and None of "none"."""
     if text.lower() == "none":
         return None
-    seconds = {"s": 1, "m": 60, "h": 3600}
     number, unit = text[:-1], text[-1:].lower()
     try:
-        return float(number) * seconds[unit]
+        return float(number) * SECONDS[unit]
     except (ValueError, KeyError):
         raise argparse.ArgumentTypeError(
             f"{text!r}: expected a time such as 90s, 30m or 2h, or none"
         ) from None
+
+
+def duration_text(seconds: float | None) -> str:
+    """Return the text that `duration` reads as that many seconds."""
+    if seconds is None:
+        return "none"
+    unit = next((unit for unit, size in SECONDS.items() if seconds % size == 0), "s")
+    return f"{seconds / SECONDS[unit]:g}{unit}"
 
 
 def share(text: str) -> float:

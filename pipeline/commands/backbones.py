@@ -1,28 +1,48 @@
-"""`backbones`: what can be tapped."""
+"""`backbones`: the networks that can be used, and their layers."""
 
 import argparse
 from typing import Any
 
-from pipeline.commands.arguments import image_size
+from pipeline.commands.arguments import add_json_option, image_size
+from pipeline.commands.console import as_json
+from pipeline.commands.help import add_command
+from pipeline.config import BackbonesConfig
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Add the command; return its parser."""
-    command = commands.add_parser("backbones", help="list the backbones, or the layers of one")
-    command.add_argument("name", nargs="?", metavar="NAME")
-    command.add_argument("--image-size", type=image_size, metavar="SIZE",
-                         help="pixels a side, or HEIGHTxWIDTH")  # fmt: skip
-    command.add_argument("--all", action="store_true", help="every layer that can be tapped")
+    command = add_command(
+        commands,
+        "backbones",
+        "list the backbones, or the layers of one",
+        "backbones resnet50 --image-size 96",
+    )
+    command.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="the backbone whose layers are listed; without it, all backbones",
+    )
+    command.add_argument(
+        "--image-size",
+        type=image_size,
+        metavar="SIZE",
+        help="the pixels a side, or HEIGHTxWIDTH; without it, the backbone's own",
+    )
+    command.add_argument(
+        "--all",
+        action="store_true",
+        help="list every layer that can be tapped, not the recommended ones alone",
+    )
+    add_json_option(command)
 
     def run(options: argparse.Namespace) -> None:
+        from pipeline.reports import backbones as report
         from pipeline.stages import backbones
 
-        if options.name:
-            print(
-                backbones.layers(options.name, options.image_size, recommended_only=not options.all)
-            )
-        else:
-            print(backbones.overview())
+        config = BackbonesConfig(options.name, options.image_size, not options.all)
+        result = backbones.run(config)
+        print(as_json(result) if options.json else report.text(result))
 
     command.set_defaults(run=run)
     return command

@@ -4,21 +4,30 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.arguments import option_adder
+from pipeline.commands.help import add_command
 from pipeline.config import DemoConfig
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Add the command; return its parser."""
-    command = commands.add_parser(
-        "demo", help="take the bundled images from pixels to the locked test"
+    command = add_command(
+        commands,
+        "demo",
+        "take the bundled images from pixels to the locked test",
+        "demo --out demo",
     )
-    command.add_argument("--out", type=Path, default=DemoConfig.out, metavar="FOLDER",
-                         help="where everything goes (default: %(default)s)")  # fmt: skip
+    option = option_adder(command, DemoConfig)
+    option("--out", "the folder of the feature files and the results", type=Path, metavar="FOLDER")
 
     def run(options: argparse.Namespace) -> None:
+        from pipeline.reports import comparison as comparison_report
+        from pipeline.reports import evaluation as evaluation_report
         from pipeline.stages import demo
 
-        print(demo.run(DemoConfig(out=options.out, progress=not options.quiet)))
+        config = DemoConfig(out=options.out, progress=not options.quiet)
+        comparison, evaluation = demo.run(config)
+        print(comparison_report.text(comparison), evaluation_report.text(evaluation), sep="\n\n")
 
     command.set_defaults(run=run)
     return command

@@ -4,28 +4,51 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.arguments import adder, bootstrap_options, given
+from pipeline.commands.arguments import (
+    RESULTS,
+    add_bootstrap_options,
+    add_json_option,
+    given,
+    option_adder,
+)
+from pipeline.commands.console import as_json
+from pipeline.commands.help import add_command
 from pipeline.config import EvaluateConfig
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Add the command; return its parser."""
-    command = commands.add_parser(
-        "evaluate", help="open the locked test part for one candidate, and count it",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    command.add_argument("results", type=Path, metavar="FOLDER", help="results of `classify`")
-    option = adder(command, EvaluateConfig)
-    option("--candidate", "best or recommended by `compare`, or a name", metavar="NAME")
-    option("--features", "where the feature file lies now", type=Path, metavar="FILE")
-    option("--source", "where the images lie now, for a network", type=Path, metavar="SOURCE")
-    bootstrap_options(option)
+    command = add_command(
+        commands,
+        "evaluate",
+        "open the locked test for one candidate, and count the opening",
+        "evaluate results --candidate recommended",
+    )
+    command.add_argument("results", type=Path, metavar="FOLDER", help=RESULTS)
+    option = option_adder(command, EvaluateConfig)
+    option(
+        "--candidate",
+        "the name of a candidate, or best on validation, or recommended by `compare`",
+        metavar="NAME",
+    )
+    option(
+        "--features", "where the feature file lies now, if it has moved", type=Path, metavar="FILE"
+    )
+    option(
+        "--source",
+        "where the images lie now, if they have moved, for a network",
+        type=Path,
+        metavar="SOURCE",
+    )
+    add_bootstrap_options(option)
+    add_json_option(command)
 
     def run(options: argparse.Namespace) -> None:
-        from pipeline.reports import evaluation
+        from pipeline.reports import evaluation as report
         from pipeline.stages import evaluate
 
-        print(evaluation.text(evaluate.run(EvaluateConfig(**given(options, EvaluateConfig)))))
+        result = evaluate.run(EvaluateConfig(**given(options, EvaluateConfig)))
+        print(as_json(report.data(result)) if options.json else report.text(result))
 
     command.set_defaults(run=run)
     return command

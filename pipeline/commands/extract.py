@@ -14,51 +14,85 @@ from features.config import (
     STORES,
     ExtractConfig,
 )
-from pipeline.commands.arguments import adder, given, image_size, names, share
+from pipeline.commands.arguments import given, image_size, names, option_adder, share
+from pipeline.commands.help import add_command
+
+WEIGHTS = "imagenet, the name of one weights source, a weights file, or none for random weights"
+SCALING = "the pixel scaling of a weights file"
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Add the command; return its parser."""
-    command = commands.add_parser(
-        "extract", help="turn images into a feature file",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )  # fmt: skip
-    command.add_argument(
-        "source", type=Path, metavar="SOURCE",
-        help="a folder, a .csv or .parquet manifest, a .zip or .tar, a .npz or .h5 of arrays",
-    )  # fmt: skip
-    command.add_argument("--out", type=Path, required=True, metavar="FILE",
-                         help="the feature file to write")  # fmt: skip
-    option = adder(command, ExtractConfig)
-    option("--backbone", "see `backbones`", metavar="NAME")
-    option("--layers", "layers to tap, separated by commas (none given: the last one)",
-           type=names, metavar="NAMES")  # fmt: skip
-    option("--pooling", "how a layer's positions become one vector", choices=POOLINGS)
-    option("--image-size", "pixels a side, or HEIGHTxWIDTH (none given: the backbone's own)",
-           type=image_size, metavar="SIZE")  # fmt: skip
-    option("--resize", "keep the whole image, or its aspect ratio", choices=RESIZES)
-    option("--interpolation", "of the resizing", choices=INTERPOLATIONS)
-    option("--exact-decode", "decode JPEGs at full scale also where half would do",
-           action="store_true")  # fmt: skip
-    option(
-        "--weights", "imagenet, a weights source, a file, or none for random ones", metavar="WHAT"
+    command = add_command(
+        commands,
+        "extract",
+        "turn images into a feature file",
+        "extract photos/ --backbone resnet50 --out photos.h5",
     )
-    option("--scaling", "pixel scaling of a weights file", choices=tuple(SCALINGS))
-    option("--engine", "what runs the network", choices=(AUTO, *ENGINES))
-    option("--precision", "of weights and operations", choices=(AUTO, *PRECISIONS))
-    option("--batch-size", "images a forward pass", type=int, metavar="N")
-    option("--store", "dtype of the stored features", choices=STORES)
-    option("--limit", "only that many images, spread evenly", type=int, metavar="N")
-    option("--max-rejected", "share of unreadable images that is still a success",
-           type=share, metavar="SHARE")  # fmt: skip
-    option("--restart", "throw away what an earlier run left", action="store_true")
-    option("--seed", "of random weights", type=int)
+    command.add_argument(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="a folder, a .csv or .parquet manifest, a .zip or .tar, a pattern of .tar shards, or "
+        "a .npz or .h5 of arrays",
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the feature file to write"
+    )
+    option = option_adder(command, ExtractConfig)
+    _add_network_options(option)
+    _add_image_options(option)
+    option("--store", "the dtype of the stored features", choices=STORES)
+    option("--restart", "discard what an earlier run left", action="store_true")
+    option("--seed", "the seed of random weights", type=int, metavar="N")
 
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import extract
 
-        values = given(options, ExtractConfig)
-        print(extract.run(ExtractConfig(**values, progress=not options.quiet)))
+        print(extract.run(ExtractConfig(**given(options, ExtractConfig))))
 
     command.set_defaults(run=run)
     return command
+
+
+def _add_network_options(option: Any) -> None:
+    option(
+        "--backbone", "the network, or the hand-crafted descriptor; see `backbones`", metavar="NAME"
+    )
+    option(
+        "--layers",
+        "the layers to tap, separated by commas; without it, the last one",
+        type=names,
+        metavar="NAMES",
+    )
+    option("--pooling", "how the positions of a layer become one vector", choices=POOLINGS)
+    option("--weights", WEIGHTS, metavar="WHAT")
+    option("--scaling", SCALING, choices=tuple(SCALINGS))
+    option("--engine", "the engine that runs the network", choices=(AUTO, *ENGINES))
+    option("--precision", "the precision of weights and operations", choices=(AUTO, *PRECISIONS))
+    option("--batch-size", "the number of images in a forward pass", type=int, metavar="N")
+
+
+def _add_image_options(option: Any) -> None:
+    option(
+        "--image-size",
+        "the pixels a side that the network sees, or HEIGHTxWIDTH; without it, the backbone's own",
+        type=image_size,
+        metavar="SIZE",
+    )
+    option(
+        "--resize", "stretch keeps the whole image, crop keeps its aspect ratio", choices=RESIZES
+    )
+    option("--interpolation", "how pixels are resampled", choices=INTERPOLATIONS)
+    option(
+        "--exact-decode",
+        "decode JPEGs at full scale also where half of it would do",
+        action="store_true",
+    )
+    option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
+    option(
+        "--max-rejected",
+        "the share of unreadable images up to which the run is a success",
+        type=share,
+        metavar="SHARE",
+    )

@@ -4,18 +4,29 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.arguments import given, option_adder
+from pipeline.commands.help import add_command
+from pipeline.config import FetchConfig
+
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Add the command; return its parser."""
-    command = commands.add_parser("fetch", help="fetch a data set: cifar10, mnist, fashion-mnist")
-    command.add_argument("name", metavar="NAME")
-    command.add_argument("--out", type=Path, metavar="FILE", help="default: data/NAME.h5")
+    command = add_command(
+        commands,
+        "fetch",
+        "fetch a public data set as a file that `extract` takes",
+        "fetch cifar10 --out data/cifar10.h5",
+    )
+    command.add_argument(
+        "name", metavar="NAME", help="the data set: cifar10, mnist or fashion-mnist"
+    )
+    option = option_adder(command, FetchConfig)
+    option("--out", "the file to write (default: data/NAME.h5)", type=Path, metavar="FILE")
 
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import fetch
 
-        out = options.out or Path("data") / f"{options.name}.h5"
-        print(fetch.fetch(options.name, out, progress=not options.quiet))
+        print(fetch.run(FetchConfig(**given(options, FetchConfig))))
 
     command.set_defaults(run=run)
     return command

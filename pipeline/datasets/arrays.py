@@ -1,4 +1,4 @@
-"""A labelled image set in memory, whichever way it came."""
+"""A labelled data set in memory, wherever it was downloaded from."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ import numpy as np
 from features.errors import DataError
 from features.records import DIGEST_BYTES, Split
 
-Part: TypeAlias = tuple[np.ndarray, np.ndarray]  # consecutive images and their labels
+LabelledImages: TypeAlias = tuple[np.ndarray, np.ndarray]  # consecutive images, their labels
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """All images of a set: the official training part, then the official test part.
+    """All images of a data set: the official training split, then the official test split.
 
     Attributes:
         images: uint8, (N, H, W, 3) RGB or (N, H, W) grey.
@@ -35,17 +35,25 @@ class Arrays:
             hasher.update(np.ravel(values).astype(dtype, copy=False).data)
         return hasher.hexdigest()
 
-    def part(self, split: Split) -> Part:
-        """Return the images and labels of one part."""
+    def of_split(self, split: Split) -> LabelledImages:
+        """Return the images and labels of one split."""
         rows = self.split == split
         return self.images[rows], self.labels[rows]
 
 
-def collect(parts: Iterable[Part], train: int, test: int, shape: tuple[int, ...]) -> Arrays:
-    """Put the parts of a set one after the other: `train` images, then `test` images of `shape`.
+def collect(
+    chunks: Iterable[LabelledImages], train: int, test: int, shape: tuple[int, ...]
+) -> Arrays:
+    """Put the chunks of a data set one after the other.
+
+    Args:
+        chunks: consecutive images with their labels.
+        train: the number of training images, which come first.
+        test: the number of test images.
+        shape: the shape of one image.
 
     Raises:
-        DataError: the parts hold other numbers of images or labels, or images of another shape.
+        DataError: the chunks hold other numbers of images or labels, or images of another shape.
     """
     count, filled = train + test, 0
     arrays = Arrays(
@@ -53,7 +61,7 @@ def collect(parts: Iterable[Part], train: int, test: int, shape: tuple[int, ...]
         labels=np.empty(count, np.int32),
         split=np.repeat(np.array([Split.TRAIN, Split.TEST], np.uint8), [train, test]),
     )
-    for images, labels in parts:
+    for images, labels in chunks:
         rows = slice(filled, filled + len(images))
         if images.shape[1:] != shape or rows.stop > count or len(labels) != len(images):
             raise DataError(

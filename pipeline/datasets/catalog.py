@@ -1,4 +1,4 @@
-"""What is known of each data set: its classes, its size, its checksums, the ways to get it."""
+"""The known data sets: classes, sizes, checksums, and where each can be downloaded."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from features.errors import DataError, unknown_name
 from features.packages import Package
 from features.records import Split
 from pipeline.datasets import archives, idx
-from pipeline.datasets.arrays import Arrays, Part
+from pipeline.datasets.arrays import Arrays, LabelledImages
 
 
 @dataclass(frozen=True)
@@ -17,18 +17,19 @@ class Dataset:
     """One public data set.
 
     Attributes:
-        name: what the user calls it.
-        class_names: names of the labels 0, 1, ...
-        shape: of one image: (height, width, 3) or (height, width).
-        train, test: images in the official parts.
-        licence, citation: noted in every file made of it.
+        name: the name by which users call it.
+        class_names: the names of the labels 0, 1, ...
+        shape: the shape of one image: (height, width, 3) or (height, width).
+        train, test: the numbers of images in the official splits.
+        licence, citation: noted in every file that is made of it.
         digest: `Arrays.digest` of the true content; empty where no one could compute it yet.
         idx_md5: published MD5s of the unzipped IDX files (training images, training labels, test
             images, test labels), where they stand in for `digest`.
-        keras: name of its module in keras.datasets.
-        keras_files: what that module downloads, as named below Keras' `datasets` folder.
-        download: the same files and where they lie, for a user who gets them by hand.
-        package: the package that holds it too, and `read` its reader.
+        keras: the name of its module in keras.datasets.
+        keras_files: the files that this module downloads, as named below Keras' `datasets` folder.
+        download: where the same files lie, for a user who downloads them by hand.
+        package: a package that holds the data set too.
+        read: the reader of that package.
     """
 
     name: str
@@ -44,27 +45,26 @@ class Dataset:
     digest: str = ""
     idx_md5: tuple[str, ...] = ()
     package: Package | None = None
-    read: Callable[[Path], Iterator[Part]] | None = None
+    read: Callable[[Path], Iterator[LabelledImages]] | None = None
 
     def check(self, arrays: Arrays) -> None:
         """Raise DataError unless these are the data set's images and labels, in its order."""
-        found, expected = arrays.digest, self.digest
+        actual, expected = arrays.digest, self.digest
         if self.idx_md5:
-            found, expected = " ".join(idx_md5(arrays)), " ".join(self.idx_md5)
-        if found != expected:
+            actual, expected = " ".join(idx_md5(arrays)), " ".join(self.idx_md5)
+        if actual != expected:
             raise DataError(
-                f"images and labels have checksum {found}, {self.name} has {expected}: "
+                f"images and labels have checksum {actual}, {self.name} has {expected}: "
                 "the copy is damaged or in another order"
             )
 
 
 def idx_md5(arrays: Arrays) -> tuple[str, ...]:
     """Return the MD5s of the four IDX files that these arrays were published as."""
-    parts = (arrays.part(Split.TRAIN), arrays.part(Split.TEST))
     return tuple(
         hashlib.md5(idx.encode(values), usedforsecurity=False).hexdigest()
-        for part in parts
-        for values in part
+        for split in (Split.TRAIN, Split.TEST)
+        for values in arrays.of_split(split)
     )
 
 

@@ -1,5 +1,8 @@
 """What the locked test said of one candidate, as text for a terminal."""
 
+from dataclasses import asdict
+from typing import Any
+
 from pipeline.reports.scores import PLAIN, TITLES, class_table, confused, number
 from pipeline.reports.tables import render
 from pipeline.results.evaluation import Evaluation
@@ -19,6 +22,16 @@ def text(evaluation: Evaluation) -> str:
         f"written: {evaluation.folder}",
     ]
     return "\n\n".join(sections)
+
+
+def data(evaluation: Evaluation) -> dict[str, Any]:
+    """Return all of it as JSON takes it: what test.json holds, and the openings so far."""
+    return evaluation.facts | {
+        "fresh": evaluation.fresh,
+        "openings": [asdict(opening) for opening in evaluation.openings],
+        "candidates_tested": evaluation.contenders,
+        "folder": str(evaluation.folder),
+    }
 
 
 def _table(evaluation: Evaluation) -> str:

@@ -1,84 +1,88 @@
-"""The backbones command: what can be used, and what each layer of a network gives."""
+"""The backbones stage: the networks that can be used, and what each layer of one gives."""
 
 from features import descriptors, handcrafted
 from features.backbones.catalog import BACKBONES, check_image_size, find
 from features.backbones.weights import cached
 from features.errors import DataError
-from pipeline.reports.tables import render
+from pipeline.config import BackbonesConfig
+from pipeline.results.listings import (
+    BackboneFacts,
+    BackboneLayers,
+    BackboneList,
+    DescriptorFacts,
+    TappableLayer,
+)
 
 
-def overview() -> str:
-    """Return the table of all backbones; imports no TensorFlow."""
-    header = ("name", "input", "least", "features", "parameters", "scaling", "weights")
-    rows = [
-        (
-            backbone.name,
-            backbone.size,
-            backbone.min_size,
-            backbone.layers[-1][1],
-            f"{backbone.parameters / 1e6:.1f} M",
-            backbone.scaling,
-            _at_hand(backbone.name),
-        )
-        for backbone in BACKBONES.values()
-    ]
-    return f"{render(header, rows)}\n\nmade by hand, without weights:\n{_by_hand()}"
+def run(config: BackbonesConfig) -> BackboneList | BackboneLayers:
+    """List all backbones, without TensorFlow, or the layers of the one that is named.
+
+    Raises:
+        UsageError: no backbone has that name, or the image size is below its minimum.
+        MissingPackageError: the package that computes a hand-crafted descriptor is not installed.
+    """
+    if config.name is None:
+        return list_backbones()
+    if descriptor := descriptors.find(config.name):
+        return _describe_descriptor(descriptor, config.image_size)
+    return _describe_network(config.name, config.image_size, config.recommended_only)
 
 
-def _by_hand() -> str:
-    header = ("name", "input", "least", "what")
-    return render(
-        header,
-        [(one.name, one.size, one.min_size, one.about) for one in descriptors.DESCRIPTORS.values()],
+def list_backbones() -> BackboneList:
+    """List all pretrained networks and hand-crafted descriptors."""
+    return BackboneList(
+        tuple(
+            BackboneFacts(
+                backbone.name,
+                backbone.size,
+                backbone.min_size,
+                backbone.layers[-1][1],
+                backbone.parameters,
+                backbone.scaling,
+                _cached_weights(backbone.name),
+            )
+            for backbone in BACKBONES.values()
+        ),
+        tuple(
+            DescriptorFacts(descriptor.name, descriptor.size, descriptor.min_size, descriptor.about)
+            for descriptor in descriptors.DESCRIPTORS.values()
+        ),
     )
 
 
-def _at_hand(name: str) -> str:
+def _cached_weights(name: str) -> str | None:
     try:
         weights = cached(BACKBONES[name])
     except DataError:
         return "damaged"
-    return weights.weights_source if weights else "-"
+    return weights.weights_source if weights else None
 
 
-def layers(
-    name: str, image_size: tuple[int, int] | None = None, recommended_only: bool = True
-) -> str:
-    """Return what is to be known of a backbone's tappable layers at an input size.
-
-    Args:
-        name: of the backbone.
-        image_size: height and width in pixels, None for the backbone's own.
-        recommended_only: list only the recommended layers, else all of them.
-    """
+def _describe_network(
+    name: str, image_size: tuple[int, int] | None, recommended_only: bool
+) -> BackboneLayers:
     from features.backbones.anatomy import anatomy
 
-    if descriptor := descriptors.find(name):
-        return _described(descriptor, image_size)
     backbone = find(name)
     size = image_size or (backbone.size, backbone.size)
-    header = ("layer", "output", "avg", "flatten", "receptive field", "parameters", "MACs")
-    rows = [
-        (
-            facts.name,
-            "x".join(map(str, facts.shape)),
-            facts.pooled,
-            facts.flattened,
-            "whole image" if facts.receptive_field is None else f"{facts.receptive_field} px",
-            f"{facts.parameters:,}",
-            f"{facts.macs / 1e6:,.0f} M",
+    layers = tuple(
+        TappableLayer(
+            facts.name, facts.shape, facts.pooled, facts.flattened, facts.receptive_field,
+            facts.parameters, facts.macs,
         )
         for facts in anatomy(backbone, size, recommended_only=recommended_only)
-    ]
-    return f"{backbone.name} at {size[0]} x {size[1]} pixels\n\n{render(header, rows)}"
+    )  # fmt: skip
+    return BackboneLayers(backbone.name, size, "", {}, layers)
 
 
-def _described(descriptor: descriptors.Descriptor, image_size: tuple[int, int] | None) -> str:
+def _describe_descriptor(
+    descriptor: descriptors.Descriptor, image_size: tuple[int, int] | None
+) -> BackboneLayers:
     size = image_size or (descriptor.size, descriptor.size)
     check_image_size(descriptor, size)
-    handcrafted.choose()  # which says what is missing
-    facts = ", ".join(f"{name} {value}" for name, value in descriptor.parameters.items())
-    table = render(("layer", "features"), [(descriptor.output, descriptor.dimensions(size))])
-    return (
-        f"{descriptor.name} at {size[0]} x {size[1]} pixels: {descriptor.about}\n{facts}\n\n{table}"
+    handcrafted.choose()  # raises the error that names the missing package
+    count = descriptor.dimensions(size)
+    layer = TappableLayer(descriptor.output, (count,), count, count, None, None, None)
+    return BackboneLayers(
+        descriptor.name, size, descriptor.about, dict(descriptor.parameters), (layer,)
     )

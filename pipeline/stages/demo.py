@@ -7,8 +7,8 @@ from features import extraction
 from features.config import ExtractConfig
 from features.errors import DataError
 from pipeline.config import ClassifyConfig, CompareConfig, DemoConfig, EvaluateConfig
-from pipeline.reports import comparison as comparison_report
-from pipeline.reports import evaluation as evaluation_report
+from pipeline.results.comparison import Comparison
+from pipeline.results.evaluation import Evaluation
 from pipeline.stages import classify, compare, evaluate
 
 log = logging.getLogger("offshelf")
@@ -16,8 +16,8 @@ log = logging.getLogger("offshelf")
 ARCHIVE = "cifar10-2000.zip"
 
 
-def run(config: DemoConfig) -> str:
-    """Extract, classify, compare, evaluate; return what compare and evaluate have to say."""
+def run(config: DemoConfig) -> tuple[Comparison, Evaluation]:
+    """Extract, classify, compare, evaluate; return the results of the last two."""
     images, results = bundled_images(), config.out / "results"
     files = tuple(_extract(config, images, backbone) for backbone in config.backbones)
     classify.run(
@@ -28,7 +28,7 @@ def run(config: DemoConfig) -> str:
     )  # fmt: skip
     comparison = compare.run(CompareConfig((results,), seed=config.seed))
     evaluation = evaluate.run(EvaluateConfig(results, config.candidate, seed=config.seed))
-    return f"{comparison_report.text(comparison)}\n\n{evaluation_report.text(evaluation)}"
+    return comparison, evaluation
 
 
 def _extract(config: DemoConfig, images: Path, backbone: str) -> Path:

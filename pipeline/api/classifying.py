@@ -1,0 +1,115 @@
+"""Candidates that learn from feature files, and what can be known before and after them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features.arguments import Names, Paths
+from pipeline.config import AdviseConfig, ClassifyConfig
+from pipeline.results.advice import Advice
+from pipeline.results.folder import ResultsFolder
+from pipeline.stages import advise as advise_stage
+from pipeline.stages import classify as classify_stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def classify(
+    features: Paths,
+    out: str | Path,
+    *,
+    classifiers: Names | Sequence[Any] = ClassifyConfig.classifiers,
+    layers: Names = ClassifyConfig.layers,
+    metric: str = ClassifyConfig.metric,
+    folds: int | None = ClassifyConfig.folds,
+    group_by: str | None = ClassifyConfig.group_by,
+    tune: bool = ClassifyConfig.tune,
+    budget: float | None = ClassifyConfig.budget,
+    restart: bool = ClassifyConfig.restart,
+    seed: int = ClassifyConfig.seed,
+    progress: bool = ClassifyConfig.progress,
+) -> ResultsFolder:
+    """Fit, tune and record classifiers on feature files, as the command `classify` does.
+
+    What is finished in `out` is kept, so that a repeated call goes on after an interruption.
+
+    Args:
+        features: one feature file, or several of the same images.
+        out: the folder of the results.
+        classifiers: names from the suite, as a string with commas or a sequence; none means all of
+            it. An estimator of your own is a tuple in the sequence: its name, the scikit-learn
+            estimator, and the space to search.
+        layers: names of layers of each feature file; none means the deepest, "all" every one.
+        metric: "accuracy", "balanced_accuracy" or "macro_f1", by which settings are chosen.
+        folds: the number of folds of cross-validation; None holds a fifth of the images out, or
+            takes 5 folds where images are few.
+        group_by: a column of the manifest; images with the same value stay in the same split.
+        tune: whether to search each classifier's space or to take its defaults.
+        budget: seconds for the whole call; None for no limit.
+        restart: whether to discard the splits and the candidates of an earlier call.
+        seed: the seed of splits, searches and classifiers.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The results folder, with a record of each candidate.
+
+    Raises:
+        UsageError: a value is not what its option expects; feature files of different images; a
+            results folder made from other images or with other splits.
+        DataError: a feature file is incomplete, damaged, unlabelled or of one class only; a class
+            has too few images; or no candidate could be finished.
+        MissingPackageError: a classifier that was asked for by name needs a package.
+    """
+    config = ClassifyConfig(**locals())  # the parameters are the fields of the config
+    return ResultsFolder(classify_stage.run(config))
+
+
+def splits(results: str | Path) -> "pd.DataFrame":
+    """Return the splits of a results folder, to train another tool on the same images.
+
+    Args:
+        results: a results folder.
+
+    Returns:
+        A row for each image: its id, label and split, and its fold in each repeat.
+
+    Raises:
+        UsageError: the folder holds no splits.
+        DataError: the splits cannot be read.
+    """
+    return ResultsFolder(results).splits()
+
+
+def advise(
+    features: str | Path,
+    out: str | Path | None = AdviseConfig.out,
+    *,
+    folds: int | None = AdviseConfig.folds,
+    group_by: str | None = AdviseConfig.group_by,
+    seed: int = AdviseConfig.seed,
+    progress: bool = AdviseConfig.progress,
+) -> Advice:
+    """Say from a feature file what to do next, as the command `advise` does.
+
+    It probes the layers and extends the learning curve; the locked test is never looked at.
+
+    Args:
+        features: a feature file.
+        out: the results folder for advice.json, whose splits are taken if it has any; None writes
+            beside the feature file.
+        folds: the number of folds of cross-validation; None as in `classify`.
+        group_by: a column of the manifest; images with the same value stay in the same split.
+        seed: the seed of the splits and of the choice of rows.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The probes, the learning curve and the recommended command.
+
+    Raises:
+        UsageError: a value is not what its option expects, or the results folder has the splits of
+            other images.
+        DataError: the file is incomplete, damaged, unlabelled or of one class only; a class has
+            too few images; or the advice cannot be written.
+    """
+    return advise_stage.run(AdviseConfig(**locals()))

@@ -1,0 +1,110 @@
+"""Candidates judged: on validation as often as wanted, on the locked test once."""
+
+from pathlib import Path
+
+from features.arguments import Paths
+from pipeline.config import CompareConfig, EvaluateConfig, ReportConfig
+from pipeline.results.comparison import Comparison
+from pipeline.results.evaluation import Evaluation
+from pipeline.stages import compare as compare_stage
+from pipeline.stages import evaluate as evaluate_stage
+from pipeline.stages import report as report_stage
+
+
+def compare(
+    results: Paths,
+    out: str | Path | None = CompareConfig.out,
+    *,
+    metric: str = CompareConfig.metric,
+    resamples: int = CompareConfig.resamples,
+    confidence: float = CompareConfig.confidence,
+    seed: int = CompareConfig.seed,
+) -> Comparison:
+    """Rank candidates on validation, as the command `compare` does; the test stays locked.
+
+    Args:
+        results: one results folder, or several with equal splits.
+        out: the folder of comparison.csv and comparison.json; None takes the first of `results`.
+        metric: "accuracy", "balanced_accuracy" or "macro_f1", by which candidates are ranked.
+        resamples: the number of resamples of the bootstrap.
+        confidence: the confidence level of its intervals, between 0 and 1.
+        seed: the seed of the bootstrap.
+
+    Returns:
+        The ranking, with every metric, its interval and the tests between candidates.
+
+    Raises:
+        UsageError: a value is not what its option expects, there is no candidate, folders have
+            different splits, or `out` cannot be written to.
+        DataError: a record or predictions cannot be read, or do not belong to the splits.
+    """
+    return compare_stage.run(CompareConfig(**locals()))
+
+
+def evaluate(
+    results: str | Path,
+    candidate: str = EvaluateConfig.candidate,
+    *,
+    features: str | Path | None = EvaluateConfig.features,
+    source: str | Path | None = EvaluateConfig.source,
+    resamples: int = EvaluateConfig.resamples,
+    confidence: float = EvaluateConfig.confidence,
+    seed: int = EvaluateConfig.seed,
+) -> Evaluation:
+    """Open the locked test for one candidate, as the command `evaluate` does, and count it.
+
+    A result that is stored already is returned without another opening.
+
+    Args:
+        results: a results folder.
+        candidate: "best" on validation, "recommended" by `compare`, or a name.
+        features: where the feature file lies now, if it has moved.
+        source: where the images lie now, if they have moved, for a network trained on pixels.
+        resamples: the number of resamples of the bootstrap.
+        confidence: the confidence level of its intervals, between 0 and 1.
+        seed: the seed of the bootstrap.
+
+    Returns:
+        Every metric on the locked test with its interval, and all openings so far.
+
+    Raises:
+        UsageError: a value is not what its option expects; an unknown candidate; no locked test;
+            or another process at work in the folder.
+        DataError: a record, the model, the features or the images are missing, damaged or others.
+        MissingPackageError: the candidate's model needs a package.
+    """
+    return evaluate_stage.run(EvaluateConfig(**locals()))
+
+
+def report(
+    results: Paths,
+    out: str | Path = ReportConfig.out,
+    *,
+    features: Paths = ReportConfig.features,
+    images: str | Path | None = ReportConfig.images,
+    metric: str = ReportConfig.metric,
+    resamples: int = ReportConfig.resamples,
+    confidence: float = ReportConfig.confidence,
+    seed: int = ReportConfig.seed,
+) -> Path:
+    """Compare candidates and write all of it as one HTML page, as the command `report` does.
+
+    Args:
+        results: one results folder, or several with equal splits.
+        out: the HTML file to write.
+        features: where feature files lie now that have moved.
+        images: where the images lie now, if they have moved.
+        metric: "accuracy", "balanced_accuracy" or "macro_f1", by which candidates are ranked.
+        resamples: the number of resamples of the bootstrap.
+        confidence: the confidence level of its intervals, between 0 and 1.
+        seed: the seed of the bootstrap.
+
+    Returns:
+        `out` as a Path; the page works without a network.
+
+    Raises:
+        UsageError: a value is not what its option expects, there is no candidate, folders have
+            different splits, or `out` cannot be written to.
+        DataError: a file of the results folders cannot be read, or does not belong to the splits.
+    """
+    return report_stage.run(ReportConfig(**locals()))

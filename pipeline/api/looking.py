@@ -1,0 +1,91 @@
+"""Data sets and feature files: fetched, inspected, laid out in the plane."""
+
+from pathlib import Path
+
+from pipeline.config import FetchConfig, MapConfig
+from pipeline.results.inspection import Inspection
+from pipeline.results.map import Map
+from pipeline.stages import fetch as fetch_stage
+from pipeline.stages import inspect as inspect_stage
+from pipeline.stages import map as map_stage
+
+
+def fetch(
+    name: str, out: str | Path | None = FetchConfig.out, *, progress: bool = FetchConfig.progress
+) -> Path:
+    """Write a public data set to an HDF5 file, as the command `fetch` does.
+
+    Nothing is downloaded where the file is there already.
+
+    Args:
+        name: "cifar10", "mnist" or "fashion-mnist".
+        out: the file to write; None writes data/NAME.h5.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The path of the file, which `features.extract` takes as a source.
+
+    Raises:
+        UsageError: no data set has that name; the file exists and holds something else; its
+            folder cannot be written to.
+        DataError: the data set could not be downloaded, or the disk is full.
+    """
+    return fetch_stage.run(FetchConfig(**locals()))
+
+
+def inspect(file: str | Path) -> Inspection:
+    """Look at what a feature file holds and check it, as the command `inspect` does.
+
+    Args:
+        file: a feature file.
+
+    Returns:
+        Its facts, layers, classes and columns, and the problems that were found.
+
+    Raises:
+        UsageError: `file` is no path.
+        DataError: it is no feature file.
+    """
+    return inspect_stage.run(file)
+
+
+def map_features(
+    features: str | Path,
+    out: str | Path,
+    *,
+    layer: str | None = MapConfig.layer,
+    method: str = MapConfig.method,
+    results: str | Path | None = MapConfig.results,
+    images: str | Path | None = MapConfig.images,
+    limit: int | None = MapConfig.limit,
+    components: int = MapConfig.components,
+    perplexity: float = MapConfig.perplexity,
+    seed: int = MapConfig.seed,
+    progress: bool = MapConfig.progress,
+) -> Map:
+    """Lay images out so that similar ones lie together, as the command `map` does.
+
+    Args:
+        features: a feature file.
+        out: the map: an .html page, or a .png picture; a .csv of coordinates goes with it.
+        layer: a layer of the feature file; None takes the deepest.
+        method: "tsne", or "umap", which needs an extra.
+        results: a results folder of these images, which knows who is locked and what candidates
+            predicted; None: the source's own test split is locked.
+        images: where the images lie now; None: where the feature file says that they were.
+        limit: take that many images only, spread evenly over the file.
+        components: the number of principal components that the method sees.
+        perplexity: about how many neighbours an image has; UMAP takes it as their number.
+        seed: the seed of everything random.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The coordinates, and how far they can be trusted.
+
+    Raises:
+        UsageError: a value is not what its option expects; features that are maps themselves; too
+            few images for the perplexity; or results of other images.
+        DataError: a file is damaged or not complete.
+        MissingPackageError: the method, or the picture, needs a package that is not installed.
+    """
+    return map_stage.run(MapConfig(**locals()))

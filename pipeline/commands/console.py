@@ -1,0 +1,61 @@
+"""How a command speaks: messages on standard error, JSON on standard output, signals."""
+
+import contextlib
+import json
+import logging
+import math
+import signal
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, handled the way Ctrl-C is."""
+
+
+@contextlib.contextmanager
+def messages_and_signals(quiet: bool) -> Iterator[None]:
+    """Show messages as plain lines on standard error, and handle SIGTERM as Ctrl-C is."""
+    log, handler = logging.getLogger("offshelf"), logging.StreamHandler()
+    handler.setFormatter(_Lines())
+    log.addHandler(handler)
+    level, before = log.level, signal.signal(signal.SIGTERM, _terminate)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries, meant for their programmers
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(level)
+            signal.signal(signal.SIGTERM, before)
+
+
+def as_json(data: Any) -> str:
+    """Return valid JSON of dataclasses, mappings, sequences and scalars."""
+    return json.dumps(_plain(data), indent=1, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON knows; numbers that are not finite become null."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
+class _Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        return prefix + record.getMessage()

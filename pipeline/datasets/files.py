@@ -1,0 +1,70 @@
+"""Files of data sets: HDF5 with images, labels and splits, which `extract` takes as a source."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from features import durable
+from features.errors import DataError
+from pipeline.datasets.arrays import Arrays
+from pipeline.datasets.catalog import Dataset
+
+SCHEMA = 1
+CHUNK_BYTES = 2**20  # of images: a batch is read in a few chunks, a single image in one
+
+
+def read(path: Path) -> tuple[str, Arrays]:
+    """Return the name and the content of the data set in a file that `write` wrote.
+
+    Raises:
+        DataError: it is no such file, or not a complete one.
+    """
+    try:
+        with h5py.File(path) as file:
+            if file.attrs.get("schema") != SCHEMA or not file.attrs.get("complete"):
+                raise DataError(f"{path} was not written by fetch, or not to its end")
+            columns = (file[name][:] for name in ("images", "labels", "split"))
+            return str(file.attrs["name"]), Arrays(*columns)
+    except (OSError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as a data set: {_reason(error)}") from error
+
+
+def write(dataset: Dataset, arrays: Arrays, provenance: dict[str, Any], path: Path) -> None:
+    """Write a data set, whole or not at all.
+
+    Raises:
+        DataError: the file cannot be written, such as to a full disk.
+    """
+    content = _encode(dataset, arrays, provenance)
+    try:
+        durable.write(path, content)
+    except OSError as error:
+        megabytes = -(-len(content) // 10**6)
+        raise DataError(f"cannot write {path} of {megabytes} MB: {_reason(error)}") from error
+
+
+def _encode(dataset: Dataset, arrays: Arrays, provenance: dict[str, Any]) -> bytes:
+    # In memory, because HDF5 that meets a full disk cannot even close its file quietly.
+    memory = io.BytesIO()
+    rows = min(len(arrays.images), max(1, CHUNK_BYTES // arrays.images[0].nbytes))
+    with h5py.File(memory, "w") as file:
+        file.create_dataset("images", data=arrays.images, chunks=(rows, *dataset.shape))
+        file.create_dataset("labels", data=arrays.labels)
+        file.create_dataset("split", data=arrays.split)
+        file.attrs["name"] = dataset.name
+        file.attrs["class_names"] = json.dumps(dataset.class_names)
+        file.attrs["origin"] = json.dumps(provenance)
+        file.attrs["digest"] = arrays.digest
+        file.attrs["schema"] = SCHEMA
+        file.attrs["complete"] = True
+    return memory.getvalue()
+
+
+def _reason(error: Exception) -> str:
+    """Return one line of the many that HDF5 gives."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error).splitlines()[0]

@@ -1,0 +1,98 @@
+"""What a feature file holds, as text for a terminal."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.reports.tables import render
+from pipeline.results.inspection import Inspection
+
+REJECTED = 10  # at most in a terminal; the file has all
+
+
+def text(inspection: Inspection) -> str:
+    """Return the facts, the tables, the rejected images and the problems."""
+    sections = [
+        _summary(inspection),
+        _layers(inspection),
+        _classes(inspection),
+        _columns(inspection),
+        "\n".join(_rejected(inspection)),
+        "\n".join(_problems(inspection)),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def data(inspection: Inspection) -> dict[str, Any]:
+    """Return all of it as JSON takes it."""
+    return asdict(inspection) | {
+        "path": str(inspection.path),
+        "classes": [{"class": row.label, "images": row.images} for row in inspection.classes],
+        "rejected": [{"id": image, "reason": reason} for image, reason in inspection.rejected],
+    }
+
+
+def _summary(inspection: Inspection) -> str:
+    facts = inspection.facts
+    height, width = facts["image_size"]
+    lines = {
+        "file": f"{inspection.path} ({facts['bytes'] / 1e6:.1f} MB)",
+        "images": f"{inspection.images} rows, {len(inspection.rejected)} rejected",
+        "source": f"{facts['source_kind']} {facts['source']}",
+        "backbone": facts["backbone"],
+        "weights": _weights(facts["weights"]),
+        "pixels": (
+            f"{height} x {width}, {facts['resize']}, {facts['interpolation']}, "
+            f"scaling {facts['scaling']}"
+        ),
+        "forward": f"{facts['engine']}, {facts['precision']}, batches of {facts['batch_size']}",
+        "versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
+        "recipe": facts["recipe_digest"],
+        "created": facts["created"] or "unknown",
+    }
+    return "\n".join(f"{name:<9} {value}" for name, value in lines.items())
+
+
+def _weights(facts: dict[str, Any]) -> str:
+    """Return the weights source, and the sha256 or the parameters of a hand-crafted descriptor."""
+    shown = {"sha256": facts["sha256"][:16]} if facts["sha256"] else {}
+    shown |= {name: value for name, value in facts.items() if name not in ("origin", "sha256")}
+    return ", ".join([facts["origin"], *(f"{name} {value}" for name, value in shown.items())])
+
+
+def _layers(inspection: Inspection) -> str:
+    rows = [
+        (layer.name, "x".join(map(str, layer.shape)), layer.pooling, layer.dtype)
+        for layer in inspection.layers
+    ]
+    return render(("layer", "features", "pooling", "dtype"), rows)
+
+
+def _classes(inspection: Inspection) -> str:
+    if not inspection.classes:
+        return ""
+    titles = ["images" if split == "none" else split for split in inspection.splits]
+    rows = [
+        ("(unlabelled)" if row.label is None else row.label, *row.images.values())
+        for row in inspection.classes
+    ]
+    total = ("(all)", *map(inspection.total, inspection.splits))
+    return render(("class", *titles), [*rows, total])
+
+
+def _columns(inspection: Inspection) -> str:
+    rows = list(inspection.columns.items())
+    return render(("column", "distinct values"), rows) if rows else ""
+
+
+def _rejected(inspection: Inspection) -> Iterator[str]:
+    for image, reason in inspection.rejected[:REJECTED]:
+        yield f"rejected: {image}: {reason}"
+    if (more := len(inspection.rejected) - REJECTED) > 0:
+        yield f"... and {more} more"
+
+
+def _problems(inspection: Inspection) -> Iterator[str]:
+    for problem in inspection.problems:
+        yield f"problem: {problem}"
+    yield "not as it was written" if inspection.problems else "every check passed"
