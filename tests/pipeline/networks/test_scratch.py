@@ -14,6 +14,7 @@ from pipeline.config import ClassifyConfig, CompareConfig, EvaluateConfig, Scrat
 from pipeline.data.splits import Splits
 from pipeline.networks import checkpoints, history, scratch_plan, storage, training
 from pipeline.networks.inference import probabilities
+from pipeline.networks.pixels import Pixels
 from pipeline.reports import ablation, comparison
 from pipeline.results.ablation import Ablation
 from pipeline.results.predictions import Predictions
@@ -194,6 +195,16 @@ def test_lenet_reads_digits_and_the_network_that_validated_is_kept(tmp_path):
     assert record.trials[0].score > 0.8
     assert record.rows == 120
     assert record.seconds["search"] == 0
+
+
+def test_a_plan_resolves_what_is_left_to_images_and_hardware(source, results, tmp_path):
+    images = Pixels(colours(COUNT)[0], Splits.read(results), {})
+    automatic = scratch_plan.plan(config(source, tmp_path), images)
+    assert automatic.setting["augment"] == ["flip", "translation"]
+    plain = scratch_plan.plan(config(source, tmp_path, augment="none", precision="auto"), images)
+    assert plain.setting["augment"] == []
+    assert plain.setting["precision"] in ("float32", "mixed_bfloat16")
+    assert plain.title == "LeNet-5 from scratch without augment"
 
 
 def test_an_ablation_leaves_out_one_trick_after_the_other(source, tmp_path):
