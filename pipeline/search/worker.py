@@ -1,8 +1,11 @@
-"""A process of its own for fitting: it can be ended at a deadline, and its memory measured.
+"""The worker: a separate process for fitting, which can be stopped and whose memory is measured.
 
-Jobs and answers are pickled over pipes that only these two processes hold. A forked process would
-inherit threads that scikit-learn and TensorFlow cannot do without, so it is a fresh one; it ends by
-itself when the process that started it is gone.
+It is a fresh process, because a forked one inherits threads that break scikit-learn and TensorFlow.
+Jobs, progress messages and answers are pickled over pipes that only the two processes hold.
+
+Two libraries were tried in its place. pebble starts processes by multiprocessing, which runs the
+analyst's script again in the new process and fails where the script has no `__main__` guard. With
+loky (joblib) the process stayed alive when the one that had started it was killed.
 """
 
 import math
@@ -20,28 +23,33 @@ from typing import IO, Any
 
 from features.errors import DataError, OffshelfError
 
-_TICK = 1.0  # seconds
+_TICK = 1.0  # seconds between two progress messages, at most
+
+# The kinds of message that the worker sends.
+_READY, _PROGRESS, _ANSWER, _ERROR, _FAILURE, _END = (
+    "ready", "progress", "answer", "error", "failure", "end"
+)  # fmt: skip
 
 
 class JobFailedError(Exception):
-    """The job raised what nobody foresaw, or its process ended; the message says which."""
+    """The job raised an unforeseen error or its process ended; the message says which."""
 
 
 class OutOfTimeError(Exception):
-    """The deadline came before the answer."""
+    """The job took longer than its time limit."""
 
 
 class Worker:
-    """Runs one job at a time in another process, which is started when there is work.
+    """Runs one job at a time in a separate process, which is started when the first job comes.
 
     Args:
-        log: what that process says on standard error is kept in this file.
+        log: the file that keeps what the worker process and its libraries print.
     """
 
     def __init__(self, log: Path) -> None:
         self._log = log
         self._process: subprocess.Popen | None = None
-        self._answers: queue.SimpleQueue = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue = queue.SimpleQueue()
 
     def run(
         self,
@@ -50,43 +58,26 @@ class Worker:
         seconds: float = math.inf,
         report: Callable[[str], None] = lambda text: None,
     ) -> Any:
-        """Return `function(job, report)`, computed over there.
+        """Return `function(job, report)`, computed in the worker process.
 
         Args:
-            function: of a module that the other process can import.
-            job: what it is given; job and answer can be pickled.
-            seconds: after which the process is killed; starting it does not count.
-            report: is given what the function reports, and again every second.
+            function: a function of a module that the worker process can import.
+            job: its argument; the job and the answer must be picklable.
+            seconds: the time limit, after which the process is killed; starting the process does
+                not count.
+            report: called with each progress message of the function, and again every second.
 
         Raises:
-            OutOfTimeError: it took longer.
-            JobFailedError: the function raised something else, or the process was killed.
-            OffshelfError: what the function itself raised; an OSError comes as DataError.
+            OutOfTimeError: the job took longer than its time limit.
+            JobFailedError: the function raised any other error, its answer cannot be unpickled, or
+                the process was killed.
+            OffshelfError: raised by the function itself; an OSError arrives as a DataError.
         """
         process = self._started()
         deadline = time.monotonic() + seconds
         try:
-            pickle.dump((function, job), process.stdin)
-            process.stdin.flush()
-            said = ""
-            while True:
-                try:
-                    kind, value = self._answers.get(timeout=_TICK)
-                except queue.Empty:
-                    kind, value = "report", said
-                if time.monotonic() > deadline:
-                    raise OutOfTimeError(f"it took longer than its {seconds:.0f} s")
-                if kind == "report":
-                    said = value
-                    report(said)
-                elif kind == "answer":
-                    return value
-                elif kind == "error":
-                    raise value
-                elif kind == "failure":
-                    raise JobFailedError(value)
-                else:
-                    raise JobFailedError(self._how_it_ended())
+            _send(process.stdin, _search_path(), (function, job))
+            return self._answer(deadline, seconds, report)
         except BrokenPipeError:
             raise JobFailedError(self._how_it_ended()) from None
         except (OutOfTimeError, KeyboardInterrupt):
@@ -94,7 +85,7 @@ class Worker:
             raise
 
     def close(self) -> None:
-        """End the process; the next job gets a new one."""
+        """Kill the process; the next job gets a new one."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -109,9 +100,10 @@ class Worker:
         self.close()
 
     def _started(self) -> Any:
+        """Return the worker process, which is started where there is none."""
         if self._process is None:
-            here = Path(__file__).resolve().parents[2]  # a checkout need not be installed
-            paths = [str(here), *filter(None, [os.environ.get("PYTHONPATH")])]
+            root = Path(__file__).resolve().parents[2]  # a checkout need not be installed
+            paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "pipeline.search.worker"],
@@ -119,61 +111,113 @@ class Worker:
                     env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
                     start_new_session=True,  # Ctrl-C in a terminal is for the parent alone
                 )  # fmt: skip
-            self._answers = queue.SimpleQueue()
+            self._messages = queue.SimpleQueue()
             threading.Thread(
-                target=_pass_on, args=(self._process.stdout, self._answers), daemon=True
+                target=_receive, args=(self._process.stdout, self._messages), daemon=True
             ).start()
-            self._answers.get()  # that it is ready, or that it ended
+            self._messages.get()  # the process is ready, or it has ended already
         return self._process
+
+    def _answer(self, deadline: float, seconds: float, report: Callable[[str], None]) -> Any:
+        """Wait for the answer of the running job, and pass its progress messages on."""
+        progress = ""
+        while True:
+            try:
+                kind, content = self._messages.get(timeout=_TICK)
+            except queue.Empty:
+                kind, content = _PROGRESS, pickle.dumps(progress)
+            if time.monotonic() > deadline:
+                raise OutOfTimeError(f"it took longer than its {seconds:.0f} s")
+            if kind == _END:
+                raise JobFailedError(self._how_it_ended())
+            value = _unpickled(content)
+            if kind == _ANSWER:
+                return value
+            if kind == _ERROR:
+                raise value
+            if kind == _FAILURE:
+                raise JobFailedError(value)
+            progress = value
+            report(progress)
 
     def _how_it_ended(self) -> str:
         process, self._process = self._process, None
         if process is None:
-            return "it was ended"
+            return "its process had been stopped"
         code = process.wait()
-        said = self._log.read_text(errors="replace").strip().splitlines()
         if code < 0:
             return f"its process was killed by signal {-code}; was memory short?"
-        return f"its process ended with code {code}: {said[-1] if said else 'it said nothing'}"
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return f"its process ended with code {code}: {lines[-1] if lines else 'it printed nothing'}"
 
 
-def _pass_on(stream: IO[bytes], answers: queue.SimpleQueue) -> None:
-    """Put every answer of a process into a queue, and in the end that there will be none."""
+def _send(stream: Any, header: Any, content: Any) -> None:
+    """Write a message, whose content is pickled apart.
+
+    A content that the other side cannot unpickle then fails as that one message, and the messages
+    after it can be read.
+    """
+    pickle.dump((header, pickle.dumps(content)), stream)
+    stream.flush()
+
+
+def _unpickled(content: bytes) -> Any:
+    """Return a message's content, which our own worker process pickled."""
+    try:
+        return pickle.loads(content)  # noqa: S301
+    except Exception as error:
+        raise JobFailedError(f"its answer cannot be unpickled: {_summary(error)}") from None
+
+
+def _summary(error: Exception) -> str:
+    """Return an error's type and text in one line of at most 300 characters or so."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _search_path() -> list[str]:
+    """Return where this process finds modules, so that the worker finds an analyst's own too."""
+    return [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100  ("" is this folder)
+
+
+def _receive(stream: IO[bytes], messages: queue.SimpleQueue) -> None:
+    """Put every message from a process into a queue, and `_END` when there will be no more."""
     with stream:
         while True:
             try:
-                answers.put(pickle.load(stream))  # noqa: S301  (our own process wrote it)
+                messages.put(pickle.load(stream))  # noqa: S301  (our own process wrote it)
             except (EOFError, pickle.UnpicklingError, OSError):
-                answers.put(("end", None))
+                messages.put((_END, b""))
                 return
 
 
 def serve() -> None:
-    """Answer jobs from standard input until it ends; then end at once, whatever is being done."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not come between the answers
+    """Do the jobs that come on standard input; exit as soon as it closes, even during a job."""
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not mix with the messages
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so the log is whole
     jobs: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, jobs), daemon=True).start()
 
-    def send(kind: str, value: Any) -> None:
-        pickle.dump((kind, value), answers)
-        answers.flush()
+    import sklearn.pipeline  # noqa: F401 # every job needs it, so it is loaded before the clock runs
 
-    import sklearn.pipeline  # noqa: F401 # what every job needs, before it is timed
-
-    send("ready", None)
+    _send(output, _READY, None)
     while True:
-        function, job = jobs.get()
-        try:
-            send("answer", function(job, lambda text: send("report", text)))
-        except OffshelfError as error:
-            send("error", error)
-        except OSError as error:
-            send("error", DataError(f"{error.filename}: {error.strerror or error}"))
-        except Exception as error:
-            traceback.print_exc()
-            reason = " ".join(str(error).split())[:300]
-            send("failure", f"{type(error).__name__}: {reason}")
+        _do(*jobs.get(), output)
+
+
+def _do(search_path: list[str], content: bytes, output: IO[bytes]) -> None:
+    """Do one job and send its answer or its error."""
+    sys.path[:] = search_path
+    try:
+        function, job = pickle.loads(content)  # noqa: S301  (the process that started this one)
+        _send(output, _ANSWER, function(job, lambda text: _send(output, _PROGRESS, text)))
+    except OffshelfError as error:
+        _send(output, _ERROR, error)
+    except OSError as error:
+        _send(output, _ERROR, DataError(f"{error.filename}: {error.strerror or error}"))
+    except Exception as error:
+        traceback.print_exc()
+        _send(output, _FAILURE, _summary(error))
 
 
 def _listen(stream: IO[bytes], jobs: queue.SimpleQueue) -> None:
@@ -181,11 +225,11 @@ def _listen(stream: IO[bytes], jobs: queue.SimpleQueue) -> None:
         while True:
             jobs.put(pickle.load(stream))  # noqa: S301  (the process that started this one)
     except EOFError:
-        os._exit(0)  # whoever asked is gone
+        os._exit(0)  # the parent process is gone
 
 
 if __name__ == "__main__":
     import warnings
 
-    warnings.simplefilter("ignore")  # of libraries, meant for their programmers
+    warnings.simplefilter("ignore")  # the warnings of libraries, which are meant for programmers
     serve()

@@ -1,10 +1,12 @@
-"""The process that fits: it answers, it dies, it is ended, and never outlives who asked."""
+"""The worker process: it answers, dies or is stopped, and never outlives its parent."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+import types
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from pipeline.search.worker import JobFailedError, OutOfTimeError, Worker
 
 def double(job, report):
     report("doubling")
-    print("what libraries print does no harm")
+    print("libraries may print")
     return 2 * job
 
 
@@ -42,6 +44,34 @@ def vanish(job, report):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class BreaksWhenLoaded:
+    """Fails to be unpickled in the process where the test runs, not in the worker."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def __setstate__(self, state):
+        if os.getpid() == state["process"]:
+            raise RuntimeError("it cannot be rebuilt")
+        self.__dict__ |= state
+
+
+def answer_with(job, report):
+    return job
+
+
+def answer_with_a_missing_module(job, report):
+    module = types.ModuleType("only_in_the_worker")
+    exec("class Thing: pass", module.__dict__)
+    module.Thing.__module__ = module.__name__
+    sys.modules[module.__name__] = module
+    return module.Thing()
+
+
+def answer_with_a_function(job, report):
+    return lambda: None
+
+
 @pytest.fixture
 def worker(tmp_path):
     with Worker(tmp_path / "log") as worker:
@@ -49,9 +79,9 @@ def worker(tmp_path):
 
 
 def test_jobs_are_done_in_one_process_that_is_another(worker):
-    said = []
-    assert worker.run(double, 21, report=said.append) == 42
-    assert "doubling" in said
+    progress = []
+    assert worker.run(double, 21, report=progress.append) == 42
+    assert "doubling" in progress
     first = worker.run(identity, None)
     assert first == worker.run(identity, None) != os.getpid()
     worker.close()
@@ -77,6 +107,59 @@ def test_errors_come_back_and_the_next_job_is_done(worker, function, error, mess
     with pytest.raises(error, match=message):
         worker.run(function, None)
     assert worker.run(double, 1) == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (answer_with, "answer cannot be unpickled: RuntimeError: it cannot be rebuilt"),
+        (answer_with_a_missing_module, "answer cannot be unpickled: ModuleNotFoundError"),
+        (answer_with_a_function, "<lambda>"),
+    ],
+)
+def test_an_answer_that_cannot_travel_is_an_error_and_the_next_job_is_done(
+    worker, function, message
+):
+    with pytest.raises(JobFailedError, match=message):
+        worker.run(function, BreaksWhenLoaded(os.getpid()), 60)
+    assert worker.run(double, 1) == 2
+
+
+def test_a_job_that_the_worker_cannot_unpickle_is_an_error_and_the_next_job_is_done(worker):
+    module = answer_with_a_missing_module(None, None).__module__
+    try:
+        with pytest.raises(JobFailedError, match=f"ModuleNotFoundError.*{module}"):
+            worker.run(answer_with, sys.modules[module].Thing(), 60)
+    finally:
+        del sys.modules[module]
+    assert worker.run(double, 1) == 2
+
+
+def test_what_libraries_print_is_kept_in_the_log_alone(worker, tmp_path, capfd):
+    worker.run(double, 1)
+    worker.close()
+    assert capfd.readouterr() == ("", "")
+    assert "libraries may print" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("start", [("script.py",), ("-m", "script"), ("-c", "import script")])
+def test_a_script_without_a_guard_is_not_run_again(tmp_path, start):
+    """The worker finds modules beside the script, too."""
+    (tmp_path / "script.py").write_text(
+        f"""
+from pathlib import Path
+from beside import triple
+from pipeline.search.worker import Worker
+print("the script runs")
+with Worker(Path({str(tmp_path)!r}) / "log") as worker:
+    print(worker.run(triple, 14))
+"""
+    )
+    (tmp_path / "beside.py").write_text("def triple(job, report):\n    return 3 * job\n")
+    root = Path(__file__).parents[3]
+    result = subprocess.run([sys.executable, *start], cwd=tmp_path, capture_output=True, text=True,
+                            env=os.environ | {"PYTHONPATH": str(root)}, timeout=60)  # fmt: skip
+    assert (result.stdout, result.stderr) == ("the script runs\n42\n", "")
 
 
 def test_it_ends_when_the_process_that_started_it_is_killed(tmp_path):
