@@ -103,7 +103,7 @@ def _chosen(splits: Splits, most: int, seed: int) -> np.ndarray:
     for fold in np.unique(folds[folds != TEST]).tolist():
         rows = np.flatnonzero(folds == fold)
         limit = _HELD if splits.count == 1 and fold == 0 else each
-        parts.append(choice.taken(rows, min(1.0, limit / len(rows))))
+        parts.append(choice.subset(rows, min(1.0, limit / len(rows))))
     return np.sort(np.concatenate(parts))
 
 

@@ -1,5 +1,7 @@
 """The suite of classifiers, by name. Importing it imports no scikit-learn."""
 
+from collections.abc import Sequence
+
 from features.errors import unknown_name
 from pipeline.classifiers.base import Classifier
 from pipeline.classifiers.dense_head import DENSE_HEAD
@@ -38,7 +40,24 @@ def find(name: str) -> Classifier:
     Raises:
         UsageError: there is none of that name.
     """
-    known = {one.name: one for member in SUITE for one in (member, *member.fallbacks)}
+    known = _known()
     if name not in known:
         raise unknown_name("classifier", name, list(known))
     return known[name]
+
+
+def choose(names: Sequence[str]) -> list[Classifier]:
+    """Return the classifiers of these names, each once; the whole suite where no name is given.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    return [find(name) for name in dict.fromkeys(names)] or list(SUITE)
+
+
+def _known() -> dict[str, Classifier]:
+    return {
+        classifier.name: classifier
+        for member in SUITE
+        for classifier in (member, *member.fallbacks)
+    }

@@ -1,1 +1,1 @@
-"""The search for settings: tuning, fitting in a worker process, budget, runner of candidates."""
+"""The search for settings: tuning, fitting in a worker process, the budget, the runner."""

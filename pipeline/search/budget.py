@@ -1,9 +1,9 @@
-"""How long candidates will take, and what is given up so that all of them end in time.
+"""How long candidates will take, and how each is reduced so that all of them end in time.
 
-Each candidate that is left is granted what it is predicted to need, up to a level at which all
-grants together fill the time. They come cheapest first, and what one does not need raises the level
-for the next. A candidate too dear for its share searches fewer settings, else a cheaper relative
-takes its place, else it learns from fewer images.
+Each remaining candidate is granted the time that it is predicted to need, up to a level at which
+all grants together fill the time. The cheapest candidate comes first, and time that one does not
+need raises the level for the next. A candidate that is too expensive for its share searches fewer
+settings, else a cheaper fallback takes its place, else it learns from fewer images.
 """
 
 import dataclasses
@@ -18,30 +18,30 @@ from pipeline.data.splits import Splits
 from pipeline.search import tuning
 from pipeline.search.fitting import Cost
 
-FEWEST_ROWS = 1000  # of a fallback to fewer images
-_PLANNED = 0.8  # of a share: predictions err, and should a candidate be ended there is a fallback
-_SLACK = 1.5  # granted as a multiple of what is predicted, so that what just fits is planned whole
-_PATIENCE = 0.5  # of all the time that is left, which no candidate may take for itself
+FEWEST_ROWS = 1000  # a reduction to fewer images keeps at least so many
+_PLANNED = 0.8  # plans use this part of a share, because predictions err
+_SLACK = 1.5  # grants are this multiple of the prediction, so that what just fits is planned whole
+_PATIENCE = 0.5  # no candidate may take more than this part of all remaining time
 
 
 class Budget:
-    """The time of a run.
+    """The time that a run may take.
 
     Args:
-        seconds: in all; None for no end.
+        seconds: for all candidates together; None for no limit.
     """
 
     def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def share(self, needs: Sequence[float]) -> "Share":
-        """Return what the next candidate may take: what those after it are not granted.
+        """Return the time for the next candidate: all that is not granted to those after it.
 
-        That is never less than an even share.
+        It is never less than an even share.
 
         Args:
-            needs: predicted seconds of all that are left, the next one first; infinite where
-                nothing is known, so that candidates of unknown cost share evenly.
+            needs: the predicted seconds of all remaining candidates, the next one first; infinite
+                where nothing is known, so that candidates of unknown cost share evenly.
         """
         if self._end is None:
             return Share(math.inf, math.inf)
@@ -53,9 +53,9 @@ class Budget:
 
 
 def _level(wanted: Sequence[float], total: float) -> float:
-    """Return the level at which the wanted amounts, none above it, add up to the total.
+    """Return the level at which the wanted amounts, each capped at it, add up to the total.
 
-    Where all of them together are less, the level is that of the largest.
+    Where their sum is below the total, the level is the largest of them.
     """
     rising = sorted(wanted)
     for number, want in enumerate(rising):
@@ -67,7 +67,7 @@ def _level(wanted: Sequence[float], total: float) -> float:
 
 
 class Share(NamedTuple):
-    """Seconds that are a candidate's own, and those of the whole run that are left."""
+    """The seconds that a candidate may take, and the remaining seconds of the whole run."""
 
     own: float
     left: float
@@ -75,18 +75,18 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much there is to fit.
+    """The numbers of rows and rounds that decide how long a candidate takes.
 
     Attributes:
-        train: rows for training in the smallest round.
-        held: rows that validate in all rounds of a repeat.
-        rest: rows of the last fit.
-        rounds: of a repeat.
-        repeats: of cross-validation, else 1.
+        train: the training rows of the smallest round.
+        validation: the validation rows of all rounds of a repeat together.
+        rest: the rows of the last fit, which are all that are not locked.
+        rounds: the rounds of a repeat.
+        repeats: the repeats of cross-validation; 1 without it.
     """
 
     train: int
-    held: int
+    validation: int
     rest: int
     rounds: int
     repeats: int
@@ -94,8 +94,8 @@ class Sizes:
     @classmethod
     def of(cls, splits: Splits) -> "Sizes":
         """Return the sizes of these splits."""
-        held, rest = len(splits.validated), len(splits.rest)
-        return cls(splits.smallest, held, rest, splits.count, len(splits.folds))
+        validation, rest = len(splits.validated), len(splits.rest)
+        return cls(splits.smallest, validation, rest, splits.count, len(splits.folds))
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ class FitPlan:
     """One way to make a candidate.
 
     Attributes:
-        classifier: that is fitted.
-        settings: that are searched.
-        share: of the rows to learn from that are used, above 0 to 1.
-        reason: what was given up and why, else empty.
-        seconds: until search and last fit should have ended; the search sees to it.
-        limit: seconds after which it is ended; both are infinite where there is no end.
+        classifier: the classifier to fit, which may be a fallback.
+        settings: the settings to search.
+        share: the share of the training rows to use, above 0 to 1.
+        reason: what was given up and why; empty where nothing was.
+        seconds: the time by which search and last fit should end; the search keeps to it.
+        limit: the time after which the worker is stopped; both are infinite without a budget.
     """
 
     classifier: Classifier
@@ -119,64 +119,69 @@ class FitPlan:
     limit: float
 
     def rank(self, requested: Classifier) -> tuple[bool, float, int]:
-        """Return what is larger the less was given up of what was asked for."""
+        """Return a sorting key, which is larger the less was given up of what was requested."""
         return self.classifier is requested, self.share, len(self.settings)
 
 
 @dataclass(frozen=True)
 class Planner:
-    """Finds ways to make a candidate in the time there is.
+    """Plans how to make a candidate in the time that there is.
 
     Attributes:
-        sizes: of the data.
-        tune: whether to search a classifier's space, or to take its default.
-        cost_of: a classifier's cost on a few rows; None where it was not measured.
+        sizes: the sizes of the data.
+        tune: whether to search a classifier's space or to take its default.
+        cost_of: returns a classifier's cost on a few rows, or None where it was not measured.
     """
 
     sizes: Sizes
     tune: bool
     cost_of: Callable[[Classifier], Cost | None]
 
-    def ways(
+    def plans(
         self,
         requested: Classifier,
         fallbacks: Sequence[Classifier],
         share: Callable[[], Share],
     ) -> Iterator[FitPlan]:
-        """Yield ways to make a candidate, the best first; the next is for when one did not end.
+        """Yield plans for a candidate, the best first; each is for when the one before failed.
 
         Args:
-            requested: the classifier asked for.
-            fallbacks: its cheaper relatives, dearest first.
-            share: of the time, when it is called.
+            requested: the classifier that was asked for.
+            fallbacks: its cheaper fallbacks, the most expensive first.
+            share: returns the candidate's share of the time at the moment of the call.
         """
         for classifier in (requested, *fallbacks):
-            found = self._on_all_rows(classifier, share())
-            if found and classifier is not requested:
+            plan = self._on_all_rows(classifier, share())
+            if plan and classifier is not requested:
                 why = f"{requested.title} would take longer than its share of the time"
-                found = dataclasses.replace(
-                    found, reason="; ".join(filter(None, (why, found.reason)))
-                )
-            if found:
-                yield found
+                reason = "; ".join(filter(None, (why, plan.reason)))
+                plan = dataclasses.replace(plan, reason=reason)
+            if plan:
+                yield plan
         yield self._on_fewer_rows((requested, *fallbacks)[-1], share())
 
     def seconds(self, classifier: Classifier, settings: int = 0, share: float = 1.0) -> float:
-        """Return how long searching so many settings (0: all) and the last fit will take."""
+        """Return the predicted seconds of search and last fit.
+
+        Args:
+            classifier: the classifier to fit.
+            settings: the number of settings to search; 0 means all of them.
+            share: the share of the training rows to use.
+        """
         cost, sizes = self.cost_of(classifier), self.sizes
         if cost is None:
             return 0.0
         settings = settings or len(self._space(classifier))
         train = share * sizes.train
-        known = train / cost.rows if classifier.keeps_rows else 1.0
+        slower = train / cost.rows if classifier.keeps_rows else 1.0
         fit = cost.fixed + cost.fit * (train / cost.rows) ** classifier.growth
-        trial = sizes.rounds * fit + cost.predict * known * sizes.held / cost.rows
+        trial = sizes.rounds * fit + cost.predict * slower * sizes.validation / cost.rows
         last = cost.fixed + cost.fit * (share * sizes.rest / cost.rows) ** classifier.growth
         trials = tuning.cost(classifier, settings, int(train)) + sizes.repeats - 1
         return trials * trial + last
 
     def _on_all_rows(self, classifier: Classifier, share: Share) -> FitPlan | None:
-        """Return a plan with as many settings as there is time for; None where for none."""
+        """Return a plan with as many settings as there is time for; None where there is none."""
         space = self._space(classifier)
         for count in range(len(space), 0, -1):
             if self.seconds(classifier, count) <= share.own * _PLANNED:
@@ -187,32 +192,33 @@ class Planner:
 
     def _on_fewer_rows(self, classifier: Classifier, share: Share) -> FitPlan:
         """Return a plan with one setting and as many rows as there is time for."""
-        part, least = 0.5, min(1.0, FEWEST_ROWS / self.sizes.rest)
-        while part > least and self.seconds(classifier, 1, part) > share.own * _PLANNED:
-            part /= 2
-        part = max(part, least)
-        few = f"{round(part * self.sizes.rest):,} of {self.sizes.rest:,} images"
+        rows, least = 0.5, min(1.0, FEWEST_ROWS / self.sizes.rest)  # shares of the rows
+        while rows > least and self.seconds(classifier, 1, rows) > share.own * _PLANNED:
+            rows /= 2
+        rows = max(rows, least)
+        few = f"{round(rows * self.sizes.rest):,} of {self.sizes.rest:,} images"
         reason = f"one setting on {few}, as time or memory was short"
-        chosen = _around(classifier, self._space(classifier), 1)
-        return self._plan(classifier, chosen, part, reason, share)
+        settings = _around(classifier, self._space(classifier), 1)
+        return self._plan(classifier, settings, rows, reason, share)
 
     def _plan(
         self,
         classifier: Classifier,
         settings: tuple[Setting, ...],
-        part: float,
+        rows: float,
         reason: str,
         share: Share,
     ) -> FitPlan:
         limit = max(share.own, share.left * _PATIENCE)
-        return FitPlan(classifier, settings, part, reason, share.own * _PLANNED, limit)
+        return FitPlan(classifier, settings, rows, reason, share.own * _PLANNED, limit)
 
     def _space(self, classifier: Classifier) -> tuple[Setting, ...]:
         return classifier.space if self.tune else (classifier.default,)
 
 
 def _around(classifier: Classifier, space: tuple[Setting, ...], count: int) -> tuple[Setting, ...]:
-    """Return so many settings that lie around the default."""
-    place = space.index(classifier.default)
+    """Return so many settings around the default, or around the middle without a default."""
+    known = classifier.default in space
+    place = space.index(classifier.default) if known else len(space) // 2
     start = min(max(0, place - count // 2), len(space) - count)
     return space[start : start + count]

@@ -1,7 +1,4 @@
-"""One candidate from start to end: search, last fit, predictions, model; and what a fit will cost.
-
-This runs in a process of its own (see `worker`), so that it can be ended and its memory measured.
-"""
+"""The jobs of the worker process: fitting one candidate, and measuring what a fit costs."""
 
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -12,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.classifiers import find
-from pipeline.classifiers import storage as models
+from pipeline.classifiers import storage
 from pipeline.classifiers.base import Classifier, Setting, probabilities
 from pipeline.data.splits import Splits
 from pipeline.results.memory import peak_since_reset, reset_peak
@@ -23,29 +19,29 @@ from pipeline.search import tuning
 from pipeline.search.tuning import Clock, Examples, Report
 from pipeline.statistics import calibration
 
-_SMALL = 10_000_000  # features of all rows, 40 MB
 SAMPLE = 1000  # rows on which costs are measured first
-_MORE = 3  # times as many are next, as long as there is time: the more, the surer
-_WARM = 200  # rows of a fit that loads what is needed and is not timed
+_SMALL = 10_000_000  # values of a matrix, 40 MB
+_FACTOR = 3  # the next measurement takes so many times the rows, while there is time
+_WARM_UP = 200  # rows of a fit that is not timed, because it loads libraries
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a worker is told to fit.
+class FitJob:
+    """A candidate to fit.
 
     Attributes:
-        method: name of a classifier, or of a cheaper fallbacks.
-        matrix: .npy file of float32 (N, D), in the order of the splits.
-        results: folder of the splits.
-        folder: for model and predictions; made if it is not there.
-        settings: to be searched; a single one is taken.
-        share: of the rows to learn from, above 0 to 1.
-        metric: by which the setting is chosen.
-        seed: of everything random.
-        seconds: until search and last fit should have ended; infinite for no end.
+        classifier: the classifier to fit, which may be a fallback.
+        matrix: a .npy file of float32 (N, D), in the order of the splits.
+        results: the folder of the splits.
+        folder: an existing folder, to which model and predictions are written.
+        settings: the settings to search; a single one is taken without a search.
+        share: the share of the training rows to use, above 0 to 1.
+        metric: the metric by which the setting is chosen.
+        seed: the seed of everything random.
+        seconds: the time by which search and last fit should end; infinite for no limit.
     """
 
-    method: str
+    classifier: Classifier
     matrix: Path
     results: Path
     folder: Path
@@ -55,15 +51,20 @@ class Job:
     seed: int
     seconds: float
 
+    @property
+    def method(self) -> str:
+        """The classifier's name."""
+        return self.classifier.name
+
 
 @dataclass(frozen=True)
-class Fitted:
-    """What became of a job.
+class FitResult:
+    """The outcome of a `FitJob`.
 
     Attributes:
         setting, trials, rows, seconds, peak_memory, model, temperature: as in a record.
         accelerated: whether Intel's extension fitted it.
-        cut: whether time ended the search.
+        stopped_early: whether the search ran out of time.
     """
 
     setting: Setting
@@ -74,29 +75,34 @@ class Fitted:
     model: dict[str, Any]
     temperature: float
     accelerated: bool
-    cut: bool
+    stopped_early: bool
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A job of measuring: the default of a method on ever more rows, as `seconds` allow."""
+class MeasureJob:
+    """A classifier whose default is to be timed on more and more rows, for about `seconds`."""
 
-    method: str
+    classifier: Classifier
     matrix: Path
     results: Path
     seed: int
     seconds: float
 
+    @property
+    def method(self) -> str:
+        """The classifier's name."""
+        return self.classifier.name
+
 
 @dataclass(frozen=True)
 class Cost:
-    """What a method costs.
+    """The time that a classifier takes.
 
     Attributes:
-        rows: on which it was measured.
-        fit: seconds of fitting them, that grow with their number.
-        predict: seconds of predicting as many.
-        fixed: seconds of fitting any number of rows, such as those of a decomposition by features.
+        rows: the number of rows on which it was measured.
+        fit: the seconds of fitting them that grow with their number.
+        predict: the seconds of predicting as many.
+        fixed: the seconds of fitting any number of rows, such as a decomposition by features.
     """
 
     rows: int
@@ -105,8 +111,8 @@ class Cost:
     fixed: float = 0.0
 
 
-def fit(job: Job, report: Report) -> Fitted:
-    """Search, fit on all rows to learn from, and leave model and predictions in the job's folder.
+def fit(job: FitJob, report: Report) -> FitResult:
+    """Search, fit on all rows that are not locked, and write model and predictions.
 
     Raises:
         MissingPackageError: the classifier needs a package that is not installed.
@@ -117,58 +123,54 @@ def fit(job: Job, report: Report) -> Fitted:
         return _fit(job, examples, report)
 
 
-def _fit(job: Job, examples: Examples, report: Report) -> Fitted:
+def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
     reset_peak()
     started = time.perf_counter()
-    classifier = find(job.method)
+    classifier = job.classifier
     clock = _clock(classifier, examples, job.seconds)
-    found = tuning.search(classifier, job.settings, examples, job.metric, clock, report)
+    search = tuning.search(classifier, job.settings, examples, job.metric, clock, report)
     searched = time.perf_counter()
     report("the last fit")
-    rows = examples.taken(examples.splits.rest)
+    rows = examples.subset(examples.splits.rest)
     x, y = examples.x[rows], examples.splits.labels[rows]
-    model = classifier.build(examples.task(len(rows))).set_params(**found.setting).fit(x, y)
+    model = classifier.build(examples.task(len(rows))).set_params(**search.setting).fit(x, y)
     fitted = time.perf_counter()
-    accelerated = any(type(step).__module__.startswith("sklearnex") for _, step in model.steps)
-    predict_1000 = _predicting(model, x, examples.classes)
-    facts = models.save(model, job.folder)
-    truth = examples.splits.labels[examples.splits.validated]
-    _predictions(examples.splits, found.probabilities).write(
-        job.folder / VALIDATION, examples.splits.class_names
-    )
-    return Fitted(
-        found.setting,
-        found.trials,
+    predict_1000 = _seconds_of_predicting(model, x, examples.classes)
+    predictions = _predictions(examples.splits, search.probabilities)
+    predictions.write(job.folder / VALIDATION, examples.splits.class_names)
+    return FitResult(
+        search.setting,
+        search.trials,
         len(rows),
         {"search": searched - started, "fit": fitted - searched, "predict_1000": predict_1000},
         peak_since_reset(),
-        facts,
-        calibration.temperature(found.probabilities, truth),
-        accelerated,
-        found.cut,
+        storage.save(model, job.folder),
+        calibration.temperature(search.probabilities, predictions.labels),
+        any(type(step).__module__.startswith("sklearnex") for _, step in model.steps),
+        search.stopped_early,
     )
 
 
-def measure(sample: Sample, report: Report) -> Cost:
-    """Fit a method's default on a few rows, then on more; return what many will take."""
-    end = time.monotonic() + sample.seconds
-    classifier = find(sample.method)
-    examples = _examples(sample.matrix, sample.results, 1.0, sample.seed)
+def measure(job: MeasureJob, report: Report) -> Cost:
+    """Fit a classifier's default on few rows, then on more; return the cost on the most rows."""
+    end = time.monotonic() + job.seconds
+    classifier = job.classifier
+    examples = _examples(job.matrix, job.results, 1.0, job.seed)
     with threads(examples):
-        _timed(classifier, examples, _WARM)
-        found = last = _timed(classifier, examples, SAMPLE)
-        while last.rows * _MORE < len(examples.splits.rest):
-            expected = last.fit * _MORE**classifier.growth + last.predict * _MORE**2
+        _timed(classifier, examples, _WARM_UP)
+        cost = last = _timed(classifier, examples, SAMPLE)
+        while last.rows * _FACTOR < len(examples.splits.rest):
+            expected = last.fit * _FACTOR**classifier.growth + last.predict * _FACTOR**2
             if time.monotonic() + 2 * expected > end:
                 break
-            few, last = last, _timed(classifier, examples, _MORE * last.rows)
-            found = _apart(few, last, classifier.growth)
-    return found
+            before, last = last, _timed(classifier, examples, _FACTOR * last.rows)
+            cost = _with_fixed(before, last, classifier.growth)
+    return cost
 
 
 def _timed(classifier: Classifier, examples: Examples, count: int) -> Cost:
     rest = examples.splits.rest
-    rows = examples.taken(rest, min(1.0, count / len(rest)))
+    rows = examples.subset(rest, min(1.0, count / len(rest)))
     x, y = examples.x[rows], examples.splits.labels[rows]
     model = classifier.build(examples.task(len(rows))).set_params(**classifier.default)
     started = time.perf_counter()
@@ -178,19 +180,20 @@ def _timed(classifier: Classifier, examples: Examples, count: int) -> Cost:
     return Cost(len(rows), fitted - started, time.perf_counter() - fitted)
 
 
-def _apart(few: Cost, more: Cost, growth: float) -> Cost:
-    """Return the cost of `more` rows, parted into what grows with them and what does not."""
-    ratio = (more.rows / few.rows) ** growth
+def _with_fixed(few: Cost, many: Cost, growth: float) -> Cost:
+    """Return the cost of many rows, with the seconds that do not grow with their number apart."""
+    ratio = (many.rows / few.rows) ** growth
     if ratio <= 1:
-        return more
-    fixed = min(max(0.0, (ratio * few.fit - more.fit) / (ratio - 1)), more.fit)
-    return Cost(more.rows, more.fit - fixed, more.predict, fixed)
+        return many
+    fixed = min(max(0.0, (ratio * few.fit - many.fit) / (ratio - 1)), many.fit)
+    return Cost(many.rows, many.fit - fixed, many.predict, fixed)
 
 
 def threads(examples: Examples) -> AbstractContextManager:
-    """Keep products of small matrices to one thread: two wait for each other longer than they work.
+    """Return a context in which products of small matrices use one thread.
 
-    On a machine with other work to do they take twenty times as long.
+    Two threads wait for each other longer than they compute: on a busy machine such products take
+    twenty times as long.
     """
     from threadpoolctl import threadpool_limits
 
@@ -211,14 +214,14 @@ def _examples(matrix: Path, results: Path, share: float, seed: int) -> Examples:
 
 def _clock(classifier: Classifier, examples: Examples, seconds: float) -> Clock:
     splits = examples.splits
-    more = len(splits.rest) / splits.smallest
-    repeats = len(splits.folds)  # the chosen setting is judged on the others too
-    refit = more**classifier.growth / splits.count + repeats - 1
+    larger = len(splits.rest) / splits.smallest
+    repeats = len(splits.folds)  # the best setting is judged on the other repeats too
+    refit = larger**classifier.growth / splits.count + repeats - 1
     return Clock(time.monotonic() + seconds, refit)
 
 
-def _predicting(model: Any, x: np.ndarray, classes: int) -> float:
-    """Return seconds to predict 1,000 rows, once everything is warm."""
+def _seconds_of_predicting(model: Any, x: np.ndarray, classes: int) -> float:
+    """Return the seconds of predicting 1,000 rows, after a first call that is not timed."""
     some = np.ascontiguousarray(x[:1000])
     probabilities(model, some[:10], classes)
     started = time.perf_counter()

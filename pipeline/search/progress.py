@@ -1,4 +1,4 @@
-"""How far a run is: candidates that are done, and what the one in work is doing."""
+"""The progress of a run: the finished candidates, and what the current one is doing."""
 
 import logging
 from typing import Any
@@ -7,12 +7,12 @@ from features.progress import progress_bar
 
 
 class Bar:
-    """A progress bar in candidates, on standard error; messages of ours go above it.
+    """A progress bar on standard error; our log messages are printed above it.
 
     Args:
-        total: how many candidates there are.
-        shown: or whether nothing is drawn.
-        unit: what is counted, if not candidates.
+        total: the number of units.
+        shown: whether the bar is drawn.
+        unit: the name of what is counted.
     """
 
     def __init__(self, total: int, shown: bool, unit: str = "candidate") -> None:
@@ -31,15 +31,15 @@ class Bar:
         self._bar.close()
 
     def begin(self, title: str) -> None:
-        """Say which candidate is in work."""
+        """Show which candidate is being made now."""
         self._title = title
         self.say("")
 
     def end(self) -> None:
-        """Count the candidate in work as done."""
+        """Count the current candidate as finished."""
         self._bar.update()
 
     def say(self, text: str) -> None:
-        """Say what is being done."""
+        """Show in a few words what is being done for the current candidate."""
         self._bar.set_postfix_str(": ".join(filter(None, (self._title, text))), refresh=False)
         self._bar.update(0)

@@ -1,16 +1,17 @@
-"""The search for a classifier's setting on the images that validate, and what it costs.
+"""The search for a classifier's best setting on the validation images, and what it costs.
 
-Whatever is fitted is fitted on the training rows of a round alone: scaling, principal components,
-the classifier. Settings of a path share those steps and start where the one before ended; grids
-are narrowed by successive halving (K. Jamieson, A. Talwalkar, "Non-stochastic best arm
-identification and hyperparameter optimization", AISTATS 2016, section 3) on growing shares of the
-training rows.
+All fitting (scaling, principal components, the classifier) uses the training rows of a round alone.
+A path of settings shares the steps before the classifier, and each fit starts from the solution of
+the one before. A grid is narrowed by successive halving (K. Jamieson, A. Talwalkar, "Non-stochastic
+best arm identification and hyperparameter optimization", AISTATS 2016, section 3) on growing shares
+of the training rows.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +20,12 @@ from pipeline.data.splits import Splits
 from pipeline.results.records import Trial
 from pipeline.statistics import metrics
 
-FACTOR = 3  # by which halving adds rows and drops settings
-FEW_ROWS = 4000  # up to here a fit costs too little to save any
-PATIENCE = 2  # settings in a row that score below the best end a path
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+FACTOR = 3  # each level of halving multiplies the rows by it and divides the settings by it
+FEW_ROWS = 4000  # with fewer training rows a fit is so cheap that halving saves nothing
+PATIENCE = 2  # a path ends after so many settings in a row that score below the best one
 
 _MODEL = "model__"
 
@@ -30,13 +34,13 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Examples:
-    """What a search and the last fit read.
+    """The rows that a search and the last fit read.
 
     Attributes:
-        x: float32 (N, D), often a memory map, in the order of the splits.
-        splits: who learns and who validates.
-        share: of the rows to learn from that are used, above 0 to 1.
-        seed: of the choice of rows, and of the classifiers.
+        x: features, float32 (N, D), often a memory map, in the order of the splits.
+        splits: the training, validation and locked images.
+        share: the share of the training rows that is used, above 0 to 1.
+        seed: of the choice of rows and of the classifiers.
     """
 
     x: np.ndarray
@@ -46,64 +50,72 @@ class Examples:
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.splits.class_names)
 
-    def taken(self, rows: np.ndarray, share: float = 1.0) -> np.ndarray:
-        """Return a stratified choice of rows, increasing: less is part of more."""
+    def subset(self, rows: np.ndarray, share: float = 1.0) -> np.ndarray:
+        """Return a stratified random subset of rows, increasing; smaller ones lie in larger ones.
+
+        Args:
+            rows: positions, int64 (n,).
+            share: the share of them to keep, multiplied by the share of these examples; every class
+                keeps at least one row.
+        """
         share *= self.share
         if share >= 1:
             return rows
         labels = self.splits.labels[rows]
-        mixed = np.random.default_rng(self.seed).permutation(len(rows))
-        order = mixed[np.argsort(labels[mixed], kind="stable")]
+        shuffled = np.random.default_rng(self.seed).permutation(len(rows))
+        order = shuffled[np.argsort(labels[shuffled], kind="stable")]
         sizes = np.bincount(labels, minlength=self.classes)
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        ranks = np.arange(len(rows)) - starts[labels[order]]  # within its class
+        ranks = np.arange(len(rows)) - starts[labels[order]]  # within the row's class
         kept = ranks < np.maximum(1, np.round(share * sizes[labels[order]]))
         return np.sort(rows[order[kept]])
 
     def task(self, rows: int) -> Task:
-        """Return what a classifier is told of a fit on so many rows."""
+        """Return the task of a fit on so many rows."""
         return Task(rows, self.x.shape[1], self.classes, self.seed)
 
 
 @dataclass(frozen=True)
 class Clock:
-    """When a search must end so that the last fit still ends in time.
+    """The time by which a search must end so that the last fit still ends in time.
 
     Attributes:
-        deadline: of both, by `time.monotonic`.
-        refit: seconds that the last fit takes, as a multiple of those of one setting.
+        deadline: for search and last fit together, on the clock of `time.monotonic`.
+        refit: seconds of the last fit, as a multiple of those of one setting.
     """
 
     deadline: float = math.inf
     refit: float = 0.0
 
     def allows(self, full: float, first: float = 0.0) -> bool:
-        """Tell whether a setting that takes `full` seconds fits in, and the last fit after it.
+        """Tell whether there is time to try one more setting, and for the last fit after it.
 
-        `first` is how many seconds are to be spent before.
+        Args:
+            full: seconds that the setting takes on all rows.
+            first: seconds that are spent before it.
         """
         return time.monotonic() + first + (1 + self.refit) * full <= self.deadline
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search found.
+class SearchResult:
+    """The outcome of a search.
 
     Attributes:
-        setting: the best one.
-        trials: all that were tried, in their order.
-        probabilities: of that setting, float32 (V, K), of `splits.validated` in order; with
+        setting: the best setting.
+        trials: all settings that were tried, in their order.
+        probabilities: of the best setting, float32 (V, K), for `splits.validated` in order; with
             repeated cross-validation the mean over the repeats.
-        cut: whether the time ended before the search did.
+        stopped_early: whether the search ran out of time.
     """
 
     setting: Setting
     trials: tuple[Trial, ...]
     probabilities: np.ndarray
-    cut: bool
+    stopped_early: bool
 
 
 @dataclass(frozen=True)
@@ -119,49 +131,50 @@ def search(
     metric: str,
     clock: Clock,
     report: Report = lambda text: None,
-) -> Found:
-    """Try settings on the first repeat's rounds; judge the best one on all repeats.
+) -> SearchResult:
+    """Try settings on the rounds of the first repeat, and judge the best one on all repeats.
 
     Args:
-        classifier: of the suite.
+        classifier: the classifier to tune.
         settings: in the order of its space; a single one is judged, not searched.
         examples: the rows.
-        metric: of `metrics.METRICS`, higher is better; of equals the first setting wins.
-        clock: when to end; one setting is always tried on all rows.
-        report: is told what is being tried, in a few words.
+        metric: one of `metrics.METRICS`, higher is better; of equal settings the first one wins.
+        clock: the time limit; at least one setting is always tried on all rows.
+        report: called with a few words about the progress.
     """
     rounds = list(examples.splits.rounds(1))
     shares = _shares(classifier, len(settings), examples.splits.smallest)
-    tried: list[_Attempt] = []
-    left, cut = list(settings), False
+    attempts: list[_Attempt] = []
+    candidates, stopped_early = list(settings), False
     for share in shares:
-        if cut and share < 1:  # no time to narrow further
+        if stopped_early and share < 1:  # no time to narrow the grid further
             continue
         level: list[_Attempt] = []
-        for attempt in _attempts(classifier, left, examples, rounds, share, metric):
+        for attempt in _attempts(classifier, candidates, examples, rounds, share, metric):
             level.append(attempt)
-            tried.append(attempt)
-            report(f"{len(tried)} settings tried")
-            if (classifier.ordered and _falls(level)) or len(level) == len(left):
+            attempts.append(attempt)
+            report(f"{len(attempts)} settings tried")
+            if (classifier.ordered and _falls(level)) or len(level) == len(candidates):
                 break
             seconds = attempt.trial.seconds
             if not clock.allows(seconds / share**classifier.growth, seconds * (share < 1)):
-                cut = True
+                stopped_early = True
                 break
-        best = sorted(level, key=lambda attempt: -attempt.trial.score)
-        chosen = [attempt.trial.setting for attempt in best[: 1 if cut else _kept(len(left))]]
-        left = [setting for setting in left if setting in chosen]
-    found = best[0]
-    return Found(
-        found.trial.setting,
-        tuple(attempt.trial for attempt in tried),
-        _averaged(classifier, found, examples, metric),
-        cut,
+        ranked = sorted(level, key=lambda attempt: -attempt.trial.score)
+        kept = ranked[: 1 if stopped_early else _kept(len(candidates))]
+        chosen = [attempt.trial.setting for attempt in kept]
+        candidates = [setting for setting in candidates if setting in chosen]
+    best = ranked[0]
+    return SearchResult(
+        best.trial.setting,
+        tuple(attempt.trial for attempt in attempts),
+        _averaged(classifier, best, examples, metric),
+        stopped_early,
     )
 
 
 def cost(classifier: Classifier, settings: int, rows: int) -> float:
-    """Return what searching so many settings costs, as a multiple of trying one on all rows."""
+    """Return the cost of searching so many settings, as a multiple of trying one on all rows."""
     if classifier.path:
         return 1.0
     total, left = 0.0, settings
@@ -172,7 +185,7 @@ def cost(classifier: Classifier, settings: int, rows: int) -> float:
 
 
 def _shares(classifier: Classifier, settings: int, rows: int) -> list[float]:
-    """Return the shares of training rows of each level of a search; the last is 1."""
+    """Return the shares of the training rows at each level of a search; the last one is 1."""
     if classifier.ordered or classifier.path or rows <= FEW_ROWS:
         return [1.0]
     levels = math.ceil(math.log(settings, FACTOR) - 1e-9)
@@ -185,7 +198,7 @@ def _kept(settings: int) -> int:
 
 
 def _falls(level: list[_Attempt]) -> bool:
-    """Tell whether the last settings of a path scored below the best before them."""
+    """Tell whether the last settings of a path all scored below the best one before them."""
     scores = [attempt.trial.score for attempt in level]
     return len(scores) > PATIENCE and max(scores[-PATIENCE:]) < max(scores[:-PATIENCE])
 
@@ -198,18 +211,18 @@ def _attempts(
     share: float,
     metric: str,
 ) -> Iterator[_Attempt]:
-    """Yield each setting's score over all rounds of a repeat, which are fitted side by side."""
-    chosen = [(examples.taken(train, share), held) for train, held in rounds]
-    held = np.concatenate([held for _, held in chosen])
-    order, truth = np.argsort(held, kind="stable"), np.sort(held)
-    runs = [_predicted(classifier, settings, examples, *one) for one in chosen]
-    rows = min(len(train) for train, _ in chosen)
+    """Yield each setting's score over all rounds of a repeat, which advance together."""
+    subsets = [(examples.subset(train, share), validation) for train, validation in rounds]
+    validated = np.concatenate([validation for _, validation in subsets])
+    order, rows = np.argsort(validated, kind="stable"), np.sort(validated)
+    runs = [_predicted(classifier, settings, examples, *subset) for subset in subsets]
+    smallest = min(len(train) for train, _ in subsets)
     for setting in settings:
         started = time.perf_counter()
         values = np.concatenate([next(run) for run in runs])[order]
         seconds = time.perf_counter() - started
-        score = metrics.score(metric, examples.splits.labels[truth], values)
-        yield _Attempt(Trial(setting, score, round(seconds, 4), rows), values)
+        score = metrics.score(metric, examples.splits.labels[rows], values)
+        yield _Attempt(Trial(setting, score, round(seconds, 4), smallest), values)
 
 
 def _predicted(
@@ -217,30 +230,54 @@ def _predicted(
     settings: Sequence[Setting],
     examples: Examples,
     train: np.ndarray,
-    held: np.ndarray,
+    validation: np.ndarray,
 ) -> Iterator[np.ndarray]:
-    """Yield the probabilities of the held-out rows by setting, float32 (len(held), K)."""
+    """Yield the probabilities of the validation rows by setting, float32 (len(validation), K)."""
     pipeline = classifier.build(examples.task(len(train)))
-    x, y, unseen = examples.x[train], examples.splits.labels[train], examples.x[held]
+    x, y, unseen = examples.x[train], examples.splits.labels[train], examples.x[validation]
     if classifier.path:
         present = np.unique(y)
         for values in classifier.path(pipeline, settings, x, y, unseen):
-            full = np.zeros((len(held), examples.classes), np.float32)
+            full = np.zeros((len(validation), examples.classes), np.float32)
             full[:, present] = values
             yield full
         return
+    yield from _fitted_in_turn(classifier, pipeline, settings, (x, y, unseen), examples.classes)
+
+
+def _fitted_in_turn(
+    classifier: Classifier,
+    pipeline: "Pipeline",
+    settings: Sequence[Setting],
+    data: tuple[np.ndarray, np.ndarray, np.ndarray],
+    classes: int,
+) -> Iterator[np.ndarray]:
+    """Yield the probabilities of the unseen rows as each setting is fitted, float32 (n, K).
+
+    Args:
+        classifier: that the pipeline was built by.
+        pipeline: an unfitted pipeline.
+        settings: to fit, in their order.
+        data: x and y of the training rows, and x of the unseen rows.
+        classes: K.
+    """
+    from sklearn.base import clone
+
+    x, y, unseen = data
+    model, steps_before = pipeline[-1], None
     if classifier.ordered:
-        pipeline.set_params(model__warm_start=True)
-    model, front = pipeline[-1], None
+        model.set_params(warm_start=True)
     for setting in settings:
-        model.set_params(**_of_model(setting))
         steps = {name: value for name, value in setting.items() if not name.startswith(_MODEL)}
-        if front != steps:  # else what comes before the model is as it was
-            front, x_model, unseen_model = steps, x, unseen
+        if steps_before != steps:  # else the steps before the model are still the same
+            steps_before, x_model, unseen_model = steps, x, unseen
             for step in pipeline.set_params(**steps)[:-1]:
                 x_model = step.fit_transform(x_model, y)
                 unseen_model = step.transform(unseen_model)
-        yield probabilities(model.fit(x_model, y), unseen_model, examples.classes)
+        # A setting need not name all parameters, so it must not inherit those of the one before.
+        fresh = model if classifier.ordered else clone(model)
+        fresh.set_params(**_of_model(setting)).fit(x_model, y)
+        yield probabilities(fresh, unseen_model, classes)
 
 
 def _of_model(setting: Setting) -> Setting:
@@ -253,13 +290,13 @@ def _of_model(setting: Setting) -> Setting:
 
 
 def _averaged(
-    classifier: Classifier, found: _Attempt, examples: Examples, metric: str
+    classifier: Classifier, best: _Attempt, examples: Examples, metric: str
 ) -> np.ndarray:
-    """Return the mean probabilities of a setting over all repeats, float32 (V, K)."""
-    total, repeats = found.probabilities.astype(np.float64), 1
+    """Return the mean probabilities of the best setting over all repeats, float32 (V, K)."""
+    total, repeats = best.probabilities.astype(np.float64), 1
     per_repeat = examples.splits.count
     rounds = list(examples.splits.rounds())[per_repeat:]
-    setting = [found.trial.setting]
+    setting = [best.trial.setting]
     for start in range(0, len(rounds), per_repeat):
         repeat = rounds[start : start + per_repeat]
         (again,) = _attempts(classifier, setting, examples, repeat, 1.0, metric)

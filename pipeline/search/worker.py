@@ -202,7 +202,8 @@ def serve() -> None:
 
     _send(output, _READY, None)
     while True:
-        _do(*jobs.get(), output)
+        search_path, content = jobs.get()
+        _do(search_path, content, output)
 
 
 def _do(search_path: list[str], content: bytes, output: IO[bytes]) -> None:

@@ -8,22 +8,22 @@ from pipeline.classifiers import find
 from pipeline.search.budget import FEWEST_ROWS, Budget, Planner, Share, Sizes
 from pipeline.search.fitting import Cost
 
-SIZES = Sizes(train=40_000, held=10_000, rest=50_000, rounds=1, repeats=1)
-RBF, KIN = find("rbf-svm"), find("rbf-svm").fallbacks
+SIZES = Sizes(train=40_000, validation=10_000, rest=50_000, rounds=1, repeats=1)
+RBF, FALLBACKS = find("rbf-svm"), find("rbf-svm").fallbacks
 
 
-def planner(seconds=1.0, tune=True, kin_seconds=None, sizes=SIZES):
-    """A planner by which 1,000 rows take so many seconds; a fallbacks's may be others."""
+def planner(seconds=1.0, tune=True, fallback_seconds=None, sizes=SIZES):
+    """A planner by which 1,000 rows take so many seconds; a fallback may take others."""
 
     def cost_of(classifier):
-        its = seconds if classifier is RBF or kin_seconds is None else kin_seconds
+        its = seconds if classifier is RBF or fallback_seconds is None else fallback_seconds
         return Cost(1000, its, 0.0)
 
     return Planner(sizes, tune, cost_of)
 
 
-def first(plans, own, requested=RBF, fallbacks=KIN):
-    return next(iter(plans.ways(requested, fallbacks, lambda: Share(own, own))))
+def first(planner, own, requested=RBF, fallbacks=FALLBACKS):
+    return next(iter(planner.plans(requested, fallbacks, lambda: Share(own, own))))
 
 
 def test_with_enough_time_everything_is_searched():
@@ -33,7 +33,7 @@ def test_with_enough_time_everything_is_searched():
 
 def test_without_a_budget_or_a_measurement_everything_is_searched():
     share = Budget(None).share([math.inf] * 3)
-    assert next(iter(planner(1e9).ways(RBF, KIN, lambda: share))).settings == RBF.space
+    assert next(iter(planner(1e9).plans(RBF, FALLBACKS, lambda: share))).settings == RBF.space
     assert share == (math.inf, math.inf)
     unmeasured = Planner(SIZES, True, lambda classifier: None)
     assert first(unmeasured, 1.0).settings == RBF.space
@@ -51,26 +51,26 @@ def test_with_less_time_fewer_settings_around_the_default_are_searched():
 
 
 def test_with_still_less_a_cheaper_relative_is_taken():
-    plan = first(planner(seconds=10, kin_seconds=0.01), 1000.0)
-    assert plan.classifier is KIN[0]
+    plan = first(planner(seconds=10, fallback_seconds=0.01), 1000.0)
+    assert plan.classifier is FALLBACKS[0]
     assert "RBF SVM would take longer" in plan.reason
 
 
 def test_with_hardly_any_fewer_images_are_learned_from():
     plans = planner(seconds=10)
     plan = first(plans, 1000.0)
-    assert plan.classifier is KIN[-1]
+    assert plan.classifier is FALLBACKS[-1]
     assert FEWEST_ROWS / SIZES.rest <= plan.share < 1
-    assert plan.settings == (KIN[-1].default,)
+    assert plan.settings == (FALLBACKS[-1].default,)
     assert "of 50,000 images" in plan.reason
-    assert plans.seconds(KIN[-1], 1, plan.share) <= 1000
+    assert plans.seconds(FALLBACKS[-1], 1, plan.share) <= 1000
     assert first(planner(seconds=1e6), 1.0).share == FEWEST_ROWS / SIZES.rest
 
 
 def test_after_a_plan_that_did_not_end_the_next_gives_up_more():
-    ways = list(planner().ways(RBF, KIN, lambda: Share(1e9, 1e9)))
-    assert [plan.classifier for plan in ways] == [RBF, *KIN, KIN[-1]]
-    assert [plan.share for plan in ways] == [1.0, 1.0, 0.5]
+    plans = list(planner().plans(RBF, FALLBACKS, lambda: Share(1e9, 1e9)))
+    assert [plan.classifier for plan in plans] == [RBF, *FALLBACKS, FALLBACKS[-1]]
+    assert [plan.share for plan in plans] == [1.0, 1.0, 0.5]
 
 
 def test_what_keeps_its_rows_takes_longer_to_predict_the_more_it_learned_from():
@@ -102,7 +102,7 @@ def test_what_is_predicted_to_fit_is_planned_whole():
     plans = planner()
     needs = [plans.seconds(RBF)] * 2
     share = Budget(3.01 * needs[0]).share(needs)
-    assert next(iter(plans.ways(RBF, KIN, lambda: share))).settings == RBF.space
+    assert next(iter(plans.plans(RBF, FALLBACKS, lambda: share))).settings == RBF.space
 
 
 def test_what_any_number_of_rows_costs_is_not_multiplied():

@@ -109,18 +109,18 @@ def test_halving_narrows_a_grid_on_growing_shares_of_rows(monkeypatch):
 def test_less_of_the_rows_is_part_of_more_and_keeps_classes_in_proportion():
     given = examples(600)
     rows = given.splits.rest
-    few, more = given.taken(rows, 0.1), given.taken(rows, 0.4)
+    few, more = given.subset(rows, 0.1), given.subset(rows, 0.4)
     assert set(few) < set(more) < set(rows)
     assert np.bincount(given.splits.labels[few]).tolist() == [20, 20, 20]
     assert np.all(np.diff(few) > 0)
-    assert len(dataclasses.replace(given, share=0.5).taken(rows)) == 300
+    assert len(dataclasses.replace(given, share=0.5).subset(rows)) == 300
 
 
 def test_without_time_one_setting_is_tried_on_all_rows(monkeypatch):
     monkeypatch.setattr(tuning, "FEW_ROWS", 50)
     for name in ("rbf-svm", "logistic", "ridge"):
         found = run(name, examples(540, spread=3.0), Clock(time.monotonic()))
-        assert found.cut
+        assert found.stopped_early
         assert len({trial.rows for trial in found.trials}) == len(found.trials) <= 2
         assert found.trials[-1].rows == 432
 
@@ -149,8 +149,8 @@ def test_locked_images_are_never_read():
         assert np.isfinite(found.probabilities).all()
 
 
-@pytest.mark.parametrize("classifier", [one for one in SUITE if one.name != "dummy"],
-                         ids=lambda one: one.name)  # fmt: skip
+@pytest.mark.parametrize("classifier", [classifier for classifier in SUITE if classifier.name != "dummy"],
+                         ids=lambda classifier: classifier.name)  # fmt: skip
 def test_costs_count_the_settings_that_are_tried(classifier):
     settings = len(classifier.space)
     few, many = (tuning.cost(classifier, settings, rows) for rows in (100, 100_000))

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from features.errors import DataError, MissingPackageError, UsageError
-from pipeline.classifiers import find
-from pipeline.classifiers import storage as models
+from pipeline.classifiers import find, storage
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import candidates
-from pipeline.search import fitting
-from pipeline.search import runner as contest
+from pipeline.search import fitting, runner
 from pipeline.search.worker import JobFailedError, OutOfTimeError
+from pipeline.search.workspace import WORKSPACE
 from pipeline.stages import classify
 from pipeline.statistics import metrics
 from tests.pipeline.featurefiles import LAYER, clusters, with_test_part, write_features
@@ -52,7 +51,7 @@ def test_each_candidate_leaves_a_record_its_predictions_and_its_model(file, tmp_
         predictions = Predictions.read(out / name / "validation.parquet", record.class_names)
         assert predictions.ids == tuple(splits.ids[row] for row in splits.validated)
         assert metrics.score("accuracy", predictions.labels, predictions.probabilities) > 0.7
-        model = models.load(out / name, record.model)
+        model = storage.load(out / name, record.model)
         assert (model.predict(x[splits.test]) == labels[splits.test]).mean() > 0.7
         assert record.rows == len(splits.rest) == 120
         assert record.setting in [trial.setting for trial in record.trials]
@@ -61,7 +60,7 @@ def test_each_candidate_leaves_a_record_its_predictions_and_its_model(file, tmp_
         assert record.reason == ""
         assert set(record.seconds) == {"search", "fit", "predict_1000"}
         assert {"offshelf", "python", "scikit-learn"} <= set(record.versions)
-    assert not (out / classify.WORKSHOP).exists()
+    assert not (out / WORKSPACE).exists()
 
 
 def test_two_runs_give_equal_predictions(file, tmp_path):
@@ -79,9 +78,9 @@ def test_what_is_finished_is_kept(file, tmp_path, monkeypatch):
     out = classify.run(config(file, tmp_path, "ridge"))
     before = candidates(out)
     monkeypatch.setattr(
-        contest.CandidateRunner,
+        runner.CandidateRunner,
         "_follow",
-        refusing(contest.CandidateRunner._follow, "nearest-centroid"),
+        refusing(runner.CandidateRunner._follow, "nearest-centroid"),
     )
     after = candidates(classify.run(config(file, tmp_path)))
     assert after[f"vgg16.{LAYER}.ridge"] == before[f"vgg16.{LAYER}.ridge"]
@@ -156,19 +155,19 @@ def test_permuted_labels_leave_only_chance(tmp_path, folds):
     for name, record in candidates(out).items():
         seen = Predictions.read(out / name / "validation.parquet", record.class_names)
         assert metrics.score("accuracy", seen.labels, seen.probabilities) < 0.65, name
-        hits = models.load(out / name, record.model).predict(x[splits.test]) == labels[splits.test]
+        hits = storage.load(out / name, record.model).predict(x[splits.test]) == labels[splits.test]
         assert 0.3 < hits.mean() < 0.7, name
 
 
 def test_a_candidate_that_takes_too_long_gives_way_to_a_cheaper_one(file, tmp_path, monkeypatch):
-    run = contest.Worker.run
+    run = runner.Worker.run
 
     def too_long(self, function, job, *rest):
         if function is fitting.fit and job.method == "rbf-svm":
             raise OutOfTimeError("it took longer than its 3 s")
         return run(self, function, job, *rest)
 
-    monkeypatch.setattr(contest.Worker, "run", too_long)
+    monkeypatch.setattr(runner.Worker, "run", too_long)
     (record,) = candidates(classify.run(config(file, tmp_path, "rbf-svm"))).values()
     assert (record.method, record.requested) == ("rbf-svm-nystroem", "rbf-svm")
     assert "RBF SVM would take longer" in record.reason
@@ -179,14 +178,14 @@ def test_a_candidate_that_takes_too_long_gives_way_to_a_cheaper_one(file, tmp_pa
 
 
 def test_a_candidate_that_dies_learns_from_fewer_images(tmp_path, monkeypatch):
-    file, run = make(tmp_path / "f.h5", 3200), contest.Worker.run
+    file, run = make(tmp_path / "f.h5", 3200), runner.Worker.run
 
     def dying(self, function, job, *rest):
         if function is fitting.fit and job.share == 1:
             raise JobFailedError("its process was killed by signal 9; was memory short?")
         return run(self, function, job, *rest)
 
-    monkeypatch.setattr(contest.Worker, "run", dying)
+    monkeypatch.setattr(runner.Worker, "run", dying)
     ((name, record),) = candidates(classify.run(config(file, tmp_path, "ridge"))).items()
     assert record.rows == 1200
     assert name.endswith("ridge.1200-images")
@@ -198,14 +197,14 @@ def test_when_nothing_can_be_fitted_it_is_an_error(file, tmp_path, monkeypatch):
     def dead(self, *rest):
         raise JobFailedError("its process was killed")
 
-    monkeypatch.setattr(contest.Worker, "run", dead)
+    monkeypatch.setattr(runner.Worker, "run", dead)
     with pytest.raises(DataError, match="no candidate could be finished"):
         classify.run(config(file, tmp_path))
 
 
 def test_costs_are_measured_before_a_long_run(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(contest, "MEASURED_FROM", 10)
-    measured, run = [], contest.Worker.run
+    monkeypatch.setattr(runner, "MEASURED_FROM", 10)
+    measured, run = [], runner.Worker.run
 
     def watched(self, function, job, *rest):
         if function is fitting.measure:
@@ -215,15 +214,15 @@ def test_costs_are_measured_before_a_long_run(file, tmp_path, monkeypatch):
         return run(self, function, job, *rest)
 
     order: list[str] = []
-    monkeypatch.setattr(contest.Worker, "run", watched)
+    monkeypatch.setattr(runner.Worker, "run", watched)
     classify.run(config(file, tmp_path, "ridge", "nearest-centroid"))
     assert measured == ["ridge", "nearest-centroid"]
     assert order == ["nearest-centroid", "ridge"]
 
 
 def test_what_was_given_up_for_a_wrong_prediction_is_made_up_for(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(contest, "MEASURED_FROM", 10)
-    jobs, run = [], contest.Worker.run
+    monkeypatch.setattr(runner, "MEASURED_FROM", 10)
+    jobs, run = [], runner.Worker.run
 
     def watched(self, function, job, *rest):
         if function is fitting.measure:
@@ -231,7 +230,7 @@ def test_what_was_given_up_for_a_wrong_prediction_is_made_up_for(file, tmp_path,
         jobs.append(job)
         return run(self, function, job, *rest)
 
-    monkeypatch.setattr(contest.Worker, "run", watched)
+    monkeypatch.setattr(runner.Worker, "run", watched)
     classify.run(config(file, tmp_path, "ridge", budget=300.0))
     (record,) = candidates(tmp_path / "results").values()
     assert [len(job.settings) for job in jobs] == [1, len(find("ridge").space)]
@@ -240,14 +239,14 @@ def test_what_was_given_up_for_a_wrong_prediction_is_made_up_for(file, tmp_path,
 
 
 def test_a_missing_package_is_told(file, tmp_path, monkeypatch):
-    run = contest.Worker.run
+    run = runner.Worker.run
 
     def without_keras(self, function, job, *rest):
         if job.method == "dense-head":
             raise MissingPackageError("the dense head needs keras; pip install keras tensorflow")
         return run(self, function, job, *rest)
 
-    monkeypatch.setattr(contest.Worker, "run", without_keras)
+    monkeypatch.setattr(runner.Worker, "run", without_keras)
     with pytest.raises(MissingPackageError, match="pip install"):
         classify.run(config(file, tmp_path, "dense-head", "ridge"))
 
@@ -282,10 +281,10 @@ def test_the_command_says_what_it_did(file, tmp_path, capsys):
     arguments = ["classify", str(file), "--out", str(tmp_path / "results"), "--classifiers",
                  "ridge,dummy", "--no-tune", "--budget", "5m"]  # fmt: skip
     assert main(arguments) == 0
-    said = capsys.readouterr()
-    assert said.out.strip() == str(tmp_path / "results")
-    assert "160 images of 3 classes" in said.err
-    assert f"vgg16.{LAYER}.ridge: accuracy" in said.err
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(tmp_path / "results")
+    assert "160 images of 3 classes" in printed.err
+    assert f"vgg16.{LAYER}.ridge: accuracy" in printed.err
     with pytest.raises(SystemExit, match="2"):
         main([*arguments[:-1], "soon"])
     assert "expected a time such as 90s, 30m or 2h" in capsys.readouterr().err
@@ -304,10 +303,10 @@ def test_ctrl_c_leaves_a_state_from_which_the_same_command_goes_on(tmp_path):
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "1 of 2 candidates are finished" in said
-    assert "the same command goes on" in said
+    assert "1 of 2 candidates are finished" in printed
+    assert "the same command goes on" in printed
     before = first.read_bytes()
     assert subprocess.run([*command, "--quiet"], timeout=120).returncode == 0
     assert first.read_bytes() == before
