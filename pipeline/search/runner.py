@@ -169,7 +169,6 @@ class CandidateRunner:
 
     def _place(self, draft: Path, record: Record) -> None:
         """Move a finished candidate into the results folder, in place of its older versions."""
-        out = self._config.out
         write_record(draft, record)
         discard(self._config.out, lambda old: old.key == record.key or old.name == record.name)
         place_candidate(draft, self._config.out)
