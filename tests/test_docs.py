@@ -1,6 +1,7 @@
 """What the README and the documentation say is true: commands, Python, links, the site."""
 
 import argparse
+import json
 import re
 import runpy
 import shutil
@@ -9,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pandas
 import pytest
 
 import features
@@ -23,6 +25,7 @@ README, CONTRIBUTING, TOUR = (
 )
 GUIDE = [page for page in sorted((ROOT / "docs").glob("*.md")) if page != TOUR]
 ALL = [README, CONTRIBUTING, TOUR, *GUIDE]
+RESULTS = (ROOT / "docs" / "results-folder.md").read_text()
 BLOCKS = [block for page in ALL for block in blocks(page)]
 MADE_AT_BUILD = "commands.md"
 
@@ -39,6 +42,20 @@ def bundled_photos(folder: Path) -> None:
                 (folder / path).write_bytes(archive.read(name))
                 lines.append(f"{path},{label},{label}-{number // 3}")
     (folder / "photos.csv").write_text("\n".join(lines) + "\n")
+
+
+def fields(path: Path) -> set[str]:
+    """What a file of a results folder calls its columns or fields, as the documentation does."""
+    if path.suffix == ".json":
+        facts = json.loads(path.read_text())
+        inner = [row for rows in facts.values() if isinstance(rows, list) for row in rows[:1]]
+        names = {*facts, *(name for row in inner if isinstance(row, dict) for name in row)}
+    elif path.suffix in (".csv", ".parquet"):
+        reader = pandas.read_csv if path.suffix == ".csv" else pandas.read_parquet
+        names = {name for name in reader(path) if not name.startswith("p:")}
+    else:
+        names = set()
+    return {re.sub(r"_(low|high)$", "", name) for name in names}
 
 
 @pytest.mark.timeout(900)
@@ -61,6 +78,11 @@ def test_what_pages_say_runs(real_weights, tmp_path, monkeypatch, subtests):
             shutil.copytree(before, folder, symlinks=True)
             monkeypatch.chdir(folder)
             run(page)
+    for results in (tmp_path / "index" / "results", tmp_path / "networks" / "results-lenet"):
+        for path in sorted(path for path in results.rglob("*") if path.is_file()):
+            with subtests.test(fields=f"{path.parent.name}/{path.name}"):
+                assert f" {path.name}" in RESULTS or f", {path.suffix} " in RESULTS
+                assert not {name for name in fields(path) if f"`{name}`" not in RESULTS}
 
 
 @pytest.mark.parametrize("command", dict.fromkeys(c for block in BLOCKS for c in block.commands))
