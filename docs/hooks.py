@@ -14,6 +14,14 @@ Made from the parser itself: what stands here is what `--help` prints. Each comm
 
 It ends with exit code 0 when all went well, 1 when something is wrong with the data, 2 when an
 argument cannot be meant, and 130 when Ctrl-C stopped it; the same command then goes on.
+
+Results go to standard output, progress and messages to standard error. Commands with `--json` print their result as JSON
+for other programs. `offshelf --print-completion bash` (or `zsh`) prints a script that completes commands, options and
+file names in that shell; for bash:
+
+```sh
+offshelf --print-completion bash > ~/.local/share/bash-completion/completions/offshelf
+```
 """
 
 
@@ -27,7 +35,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 def command_reference() -> str:
     """Return the help of every command as one page of Markdown."""
-    from pipeline.commands.main import parser
+    from pipeline.commands.parser import parser
 
     os.environ["COLUMNS"] = str(WIDTH)  # which argparse reads
     sections = [_section(command, level) for command, level in _commands(parser(), level=2)]

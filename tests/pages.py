@@ -14,7 +14,8 @@ from pathlib import Path
 
 import features
 import pipeline
-from pipeline.commands.main import main, parser
+from pipeline.commands.main import main
+from pipeline.commands.parser import parser
 
 ROOT = Path(__file__).parent.parent
 PIPELINE = "python -m pipeline "

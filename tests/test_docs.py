@@ -15,7 +15,7 @@ import pytest
 
 import features
 import pipeline
-from pipeline.commands.main import parser
+from pipeline.commands.parser import parser
 from tests.pages import ROOT, blocks, check_command, check_python, run
 
 README, CONTRIBUTING, TOUR = (
