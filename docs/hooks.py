@@ -15,9 +15,9 @@ Made from the parser itself: what stands here is what `--help` prints. Each comm
 It ends with exit code 0 when all went well, 1 when something is wrong with the data, 2 when an
 argument cannot be meant, and 130 when Ctrl-C stopped it; the same command then goes on.
 
-Results go to standard output, progress and messages to standard error. Commands with `--json` print their result as JSON
-for other programs. `offshelf --print-completion bash` (or `zsh`) prints a script that completes commands, options and
-file names in that shell; for bash:
+Results go to standard output, progress and messages to standard error. Commands with `--json` print
+their result as JSON for other programs. `offshelf --print-completion bash` (or `zsh`) prints a
+script that completes commands, options and file names in that shell; for bash:
 
 ```sh
 offshelf --print-completion bash > ~/.local/share/bash-completion/completions/offshelf
