@@ -3,15 +3,22 @@
 import argparse
 from typing import Any
 
+PROGRAM = "python -m pipeline"
 
-def add_command(commands: Any, name: str, help: str, example: str) -> argparse.ArgumentParser:
+
+def example(call: str) -> str:
+    """Return the end of a help text: the example that has these arguments."""
+    return f"example:\n  {PROGRAM} {call}"
+
+
+def add_command(commands: Any, name: str, help: str, call: str) -> argparse.ArgumentParser:
     """Add a command to the parser of all commands.
 
     Args:
         commands: the subparsers of argparse.
         name: the name of the command.
         help: one line that says what it does, beginning with a verb.
-        example: the arguments of a call, such as "compare results --metric macro_f1".
+        call: the arguments of the example, such as "compare results --metric macro_f1".
 
     Returns:
         The parser of the command.
@@ -20,7 +27,7 @@ def add_command(commands: Any, name: str, help: str, example: str) -> argparse.A
         name,
         help=help,
         description=f"{help[0].upper()}{help[1:]}.",
-        epilog=f"example:\n  python -m pipeline {example}",
+        epilog=example(call),
         formatter_class=HelpFormatter,
     )
 

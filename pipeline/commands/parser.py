@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.commands import COMMANDS
+from pipeline.commands.help import PROGRAM, HelpFormatter, example
 
-PROGRAM, SCRIPT = "python -m pipeline", "offshelf"
+SCRIPT = "offshelf"  # what `pip install` puts on the path
 SHELLS = ("bash", "zsh")
 
 
@@ -23,6 +24,8 @@ def parser(program: str = PROGRAM) -> Parser:
     top = Parser(
         prog=program,
         description="CNN features, off the shelf: extracted fast, stored safely, compared fairly.",
+        epilog=example("demo"),
+        formatter_class=HelpFormatter,
     )
     top.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version and exit")
     top.add_argument(

@@ -19,7 +19,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "list, fetch or verify pretrained weights",
         "weights fetch vgg16 resnet50",
     )
-    command.add_argument("action", choices=ACTIONS, help="list what is in the cache, fetch, or verify what is there")
+    command.add_argument(
+        "action", choices=ACTIONS, help="list what is in the cache, fetch, or verify what is there"
+    )
     command.add_argument(
         "names",
         nargs="*",

@@ -56,8 +56,11 @@ def _summary(inspection: Inspection) -> str:
 def _weights(facts: dict[str, Any]) -> str:
     """Return the weights source, and the sha256 or the parameters of a hand-crafted descriptor."""
     shown = {"sha256": facts["sha256"][:16]} if facts["sha256"] else {}
-    shown |= {name: value for name, value in facts.items() if name not in ("origin", "sha256")}
-    return ", ".join([facts["origin"], *(f"{name} {value}" for name, value in shown.items())])
+    known = ("weights_source", "sha256")
+    shown |= {name: value for name, value in facts.items() if name not in known}
+    return ", ".join(
+        [facts["weights_source"], *(f"{name} {value}" for name, value in shown.items())]
+    )
 
 
 def _layers(inspection: Inspection) -> str:

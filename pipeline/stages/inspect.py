@@ -45,7 +45,7 @@ def _facts(file: FeatureFile) -> dict[str, Any]:
         "source_kind": recipe.source["kind"],
         "source": provenance.get("source", ""),
         "backbone": recipe.backbone,
-        "weights": recipe.weights,
+        "weights": _weights(recipe.weights),
         "image_size": list(recipe.image_size),
         "resize": recipe.resize,
         "interpolation": recipe.interpolation,
@@ -57,6 +57,12 @@ def _facts(file: FeatureFile) -> dict[str, Any]:
         "recipe_digest": recipe.digest,
         "created": provenance.get("created"),
     }
+
+
+def _weights(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the weights of a recipe; files call the weights source their origin."""
+    rest = {name: value for name, value in stored.items() if name != "origin"}
+    return {"weights_source": stored["origin"], **rest}
 
 
 def _classes(file: FeatureFile, splits: list[Split]) -> list[ClassCount]:

@@ -45,6 +45,10 @@ def test_each_help_ends_with_an_example_that_can_be_called(name):
     assert parser().parse_args(words[3:]).run
 
 
+def test_the_help_of_all_commands_ends_with_an_example():
+    assert parser().format_help().endswith("\nexample:\n  python -m pipeline demo\n")
+
+
 @pytest.mark.parametrize("text", ["90s", "30m", "2h", "1.5s", "none"])
 def test_a_duration_is_spelled_as_it_is_read(text):
     assert duration_text(duration(text)) == text
