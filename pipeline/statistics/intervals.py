@@ -1,0 +1,201 @@
+"""Intervals of a metric: where the score on new images of new groups lies.
+
+They come from each group's influence on the metric, with no resampling: Wilson's interval at the
+number of independent images that would vary as much (E. L. Korn, B. I. Graubard, "Confidence
+intervals for proportions with small expected number of positive counts estimated from survey data",
+Survey Methodology 24, 1998; N. Dean, M. Pagano, Journal of Survey Statistics and Methodology 3,
+2015), with the quantile of Student's t. `benchmarks/verdict.py` measures how often they hold.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.statistics import metrics, resampling, scoring, variance
+from pipeline.statistics.resampling import Units
+
+Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A metric with the bounds of its interval.
+
+    Attributes:
+        value: the metric.
+        low: lower bound; NaN where there is no interval.
+        high: upper bound; NaN where there is no interval.
+        reason: why there is none, in a phrase; empty where there is one.
+    """
+
+    value: float
+    low: float
+    high: float
+    reason: str = ""
+
+
+def interval(
+    metric: str, labels: np.ndarray, probabilities: np.ndarray, units: Units, confidence: float
+) -> Interval:
+    """Return a metric of one candidate and its interval.
+
+    Args:
+        metric: one of `scoring.RANKING_METRICS`.
+        labels: int (n,).
+        probabilities: float (n, K).
+        units: what is independent; where `units.single` names a class, or all images are of one
+            group, a class-wise metric has no interval, and `reason` says so.
+        confidence: that the interval holds the true value, above 0 and below 1.
+    """
+    value = float(scoring.score(metric, labels, probabilities))
+    if reason := _unknowable(metric, units):
+        return Interval(value, np.nan, np.nan, reason)
+    influence = scoring.influence(metric, labels, probabilities)
+    if metric in scoring.LOWER_IS_BETTER:
+        low, high = _of_loss(value, influence, units, confidence)
+    elif metric == "accuracy" and units.independent:
+        low, high = wilson(value, len(labels), _normal(confidence))
+    else:
+        fewest = _fewest(metric, labels, units)
+        low, high = _of_share(value, influence, units, fewest, confidence)
+    if metric == "balanced_accuracy":
+        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+        below, above = _of_recalls(labels, predicted, classes, units, confidence)
+        low, high = min(low, below), max(high, above)
+    return Interval(value, float(low), float(high))
+
+
+def wilson(value: float, images: float, quantile: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share (E. B. Wilson, JASA 22, 1927), within 0 to 1.
+
+    Args:
+        value: the share, 0 to 1.
+        images: how many independent images it is of; need not be whole.
+        quantile: of the normal distribution or of Student's t, 1.96 for 95 %.
+    """
+    square = quantile * quantile / images
+    centre = (value + square / 2) / (1 + square)
+    half = quantile * np.sqrt(value * (1 - value) / images + square / images / 4) / (1 + square)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def of_statistics(
+    statistics: Statistics, units: Units, resamples: int, confidence: float, seed: int
+) -> dict[str, Interval]:
+    """Return any statistics of weights and their intervals, by resampling groups.
+
+    These are percentiles, taken as far out as Student's t is for so few groups (T. Hesterberg,
+    "What teachers should know about the bootstrap", The American Statistician 69, 2015).
+
+    Args:
+        statistics: gives values by name, () or (R,), from weights (n,) or (n, R).
+        units: what is independent.
+        resamples: how many.
+        confidence: that an interval holds the true value.
+        seed: of the resamples.
+    """
+    from scipy.special import ndtr
+
+    names = statistics(np.ones(len(units.group)))
+    if units.count == 1:
+        reason = "all images are of one group"
+        return {name: Interval(float(v), np.nan, np.nan, reason) for name, v in names.items()}
+    drawn = [statistics(weights) for weights in resampling.draw(units, resamples, seed)]
+    tail = float(ndtr(-_student(confidence, units.count - 1)))
+    found = {}
+    for name, value in names.items():
+        values = np.concatenate([block[name] for block in drawn])
+        low, high = np.quantile(values, (tail, 1 - tail))
+        found[name] = Interval(float(value), float(low), float(high))
+    return found
+
+
+def _unknowable(metric: str, units: Units) -> str:
+    """Return why a metric has no interval, or nothing."""
+    if units.count == 1:
+        return "all images are of one group"
+    if metric in scoring.CLASS_WISE and units.single:
+        return f"{len(units.single)} classes have images of one group alone"
+    return ""
+
+
+def _of_share(
+    value: float, influence: np.ndarray, units: Units, fewest: float, confidence: float
+) -> tuple[float, float]:
+    """Return the interval of a metric from 0 to 1."""
+    chance = variance.spread(units.deviations(influence[None]))
+    squared = float(chance.variance[0])
+    if squared == 0:
+        return wilson(value, fewest, _normal(confidence))
+    images = min(value * (1 - value) / squared, len(influence))
+    return wilson(value, images, _student(confidence, float(chance.freedom[0])))
+
+
+def _of_loss(
+    value: float, influence: np.ndarray, units: Units, confidence: float
+) -> tuple[float, float]:
+    """Return the interval of a mean that has no upper limit and a long tail, by its logarithm."""
+    chance = variance.spread(units.deviations(influence[None]))
+    quantile = _student(confidence, float(chance.freedom[0]))
+    factor = np.exp(quantile * np.sqrt(chance.variance[0]) / max(value, metrics.SMALLEST))
+    return value / factor, value * factor
+
+
+def _of_recalls(
+    labels: np.ndarray, predicted: np.ndarray, classes: int, units: Units, confidence: float
+) -> tuple[float, float]:
+    """Return the interval of a mean of classes' recalls, from those of the recalls.
+
+    A class of few images that are all right has no variance of its own, but Wilson's interval; the
+    distances to its bounds are added up by squares, with the correlation that groups bring (G. Zou,
+    A. Donner, "Construction of confidence limits about effect measures", Statistics in Medicine 27,
+    2008).
+    """
+    occurring = np.unique(labels)
+    own = labels == occurring[:, None]  # (C, n)
+    right = own & (predicted == labels)
+    sizes = own.sum(axis=1)
+    recalls = right.sum(axis=1) / sizes
+    deviations = units.deviations((right - recalls[:, None] * own) / sizes[:, None])
+    squared = (deviations * deviations).sum(axis=1)
+    groups = np.array([len(np.unique(units.group[mask])) for mask in own])
+    bounds = np.empty((len(occurring), 2))
+    for row, (recall, size) in enumerate(zip(recalls, sizes, strict=True)):
+        images, quantile = float(size), _normal(confidence)
+        if not units.independent:
+            alike = recall * (1 - recall) / squared[row] if squared[row] else groups[row]
+            images, quantile = min(size, alike), _student(confidence, groups[row] - 1)
+        bounds[row] = wilson(recall, images, quantile)
+    scale = np.sqrt(np.outer(squared, squared))
+    correlation = deviations @ deviations.T / np.where(scale > 0, scale, np.inf)
+    np.fill_diagonal(correlation, 1)
+    below, above = recalls - bounds[:, 0], bounds[:, 1] - recalls
+    half = [np.sqrt(max(side @ correlation @ side, 0)) / len(sizes) for side in (below, above)]
+    mean = recalls.mean()
+    return max(0.0, float(mean - half[0])), min(1.0, float(mean + half[1]))
+
+
+def _fewest(metric: str, labels: np.ndarray, units: Units) -> float:
+    """Return how many independent images a metric without any mistake rests on, at the least.
+
+    Each group counts as one image; for a class-wise metric, what a mean of classes of such sizes
+    would vary like.
+    """
+    if metric not in scoring.CLASS_WISE:
+        return units.count
+    groups = np.unique(np.stack([labels, units.group]), axis=1)[0]
+    sizes = np.bincount(groups)
+    return float((sizes > 0).sum() ** 2 / (1 / sizes[sizes > 0]).sum())
+
+
+def _normal(confidence: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + confidence) / 2))
+
+
+def _student(confidence: float, freedom: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + confidence) / 2))
