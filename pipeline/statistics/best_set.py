@@ -11,107 +11,84 @@ M. Mogstad, J. Romano, A. Shaikh, D. Wilhelm, "Inference for ranks", Review of E
 
 The largest distance that chance brings comes from the multiplier bootstrap: each group's share in
 each score is drawn anew by a normal number, the same for all candidates, so that what they have in
-common drops out (V. Chernozhukov, D. Chetverikov, K. Kato, Annals of Statistics 41, 2013). Candidates
-with equal predictions are one candidate for it, and cost nothing.
+common drops out (V. Chernozhukov, D. Chetverikov, K. Kato, Annals of Statistics 41, 2013).
+Candidates with equal predictions are one candidate for it, and cost nothing. To the variance of a
+difference one more group is added that disagrees as much as any did: what two or three images
+decide alone would otherwise look sure (as A. Agresti, Y. Min do for matched pairs, Statistics in
+Medicine 24, 2005).
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.statistics import scoring, variance
+from pipeline.statistics.influence import Measured, influence
 from pipeline.statistics.resampling import Units
 
 DRAWS = 10_000  # of the largest distance: p-values of 0.05 are then right to 0.004
 
 
-def could_be_best(
-    metric: str,
-    labels: np.ndarray,
-    probabilities: Sequence[np.ndarray],
-    units: Units,
-    seed: int = 0,
-) -> np.ndarray:
+def could_be_best(measured: Measured, units: Units, seed: int = 0) -> np.ndarray:
     """Return for each candidate how well the images agree with its being the best, float64 (m,).
 
     Those with p >= 0.05 are the set that holds the best candidate with 95 % confidence; the one
     with the best score always is in it.
 
     Args:
-        metric: by which candidates are ranked, one of `scoring.RANKING_METRICS`.
-        labels: int (n,).
-        probabilities: m arrays, float (n, K), of the same images in the same order.
+        measured: the candidates by the metric that ranks them.
         units: what is independent.
         seed: of the draws.
 
     Returns:
         p-values, above 0 and at most 1, in the order of the candidates.
     """
-    scores, deviations = _measured(metric, labels, probabilities, units)
+    scores, deviations = measured.goodness, _deviations(measured, units)
     draws = _draws(deviations, seed)
     p = np.ones(len(scores))
     for row in range(len(scores)):
         chance = variance.spread(deviations - deviations[row])
-        observed = _studentized(scores - scores[row], chance)
+        errors = np.sqrt(chance.variance + chance.largest)
+        distances = (scores - scores[row]) * _inverse(errors)
+        observed = variance.normal_quantiles(distances, chance.freedom)
         luck = (draws - draws[:, row, None]) * _inverse(np.sqrt(chance.variance))
         p[row] = _exceeded(luck.max(axis=1), observed.max())
     return p
 
 
 def better_than_chance(
-    metric: str,
-    labels: np.ndarray,
-    probabilities: Sequence[np.ndarray],
-    units: Units,
-    seed: int = 0,
+    measured: Measured, labels: np.ndarray, classes: int, units: Units, seed: int = 0
 ) -> np.ndarray:
     """Return one-sided p-values of knowing more than the class frequencies, float64 (m,).
 
-    They are corrected for all candidates given (single-step max-t): where no candidate knows more,
-    any is below 0.05 in 5 % of all data sets. Settings that were tried and chosen among on the same
-    images belong to the family: pass these too.
+    They are corrected for all that was measured (single-step max-t): where none knows more, any is
+    below 0.05 in at most 5 % of all data sets. Settings that were tried on the same images, and of
+    which the best became candidates, belong to the family: measure all of them.
 
     Args:
-        metric: one of `scoring.RANKING_METRICS`.
+        measured: candidates and settings by one metric.
         labels: int (n,).
-        probabilities: m arrays, float (n, K).
+        classes: K.
         units: what is independent.
         seed: of the draws.
     """
-    scores, deviations = _measured(metric, labels, probabilities, units)
-    classes = probabilities[0].shape[1]
+    metric, deviations = measured.metric, _deviations(measured, units)
     floor = scoring.goodness(metric, np.array(scoring.chance(metric, labels, classes)))
-    frequencies = np.bincount(labels, minlength=classes) / len(labels)
-    if metric != "macro_f1":  # whose best guess does not depend on the frequencies
+    if metric != "macro_f1":  # whose best guess scores 1 / K whatever the frequencies
+        frequencies = np.bincount(labels, minlength=classes) / len(labels)
         guesses = np.broadcast_to(frequencies, (len(labels), classes))
-        influence = scoring.goodness(metric, scoring.influence(metric, labels, guesses))
-        deviations = deviations - units.deviations(influence[None])
+        of_floor = influence(metric, labels, guesses)
+        deviations = deviations - units.deviations(scoring.goodness(metric, of_floor)[None])
     chance = variance.spread(deviations)
-    observed = _studentized(scores - floor, chance)
+    gains = measured.goodness - floor
+    # The variance is that around no gain, as in a score test: the tails of many settings hold.
+    errors = np.sqrt(chance.variance + chance.largest + gains**2 / chance.freedom)
     luck = _draws(deviations, seed) * _inverse(np.sqrt(chance.variance))
     largest = luck.max(axis=1)
-    return np.array([_exceeded(largest, value) for value in observed])
+    return np.array([_exceeded(largest, value) for value in gains * _inverse(errors)])
 
 
-def _measured(
-    metric: str, labels: np.ndarray, probabilities: Sequence[np.ndarray], units: Units
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores, higher is better, and each group's share in them: (m,), (m, G)."""
-    scores = np.array([scoring.score(metric, labels, given) for given in probabilities])
-    influences = np.stack([scoring.influence(metric, labels, given) for given in probabilities])
-    goodness = scoring.goodness(metric, influences)
-    return scoring.goodness(metric, scores), units.deviations(goodness)
-
-
-def _studentized(distances: np.ndarray, chance: variance.Spread) -> np.ndarray:
-    """Return distances in standard errors, as normal quantiles, (m,).
-
-    One more group that disagrees as much as any did is added to the variance: differences that two
-    or three groups make alone would otherwise look sure (as A. Agresti, Y. Min do for matched
-    pairs, Statistics in Medicine 24, 2005).
-    """
-    errors = np.sqrt(chance.variance + chance.largest)
-    return variance.normal_quantiles(distances * _inverse(errors), chance.freedom)
+def _deviations(measured: Measured, units: Units) -> np.ndarray:
+    """Return each group's share in the scores so that higher is better, float64 (m, G)."""
+    return units.deviations(scoring.goodness(measured.metric, measured.influence))
 
 
 def _inverse(errors: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.statistics import metrics, resampling, scoring, variance
+from pipeline.statistics import influence, metrics, resampling, scoring, variance
 from pipeline.statistics.resampling import Units
 
 Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -51,19 +51,45 @@ def interval(
     value = float(scoring.score(metric, labels, probabilities))
     if reason := _unknowable(metric, units):
         return Interval(value, np.nan, np.nan, reason)
-    influence = scoring.influence(metric, labels, probabilities)
-    if metric in scoring.LOWER_IS_BETTER:
-        low, high = _of_loss(value, influence, units, confidence)
-    elif metric == "accuracy" and units.independent:
+    shares = influence.influence(metric, labels, probabilities)
+    if metric == "accuracy" and units.independent:
         low, high = wilson(value, len(labels), _normal(confidence))
     else:
-        fewest = _fewest(metric, labels, units)
-        low, high = _of_share(value, influence, units, fewest, confidence)
+        chance = variance.spread(units.deviations(shares[None]))
+        squared = float(chance.variance[0]) or _at_least(metric, value, labels, units)
+        most = len(labels)
+        low, high = bounds(metric, value, squared, float(chance.freedom[0]), most, confidence)
     if metric == "balanced_accuracy":
         predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
         below, above = _of_recalls(labels, predicted, classes, units, confidence)
         low, high = min(low, below), max(high, above)
     return Interval(value, float(low), float(high))
+
+
+def bounds(
+    metric: str, value: float, squared: float, freedom: float, images: int, confidence: float
+) -> tuple[float, float]:
+    """Return the bounds around a metric whose variance is known.
+
+    A metric from 0 to 1 gets Wilson's interval; a loss, which has no upper limit and a long tail,
+    a symmetric interval of its logarithm.
+
+    Args:
+        metric: one of `scoring.RANKING_METRICS`.
+        value: the metric.
+        squared: its variance; 0 where it cannot vary.
+        freedom: degrees of freedom of the variance.
+        images: how many there are: the metric does not rest on more than these.
+        confidence: that the interval holds the true value.
+    """
+    quantile = _student(confidence, freedom)
+    if metric in scoring.LOWER_IS_BETTER:
+        factor = float(np.exp(quantile * np.sqrt(squared) / max(value, metrics.SMALLEST)))
+        return value / factor, value * factor
+    independent = value * (1 - value) / squared if squared else images
+    if not 0 < value < 1:  # no mistake, or nothing right: Student's t has nothing to go by
+        independent, quantile = 1 / squared if squared else images, _normal(confidence)
+    return wilson(value, min(independent, images), quantile)
 
 
 def wilson(value: float, images: float, quantile: float) -> tuple[float, float]:
@@ -120,28 +146,6 @@ def _unknowable(metric: str, units: Units) -> str:
     return ""
 
 
-def _of_share(
-    value: float, influence: np.ndarray, units: Units, fewest: float, confidence: float
-) -> tuple[float, float]:
-    """Return the interval of a metric from 0 to 1."""
-    chance = variance.spread(units.deviations(influence[None]))
-    squared = float(chance.variance[0])
-    if squared == 0:
-        return wilson(value, fewest, _normal(confidence))
-    images = min(value * (1 - value) / squared, len(influence))
-    return wilson(value, images, _student(confidence, float(chance.freedom[0])))
-
-
-def _of_loss(
-    value: float, influence: np.ndarray, units: Units, confidence: float
-) -> tuple[float, float]:
-    """Return the interval of a mean that has no upper limit and a long tail, by its logarithm."""
-    chance = variance.spread(units.deviations(influence[None]))
-    quantile = _student(confidence, float(chance.freedom[0]))
-    factor = np.exp(quantile * np.sqrt(chance.variance[0]) / max(value, metrics.SMALLEST))
-    return value / factor, value * factor
-
-
 def _of_recalls(
     labels: np.ndarray, predicted: np.ndarray, classes: int, units: Units, confidence: float
 ) -> tuple[float, float]:
@@ -176,17 +180,20 @@ def _of_recalls(
     return max(0.0, float(mean - half[0])), min(1.0, float(mean + half[1]))
 
 
-def _fewest(metric: str, labels: np.ndarray, units: Units) -> float:
-    """Return how many independent images a metric without any mistake rests on, at the least.
+def _at_least(metric: str, value: float, labels: np.ndarray, units: Units) -> float:
+    """Return the variance to suppose where none is seen, as without any mistake.
 
-    Each group counts as one image; for a class-wise metric, what a mean of classes of such sizes
-    would vary like.
+    It is that of a share of as many independent images as there are groups; for a class-wise
+    metric that of a mean over classes of so many groups each. A loss that never varies has none.
     """
+    if metric in scoring.LOWER_IS_BETTER:
+        return 0.0
+    spread = value * (1 - value) if 0 < value < 1 else 1.0
     if metric not in scoring.CLASS_WISE:
-        return units.count
-    groups = np.unique(np.stack([labels, units.group]), axis=1)[0]
-    sizes = np.bincount(groups)
-    return float((sizes > 0).sum() ** 2 / (1 / sizes[sizes > 0]).sum())
+        return spread / units.count
+    pairs = np.unique(np.stack([labels, units.group]), axis=1)[0]
+    sizes = np.bincount(pairs)
+    return float(spread * (1 / sizes[sizes > 0]).sum() / (sizes > 0).sum() ** 2)
 
 
 def _normal(confidence: float) -> float:

@@ -93,8 +93,12 @@ def of_labels(
     labels: np.ndarray, predicted: np.ndarray, classes: int, weights: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     """Return each of METRICS, 0 to 1, of predicted labels."""
-    found = counts(labels, predicted, classes, weights)
-    return {name: rate(found) for name, rate in _OF_LABELS.items()}
+    return of_counts(counts(labels, predicted, classes, weights))
+
+
+def of_counts(counts: Counts) -> dict[str, np.ndarray]:
+    """Return each of METRICS, 0 to 1, of counts by class."""
+    return {name: rate(counts) for name, rate in _OF_LABELS.items()}
 
 
 def counts(

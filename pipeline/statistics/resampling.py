@@ -1,10 +1,11 @@
 """What chance draws: groups of images, within classes where the metric is class-wise.
 
-Images of one group (a patient, a scene, near-duplicates) are not independent of each other, so that
-a resample holds a group whole or not at all. From a stratum of n groups n - 1 are drawn with
-replacement, and each counts n / (n - 1) times: so drawn, the variance of a mean is estimated without
-bias from few groups too (J. N. K. Rao, C. F. J. Wu, "Resampling inference with complex survey data",
-JASA 83, 1988, section 2). A resample that draws as many as there are makes it too small by 1 / n.
+Images of one group (a patient, a scene, near-duplicates) are not independent of each other, so
+that a resample holds a group whole or not at all. From a stratum of n groups n - 1 are drawn with
+replacement, and each counts n / (n - 1) times: so drawn, the variance of a mean is estimated
+without bias from few groups too; a resample that draws all n makes it too small by 1 / n
+(J. N. K. Rao, C. F. J. Wu, "Resampling inference with complex survey data", JASA 83, 1988,
+section 2).
 """
 
 from collections.abc import Iterator
@@ -108,17 +109,26 @@ def draw(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray]:
     resample by resample. A weight is 0 where the image's group was not drawn; a stratum of one
     group always counts once.
     """
+    step = max(1, BLOCK_BYTES // (8 * len(units.group)))
+    for weights in _draw_groups(units, resamples, seed, step):
+        yield np.ascontiguousarray(weights[units.group])
+
+
+def draw_groups(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how much each group counts in the same resamples: float64 (G, R)."""
+    return _draw_groups(units, resamples, seed, max(1, BLOCK_BYTES // (8 * units.count)))
+
+
+def _draw_groups(units: Units, resamples: int, seed: int, step: int) -> Iterator[np.ndarray]:
     generator = np.random.default_rng(seed)
     order = np.argsort(units.stratum, kind="stable")
     starts = np.cumsum(units.sizes) - units.sizes
     draws = np.maximum(units.sizes - 1, 1)
     size, start = np.repeat(units.sizes, draws), np.repeat(starts, draws)
     scale = (units.sizes / draws)[units.stratum][:, None]
-    step = max(1, BLOCK_BYTES // (8 * len(units.group)))
     for first in range(0, resamples, step):
         count = min(step, resamples - first)
         chosen = order[start + (generator.random((count, len(size))) * size).astype(np.int64)]
         chosen += np.arange(count)[:, None] * units.count
         flat = np.bincount(chosen.ravel(), minlength=count * units.count)
-        weights = flat.reshape(count, units.count).T * scale  # (G, R)
-        yield np.ascontiguousarray(weights[units.group])
+        yield flat.reshape(count, units.count).T * scale

@@ -1,10 +1,4 @@
-"""The metrics that candidates can be ranked by: their values, and each image's influence on them.
-
-The influence of an image is the derivative of the metric with respect to the image's weight. It
-makes any metric a sum over images near its value, so that the variances, covariances and tests
-of sums hold for it (the delta method; B. Efron, "The jackknife, the bootstrap and other resampling
-plans", 1982, chapter 6: the infinitesimal jackknife).
-"""
+"""The metrics that candidates can be ranked by, and what chance alone scores by each."""
 
 import numpy as np
 
@@ -40,7 +34,7 @@ def score(
         return metrics.log_loss(labels, probabilities, weights)
     values = [
         precision_recall.average_precision(labels == label, probabilities[:, label], weights)
-        for label in _sought(labels, probabilities.shape[1])
+        for label in sought(labels, probabilities.shape[1])
     ]
     return np.mean(values, axis=0)
 
@@ -68,88 +62,22 @@ def chance(metric: str, labels: np.ndarray, classes: int) -> float:
     if metric == "log_loss":
         return float(-(sizes / total) @ np.log(sizes / total))
     if metric == "average_precision":
-        sought = np.array([np.sum(labels == label) for label in _sought(labels, classes)])
+        positives = np.array([np.sum(labels == label) for label in sought(labels, classes)])
         harmonic = (1 / np.arange(1, total + 1)).sum()
-        ordered = harmonic + (sought - 1) / max(total - 1, 1) * (total - harmonic)
+        ordered = harmonic + (positives - 1) / max(total - 1, 1) * (total - harmonic)
         return float(np.mean(ordered / total))
     return 1 / len(sizes)
 
 
-def influence(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return each image's influence on a metric, float64 (n,); they sum to 0.
+def sought(labels: np.ndarray, classes: int, both: bool = False) -> list[int]:
+    """Return the classes that are looked for, each against the rest, by number.
 
     Args:
-        metric: one of RANKING_METRICS.
         labels: int (n,).
-        probabilities: float (n, K).
-    """
-    if metric in metrics.METRICS:
-        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
-        return influence_of_labels(metric, labels, predicted, classes)
-    if metric == "log_loss":
-        true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-        losses = -np.log(np.clip(true, metrics.SMALLEST, 1))
-        return (losses - losses.mean()) / len(labels)
-    of_class = _of_area if metric == "roc_auc" else _of_average_precision
-    sought = _sought(labels, probabilities.shape[1], both=metric == "roc_auc")
-    values = [of_class(labels == label, probabilities[:, label]) for label in sought]
-    return np.mean(values, axis=0) if values else np.zeros(len(labels))
-
-
-def influence_of_labels(
-    metric: str, labels: np.ndarray, predicted: np.ndarray, classes: int
-) -> np.ndarray:
-    """Return the same of metrics of predicted labels, one of `metrics.METRICS`.
-
-    Args:
-        metric: its name.
-        labels: int (n,).
-        predicted: int (n,).
         classes: K.
+        both: whether with two classes each is looked for; else the rarest is.
     """
-    counts = metrics.counts(labels, predicted, classes)
-    right = (labels == predicted).astype(np.float64)
-    if metric == "accuracy":
-        return (right - right.mean()) / len(labels)
-    if metric == "balanced_accuracy":
-        present = (counts.support > 0).sum()
-        return (right - counts.recall[labels]) / (counts.support[labels] * present)
-    size = np.maximum(counts.support + counts.predicted, 1)
-    present = (counts.support + counts.predicted > 0).sum()
-    f1 = counts.f1 / size
-    return (2 * right / size[labels] - f1[labels] - f1[predicted]) / present
-
-
-def _sought(labels: np.ndarray, classes: int, both: bool = False) -> list[int]:
-    """Return the classes that are looked for, each against the rest."""
     if classes == 2 and not both:
         return [precision_recall.rarest(labels)]
     sizes = np.bincount(labels, minlength=classes)
     return np.flatnonzero((sizes > 0) & (sizes < len(labels) + (not both))).tolist()
-
-
-def _of_area(positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the influence on the area under the ROC curve (DeLong et al. 1988: placements)."""
-    places = np.empty(len(scores))
-    for own, sign in ((positive, 1), (~positive, -1)):
-        others, mine = np.sort(sign * scores[~own]), sign * scores[own]
-        below = np.searchsorted(others, mine) + np.searchsorted(others, mine, "right")
-        share = below / (2 * len(others))
-        places[own] = (share - share.mean()) / len(mine)
-    return places
-
-
-def _of_average_precision(positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the influence on average precision.
-
-    An image changes the precision at its own score and at all lower ones.
-    """
-    levels, level = np.unique(scores, return_inverse=True)
-    hits_at = np.bincount(level, positive, len(levels))
-    called_at = np.bincount(level, minlength=len(levels))
-    hits, called = np.cumsum(hits_at[::-1])[::-1], np.cumsum(called_at[::-1])[::-1]
-    precision, total = hits / called, hits[0]
-    if_hit = np.cumsum(hits_at * (called - hits) / called**2)[level]
-    if_miss = -np.cumsum(hits_at * hits / called**2)[level]
-    average = hits_at @ precision / total
-    return np.where(positive, precision[level] - average + if_hit, if_miss) / total

@@ -1,0 +1,71 @@
+"""The corrected score of the best of many: without the luck of having been chosen."""
+
+import numpy as np
+import pytest
+
+from pipeline.statistics import influence, resampling, selection
+
+
+def corrected(labels, predicted, groups=None, metric="accuracy", resamples=200, seed=0):
+    units = resampling.units(groups, labels, metric != "accuracy")
+    measured = influence.measure_labels(metric, labels, predicted, 2)
+    return selection.corrected(measured, units, resamples, 0.95, seed)
+
+
+def test_it_is_the_published_procedure_by_loops():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 60)
+    predicted = np.where(rng.random((15, 60)) < 0.7, labels, 1 - labels)
+    units = resampling.units(None, labels, stratify=False)
+    right, scores = predicted == labels, []
+    for weights in np.concatenate([*resampling.draw(units, 50, 3)], axis=1).T:
+        best = np.argmax(np.round(right @ weights, 9))
+        scores.append(right[best][weights == 0].mean())
+    found = corrected(labels, predicted, resamples=50, seed=3)
+    assert found.value == pytest.approx(np.mean(scores))
+    assert found.naive == right.mean(axis=1).max()
+    assert found.chosen == right.mean(axis=1).argmax()
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "macro_f1"])
+@pytest.mark.parametrize("per_group", [1, 10])
+def test_the_best_of_many_that_know_nothing_is_not_promising(metric, per_group):
+    naive, value, covered = [], [], 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat(rng.permutation(100) % 2, per_group)
+        groups = np.arange(100).repeat(per_group)
+        predicted = rng.integers(0, 2, (30, 100)).repeat(per_group, axis=1)
+        found = corrected(labels, predicted, groups, metric)
+        naive.append(found.naive)
+        value.append(found.value)
+        covered += found.low <= 0.5 <= found.high
+    assert np.mean(naive) > 0.58
+    assert np.mean(value) == pytest.approx(0.5, abs=0.015)
+    assert covered >= 55
+
+
+def test_a_single_setting_has_nothing_to_correct():
+    labels = np.arange(200) % 2
+    predicted = np.where(np.arange(200) % 7 == 0, 1 - labels, labels)[None]
+    found = corrected(labels, predicted, resamples=2000)
+    assert found.value == pytest.approx(found.naive, abs=0.003)
+    assert found.low < found.value < found.high
+
+
+def test_losses_are_chosen_and_corrected_too():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 100)
+    values = [np.full((100, 2), 0.5) + rng.normal(0, 0.1, (100, 1)) * [1, -1] for _ in range(20)]
+    measured = influence.measure("log_loss", labels, values)
+    units = resampling.units(None, labels, stratify=False)
+    found = selection.corrected(measured, units, 300, 0.95, 0)
+    assert found.naive == measured.scores.min()
+    assert found.naive < found.value
+    assert 0 <= found.low < found.value < found.high
+
+
+def test_one_group_leaves_nothing_out():
+    labels = np.arange(10) % 2
+    found = corrected(labels, labels[None], np.zeros(10, int))
+    assert np.isnan([found.low, found.high]).all()
