@@ -80,10 +80,22 @@ def better_than_chance(
     chance = variance.spread(deviations)
     gains = measured.goodness - floor
     # The variance is that around no gain, as in a score test: the tails of many settings hold.
-    errors = np.sqrt(chance.variance + chance.largest + gains**2 / chance.freedom)
+    known = _freedom(metric, labels, units)
+    errors = np.sqrt(chance.variance + chance.largest + gains**2 / known)
     luck = _draws(deviations, seed) * _inverse(np.sqrt(chance.variance))
     largest = luck.max(axis=1)
     return np.array([_exceeded(largest, value) for value in gains * _inverse(errors)])
+
+
+def _freedom(metric: str, labels: np.ndarray, units: Units) -> float:
+    """Return the degrees of freedom of a score without any knowledge, by Satterthwaite's formula.
+
+    A mean over classes varies with 1 / g for each class of g groups.
+    """
+    if metric not in scoring.CLASS_WISE:
+        return units.count
+    groups = units.groups_by_class(labels).astype(np.float64)
+    return float((1 / groups).sum() ** 2 / (1 / groups**3).sum())
 
 
 def _deviations(measured: Measured, units: Units) -> np.ndarray:

@@ -191,9 +191,8 @@ def _at_least(metric: str, value: float, labels: np.ndarray, units: Units) -> fl
     spread = value * (1 - value) if 0 < value < 1 else 1.0
     if metric not in scoring.CLASS_WISE:
         return spread / units.count
-    pairs = np.unique(np.stack([labels, units.group]), axis=1)[0]
-    sizes = np.bincount(pairs)
-    return float(spread * (1 / sizes[sizes > 0]).sum() / (sizes > 0).sum() ** 2)
+    groups = units.groups_by_class(labels)
+    return float(spread * (1 / groups).sum() / len(groups) ** 2)
 
 
 def _normal(confidence: float) -> float:

@@ -47,6 +47,11 @@ class Units:
         """Whether each image is a group of its own."""
         return len(self.stratum) == len(self.group)
 
+    def groups_by_class(self, labels: np.ndarray) -> np.ndarray:
+        """Return how many groups have images of each class that occurs, int64 (C,)."""
+        pairs = np.unique(np.stack([labels, self.group]), axis=1)[0]
+        return np.unique(pairs, return_counts=True)[1]
+
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Return the sum over each group's images, float64 (m, G), of values (m, n).
 
