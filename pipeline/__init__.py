@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from features.errors import DataError, MissingPackageError, OffshelfError, UsageError
     from pipeline.api import (
+        add_predictions,
         advise,
         classify,
         compare,
@@ -48,6 +49,7 @@ _HOMES = {
     "Report": "pipeline.results.report",
     "ResultsFolder": "pipeline.results.folder",
     "UsageError": "features.errors",
+    "add_predictions": "pipeline.api",
     "advise": "pipeline.api",
     "classify": "pipeline.api",
     "compare": "pipeline.api",
@@ -72,6 +74,7 @@ __all__ = [
     "Report",
     "ResultsFolder",
     "UsageError",
+    "add_predictions",
     "advise",
     "classify",
     "compare",

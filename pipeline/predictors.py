@@ -1,4 +1,4 @@
-"""What a candidate says of the locked images, whatever kind it is of."""
+"""The one registry of predictors: how each kind of candidate predicts the locked images."""
 
 import tempfile
 from collections.abc import Callable
@@ -10,39 +10,45 @@ from features.errors import UsageError
 from pipeline.config import EvaluateConfig
 from pipeline.data.layers import features_of
 from pipeline.data.splits import Splits
-from pipeline.networks import recording
 from pipeline.results.predictions import Predictions
-from pipeline.results.records import Record
-from pipeline.search import runner
+from pipeline.results.records import CLASSIFIER, EXTERNAL, NETWORK, Record
+
+# Takes the config, the candidate's record and n ids; returns probabilities, float32 (n, K).
+Predictor = Callable[[EvaluateConfig, Record, tuple[str, ...]], np.ndarray]
 
 
 def predict(config: EvaluateConfig, splits: Splits, record: Record) -> Predictions:
     """Return a candidate's predictions of the locked images, in the order of the splits.
 
     Raises:
-        UsageError: it is of a kind that this version does not know.
-        DataError: its model, or what it is to look at, is missing, damaged or another.
-        MissingPackageError: its model needs a package.
+        UsageError: another tool made the candidate, or this version does not know its kind.
+        DataError: the model, the features or the images are missing, damaged or others.
+        MissingPackageError: the model needs a package that is not installed.
     """
-    if record.kind not in _KINDS:
+    if record.kind == EXTERNAL:
         raise UsageError(
-            f"{record.name} is of kind {record.kind!r}; this version knows {', '.join(_KINDS)}"
+            f"another tool made {record.name}, of which only the predictions on validation are "
+            "known; name a candidate of `classify`, `finetune` or `scratch` instead"
+        )
+    if record.kind not in PREDICTORS:
+        raise UsageError(
+            f"{record.name} is of kind {record.kind!r}; this version knows {', '.join(PREDICTORS)}"
         )
     ids = tuple(splits.ids[place] for place in splits.test)
-    found = _KINDS[record.kind](config, record, ids)  # (n, K)
-    return Predictions(ids, splits.labels[splits.test], found)
+    probabilities = PREDICTORS[record.kind](config, record, ids)  # (n, K)
+    return Predictions(ids, splits.labels[splits.test], probabilities)
 
 
-def _by_features(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> np.ndarray:
-    from pipeline.classifiers import storage as models
+def _from_features(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> np.ndarray:
+    from pipeline.classifiers import storage
     from pipeline.classifiers.base import probabilities
 
-    model = models.load(config.results / record.name, record.model)
+    model = storage.load(config.results / record.name, record.model)
     x = features_of(record.inputs, ids, config.features)  # (n, D)
     return probabilities(model, x, len(record.class_names))
 
 
-def _by_pixels(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> np.ndarray:
+def _from_pixels(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> np.ndarray:
     from pipeline.networks import pixels, storage
     from pipeline.networks.inference import probabilities
 
@@ -52,7 +58,4 @@ def _by_pixels(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> 
         return probabilities(network, x, np.arange(len(ids)))
 
 
-_KINDS: dict[str, Callable[[EvaluateConfig, Record, tuple[str, ...]], np.ndarray]] = {
-    runner.CLASSIFIER: _by_features,
-    recording.NETWORK: _by_pixels,
-}
+PREDICTORS: dict[str, Predictor] = {CLASSIFIER: _from_features, NETWORK: _from_pixels}

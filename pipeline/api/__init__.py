@@ -1,11 +1,12 @@
 """The functions of the analyst's API: each makes a config and calls the stage of a command."""
 
 from pipeline.api.classifying import advise, classify, splits
-from pipeline.api.judging import compare, evaluate, report
+from pipeline.api.judging import add_predictions, compare, evaluate, report
 from pipeline.api.looking import fetch, inspect, map_features
 from pipeline.api.training import finetune, scratch
 
 __all__ = [
+    "add_predictions",
     "advise",
     "classify",
     "compare",

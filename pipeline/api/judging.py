@@ -1,14 +1,55 @@
 """Candidates judged: on validation as often as wanted, on the locked test once."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from features.arguments import Paths
-from pipeline.config import CompareConfig, EvaluateConfig, ReportConfig
+from pipeline.config import AddConfig, CompareConfig, EvaluateConfig, ReportConfig
 from pipeline.results.comparison import Comparison
 from pipeline.results.evaluation import Evaluation
+from pipeline.results.folder import ResultsFolder
+from pipeline.results.report import Report
+from pipeline.stages import add as add_stage
 from pipeline.stages import compare as compare_stage
 from pipeline.stages import evaluate as evaluate_stage
 from pipeline.stages import report as report_stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def add_predictions(
+    results: str | Path,
+    table: "str | Path | pd.DataFrame",
+    name: str,
+    *,
+    title: str | None = AddConfig.title,
+    seconds: float | Mapping[str, float] | None = AddConfig.seconds,
+    replace: bool = AddConfig.replace,
+) -> ResultsFolder:
+    """Make the validation predictions of another tool a candidate, as the command `add` does.
+
+    Args:
+        results: a results folder, whose `splits` say which images validate.
+        table: a .csv or .parquet file, or a pandas frame: a column `id`, and for each image that
+            validates either a probability for each class (columns `p:<class>`, or named like the
+            classes) or a predicted class (column `predicted` or `label`).
+        name: the name of the candidate, unique in the folder.
+        title: the name of the candidate in tables; None takes `name`.
+        seconds: "fit" (to fit once) and "predict_1000" (to predict 1,000 images), as far as they
+            are known; a number is the time to fit. Without it the candidate is never the cheapest.
+        replace: whether to replace other predictions that were added under this name.
+
+    Returns:
+        The results folder, as an object with its candidates and splits.
+
+    Raises:
+        UsageError: a value is not what its option expects, there is no results folder or table,
+            or the name is taken.
+        DataError: the table does not hold predictions of exactly the images that validate.
+    """
+    return add_stage.run(AddConfig(**locals()))
 
 
 def compare(
@@ -86,7 +127,7 @@ def report(
     resamples: int = ReportConfig.resamples,
     confidence: float = ReportConfig.confidence,
     seed: int = ReportConfig.seed,
-) -> Path:
+) -> Report:
     """Compare candidates and write all of it as one HTML page, as the command `report` does.
 
     Args:
@@ -100,7 +141,7 @@ def report(
         seed: the seed of the bootstrap.
 
     Returns:
-        `out` as a Path; the page works without a network.
+        The content of the page, with its path as `path`; the page works without a network.
 
     Raises:
         UsageError: a value is not what its option expects, there is no candidate, folders have

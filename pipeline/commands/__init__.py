@@ -1,6 +1,7 @@
 """One module for each command: its options and its stage, which is imported when it runs."""
 
 from pipeline.commands import (
+    add,
     advise,
     backbones,
     classifiers,
@@ -25,6 +26,7 @@ COMMANDS = (
     classify,
     finetune,
     scratch,
+    add,
     compare,
     evaluate,
     advise,

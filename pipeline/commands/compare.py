@@ -55,7 +55,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         from pipeline.stages import compare, report
 
         comparison = compare.run(CompareConfig(**given(options, CompareConfig)))
-        page = report.write(comparison, options.report) if options.report else None
+        page = report.write(comparison, options.report).path if options.report else None
         if options.json:
             facts = json.loads(reports.json_text(comparison))
             print(as_json(facts | {"files": comparison.files, "report": page}))

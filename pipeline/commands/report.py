@@ -41,7 +41,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import report
 
-        print(report.run(ReportConfig(**given(options, ReportConfig))))
+        print(report.run(ReportConfig(**given(options, ReportConfig))).path)
 
     command.set_defaults(run=run)
     return command

@@ -7,12 +7,13 @@ is refused before any work is done.
 from features.config import ExtractConfig
 from pipeline.config.choices import METRIC
 from pipeline.config.classifying import AdviseConfig, ClassifyConfig, DemoConfig
-from pipeline.config.judging import CompareConfig, EvaluateConfig, ReportConfig
+from pipeline.config.judging import AddConfig, CompareConfig, EvaluateConfig, ReportConfig
 from pipeline.config.looking import BackbonesConfig, FetchConfig, MapConfig
 from pipeline.config.training import FinetuneConfig, NetworkConfig, ScratchConfig
 
 __all__ = [
     "METRIC",
+    "AddConfig",
     "AdviseConfig",
     "BackbonesConfig",
     "ClassifyConfig",

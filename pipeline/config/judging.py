@@ -1,22 +1,64 @@
 """Settings of the stages that judge candidates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from features.arguments import (
     as_path,
     as_paths,
     check_choice,
     check_count,
+    check_flag,
     check_text,
     normalize,
     optional,
 )
 from pipeline.config.choices import BEST, METRIC, METRICS
-from pipeline.config.readers import check_confidence
+from pipeline.config.readers import as_seconds, as_table, check_confidence, check_new_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RESAMPLES, CONFIDENCE = 1000, 0.95  # of every bootstrap
+
+
+@dataclass(frozen=True)
+class AddConfig:
+    """Settings of `add`.
+
+    Attributes:
+        results: a results folder, whose splits say which images validate.
+        table: a .csv or .parquet file with the predictions of another tool, or a pandas frame: a
+            column `id`, and for each image that validates either a probability for each class
+            (columns `p:<class>`, or named like the classes) or a predicted class (column
+            `predicted` or `label`).
+        name: the candidate's name, unique in the folder.
+        title: the candidate's name in tables; None takes `name`.
+        seconds: "fit" (to fit once) and "predict_1000" (to predict 1,000 images), as far as they
+            are known; a number is the time to fit. Without it the candidate is never the cheapest.
+        replace: whether to replace other predictions that were added under this name.
+    """
+
+    results: Path
+    table: "Path | pd.DataFrame"
+    name: str
+    title: str | None = None
+    seconds: Mapping[str, float] | None = None
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        normalize(
+            self,
+            results=as_path,
+            table=as_table,
+            name=check_new_name,
+            title=optional(check_text),
+            seconds=as_seconds,
+            replace=check_flag,
+        )
 
 
 @dataclass(frozen=True)

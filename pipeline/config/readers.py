@@ -1,13 +1,20 @@
 """Readers of values that only the stages of this package take; see `features.arguments`."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from features.arguments import as_names, check_share, check_text, refused
+from features.arguments import as_names, as_path, check_choice, check_share, check_text, refused
 from features.errors import UsageError
-from pipeline.config.choices import AUGMENTATIONS, AUTO_AUGMENTATION, NO_AUGMENTATION
+from pipeline.config.choices import (
+    AUGMENTATIONS,
+    AUTO_AUGMENTATION,
+    BEST,
+    EXTERNAL_SECONDS,
+    NO_AUGMENTATION,
+    RECOMMENDED,
+)
 
 
 def check_not_negative(value: Any, option: str) -> float:
@@ -54,3 +61,32 @@ def as_classifiers(value: Any, option: str) -> tuple[Any, ...]:
 def as_text_or_path(value: Any, option: str) -> str:
     """Return a name, or a path as text."""
     return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value, option)
+
+
+def check_new_name(value: Any, option: str) -> str:
+    """Return the name of a new candidate, which is that of a folder."""
+    name = check_text(value, option)
+    if name.startswith(".") or any(sign in name for sign in '/\\:*?"<>|\0'):
+        raise refused(value, option, "a name that a folder can have, such as my-svm")
+    if name in (BEST, RECOMMENDED):
+        raise refused(value, option, f"another name: {name} is what `evaluate` chooses by")
+    return name
+
+
+def as_seconds(value: Any, option: str) -> dict[str, float]:
+    """Return seconds by name; a number is the time to fit, None is nothing."""
+    if value is None:
+        return {}
+    times = value if isinstance(value, Mapping) else {"fit": value}
+    for name in times:
+        check_choice(name, option, EXTERNAL_SECONDS)
+    return {name: check_not_negative(time, option) for name, time in times.items()}
+
+
+def as_table(value: Any, option: str) -> Any:
+    """Return the path of a table, or a pandas frame as it is."""
+    if isinstance(value, str | os.PathLike):
+        return as_path(value, option)
+    if not hasattr(value, "columns"):
+        raise refused(type(value).__name__, option, "a path, or a pandas frame")
+    return value

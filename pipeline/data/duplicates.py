@@ -1,7 +1,7 @@
-"""Images that are the same picture, or nearly: kept together by splits, and told where they part.
+"""Duplicates and near-duplicates: images in different splits that show the same picture.
 
-A test image whose twin was trained on measures memory, not understanding. Equal content is known
-by digest; near-duplicates (crops, other colours, the next shot of a burst) by the cosine of
+A test image whose duplicate was trained on measures memory, not understanding. Equal content is
+known by digest; near-duplicates (crops, other colours, the next shot of a burst) by the cosine of
 mean-centred features, as B. Barz and J. Denzler found those of CIFAR ("Do we train on test data?
 Purging CIFAR of near-duplicates", Journal of Imaging 6, 2020, section 3).
 """
@@ -17,6 +17,7 @@ import numpy as np
 
 from features import durable
 from features.errors import DataError
+from pipeline.data.groups import groups
 from pipeline.data.neighbours import Neighbours, Search
 from pipeline.data.splits import TEST, Splits
 
@@ -29,31 +30,32 @@ SCHEMA = 1
 # 224 px, 40 pairs a band were looked at: about 38 showed the same picture or the next shot of it
 # from 0.9 on, 34 from 0.88, 29 from 0.86, half of them from 0.84, a quarter from 0.75.
 SIMILARITY = 0.88
-MOST = 20  # twins listed of an image in each other part: of flat images all are twins of all
-LARGEST = 200_000  # images: the search for near ones takes time in proportion to their square
+MOST = 20  # duplicates listed of an image in each other split: flat images all resemble all
+LARGEST = 200_000  # images: the time of the search for near-duplicates grows with their square
 
 _META = b"offshelf"
 # Median cosine, without its sign, of random pairs by last layers: 0.08 to 0.1. By VGG16 at 224 px
 # it is 0.11: there only 10 of 23 pairs between 0.88 and 0.9 were the same picture, from 0.9 on most
 # were, and 0.91 is asked. In shallow layers, whose features vary together, it is up to 0.3.
 _SPREAD = 0.1
-_CHECKED = 4 * MOST  # near ones of an image in a part that are looked at closely
+_CHECKED = 4 * MOST  # near-duplicates of an image in a split that are looked at closely
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Images and their twins in other parts.
+    """Images and their duplicates in other splits.
 
     Attributes:
-        table: pandas, a row for each image and each of its twins, so that a pair has two; most
-            similar first. Columns: id, part ("train", "validation", "test" or "fold 3"), twin,
-            twin_part, similarity (float32, at most 1), kind ("equal" or "near").
-        threshold: the least similarity of near ones: `SIMILARITY`, and more where random pairs
-            are more similar than is usual.
-        near: whether near ones were looked for; not among more than `LARGEST` images.
-        cut: rows left out because their image has `MOST` more similar twins in that part;
-            at most so many, as not all of these were looked at closely.
-        tests: images in the test part.
+        table: pandas, a row for each image and each of its duplicates, so that a pair has two;
+            the most similar first. Columns, named as in files: id, part (its split: "train",
+            "validation", "test" or "fold 3"), twin (the duplicate), twin_part (the split of
+            that), similarity (float32, at most 1), kind ("equal" or "near").
+        threshold: the least similarity of near-duplicates: `SIMILARITY`, and more where random
+            pairs are more similar than is usual.
+        near: whether near-duplicates were looked for; not among more than `LARGEST` images.
+        cut: rows left out because their image has `MOST` more similar duplicates in that split;
+            an upper bound, as not all of these were looked at closely.
+        tests: images in the test split.
     """
 
     table: "pandas.DataFrame"
@@ -63,93 +65,66 @@ class Duplicates:
     tests: int
 
     def summary(self, path: Path) -> str:
-        """Return one line that counts them; `path` is where they are listed."""
-        line = "no image has a twin in another part"
+        """Return one line that counts them; `path` is the file that lists them."""
+        line = "no image has a duplicate in another split"
         if len(self.table):
             kinds = self.table.groupby("id")["kind"].min()  # "equal" comes before "near"
             equal = int((kinds == "equal").sum())
             tests = self.table.loc[self.table["part"] == "test", "id"].nunique()
             line = (
-                f"{len(kinds):,} images have a twin in another part ({equal:,} equal, "
+                f"{len(kinds):,} images have a duplicate in another split ({equal:,} equal, "
                 f"{len(kinds) - equal:,} near; {tests:,} of the {self.tests:,} test images), "
                 f"listed in {path}"
             )
         if self.cut:
             line += f", the {MOST} most similar of each; up to {self.cut:,} more pairs left out"
         if not self.near:
-            line += f"; near ones are not looked for among more than {LARGEST:,} images"
+            line += f"; near-duplicates are not looked for among more than {LARGEST:,} images"
         return line
 
     def pairs(self, most: int) -> list[dict[str, Any]]:
         """Return the most similar pairs, each once, as dictionaries of the table's columns."""
-        found: dict[frozenset[str], dict[str, Any]] = {}
+        pairs: dict[frozenset[str], dict[str, Any]] = {}
         for row in self.table.to_dict("records"):
-            if len(found) == most:
+            if len(pairs) == most:
                 break
-            found.setdefault(frozenset((row["id"], row["twin"])), row)
-        return list(found.values())
+            pairs.setdefault(frozenset((row["id"], row["twin"])), row)
+        return list(pairs.values())
 
 
-def groups(digests: np.ndarray, column: np.ndarray | None) -> np.ndarray:
-    """Return a number for each image, int64 (N,), equal for images that must not part.
-
-    Images belong together when their content is equal, when they are equal in the column, and
-    when a chain of such images joins them.
+def find_duplicates(splits: Splits, digests: np.ndarray, x: np.ndarray) -> Duplicates:
+    """Find images that have a duplicate in another split; with folds, in those of the first repeat.
 
     Args:
+        splits: the splits of N images.
         digests: uint8 (N, 16), of the images' content.
-        column: strings (N,); "" stands for a group of its own. None: no column.
-    """
-    import pandas
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    contents = np.ascontiguousarray(digests).view(f"S{digests.shape[1]}").ravel()
-    _, numbers = np.unique(contents, return_inverse=True)
-    if column is None:
-        return numbers.astype(np.int64)
-    names, _ = pandas.factorize(np.asarray(column, dtype=object))
-    named = np.flatnonzero(np.asarray(column, dtype=object) != "")
-    # Contents and names are the nodes of a graph, and each named image joins two of them.
-    start = numbers.max(initial=-1) + 1
-    nodes = start + names.max(initial=-1) + 1
-    edges = (np.ones(len(named), bool), (numbers[named], start + names[named]))
-    _, joined = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)
-    return joined[numbers].astype(np.int64)
-
-
-def pairs(splits: Splits, digests: np.ndarray, x: np.ndarray) -> Duplicates:
-    """Find images that have a twin in another part; with folds, those of the first repeat.
-
-    Args:
-        splits: of N images.
-        digests: uint8 (N, 16), of the images' content.
-        x: float32 (N, D), finite, may be a memory map; in the order of `splits`.
+        x: features, float32 (N, D), finite, in the order of `splits`; may be a memory map.
     """
     contents, near, threshold = groups(digests, None), len(splits) <= LARGEST, SIMILARITY
-    found = list(_equal(splits.folds[0], contents))
+    batches = list(_equal(splits.folds[0], contents))
     if near:
         search = Search(x, splits.rest, splits.seed)
         threshold = _threshold(search.spread())
-        found += list(_near(splits, contents, search, threshold))
-    first, twin, similarity = (
-        np.concatenate([np.empty(0, kind), *(one[column] for one in found)])
+        batches += list(_near(splits, contents, search, threshold))
+    first, second, similarity = (
+        np.concatenate([np.empty(0, kind), *(batch[column] for batch in batches)])
         for column, kind in enumerate((np.int64, np.int64, np.float32))
     )
-    kept = _most_similar(first, splits.folds[0][twin], similarity)
-    cut = sum(one.cut for one in found) + len(first) - len(kept)
-    table = _table(splits, contents, first[kept], twin[kept], similarity[kept])
+    kept = _most_similar(first, splits.folds[0][second], similarity)
+    cut = sum(batch.cut for batch in batches) + len(first) - len(kept)
+    table = _table(splits, contents, first[kept], second[kept], similarity[kept])
     return Duplicates(table, threshold, near, cut, len(splits.test))
 
 
-def write(folder: Path, found: Duplicates) -> Path:
-    """Write `duplicates.parquet` and return where it is."""
+def write(folder: Path, duplicates: Duplicates) -> Path:
+    """Write `duplicates.parquet` into a results folder; return the file's path."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    meta = {"schema": SCHEMA, "threshold": found.threshold, "near": found.near, "cut": found.cut,
-            "tests": found.tests}  # fmt: skip
-    table = pa.Table.from_pandas(found.table, _schema(), preserve_index=False)
+    meta = {"schema": SCHEMA} | {
+        name: getattr(duplicates, name) for name in ("threshold", "near", "cut", "tests")
+    }
+    table = pa.Table.from_pandas(duplicates.table, _schema(), preserve_index=False)
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata({_META: json.dumps(meta)}), sink)
     durable.write(folder / FILE, sink.getvalue().to_pybytes())
@@ -177,13 +152,13 @@ def read(folder: Path) -> Duplicates:
         raise DataError(f"{path} cannot be read: {reason}; run `classify` again") from None
 
 
-def ids_with_duplicates(folder: Path, part: str) -> frozenset[str]:
-    """Return ids of images that a classifier may have known by a twin when it was scored on them.
+def near_duplicate_ids(folder: Path, split: str) -> frozenset[str]:
+    """Return ids of images that a candidate may have learned from by a duplicate.
 
     Args:
-        folder: of the results; where it lists no duplicates, there are none.
-        part: "validation": images that validate at some time, with a twin that is not locked
-            away. "test": locked images with a twin anywhere else.
+        folder: the results folder; where it lists no duplicates, there are none.
+        split: "validation": validation images with a duplicate that is not locked away; "test":
+            locked images with a duplicate anywhere else.
 
     Raises:
         DataError: the list cannot be read.
@@ -191,34 +166,34 @@ def ids_with_duplicates(folder: Path, part: str) -> frozenset[str]:
     if not (folder / FILE).is_file():
         return frozenset()
     table = read(folder).table
-    if part == "test":
+    if split == "test":
         chosen = table["part"] == "test"
     else:
         chosen = ~table["part"].isin(["train", "test"]) & (table["twin_part"] != "test")
     return frozenset(table.loc[chosen, "id"])
 
 
-def without_duplicates(folders: Sequence[Path], part: str, ids: Sequence[str]) -> np.ndarray:
-    """Return bool (n,): which of n images are suspects in none of the folders."""
-    found = frozenset().union(*(ids_with_duplicates(folder, part) for folder in folders))
-    return np.array([image not in found for image in ids], bool)
+def free_of_near_duplicates(folders: Sequence[Path], split: str, ids: Sequence[str]) -> np.ndarray:
+    """Return bool (n,): which of n images are among `near_duplicate_ids` of none of the folders."""
+    known = frozenset().union(*(near_duplicate_ids(folder, split) for folder in folders))
+    return np.array([image not in known for image in ids], bool)
 
 
-def _equal(parts: np.ndarray, contents: np.ndarray) -> Iterator[Neighbours]:
-    """Yield pairs of images with equal content in different parts, of each content."""
+def _equal(folds: np.ndarray, contents: np.ndarray) -> Iterator[Neighbours]:
+    """Yield, for each content, pairs of images that have it in different splits."""
     repeated = np.flatnonzero(np.bincount(contents)[contents] > 1)
     order = repeated[np.argsort(contents[repeated], kind="stable")]
     starts = np.flatnonzero(np.diff(contents[order])) + 1
     for members in np.split(order, starts):
-        for part in np.unique(parts[members]):
-            first, twins = members[parts[members] != part], members[parts[members] == part]
-            listed = twins[:MOST]
+        for fold in np.unique(folds[members]):
+            first, others = members[folds[members] != fold], members[folds[members] == fold]
+            listed = others[:MOST]
             count = len(first) * len(listed)
             yield Neighbours(
                 np.repeat(first, len(listed)),
                 np.tile(listed, len(first)),
                 np.ones(count, np.float32),
-                len(first) * len(twins) - count,
+                len(first) * len(others) - count,
             )
 
 
@@ -235,19 +210,19 @@ def _threshold(spread: float) -> float:
 def _near(
     splits: Splits, contents: np.ndarray, search: Search, threshold: float
 ) -> Iterator[Neighbours]:
-    """Yield pairs of near-duplicates in different parts, without those of equal content."""
-    places = [np.flatnonzero(splits.folds[0] == part) for part in np.unique(splits.folds[0])]
-    for rows, columns in permutations(places, 2):
-        for first, twin, similarity, cut in search.pairs(rows, columns, threshold, _CHECKED):
-            near = contents[first] != contents[twin]
-            yield Neighbours(first[near], twin[near], similarity[near], cut)
+    """Yield pairs of near-duplicates in different splits, without those of equal content."""
+    members = [np.flatnonzero(splits.folds[0] == fold) for fold in np.unique(splits.folds[0])]
+    for rows, columns in permutations(members, 2):
+        for first, second, similarity, cut in search.pairs(rows, columns, threshold, _CHECKED):
+            near = contents[first] != contents[second]
+            yield Neighbours(first[near], second[near], similarity[near], cut)
 
 
-def _most_similar(first: np.ndarray, part: np.ndarray, similarity: np.ndarray) -> np.ndarray:
-    """Return the numbers of the rows to keep: `MOST` of an image and a part of its twins."""
-    order = np.lexsort((-similarity, part, first))
+def _most_similar(first: np.ndarray, fold: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+    """Return the rows to keep, most similar first: `MOST` of an image and a fold of duplicates."""
+    order = np.lexsort((-similarity, fold, first))
     new = np.ones(len(order), bool)
-    new[1:] = (np.diff(first[order]) != 0) | (np.diff(part[order]) != 0)
+    new[1:] = (np.diff(first[order]) != 0) | (np.diff(fold[order]) != 0)
     places = np.arange(len(order))
     rank = places - np.maximum.accumulate(np.where(new, places, 0))
     kept = order[rank < MOST]
@@ -258,21 +233,21 @@ def _table(
     splits: Splits,
     contents: np.ndarray,
     first: np.ndarray,
-    twin: np.ndarray,
+    second: np.ndarray,
     similarity: np.ndarray,
 ) -> "pandas.DataFrame":
     import pandas
 
-    ids, parts = np.array(splits.ids, object), _parts(splits)
-    equal = contents[first] == contents[twin]
+    ids, names = np.array(splits.ids, object), _split_names(splits)
+    equal = contents[first] == contents[second]
     return pandas.DataFrame(
-        {"id": ids[first], "part": parts[first], "twin": ids[twin], "twin_part": parts[twin],
+        {"id": ids[first], "part": names[first], "twin": ids[second], "twin_part": names[second],
          "similarity": similarity, "kind": np.where(equal, "equal", "near")}
     )  # fmt: skip
 
 
-def _parts(splits: Splits) -> np.ndarray:
-    """Return the name of each image's part, (N,)."""
+def _split_names(splits: Splits) -> np.ndarray:
+    """Return the name of each image's split, (N,)."""
     names = (
         {0: "validation", 1: "train"}
         if splits.count == 1

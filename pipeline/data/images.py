@@ -9,7 +9,7 @@ import numpy as np
 from features.errors import DataError, UsageError
 from features.records import UNLABELLED
 from features.store import FeatureFile
-from pipeline.data import duplicates
+from pipeline.data.groups import groups
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Images:
         labels: int32 (N,), 0 to K - 1.
         class_names: the K names that occur.
         source_splits: uint8 (N,), the source's `features.records.Split` of each.
-        groups: int64 (N,), equal for images that must not part.
+        groups: int64 (N,), equal for images that must stay together.
         digests: uint8 (N, 16), of each image's bytes.
-        rows: int64 (N,), where they stand in the file.
-        unlabelled: how many others the file holds.
+        rows: int64 (N,), their rows in the file.
+        unlabelled: how many images without a label the file holds.
     """
 
     ids: tuple[str, ...]
@@ -38,11 +38,11 @@ class Images:
 
 
 def read_images(path: Path, group_by: str | None) -> Images:
-    """Read who the images of a feature file are, but for their features.
+    """Read the ids, labels, splits and groups of a feature file's images, not their features.
 
     Raises:
-        UsageError: `group_by` is no column of it.
-        DataError: it is incomplete, has no labels, or one class only.
+        UsageError: `group_by` is no column of the file.
+        DataError: the file is incomplete, has no labels, or one class only.
     """
     with FeatureFile(path) as file:
         if not file.attributes.get("complete", False):
@@ -62,19 +62,19 @@ def labelled_images(
     digests: np.ndarray,
     column: np.ndarray | None,
 ) -> Images:
-    """Return those of n images that have a label, which are numbered anew, from 0.
+    """Return those of n images that have a label; classes that occur are numbered anew, from 0.
 
     Args:
-        path: that messages name.
+        path: the file that messages name.
         ids: n ids.
-        labels: int (n,), into `class_names`, -1 where there is none.
-        class_names: of the labels.
+        labels: int (n,), indices into `class_names`; -1 without a label.
+        class_names: the classes that labels point to.
         source_splits: uint8 (n,), `features.records.Split` of each.
         digests: uint8 (n, 16), of each image's bytes.
-        column: strings (n,); images equal in it never part. None: no column.
+        column: strings (n,); images that are equal in it stay in one split. None: no column.
 
     Raises:
-        DataError: no label, or one class only.
+        DataError: no image has a label, or all are of one class.
     """
     rows = np.flatnonzero(labels != UNLABELLED)
     if not rows.size:
@@ -91,7 +91,7 @@ def labelled_images(
         codes.astype(np.int32),
         names,
         source_splits[rows],
-        duplicates.groups(digests[rows], None if column is None else column[rows]),
+        groups(digests[rows], None if column is None else column[rows]),
         digests[rows],
         rows,
         len(labels) - len(rows),

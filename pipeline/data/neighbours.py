@@ -19,21 +19,21 @@ _ROUNDING = 1e-4  # of bounds in float32
 
 
 class Neighbours(NamedTuple):
-    """Pairs of rows: positions int64 (n,), twice; cosines float32 (n,); pairs not looked at."""
+    """Pairs of rows: positions int64 (n,), twice; cosines float32 (n,); count of pairs left out."""
 
     first: np.ndarray
-    twin: np.ndarray
+    second: np.ndarray
     similarity: np.ndarray
     cut: int
 
 
 class Search:
-    """Rows of features, centred, and what bounds the cosines between them.
+    """Rows of features, centred, and short vectors that bound the cosines between them.
 
     Args:
         x: float32 (N, D), finite; may be a memory map.
         learned: positions of the rows that give the mean and the axes, int64.
-        seed: of the samples that the axes and the spread are learned from.
+        seed: the seed of the samples that give the axes and the spread.
     """
 
     def __init__(self, x: np.ndarray, learned: np.ndarray, seed: int) -> None:
@@ -51,29 +51,30 @@ class Search:
         Args:
             rows: positions, int64 (n,).
             columns: positions, int64 (m,).
-            least: cosine, above 0.
-            most: pairs of a row that are looked at, those with the highest bounds; the others
-                are counted as cut.
+            least: the lowest cosine of a pair, above 0.
+            most: how many pairs of a row are looked at, those with the highest bounds; the
+                others are counted as cut.
         """
         for batch in _blocks(len(rows), max(1, _TILE // max(1, len(columns)))):
             bounds = self._bounds[rows[batch]] @ self._bounds[columns].T  # (b, m)
             row, column, cut = _highest(bounds, least - _ROUNDING, most)
-            first, twin = rows[batch][row], columns[column]
-            cosines = self.cosines(first, twin)
+            first, second = rows[batch][row], columns[column]
+            cosines = self.cosines(first, second)
             near = cosines >= least
-            yield Neighbours(first[near], twin[near], cosines[near], cut)
+            yield Neighbours(first[near], second[near], cosines[near], cut)
 
     def spread(self) -> float:
-        """Return the median cosine of random pairs, without its sign; few twins do not matter."""
-        first, twin = self._random.choice(self._learned, (2, _PAIRS))
-        return float(np.median(np.abs(self.cosines(first[first != twin], twin[first != twin]))))
+        """Return the median absolute cosine of random pairs; few near-duplicates do not matter."""
+        first, second = self._random.choice(self._learned, (2, _PAIRS))
+        differ = first != second
+        return float(np.median(np.abs(self.cosines(first[differ], second[differ]))))
 
-    def cosines(self, first: np.ndarray, twin: np.ndarray) -> np.ndarray:
+    def cosines(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the cosine of each pair of rows, float32 (n,), at most 1."""
         cosines = np.empty(len(first), np.float32)
         for batch in _blocks(len(first), self._rows):
-            one, two = (self._units(self._x[rows[batch]]) for rows in (first, twin))
-            cosines[batch] = np.einsum("nd,nd->n", one, two)
+            units = [self._units(self._x[rows[batch]]) for rows in (first, second)]  # (b, D) each
+            cosines[batch] = np.einsum("nd,nd->n", *units)
         return np.minimum(cosines, 1)
 
     def _learn_mean(self) -> np.ndarray:
@@ -114,7 +115,7 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
 
 
 def _highest(bounds: np.ndarray, least: float, most: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return rows and columns of what is at least `least`, `most` a row, and how many more are."""
+    """Return rows and columns of bounds >= `least`, `most` a row, and how many are left out."""
     hits = bounds >= least
     counts = np.count_nonzero(hits, axis=1)
     for row in np.flatnonzero(counts > most):

@@ -14,10 +14,9 @@ from pipeline.networks.plan import NetworkPlan
 from pipeline.networks.rounds import RoundsResult
 from pipeline.results.memory import peak_since_reset
 from pipeline.results.predictions import VALIDATION, Predictions
-from pipeline.results.records import Record, Trial, versions, write_record
+from pipeline.results.records import NETWORK, Record, Trial, versions, write_record
 from pipeline.statistics import calibration, metrics
 
-NETWORK = "network"  # the `kind` of these candidates
 _TIMED_IMAGES = 1000
 
 

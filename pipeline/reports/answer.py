@@ -1,29 +1,32 @@
-"""The answer that a report begins with: which candidate, how good, who is tied, what it costs."""
+"""The answer that a report begins with: the candidate, its score, those tied, and its cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from pipeline.reports.scores import PLAIN, TITLES, number
 from pipeline.results.comparison import Comparison
-from pipeline.results.records import Record
+from pipeline.results.records import CLASSIFIER, EXTERNAL, NETWORK, Record
 from pipeline.results.report import Report
 
-NAMED = 2  # tied candidates that the sentence names
+NAMED = 2  # tied candidates whose names the sentence gives
 NARROW = "\N{NARROW NO-BREAK SPACE}"  # between a number and its unit
+UNKNOWN = "–"
+_GIVEN = {CLASSIFIER: "its features at hand", NETWORK: "from pixels", EXTERNAL: "by another tool"}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The question, and the parts of the two sentences that answer it.
+    """The question, and the fragments of the two sentences that answer it.
 
     Attributes:
         question: a headline.
-        title: of the recommended candidate.
-        given: what it learns from.
-        good: how good it is: "is right in 81.1 % of 1,500 validation images".
-        interval: of that: "95 % interval 79.1 to 83.1 %".
-        because: the second sentence.
+        title: the title of the recommended candidate.
+        given: the backbone and layer that it learned from, or nothing.
+        good: how good it is, such as "is right in 81.1 % of 1,500 validation images".
+        interval: the interval of that, such as "95 % interval 79.1 to 83.1 %".
+        because: the second sentence, on why it is recommended.
     """
 
     question: str
@@ -35,12 +38,14 @@ class Answer:
 
 
 def answer(comparison: Comparison) -> Answer:
-    """Put a comparison in two sentences."""
+    """Return a comparison in two sentences."""
     ranking, config = comparison.ranking, comparison.config
     rank, metric = ranking.recommended, ranking.metric
-    record, found = ranking.entries[rank].record, comparison.estimates[rank][metric]
+    record, estimate = ranking.entries[rank].record, comparison.estimates[rank][metric]
     images, classes = len(ranking.labels), len(ranking.splits.class_names)
-    value, low, high = (number(metric, one) for one in (found.value, found.low, found.high))
+    value, low, high = (
+        number(metric, share) for share in (estimate.value, estimate.low, estimate.high)
+    )
     good = (
         f"is right in {value}{NARROW}% of {images:,} validation images"
         if metric == "accuracy"
@@ -60,10 +65,7 @@ def _because(comparison: Comparison) -> str:
     ranking = comparison.ranking
     rank, rivals = ranking.recommended, _rivals(comparison)
     record, best = ranking.entries[rank].record, ranking.entries[0].record
-    costs = (
-        f"{seconds(record.seconds['fit'])} to fit and "
-        f"{seconds(record.seconds['predict_1000'])} to predict 1,000 images"
-    )
+    costs = _costs(record)
     if len(ranking.entries) == 1:
         return f"It is the only candidate, and takes {costs}."
     if rank:
@@ -84,8 +86,17 @@ def _because(comparison: Comparison) -> str:
     )
 
 
+def _costs(record: Record) -> str:
+    known = [
+        f"{seconds(record.seconds[name])} {purpose}"
+        for name, purpose in (("fit", "to fit"), ("predict_1000", "to predict 1,000 images"))
+        if name in record.seconds
+    ]
+    return " and ".join(known) or "an unknown time to fit"
+
+
 def _rivals(comparison: Comparison) -> list[Record]:
-    """Return the others that are tied: neither the recommended one nor the best."""
+    """Return the tied candidates other than the recommended one and the best."""
     ranking = comparison.ranking
     ranks = [n for n, tied in enumerate(ranking.tied.tolist()) if tied]
     return [ranking.entries[n].record for n in ranks if n not in (0, ranking.recommended)]
@@ -104,10 +115,10 @@ def _name(record: Record) -> str:
 
 
 def learned_from(record: Record) -> str:
-    """Return what a candidate learned from: backbone and layer, or the pixels' source."""
+    """Return the backbone and layer that a candidate learned from, or nothing."""
     inputs = record.inputs
-    parts = [str(inputs[key]) for key in ("backbone", "layer") if inputs.get(key)]
-    return " ".join(parts) if "layer" in inputs else ""
+    names = [str(inputs[key]) for key in ("backbone", "layer") if inputs.get(key)]
+    return " ".join(names) if "layer" in inputs else ""
 
 
 def seconds(value: float) -> str:
@@ -124,9 +135,9 @@ def _short(value: float) -> str:
 
 def size(count: float) -> str:
     """Return bytes as people read them."""
-    for limit, unit, one in ((1e6, "kB", 1e3), (1e9, "MB", 1e6)):
+    for limit, unit, scale in ((1e6, "kB", 1e3), (1e9, "MB", 1e6)):
         if count < limit:
-            return f"{_short(count / one)}{NARROW}{unit}"
+            return f"{_short(count / scale)}{NARROW}{unit}"
     return f"{count / 1e9:.1f}{NARROW}GB"
 
 
@@ -136,7 +147,7 @@ def percent(metric: str, value: float) -> str:
 
 
 def dataset(report: Report) -> str:
-    """Return the name of what the images came from, or nothing where nobody knows."""
+    """Return the name of the images' source, or nothing where it is not known."""
     named = [source.location for source in report.sources if source.location]
     return PurePath(named[0]).name if named else ""
 
@@ -146,21 +157,30 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     comparison = report.comparison
     ranking = comparison.ranking
     rank = ranking.recommended
-    record, estimates = ranking.entries[rank].record, comparison.estimates[rank]
-    found, tied = estimates["accuracy"], int(ranking.tied.sum())
+    record, accuracy = ranking.entries[rank].record, comparison.estimates[rank]["accuracy"]
     test = report.tests.get(rank)
     spent = record.seconds.get("search")
     searched = f"after {seconds(spent)} of search" if spent else "without a search"
-    handed = "its features at hand" if record.kind == "classifier" else "from pixels"
-    others = f"{tied - 1} of {len(ranking.entries) - 1}"
+    memory = f"{size(record.peak_memory)} memory to fit" if record.peak_memory else ""
+    others = f"{int(ranking.tied.sum()) - 1} of {len(ranking.entries) - 1}"
     return [
-        _tile("On validation", percent("accuracy", found.value), _between(found.low, found.high)),
+        _tile(
+            "On validation",
+            percent("accuracy", accuracy.value),
+            _between(accuracy.low, accuracy.high),
+        ),
         _tile("On the locked test", *_tested(test), strong=test is not None),
-        _tile("To fit", seconds(record.seconds["fit"]), searched),
-        _tile("1,000 predictions", seconds(record.seconds["predict_1000"]), handed),
-        _tile("Model", size(record.model["bytes"]), f"{size(record.peak_memory)} memory to fit"),
+        _tile("To fit", cost(record.costs, "fit_seconds"), searched),
+        _tile("1,000 predictions", cost(record.costs, "predict_1000_seconds"), _GIVEN[record.kind]),
+        _tile("Model", cost(record.costs, "model_bytes"), memory),
         _tile("Tied with the best", others, "other candidates"),
     ]
+
+
+def cost(costs: Mapping[str, Any], name: str) -> str:
+    """Return a time or a size as people read it, a dash where it is not known."""
+    shown = size if name.endswith("bytes") else seconds
+    return shown(costs[name]) if name in costs else UNKNOWN
 
 
 def _tile(label: str, value: str, below: str, strong: bool = True) -> dict[str, Any]:
@@ -174,5 +194,5 @@ def _between(low: float, high: float) -> str:
 def _tested(test: dict[str, Any] | None) -> tuple[str, str]:
     if test is None:
         return "still locked", "open it with evaluate"
-    found = test["metrics"]["accuracy"]
-    return percent("accuracy", found["value"]), _between(found["low"], found["high"])
+    accuracy = test["metrics"]["accuracy"]
+    return percent("accuracy", accuracy["value"]), _between(accuracy["low"], accuracy["high"])

@@ -1,7 +1,7 @@
-"""Charts as plotly figures: plain dictionaries, whose colours are names out of `style.css`.
+"""Charts as plotly figures: plain dictionaries whose colours are names from `style.css`.
 
-The page puts the colours of the reader's theme in their place, and the fonts and margins that all
-charts share, before it draws them.
+Before the page draws them it puts in the colours of the reader's theme, and the fonts and margins
+that all charts share.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,19 +19,20 @@ COSTS = {
 }
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 _COLOURS = ("--accent", "--ink", "--muted", "--faint")
-_FASTEST = 1e-4  # seconds that a logarithmic axis starts from at most
+_FASTEST = 1e-4  # seconds: shorter times are drawn here, as the axis is logarithmic
 
 
 def cost(comparison: Comparison, over: str) -> Figure:
-    """Return accuracy against a cost out of `COSTS`, and a line along those that none beats.
+    """Return accuracy against one of `COSTS`, with a line through the best at each cost.
 
-    The axis does without candidates that know class frequencies alone, so that all others part.
+    Candidates that only know class frequencies are left out, so that the others can be told apart;
+    so are those whose cost is not known.
     """
     ranking = comparison.ranking
     shown = [
-        row | {"cost": max(row[f"{over}"], _FASTEST)}
+        row | {"cost": max(row[over], _FASTEST)}
         for rank, row in enumerate(comparison.rows)
-        if not ranking.is_floor(rank) or len(comparison.rows) == 1
+        if over in row and (not ranking.is_floor(rank) or len(comparison.rows) == 1)
     ]
     kinds = {
         "others": ([row for row in shown if not row["tied"]], "--faint", "circle", 9),
@@ -78,7 +79,9 @@ def _points(
 
 
 def _front(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Return a stepped line: the best accuracy that can be had at a cost."""
+    """Return a stepped line: the best accuracy that can be had at each cost."""
+    if not rows:
+        return {"type": "scatter", "x": [], "y": []}
     ordered = sorted(rows, key=lambda row: (row["cost"], -row["accuracy"]))
     best = list(accumulate((row["accuracy"] for row in ordered), max))
     front = [
@@ -100,13 +103,13 @@ def _front(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def _beside(row: dict[str, Any]) -> str:
-    """Return a point's label: only the best and the recommended have one, to keep apart."""
+    """Return a point's label; only the best and the recommended candidate have one."""
     named = row["recommended"] or row["rank"] == 1
     return f"\u2002{plain(row['title'])}\u2002" if named else ""
 
 
 def reliability(before: Reliability, after: Reliability) -> Figure:
-    """Return how often predictions are right against how sure they are, and how many they are."""
+    """Return a reliability diagram: accuracy against confidence, over a histogram of the latter."""
     diagonal = {
         "type": "scatter", "mode": "lines", "x": [0, 100], "y": [0, 100], "hoverinfo": "skip",
         "name": "as sure as right", "line": {"color": "--faint", "width": 1, "dash": "dot"},
@@ -114,22 +117,22 @@ def reliability(before: Reliability, after: Reliability) -> Figure:
     traces = [diagonal]
     kinds = ((before, "as given", "--muted", "circle-open", "dash"),
              (after, "after temperature scaling", "--accent", "circle", "solid"))  # fmt: skip
-    for found, name, colour, symbol, dash in kinds:
-        there = found.images > 0
+    for bins, name, colour, symbol, dash in kinds:
+        filled = bins.images > 0
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": name,
-                "x": _percent(found.sureness[there]),
-                "y": _percent(found.accuracy[there]),
-                "customdata": found.images[there].tolist(),
+                "x": _percent(bins.sureness[filled]),
+                "y": _percent(bins.accuracy[filled]),
+                "customdata": bins.images[filled].tolist(),
                 "hovertemplate": "%{customdata:,} images: %{x:.0f} % sure, %{y:.0f} % right",
                 "line": {"color": colour, "width": 2, "dash": dash},
                 "marker": {"color": colour, "symbol": symbol, "size": 8},
             }
         )
-        traces.append(_histogram(found, name, colour))
+        traces.append(_histogram(bins, name, colour))
     return _figure(
         traces,
         xaxis={"title": {"text": "how sure, %"}, "range": [0, 102], "anchor": "y2"},
@@ -140,11 +143,11 @@ def reliability(before: Reliability, after: Reliability) -> Figure:
     )
 
 
-def _histogram(found: Reliability, name: str, colour: str) -> Figure:
-    bins = len(found.images)
+def _histogram(bins: Reliability, name: str, colour: str) -> Figure:
+    count = len(bins.images)
     return {
         "type": "bar", "yaxis": "y2", "name": name, "showlegend": False,
-        "x": [100 * (place + 0.5) / bins for place in range(bins)], "y": found.images.tolist(),
+        "x": [100 * (place + 0.5) / count for place in range(count)], "y": bins.images.tolist(),
         "marker": {"color": colour}, "hovertemplate": "%{y:,} images",
     }  # fmt: skip
 
@@ -152,12 +155,12 @@ def _histogram(found: Reliability, name: str, colour: str) -> Figure:
 def lines(
     series: Mapping[str, Sequence[Mapping[str, Any]]], along: str, axis: Mapping[str, Any]
 ) -> Figure:
-    """Return accuracies with their intervals along something, a line a series.
+    """Return accuracies with their intervals, a line for each series.
 
     Args:
-        series: by name; each point has `along`, "accuracy", "low" and "high" (0 to 1).
-        along: key of what the horizontal axis shows.
-        axis: its settings, such as a title.
+        series: points by name; each has `along`, "accuracy", "low" and "high" (0 to 1).
+        along: the key of the value on the horizontal axis.
+        axis: settings of that axis, such as a title.
     """
     traces = []
     for number, (name, points) in enumerate(series.items()):
@@ -192,21 +195,21 @@ def lines(
 
 
 def history(epochs: Sequence[Mapping[str, Any]], of: str) -> Figure:
-    """Return "loss" or "accuracy" over the epochs, and where stages of training begin."""
+    """Return "loss" or "accuracy" by epoch, with a line where a stage of training begins."""
     scale, unit = (100, "accuracy, %") if of == "accuracy" else (1, "loss")
     kinds = ((of, "training", "--muted", "dot"), (f"val_{of}", "validation", "--accent", "solid"))
     traces = []
     for key, name, colour, dash in kinds:
         # Stages number their epochs anew; the axis counts them all.
-        there = [(at, epoch) for at, epoch in enumerate(epochs, 1) if epoch.get(key) is not None]
-        if there:
+        known = [(at, epoch) for at, epoch in enumerate(epochs, 1) if epoch.get(key) is not None]
+        if known:
             traces.append(
                 {
                     "type": "scatter",
                     "mode": "lines+markers",
                     "name": name,
-                    "x": [at for at, _ in there],
-                    "y": [scale * epoch[key] for _, epoch in there],
+                    "x": [at for at, _ in known],
+                    "y": [scale * epoch[key] for _, epoch in known],
                     "line": {"color": colour, "width": 2, "dash": dash},
                     "marker": {"color": colour, "size": 5},
                     "hovertemplate": "epoch %{x}: %{y:.4g}",
@@ -242,7 +245,7 @@ def _stages(epochs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
 
 
 def plain(text: str) -> str:
-    """Return text for plotly, which takes some HTML in it for markup."""
+    """Return text with its HTML signs escaped, which plotly would take for markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -3,9 +3,10 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 
-from pipeline.reports.scores import TITLES, class_table, confused, number
+from pipeline.reports.scores import TITLES, class_table, confused, interval, number
 from pipeline.reports.tables import render
 from pipeline.results.comparison import Comparison, rounded
 from pipeline.statistics import metrics
@@ -18,12 +19,12 @@ SHORT = {
     "roc_auc": "AUC",
     "calibration_error": "ECE",
     "calibrated_calibration_error": "ECE T",
-    "accuracy_without_twins": "no twins",
+    "accuracy_without_twins": "dedup.",
 }
 
 
 def text(comparison: Comparison) -> str:
-    """Return the table, what it says, and the classes of the recommended candidate."""
+    """Return the table, notes on it, and the classes of the recommended candidate."""
     ranking = comparison.ranking
     names = ranking.splits.class_names
     sections = [
@@ -47,11 +48,12 @@ def why(comparison: Comparison) -> str:
     if len(ranking.entries) == 1:
         return f"{chosen.label}, the only candidate"
     if rank:
+        cost = first.record.cost
+        than = f"{cost:.3g} s" if math.isfinite(cost) else "an unknown time"
         return (
             f"{chosen.label}: it cannot be told from the best, {first.label} (McNemar p = "
             f"{ranking.p_values[0, rank]:.2g} after Holm's correction), and costs "
-            f"{chosen.record.cost:.3g} s instead of {first.record.cost:.3g} s to fit and to "
-            "predict 1,000 images"
+            f"{chosen.record.cost:.3g} s instead of {than} to fit and to predict 1,000 images"
         )
     if tied:
         return f"{chosen.label}: the best, and none of the {tied} tied with it is cheaper"
@@ -68,32 +70,42 @@ def _heading(comparison: Comparison) -> str:
 
 
 def _table(comparison: Comparison) -> str:
-    shown = [name for name in SHORT if name != "accuracy_without_twins" or _has_twins(comparison)]
+    shown = columns(comparison)
     header = ("", "", "candidate", "accuracy %", *(SHORT[name] for name in shown), "fit s",
               "1000 s", "MB", "peak MB")  # fmt: skip
     rows = []
     tied = comparison.ranking.tied
-    for rank, (entry, found) in enumerate(
+    for rank, (entry, estimates) in enumerate(
         zip(comparison.ranking.entries, comparison.estimates, strict=True)
     ):
-        record = entry.record
+        mark = "=" if tied[rank] and tied.sum() > 1 else ""
         rows.append(
-            (rank + 1, "=" if tied[rank] and tied.sum() > 1 else "", entry.label,
-             _with_interval(found["accuracy"]),
-             *(number(name, found[name].value) for name in shown),
-             _seconds(record.seconds["fit"]), _seconds(record.seconds["predict_1000"]),
-             f"{record.model['bytes'] / 1e6:.1f}", f"{record.peak_memory / 1e6:.0f}")
+            (rank + 1, mark, entry.label, _with_interval(estimates["accuracy"]),
+             *(number(name, estimates[name].value) for name in shown), *_costs(entry.record.costs))
         )  # fmt: skip
     return render(header, rows)
 
 
-def _has_twins(comparison: Comparison) -> bool:
-    return 0 < comparison.suspects < len(comparison.ranking.labels)
+def columns(comparison: Comparison) -> list[str]:
+    """Return the metrics beside the accuracy that tables have."""
+    distinct = 0 < comparison.near_duplicates < len(comparison.ranking.labels)
+    return [name for name in SHORT if name != "accuracy_without_twins" or distinct]
+
+
+def _costs(costs: Mapping[str, float]) -> Iterator[str]:
+    """Yield the cells of the last columns; what is not known stays empty."""
+    for name, shown in (
+        ("fit_seconds", _seconds),
+        ("predict_1000_seconds", _seconds),
+        ("model_bytes", "{:.1f}".format),
+        ("peak_bytes", "{:.0f}".format),
+    ):
+        scale = 1e6 if name.endswith("bytes") else 1
+        yield shown(costs[name] / scale) if name in costs else ""
 
 
 def _with_interval(estimate: Estimate) -> str:
-    value, low, high = (100 * one for one in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+    return interval(estimate.value, estimate.low, estimate.high)
 
 
 def _seconds(value: float) -> str:
@@ -108,10 +120,10 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         "ECE: expected calibration error in %, with T after temperature scaling (cross-fitted); "
         "1000 s: seconds to predict 1,000 images; MB: of the model's file"
     )
-    if comparison.suspects:
+    if comparison.near_duplicates:
         yield (
-            f"no twins: accuracy in % without {comparison.suspects} images that have an equal or "
-            "near-equal twin among those that others learned from"
+            f"dedup.: accuracy in % without {comparison.near_duplicates} images that have a "
+            "duplicate or near-duplicate among those learned from"
         )
     for rank, entry in enumerate(ranking.entries):
         if entry.record.reason:
@@ -126,25 +138,24 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 
 
 def csv_text(comparison: Comparison) -> str:
-    """Return a line a candidate, best first."""
-    found = comparison.rows
-    columns = list(dict.fromkeys(name for row in found for name in row))
+    """Return a line for each candidate, best first; what is not known stays empty."""
+    names = list(dict.fromkeys(name for row in comparison.rows for name in row))
     target = io.StringIO()
-    writer = csv.DictWriter(target, columns, lineterminator="\n")
+    writer = csv.DictWriter(target, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found)
+    writer.writerows(comparison.rows)
     return target.getvalue()
 
 
 def json_text(comparison: Comparison) -> str:
-    """Return all of it; equal inputs and seeds give equal text."""
+    """Return the whole comparison; equal inputs and seeds give equal text."""
     ranking, config = comparison.ranking, comparison.config
     names = ranking.splits.class_names
     pairs = metrics.confused_pairs(comparison.confusion, len(names))
     facts = {
         "metric": ranking.metric,
         "images": len(ranking.labels),
-        "suspects": comparison.suspects,
+        "suspects": comparison.near_duplicates,  # the name in files since version 0.1
         "splits": ranking.splits.digest,
         "confidence": config.confidence,
         "resamples": config.resamples,

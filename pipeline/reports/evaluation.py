@@ -1,4 +1,4 @@
-"""What the locked test said of one candidate, as text for a terminal."""
+"""The result of one candidate on the locked test, as text for a terminal."""
 
 from dataclasses import asdict
 from typing import Any
@@ -35,21 +35,21 @@ def data(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _table(evaluation: Evaluation) -> str:
-    found = evaluation.facts["metrics"]
-    suspects = evaluation.facts["suspects"]
+    estimates = evaluation.facts["metrics"]
+    count = evaluation.facts["suspects"]  # near-duplicates, by the name in files
     rows = []
     for name, title in TITLES.items():
-        if name not in found or (name == "accuracy_without_twins" and not suspects):
+        if name not in estimates or (name == "accuracy_without_twins" and not count):
             continue
-        value, low, high = (number(name, found[name][key]) for key in ("value", "low", "high"))
+        value, low, high = (number(name, estimates[name][key]) for key in ("value", "low", "high"))
         unit = "" if name in PLAIN else " %"
         rows.append((title, value + unit, f"{low} to {high}"))
     table = render(("metric", "value", "interval"), rows)
-    if suspects:
-        have = "image has" if suspects == 1 else "images have"
+    if count:
+        have = "image has" if count == 1 else "images have"
         table += (
-            f"\n\n{suspects} test {have} an equal or near-equal twin among the others; without "
-            "twins is without them"
+            f"\n\n{count} test {have} a duplicate or near-duplicate in another split; they are "
+            "left out of the accuracy without near-duplicates"
         )
     return table
 
@@ -57,19 +57,19 @@ def _table(evaluation: Evaluation) -> str:
 def _openings(evaluation: Evaluation) -> str:
     opening, count = evaluation.facts["opening"], len(evaluation.openings)
     times = "once" if count == 1 else f"{count} times"
-    said = (
+    this = (
         f"this was opening {opening['number']}"
         if evaluation.fresh
         else f"nothing was opened now: the result was stored at opening {opening['number']}, "
         f"{opening['when']}"
     )
-    said = f"the lock was opened {times} in all; {said}"
-    told = warning(evaluation.contenders)
-    return f"{said}\nwarning: {told}" if told else said
+    line = f"the lock was opened {times} in all; {this}"
+    caution = warning(evaluation.contenders)
+    return f"{line}\nwarning: {caution}" if caution else line
 
 
 def warning(contenders: int) -> str:
-    """Return what is to be said where several candidates were scored on the test, else nothing."""
+    """Return a warning where several candidates were scored on the test, else nothing."""
     if contenders < 2:
         return ""
     return (

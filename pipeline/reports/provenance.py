@@ -1,4 +1,4 @@
-"""Where results come from: recipes, settings, versions, and the commands that make them again."""
+"""The origin of results: recipes, settings, versions, and the commands that make them again."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.classifiers import SUITE
 from pipeline.command_lines import command_line
 from pipeline.config import ClassifyConfig, CompareConfig, ExtractConfig
-from pipeline.results.records import Record
+from pipeline.results.records import CLASSIFIER, Record
 from pipeline.results.report import Report, Source
 
 # Settings of an extraction that recipes keep under the option's own name.
@@ -16,23 +16,23 @@ _EXTRACTION = ("pooling", "resize", "interpolation", "batch_size", "store")
 
 
 def commands(report: Report) -> list[str]:
-    """Return the commands that lead to these results, as far as records tell."""
+    """Return the commands that lead to these results, as far as records know them."""
     comparison = report.comparison
     entries = comparison.ranking.entries
-    found = [extraction(source) for source in report.sources]
+    lines = [extraction(source) for source in report.sources]
     for folder in dict.fromkeys(comparison.config.results):
         records = [entry.record for entry in entries if entry.folder.parent == folder]
-        learned = [record for record in records if record.kind == "classifier"]
+        learned = [record for record in records if record.kind == CLASSIFIER]
         if learned:
-            found.append(classification(learned, folder, comparison.ranking.splits.count))
-        found += [record.inputs["command"] for record in records if "command" in record.inputs]
+            lines.append(classification(learned, folder, comparison.ranking.splits.count))
+        lines += [record.inputs["command"] for record in records if "command" in record.inputs]
     options = {"metric": comparison.config.metric, "seed": comparison.config.seed}
     results = [str(folder) for folder in dict.fromkeys(comparison.config.results)]
-    found.append(_line("compare", *results, **_changed(CompareConfig, options)))
+    lines.append(_line("compare", *results, **_changed(CompareConfig, options)))
     for folder, opened in report.openings.items():
-        names = dict.fromkeys(one.candidate for one in opened)
-        found += [_line("evaluate", str(folder), candidate=name) for name in names]
-    return found
+        names = dict.fromkeys(opening.candidate for opening in opened)
+        lines += [_line("evaluate", str(folder), candidate=name) for name in names]
+    return lines
 
 
 def extraction(source: Source) -> str:
@@ -48,8 +48,7 @@ def extraction(source: Source) -> str:
         "precision": recipe["precision"],
     }
     options |= _changed(ExtractConfig, {name: recipe[name] for name in _EXTRACTION})
-    place = source.location or "SOURCE"
-    return _line("extract", place, out=str(source.path), **options)
+    return _line("extract", source.location or "SOURCE", out=str(source.path), **options)
 
 
 def classification(records: list[Record], folder: Path, folds: int) -> str:
@@ -78,20 +77,20 @@ def classification(records: list[Record], folder: Path, folds: int) -> str:
 
 
 def _changed(config: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are not what a stage takes by itself."""
-    usual = {field.name: field.default for field in fields(config)}
-    return {name: value for name, value in options.items() if value != usual[name]}
+    """Return the options that differ from the defaults of a stage."""
+    default = {field.name: field.default for field in fields(config)}
+    return {name: value for name, value in options.items() if value != default[name]}
 
 
-def _line(command: str, *places: str, **options: Any) -> str:
-    words = [command, *places]
+def _line(command: str, *arguments: str, **options: Any) -> str:
+    words = [command, *arguments]
     for name, value in options.items():
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return command_line(*words)
 
 
 def recipes(report: Report) -> list[dict[str, Any]]:
-    """Return what is to be known of each feature file, in words."""
+    """Return the recipe of each feature file in words, and its rejected images."""
     return [
         {
             "file": str(source.path),
@@ -127,12 +126,12 @@ def _recipe(source: Source) -> Iterator[tuple[str, str]]:
 
 
 def versions(report: Report) -> dict[str, str]:
-    """Return every package that candidates were fitted with; all its versions, if several."""
-    found: dict[str, dict[str, None]] = {}
+    """Return the packages that candidates were fitted with, each with all its versions."""
+    packages: dict[str, dict[str, None]] = {}
     for entry in report.comparison.ranking.entries:
         for name, number in entry.record.versions.items():
-            found.setdefault(name, {})[number] = None
-    return {name: ", ".join(numbers) for name, numbers in sorted(found.items())}
+            packages.setdefault(name, {})[number] = None
+    return {name: ", ".join(numbers) for name, numbers in sorted(packages.items())}
 
 
 def settings(record: Record) -> str:

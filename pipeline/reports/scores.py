@@ -1,4 +1,4 @@
-"""What the reports of validation and of the locked test share."""
+"""Names and tables that the reports on validation and on the locked test share."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ import numpy as np
 from pipeline.reports.tables import render
 from pipeline.statistics import metrics
 
-CLASSES = 20  # at most in a terminal; files have all
-PAIRS = 5  # most confused, in a terminal
+CLASSES = 20  # shown in a terminal at most; files have all
+PAIRS = 5  # pairs of classes shown in a terminal, the most confused
 
 TITLES = {
     "accuracy": "accuracy",
@@ -19,9 +19,9 @@ TITLES = {
     "calibration_error": "expected calibration error",
     "calibrated_log_loss": "log loss after temperature scaling",
     "calibrated_calibration_error": "expected calibration error after it",
-    "accuracy_without_twins": "accuracy without suspected twins",
+    "accuracy_without_twins": "accuracy without near-duplicates",
 }
-PLAIN = ("log_loss", "roc_auc", "calibrated_log_loss")  # numbers; all others are shares
+PLAIN = ("log_loss", "roc_auc", "calibrated_log_loss")  # plain numbers; all others are shares
 
 
 def number(name: str, value: float) -> str:
@@ -29,21 +29,26 @@ def number(name: str, value: float) -> str:
     return f"{value:.4f}" if name in PLAIN else f"{100 * value:.1f}"
 
 
+def interval(value: float, low: float, high: float) -> str:
+    """Return a share in percent with its interval, such as "81.1 [79.1, 83.1]"."""
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
 def class_table(confusion: np.ndarray, class_names: Sequence[str]) -> str:
     """Return a table of classes, the hardest first, the first `CLASSES` of them."""
-    found = sorted(metrics.per_class(confusion, class_names), key=lambda row: row["f1"])
+    ordered = sorted(metrics.per_class(confusion, class_names), key=lambda row: row["f1"])
     rows = [
         (row["class"], *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")),
          row["images"])
-        for row in found[:CLASSES]
+        for row in ordered[:CLASSES]
     ]  # fmt: skip
     table = render(("class", "precision %", "recall %", "F1 %", "images"), rows)
-    left = len(found) - len(rows)
+    left = len(ordered) - len(rows)
     return table + (f"\n... and {left} easier classes" if left else "")
 
 
 def confused(confusion: np.ndarray, class_names: Sequence[str]) -> str:
-    """Return a line of the most frequent mistakes."""
+    """Return a line that names the most frequent mistakes."""
     pairs = metrics.confused_pairs(confusion, PAIRS)
-    said = [f"{class_names[a]} for {class_names[b]} ({count})" for a, b, count in pairs]
-    return "most often taken: " + (", ".join(said) or "none for another")
+    named = [f"{class_names[a]} for {class_names[b]} ({count})" for a, b, count in pairs]
+    return "most often taken: " + (", ".join(named) or "none for another")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-_NUMBER = re.compile(r"-?[\d,]+(\.\d+)?( [%M]|e[+-]?\d+)?")
+_NUMBER = re.compile(r"(-?[\d,]+(\.\d+)?( [%M]|e[+-]?\d+)?)?")  # or an empty cell
 
 
 def render(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

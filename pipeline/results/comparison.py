@@ -1,49 +1,57 @@
-"""Candidates held against each other on validation."""
+"""A comparison of candidates on validation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.config import CompareConfig
 from pipeline.data import duplicates
+from pipeline.results.display import html, mistakes, percent
 from pipeline.results.ranking import Entry, Ranking
 from pipeline.statistics import bootstrap, calibration, metrics
 from pipeline.statistics.bootstrap import Estimate
 from pipeline.statistics.metrics import Reliability
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
+_SHOWN = ("rank", "candidate", "title", "tied", "recommended")  # in a notebook, beside the metric
+
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
-    """Candidates held against each other on validation.
+    """A comparison of candidates on validation.
 
     Attributes:
-        config: what was asked for.
-        ranking: the candidates, best first, and who is tied.
-        estimates: of each candidate, every metric with its interval.
+        config: the settings of `compare`.
+        ranking: the candidates, best first, and which of them are tied with the best.
+        estimates: every metric of each candidate with its interval, by rank.
         reliability: of each candidate, before and after temperature scaling (cross-fitted).
-        suspects: images that validate and have a twin among those that were learned from.
-        files: that were written.
+        near_duplicates: validation images with an equal or nearly equal image among those that
+            a candidate may have learned from.
+        files: the files that were written.
     """
 
     config: CompareConfig
     ranking: Ranking
     estimates: tuple[dict[str, Estimate], ...]
     reliability: tuple[tuple[Reliability, Reliability], ...]
-    suspects: int
+    near_duplicates: int
     files: tuple[Path, ...] = field(default=())
 
     @property
     def best(self) -> str:
         """Name of the candidate with the highest score."""
-        return self.ranking.entries[0].label
+        return self.ranking.best_entry.label
 
     @property
     def recommended(self) -> str:
-        """Name of the cheapest of the best and those tied with it."""
-        return self.ranking.entries[self.ranking.recommended].label
+        """Name of the cheapest among the best candidate and those tied with it."""
+        return self.ranking.recommended_entry.label
 
     @cached_property
     def confusion(self) -> np.ndarray:
@@ -51,39 +59,93 @@ class Comparison:
         return self.confusion_of(self.ranking.recommended)
 
     def confusion_of(self, rank: int) -> np.ndarray:
-        """Return the same of the candidate at a rank, 0 for the best."""
+        """Return the confusion matrix of the candidate at a rank, 0 for the best."""
         classes = len(self.ranking.splits.class_names)
         predicted = self.ranking.entries[rank].predicted
         return metrics.confusion(self.ranking.labels, predicted, classes)
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """A flat dictionary a candidate, best first, as the CSV file has it."""
-        return _rows(self)
+        """A flat dictionary for each candidate, best first, as comparison.csv has it."""
+        return list(_rows(self))
+
+    def frame(self) -> "pd.DataFrame":
+        """Return a row for each candidate, best first, with the columns of comparison.csv.
+
+        Metrics are from 0 to 1 with `_low` and `_high` ends of their intervals; what is not known
+        of a candidate is missing.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+    def mistakes(self, candidate: str | None = None) -> "pd.DataFrame":
+        """Return the validation images that a candidate predicts wrongly, the surest first.
+
+        Args:
+            candidate: its name; None takes the recommended one.
+
+        Returns:
+            columns `id`, `label` (the true class), `predicted` and `probability` (of the predicted
+            class, 0 to 1).
+
+        Raises:
+            UsageError: there is no such candidate.
+        """
+        ranking = self.ranking
+        entry = ranking.entry(self.recommended if candidate is None else candidate)
+        ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
+        return mistakes(ids, ranking.labels, entry.probabilities, ranking.splits.class_names)
+
+    def __repr__(self) -> str:
+        ranking, metric = self.ranking, self.ranking.metric
+        score = self.estimates[ranking.recommended][metric]
+        count = len(ranking.entries)
+        return (
+            f"Comparison of {count} candidate{'s' * (count != 1)} by {metric}\n"
+            f"recommended: {self.recommended}, {percent(score.value, score.low, score.high)}"
+        )
+
+    def _repr_html_(self) -> str:
+        metric = self.ranking.metric
+        shown = [*_SHOWN, metric, f"{metric}_low", f"{metric}_high", "p_value"]
+        return html(repr(self), self.frame()[shown])
 
 
 def judge(ranking: Ranking, config: CompareConfig) -> Comparison:
     """Measure ranked candidates by every metric, with intervals; nothing is written."""
     ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
-    kept = duplicates.without_duplicates(config.results, "validation", ids)
-    judged = [_judged(entry, ranking.labels, kept, config) for entry in ranking.entries]
+    kept = duplicates.free_of_near_duplicates(config.results, "validation", ids)
+    judged = [_judge(entry, ranking.labels, kept, config) for entry in ranking.entries]
     estimates, reliability = zip(*judged, strict=True)
     return Comparison(config, ranking, estimates, reliability, int((~kept).sum()))
 
 
-def _rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a flat dictionary a candidate: every metric with its bounds, and every cost."""
+def _judge(
+    entry: Entry, labels: np.ndarray, kept: np.ndarray, config: CompareConfig
+) -> tuple[dict[str, Estimate], tuple[Reliability, Reliability]]:
+    probabilities = entry.probabilities
+    calibrated = calibration.cross_fitted(probabilities, labels, config.seed)
+    estimates = bootstrap.estimates(
+        labels, probabilities, calibrated, kept, config.resamples, config.confidence, config.seed
+    )
+    return estimates, (
+        metrics.reliability(labels, probabilities),
+        metrics.reliability(labels, calibrated),
+    )
+
+
+def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    """Yield a flat dictionary for each candidate: every metric with its bounds, and every cost."""
     ranking = comparison.ranking
-    found = []
     for rank, (entry, estimates) in enumerate(
         zip(ranking.entries, comparison.estimates, strict=True)
     ):
-        record = entry.record
         row: dict[str, Any] = {
             "rank": rank + 1,
             "candidate": entry.label,
-            "title": record.title,
-            "method": record.method,
+            "title": entry.record.title,
+            "method": entry.record.method,
             "tied": bool(ranking.tied[rank]),
             "recommended": rank == ranking.recommended,
             "p_value": rounded(ranking.p_values[0, rank]),
@@ -91,21 +153,7 @@ def _rows(comparison: Comparison) -> list[dict[str, Any]]:
         for name, estimate in estimates.items():
             bounds = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
             row |= {name + suffix: rounded(value) for suffix, value in bounds.items()}
-        row |= {f"{name}_seconds": seconds for name, seconds in record.seconds.items()}
-        row |= {"model_bytes": record.model["bytes"], "peak_bytes": record.peak_memory}
-        found.append(row)
-    return found
-
-
-def _judged(
-    entry: Entry, labels: np.ndarray, kept: np.ndarray, config: CompareConfig
-) -> tuple[dict[str, Estimate], tuple[Reliability, Reliability]]:
-    given = entry.probabilities
-    calibrated = calibration.cross_fitted(given, labels, config.seed)
-    estimates = bootstrap.estimates(
-        labels, given, calibrated, kept, config.resamples, config.confidence, config.seed
-    )
-    return estimates, (metrics.reliability(labels, given), metrics.reliability(labels, calibrated))
+        yield row | entry.record.costs
 
 
 def rounded(value: float | np.floating) -> float:

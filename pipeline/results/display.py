@@ -1,12 +1,65 @@
-"""How result objects look in a notebook."""
+"""What result objects have in common: tables for notebooks, mistakes, a score in words."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
 
+ROWS = 60  # of a table in a notebook, at most
+
 
 def html(heading: str, frame: "pd.DataFrame") -> str:
     """Return a small heading over a table as HTML; both are escaped."""
-    return f"<h4>{escape(heading)}</h4>\n{frame.to_html(index=False, border=0, na_rep='')}"
+    lines = "<br>".join(escape(line) for line in heading.splitlines())
+    table = frame.to_html(
+        index=False, border=0, na_rep="", max_rows=ROWS, float_format=lambda value: f"{value:.4g}"
+    )
+    return f"<h4>{lines}</h4>\n{table}"
+
+
+def percent(value: float, low: float, high: float) -> str:
+    """Return a share with its interval, such as "81.1 % [79.1, 83.1]"."""
+    return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def predictions(
+    ids: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+) -> "pd.DataFrame":
+    """Return a row for each of n images: id, label, predicted and probability.
+
+    Args:
+        ids: n ids.
+        labels: int (n,), the true classes.
+        probabilities: float32 (n, K).
+        class_names: K names.
+    """
+    import pandas as pd
+
+    names, predicted = np.array(class_names, object), probabilities.argmax(axis=1)
+    return pd.DataFrame(
+        {
+            "id": list(ids),
+            "label": names[labels],
+            "predicted": names[predicted],
+            "probability": probabilities[np.arange(len(predicted)), predicted],
+        }
+    )
+
+
+def mistakes(
+    ids: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+) -> "pd.DataFrame":
+    """Return the rows of `predictions` that are wrong, the surest first."""
+    frame = predictions(ids, labels, probabilities, class_names)
+    wrong = frame[frame["label"] != frame["predicted"]]
+    return wrong.sort_values("probability", ascending=False, kind="stable", ignore_index=True)

@@ -1,9 +1,9 @@
-"""What the locked test said of a candidate, as its folder keeps it."""
+"""The result of a candidate on the locked test, as its folder keeps it."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,22 +11,27 @@ from features import durable
 from features.packages import sha256_of
 from features.records import blake2b
 from pipeline.results import openings
+from pipeline.results.display import html, mistakes, percent, predictions
 from pipeline.results.openings import Opening
+from pipeline.results.predictions import Predictions
 from pipeline.results.records import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEST, RESULT = "test.parquet", "test.json"
 SCHEMA = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What the locked test said of one candidate.
+    """The result of one candidate on the locked test.
 
     Attributes:
-        facts: as `test.json` holds them: metrics with intervals, classes, confusion matrix.
-        openings: of the locked test, all there were so far.
-        fresh: whether it was opened now; else the result was there already.
-        folder: of the candidate, with test.json and test.parquet in it.
+        facts: metrics with intervals, classes and confusion matrix, as `test.json` holds them.
+        openings: all openings of the locked test so far.
+        fresh: whether the test was opened now; else the result was stored by an earlier opening.
+        folder: the candidate's folder, with test.json and test.parquet in it.
     """
 
     facts: dict[str, Any]
@@ -49,17 +54,74 @@ class Evaluation:
         """For how many different candidates the test was opened so far."""
         return openings.contenders(self.openings)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that were written: test.json and test.parquet."""
+        return self.folder / RESULT, self.folder / TEST
+
+    def frame(self) -> "pd.DataFrame":
+        """Return a row for each metric: `metric`, `value` and its interval, `low` and `high`."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [{"metric": name} | estimate for name, estimate in self.facts["metrics"].items()]
+        )
+
+    def predictions(self) -> "pd.DataFrame":
+        """Return a row for each test image.
+
+        Returns:
+            columns `id`, `label` (the true class), `predicted` and `probability` (of the predicted
+            class, 0 to 1), then `p:<class>` for each class.
+
+        Raises:
+            DataError: test.parquet cannot be read.
+        """
+        import pandas as pd
+
+        names, stored = self.facts["class_names"], self._stored()
+        frame = predictions(stored.ids, stored.labels, stored.probabilities, names)
+        columns = [f"p:{name}" for name in names]
+        return pd.concat([frame, pd.DataFrame(stored.probabilities, columns=columns)], axis=1)
+
+    def mistakes(self) -> "pd.DataFrame":
+        """Return the test images that are predicted wrongly, the surest first.
+
+        Returns:
+            columns `id`, `label` (the true class), `predicted` and `probability` (of the predicted
+            class, 0 to 1).
+
+        Raises:
+            DataError: test.parquet cannot be read.
+        """
+        stored = self._stored()
+        return mistakes(stored.ids, stored.labels, stored.probabilities, self.facts["class_names"])
+
+    def _stored(self) -> Predictions:
+        return Predictions.read(self.folder / TEST, self.facts["class_names"])
+
+    def __repr__(self) -> str:
+        accuracy, count = self.facts["metrics"]["accuracy"], len(self.openings)
+        return (
+            f"Evaluation of {self.facts['candidate']} on {self.facts['images']:,} test images\n"
+            f"accuracy {percent(**accuracy)}; the test was opened {count} "
+            f"time{'s' * (count != 1)}"
+        )
+
+    def _repr_html_(self) -> str:
+        return html(repr(self), self.frame())
+
 
 def write(folder: Path, facts: dict[str, Any]) -> None:
-    """Write `test.json` into the candidate's folder, sealed by a digest."""
+    """Write `test.json` into the candidate's folder, with a digest of its content."""
     text = json.dumps(facts | {"digest": _digest(facts)}, indent=1)
     durable.write(folder / RESULT, (text + "\n").encode())
 
 
 def stored(folder: Path, record: Record) -> dict[str, Any] | None:
-    """Return what an earlier opening gave for this very candidate, as `test.json` holds it.
+    """Return the result of an earlier opening for this very candidate, as `test.json` holds it.
 
-    None where there was none, or where the file or the predictions have changed since.
+    None where there was no opening, or where the file or the predictions have changed since.
     """
     try:
         facts = json.loads((folder / RESULT).read_text(encoding="utf-8"))

@@ -79,9 +79,8 @@ class ResultsFolder(os.PathLike[str]):
             "kind": record.kind,
             "metric": record.metric,
             "score": metrics.score(record.metric, labels, probabilities),
-            **{f"{name}_seconds": seconds for name, seconds in record.seconds.items()},
+            **record.costs,
             "rows": record.rows,
-            "model_bytes": record.model["bytes"],
             "reason": record.reason,
         }
 

@@ -1,21 +1,21 @@
-"""The most memory that this process held, since it was last asked to forget."""
+"""The peak memory of this process since a reset."""
 
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 _SELF = Path("/proc/self")
-_FORGET = "5"  # written to clear_refs: the peak starts anew from what is held now
+_RESET = "5"  # written to clear_refs: the peak starts anew from what is held now
 
 
 def reset_peak() -> None:
-    """Let the peak start anew, where the system can (Linux)."""
+    """Start the peak anew, where the system can (Linux)."""
     with suppress(OSError):
-        (_SELF / "clear_refs").write_text(_FORGET)
+        (_SELF / "clear_refs").write_text(_RESET)
 
 
 def peak_since_reset() -> int:
-    """Return bytes resident at most, mapped files included; 0 where the system does not tell."""
+    """Return the peak of resident bytes, mapped files included; 0 where it is not known."""
     with suppress(OSError):
         for line in (_SELF / "status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""How often the locked test was opened, and for whom: `openings.json` in the results folder."""
+"""How often the locked test was opened, and for which candidates: `openings.json`."""
 
 import dataclasses
 import json
@@ -19,11 +19,11 @@ class Opening:
     """One opening of the locked test.
 
     Attributes:
-        number: 1 for the first.
-        when: ISO 8601 in UTC.
-        candidate: its name.
-        key: what decided the result.
-        model: sha256 of its file; a candidate that was fitted again is another one.
+        number: 1 for the first opening of a results folder.
+        when: time of the opening, ISO 8601 in UTC.
+        candidate: the candidate's name.
+        key: the key of its record, a digest of all that decides the result.
+        model: sha256 of the model's file; a candidate that was fitted again is another one.
     """
 
     number: int
@@ -51,13 +51,13 @@ def read(results: Path) -> tuple[Opening, ...]:
 
 
 def add(results: Path, record: Record) -> Opening:
-    """Write down that the test is opened for a candidate; safe on disk when this returns."""
+    """Record that the test is opened for a candidate; it is safe on disk when this returns."""
     before = read(results)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     opening = Opening(len(before) + 1, when, record.name, record.key, record.model["sha256"])
     facts = {
         "schema": SCHEMA,
-        "openings": [dataclasses.asdict(one) for one in (*before, opening)],
+        "openings": [dataclasses.asdict(each) for each in (*before, opening)],
     }
     durable.write(results / FILE, (json.dumps(facts, indent=1) + "\n").encode())
     return opening
@@ -65,4 +65,4 @@ def add(results: Path, record: Record) -> Opening:
 
 def contenders(openings: tuple[Opening, ...]) -> int:
     """Return for how many different candidates the test was opened."""
-    return len({(one.candidate, one.key, one.model) for one in openings})
+    return len({(opening.candidate, opening.key, opening.model) for opening in openings})

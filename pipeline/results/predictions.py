@@ -1,4 +1,4 @@
-"""What a candidate predicts of images: a Parquet table in its folder."""
+"""The predictions of a candidate: a Parquet table in its folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Predictions:
     probabilities: np.ndarray
 
     def write(self, path: Path, class_names: Sequence[str]) -> None:
-        """Write a Parquet table: id, label (a name), then a column `p:<class>` a class."""
+        """Write a Parquet table: id, label (a name), then a column `p:<class>` for each class."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -35,7 +35,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path, class_names: Sequence[str]) -> "Predictions":
-        """Read what `write` wrote; raises DataError where it cannot be read as such."""
+        """Read a table that `write` wrote; raises DataError where it is none."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -1,6 +1,6 @@
-"""Who leads on validation, who cannot be told from the leader, and whom to take.
+"""Candidates ranked on validation: the best, those tied with it, and the recommended one.
 
-Reads records and the predictions on validation; the locked test and the features are never opened.
+Only records and predictions on validation are read, never the locked test or the features.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from features.errors import DataError, UsageError
+from features.errors import DataError, UsageError, unknown_name
 from pipeline.data.splits import Splits
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import RECORD, Record, candidates
 from pipeline.statistics import metrics, significance
 
-FLOOR = "dummy"  # the method that knows class frequencies alone
+FLOOR = "dummy"  # the method that only knows class frequencies
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Entry:
     Attributes:
         label: its name, with the results folder before it where names occur twice.
         folder: `results/<candidate>`.
-        record: all about it.
-        probabilities: float32 (n, K), of the images that validate, in the order of the splits.
+        record: its record.
+        probabilities: float32 (n, K), of the validation images in the order of the splits.
     """
 
     label: str
@@ -46,12 +46,12 @@ class Ranking:
     """m candidates, the best first.
 
     Attributes:
-        metric: by which they are ranked.
-        splits: that all of them share.
+        metric: the metric by which they are ranked.
+        splits: the splits that all of them share.
         entries: m candidates.
         scores: the metric of each, 0 to 1.
         p_values: float64 (m, m), McNemar's test between all pairs, corrected by Holm's method.
-        unfinished: folders without a record.
+        unfinished: folders of candidates without a record.
     """
 
     metric: str
@@ -63,17 +63,20 @@ class Ranking:
 
     @property
     def labels(self) -> np.ndarray:
-        """True classes of the images that validate, int32 (n,)."""
+        """True classes of the validation images, int32 (n,)."""
         return self.splits.labels[self.splits.validated]
 
     @property
     def tied(self) -> np.ndarray:
-        """Bool (m,): the best, and those that the test cannot tell from it."""
+        """Bool (m,): the best, and those that McNemar's test cannot tell from it."""
         return self.p_values[0] >= significance.LEVEL
 
     @property
     def recommended(self) -> int:
-        """The cheapest of those; not the one that knows no more than class frequencies."""
+        """Rank of the cheapest of the tied; of equally cheap ones the best.
+
+        A candidate that only knows class frequencies is taken where no other is tied.
+        """
         able = [n for n in np.flatnonzero(self.tied).tolist() if not self.is_floor(n)] or [0]
         return min(able, key=lambda n: self.entries[n].record.cost)
 
@@ -86,6 +89,13 @@ class Ranking:
     def recommended_entry(self) -> Entry:
         """The cheapest of the best and those tied with it."""
         return self.entries[self.recommended]
+
+    def entry(self, name: str) -> Entry:
+        """Return the candidate of that name; raises UsageError where there is none."""
+        for entry in self.entries:
+            if entry.label == name:
+                return entry
+        raise unknown_name("candidate", name, [entry.label for entry in self.entries])
 
     def is_floor(self, number: int) -> bool:
         """Tell whether a candidate only knows class frequencies."""
@@ -126,12 +136,12 @@ def _common_splits(results: Sequence[Path]) -> Splits:
 
 
 def _entries(results: Sequence[Path], splits: Splits) -> list[Entry]:
-    found = [
+    finished = [
         (folder, name, record)
         for folder in dict.fromkeys(results)
         for name, record in candidates(folder).items()
     ]
-    names = [name for _, name, _ in found]
+    names = [name for _, name, _ in finished]
     return [
         Entry(
             name if names.count(name) == 1 else f"{folder}/{name}",
@@ -139,7 +149,7 @@ def _entries(results: Sequence[Path], splits: Splits) -> list[Entry]:
             record,
             read_probabilities(folder / name, record, splits),
         )
-        for folder, name, record in found
+        for folder, name, record in finished
     ]
 
 
@@ -178,14 +188,14 @@ def read_probabilities(folder: Path, record: Record, splits: Splits) -> np.ndarr
     if not (
         np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=1), 1, 0, 0.01)
     ):
-        raise DataError(f"{path} holds what are no probabilities; run `classify` again")
+        raise DataError(f"{path} holds values that are no probabilities; run `classify` again")
     return probabilities
 
 
 def _unfinished(results: Sequence[Path]) -> tuple[str, ...]:
     return tuple(
         str(folder)
-        for place in dict.fromkeys(results)
-        for folder in sorted(place.iterdir())
+        for parent in dict.fromkeys(results)
+        for folder in sorted(parent.iterdir())
         if folder.is_dir() and not folder.name.startswith(".") and not (folder / RECORD).exists()
     )

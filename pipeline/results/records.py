@@ -1,16 +1,17 @@
 """What a candidate leaves behind: its record, its predictions, its model.
 
 A candidate is anything that predicts. `compare` and the report read records and never need to
-know which kind they are looking at.
+know of which kind a candidate is.
 
-    results/<candidate>/record.json          everything about it
-    results/<candidate>/validation.parquet   id, label, and a probability a class
-    results/<candidate>/model.skops          (or model.keras)
-    results/<candidate>/history.json         of a network: loss and accuracy of each epoch
+    results/<candidate>/record.json          everything about the candidate
+    results/<candidate>/validation.parquet   id, label, and a probability for each class
+    results/<candidate>/model.skops          the model of a classifier; model.keras of a network
+    results/<candidate>/history.json         loss and accuracy of each epoch of a network
 """
 
 import dataclasses
 import json
+import math
 import platform
 import shutil
 from collections.abc import Callable
@@ -26,12 +27,20 @@ from features.errors import DataError, UsageError
 SCHEMA = 1
 RECORD = "record.json"
 
+# The kinds of candidates: a classifier on features, a network on pixels, and another tool, of
+# which only the predictions on validation are known.
+CLASSIFIER, NETWORK, EXTERNAL = "classifier", "network", "external"
+
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting that tuning tried: its score on validation, 0 to 1, and what it cost.
+    """One setting that tuning tried.
 
-    `rows` is how many it was fitted on, fewer than all in the early rounds of a search.
+    Attributes:
+        setting: parameters by name.
+        score: the metric on validation, 0 to 1.
+        seconds: to fit and to score it.
+        rows: images it was fitted on, fewer than all in the early rounds of a search.
     """
 
     setting: dict[str, Any]
@@ -46,29 +55,31 @@ class Record:
 
     Attributes:
         name: unique in its results folder, such as "resnet50.avg_pool.linear-svm".
-        kind: "classifier" on features, or "network" on pixels.
-        title: for tables, such as "linear SVM".
+        kind: `CLASSIFIER`, `NETWORK` or `EXTERNAL`.
+        title: the name in tables, such as "linear SVM".
         method: the classifier that was fitted, such as "rbf-svm-nystroem".
-        requested: the one that was asked for; another than `method` after a fallback.
-        reason: why there was a fallback, else empty.
-        inputs: what it learned from, as `evaluation.inputs.Layer.facts` gives it, or for a
-            network `networks.pixels.Pixels.facts`; "content" is a digest of either.
+        requested: the classifier that was asked for; another than `method` after a fallback.
+        reason: why there was a fallback, or how its predictions must be read; else empty.
+        inputs: what the candidate learned from, as `data.layers.Layer.facts` gives it, for a
+            network `networks.pixels.Pixels.facts`, for another tool the table of its
+            predictions; "content" is a digest of any.
         splits: digest of the `Splits`.
-        class_names: of the probabilities' columns.
+        class_names: the classes of the probabilities' columns.
         setting: the chosen parameters.
-        trials: all that were tried.
-        metric: by which the setting was chosen.
-        seed: of everything random.
-        rows: images of the last fit: all that are not locked, or fewer after a fallback.
+        trials: all settings that were tried.
+        metric: the metric by which the setting was chosen.
+        seed: the seed of everything random.
+        rows: images of the last fit: all that are not locked, or fewer after a fallback; 0 where
+            it is not known.
         budget: seconds that the whole run had, None where they were not limited.
         key: digest of all that decides the result; equal keys need no second fit.
-        seconds: "search", "fit" (the last one), "predict_1000".
-        peak_memory: bytes resident at most while it was fitted.
-        model: name, size in bytes and sha256 of the model's file.
-        temperature: by which log probabilities are divided to be calibrated, fitted on
-            validation.
-        versions: of Python and the libraries.
-        created: when, ISO 8601 in UTC.
+        seconds: "search", "fit" (the last one) and "predict_1000", as far as they are known.
+        peak_memory: resident bytes at most while the candidate was fitted; 0 where not known.
+        model: "file", "bytes" and "sha256" of the model's file; empty and 0 without a model.
+        temperature: the number by which log probabilities are divided to be calibrated, fitted
+            on validation.
+        versions: versions of Python and the libraries.
+        created: time of writing, ISO 8601 in UTC.
     """
 
     name: str
@@ -97,16 +108,31 @@ class Record:
 
     @property
     def cost(self) -> float:
-        """Seconds to fit it once and to predict 1,000 images: how the cheapest is chosen."""
-        return self.seconds["fit"] + self.seconds["predict_1000"]
+        """Seconds to fit once and to predict 1,000 images: how the cheapest is chosen.
+
+        Infinite where the time to fit is not known.
+        """
+        return self.seconds.get("fit", math.inf) + self.seconds.get("predict_1000", 0.0)
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Times in seconds and sizes in bytes, as tables have them; what is not known is left out.
+
+        The names are "search_seconds", "fit_seconds", "predict_1000_seconds", "model_bytes" and
+        "peak_bytes".
+        """
+        sizes = {"model_bytes": self.model["bytes"], "peak_bytes": self.peak_memory}
+        return {f"{name}_seconds": value for name, value in self.seconds.items()} | {
+            name: size for name, size in sizes.items() if size
+        }
 
     def to_json(self) -> str:
-        """Return it as indented JSON."""
+        """Return the record as indented JSON."""
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Record":
-        """Rebuild a record; raises KeyError, TypeError or ValueError where it is none."""
+        """Rebuild a record; raises KeyError, TypeError or ValueError where the text is none."""
         values = json.loads(text)
         if values.get("schema") != SCHEMA:
             raise ValueError(f"its schema is {values.get('schema')}, this version reads {SCHEMA}")
@@ -116,7 +142,7 @@ class Record:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write `record.json` last of all: a candidate with a record is whole."""
+    """Write `record.json`; it comes last of all, so that a candidate with a record is whole."""
     durable.write(folder / RECORD, record.to_json().encode())
 
 
@@ -131,18 +157,18 @@ def read_record(folder: Path) -> Record:
 
 def versions(*packages: str) -> dict[str, str]:
     """Return the versions of Offshelf, Python and those packages that are installed."""
-    found = {"offshelf": __version__, "python": platform.python_version()}
+    installed = {"offshelf": __version__, "python": platform.python_version()}
     for package in packages:
         with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+            installed[package] = version(package)
+    return installed
 
 
 def discard(results: Path, which: Callable[[Record], bool] = lambda record: True) -> None:
-    """Remove candidates; what was opened of the locked test is remembered elsewhere."""
+    """Remove candidates; the openings of the locked test are kept, in a file of their own."""
     for path in results.glob(f"*/{RECORD}"):
         if which(read_record(path.parent)):
-            path.unlink()  # first, so that what is left after a kill is no candidate
+            path.unlink()  # first, so that what a kill leaves behind is no candidate
             shutil.rmtree(path.parent)
 
 

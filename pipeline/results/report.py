@@ -1,11 +1,12 @@
-"""Everything that a report shows, collected from what the stages left in results folders."""
+"""The content of a report: everything that the stages left in results folders."""
 
 import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from features.errors import DataError
 from features.store import FeatureFile
@@ -17,11 +18,14 @@ from pipeline.results.mistakes import Mistakes
 from pipeline.results.openings import Opening
 from pipeline.results.thumbnails import ImageLookup, Thumbnails
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 log = logging.getLogger("offshelf")
 
 HISTORY, ADVICE = "history.json", "advice.json"
 SCHEMA = 1  # of histories
-PAIRS = 12  # of duplicates that are shown as images
+PAIRS = 12  # pairs of duplicates that are shown as images
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,9 @@ class Source:
     """A feature file that candidates learned from.
 
     Attributes:
-        path: where it lies.
-        recipe: as records have it.
-        location: of its images; None where nobody knows.
+        path: the path of the file.
+        recipe: its recipe, as records have it.
+        location: the source of its images; None where it is not known.
         rejected: id and reason of each image that gave no row.
         problem: why the file could not be read, else empty.
     """
@@ -43,57 +47,84 @@ class Source:
     problem: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything that the page shows; candidates go by their rank, 0 for the best.
 
     Attributes:
-        comparison: of all candidates on validation.
-        tests: what the locked test said, as `test.json` holds it, by rank.
-        openings: of the locked test in each results folder.
-        twins: images with a twin in another part, by results folder.
+        path: the HTML file.
+        comparison: all candidates on validation.
+        tests: the results on the locked test, as `test.json` holds them, by rank.
+        openings: the openings of the locked test in each results folder.
+        duplicates: images with a duplicate in another split, by results folder.
         sources: the feature files.
         histories: of trained networks, the rounds of `history.json`, by rank.
-        advice: of `advice.json`, empty where there is none.
+        advice: the content of `advice.json`, empty where there is none.
         mistakes: the images to show.
-        thumbnails: of these, and of the most similar duplicates.
+        thumbnails: small images of these, and of the most similar duplicates.
     """
 
+    path: Path
     comparison: Comparison
     tests: dict[int, dict[str, Any]]
     openings: dict[Path, tuple[Opening, ...]]
-    twins: dict[Path, Duplicates]
+    duplicates: dict[Path, Duplicates]
     sources: tuple[Source, ...]
     histories: dict[int, list[dict[str, Any]]]
     advice: dict[str, Any]
     mistakes: Mistakes
     thumbnails: Thumbnails
 
+    def frame(self) -> "pd.DataFrame":
+        """Return a row for each candidate, best first, with the columns of comparison.csv."""
+        return self.comparison.frame()
+
+    def __repr__(self) -> str:
+        return f"Report {self.path}\n{self.comparison!r}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(str(self.path))}</p>\n{self.comparison._repr_html_()}"
+
 
 def gather(
-    comparison: Comparison, features: Sequence[Path] = (), images: Path | None = None
+    path: Path, comparison: Comparison, features: Sequence[Path] = (), images: Path | None = None
 ) -> Report:
-    """Collect what the stages left in the results folders; arguments and errors as of `write`."""
+    """Collect what the stages left in the results folders.
+
+    Args:
+        path: the HTML file that is to be written.
+        comparison: the candidates.
+        features: paths of feature files that have moved since.
+        images: the source of the images, if it has moved since.
+
+    Raises:
+        DataError: a file of the results folders cannot be read.
+    """
     folders = dict.fromkeys(comparison.config.results)
     entries = comparison.ranking.entries
-    twins = {folder: duplicates.read(folder) for folder in folders if _has(folder, duplicates.FILE)}
+    listed = {
+        folder: duplicates.read(folder) for folder in folders if _has(folder, duplicates.FILE)
+    }
     sources = _sources(comparison, features)
-    chosen = mistakes.choose(comparison.ranking)
-    tests = {rank: evaluation.stored(one.folder, one.record) for rank, one in enumerate(entries)}
+    shown = mistakes.choose(comparison.ranking)
+    tests = {
+        rank: evaluation.stored(entry.folder, entry.record) for rank, entry in enumerate(entries)
+    }
     return Report(
+        path,
         comparison,
         {rank: facts for rank, facts in tests.items() if facts is not None},
         {folder: openings.read(folder) for folder in folders},
-        twins,
+        listed,
         sources,
         {
-            rank: _history(one.folder)
-            for rank, one in enumerate(entries)
-            if _has(one.folder, HISTORY)
+            rank: _history(entry.folder)
+            for rank, entry in enumerate(entries)
+            if _has(entry.folder, HISTORY)
         },
         next((_advice(folder) for folder in folders if _has(folder, ADVICE)), {}),
-        chosen,
-        _thumbnails(chosen, twins, _origin(comparison, sources, images)),
+        shown,
+        _thumbnails(shown, listed, _image_lookup(comparison, sources, images)),
     )
 
 
@@ -103,15 +134,18 @@ def _has(folder: Path, name: str) -> bool:
 
 def _sources(comparison: Comparison, moved: Sequence[Path]) -> tuple[Source, ...]:
     """Return the feature files of all records, each once."""
-    inputs = [entry.record.inputs for entry in comparison.ranking.entries]
-    found = {(one["file"], one["recipe_digest"]): one for one in inputs if "recipe_digest" in one}
-    return tuple(_source(one, moved) for _, one in sorted(found.items()))
+    distinct = {
+        (inputs["file"], inputs["recipe_digest"]): inputs
+        for inputs in (entry.record.inputs for entry in comparison.ranking.entries)
+        if "recipe_digest" in inputs
+    }
+    return tuple(_source(inputs, moved) for _, inputs in sorted(distinct.items()))
 
 
 def _source(inputs: dict[str, Any], moved: Sequence[Path]) -> Source:
-    """Look for a feature file where it was, then where it may lie now."""
-    was, problem = Path(inputs["file"]), ""
-    for path in (was, *moved):
+    """Look for a feature file at the path in the record, then at those that were given."""
+    recorded, problem = Path(inputs["file"]), ""
+    for path in (recorded, *moved):
         try:
             with FeatureFile(path) as file:
                 if file.recipe.digest == inputs["recipe_digest"]:
@@ -121,26 +155,30 @@ def _source(inputs: dict[str, Any], moved: Sequence[Path]) -> Source:
             problem = problem or f"{path} was made by another recipe since"
         except DataError as error:
             problem = problem or str(error)
-    return Source(was, inputs["recipe"], None, (), f"{problem}; say with --features where it lies")
+    return Source(
+        recorded, inputs["recipe"], None, (), f"{problem}; say with --features where it lies"
+    )
 
 
-def _origin(comparison: Comparison, sources: Sequence[Source], images: Path | None) -> ImageLookup:
-    """Return where the images are: by a feature file, else as networks learned from them."""
+def _image_lookup(
+    comparison: Comparison, sources: Sequence[Source], images: Path | None
+) -> ImageLookup:
+    """Return how to find the images: by a feature file, else by the source of a network."""
     for source in sources:
         if not source.problem:
             return ImageLookup.of_features(source.path, images)
     inputs = [entry.record.inputs for entry in comparison.ranking.entries]
-    named = next((one["source"] for one in inputs if "source" in one), None)
+    named = next((facts["source"] for facts in inputs if "source" in facts), None)
     return ImageLookup(images or (Path(named) if named else None), {})
 
 
-def _thumbnails(chosen: Mistakes, twins: dict[Path, Duplicates], origin: ImageLookup) -> Thumbnails:
-    pairs = [pair for found in twins.values() for pair in found.pairs(PAIRS)]
-    ids = dict.fromkeys([*chosen.ids, *(pair[key] for pair in pairs for key in ("id", "twin"))])
-    found = thumbnails.thumbnails(origin, list(ids))
-    for line in thumbnails.summary(found.lost, len(ids)):
+def _thumbnails(shown: Mistakes, listed: dict[Path, Duplicates], lookup: ImageLookup) -> Thumbnails:
+    pairs = [pair for table in listed.values() for pair in table.pairs(PAIRS)]
+    ids = dict.fromkeys([*shown.ids, *(pair[key] for pair in pairs for key in ("id", "twin"))])
+    small = thumbnails.thumbnails(lookup, list(ids))
+    for line in thumbnails.summary(small.lost, len(ids)):
         log.warning("%s", line)
-    return found
+    return small
 
 
 def _history(folder: Path) -> list[dict[str, Any]]:
@@ -149,7 +187,9 @@ def _history(folder: Path) -> list[dict[str, Any]]:
     try:
         if facts["schema"] != SCHEMA:
             raise ValueError(f"its schema is {facts['schema']}, this version reads {SCHEMA}")
-        return [{"name": str(one["name"]), "epochs": [*one["epochs"]]} for one in facts["rounds"]]
+        return [
+            {"name": str(turn["name"]), "epochs": [*turn["epochs"]]} for turn in facts["rounds"]
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / HISTORY} cannot be read as a history: {error}") from None
 

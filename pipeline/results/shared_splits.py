@@ -1,4 +1,4 @@
-"""The splits of a results folder: made once, then shared by whatever comes into it."""
+"""The splits of a results folder: made once, then shared by all its candidates."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from pipeline.results.records import RECORD, Record, discard
 
 
 def load_or_make_splits(out: Path, images: Images, folds: int | None, seed: int) -> Splits:
-    """Return the splits of these images, which become the folder's where it has none.
+    """Return the splits of these images; a folder without splits gets them.
 
     Raises:
         UsageError: the folder has other splits.
@@ -29,13 +29,13 @@ def load_or_make_splits(out: Path, images: Images, folds: int | None, seed: int)
         raise UsageError(
             f"{out} was made from other images or with other --folds, --group-by or --seed "
             f"({before.counts()}; now {splits.counts()}); choose another --out, or --restart to "
-            "throw its candidates away (those of this command; others are to be removed by hand)"
+            "throw its candidates away (those of this command; remove others by hand)"
         )
     return splits
 
 
 def discard_candidates(out: Path, which: Callable[[Record], bool]) -> None:
-    """Remove candidates, and with the last one the splits that they shared."""
+    """Remove candidates, and with the last one the splits and the list of duplicates."""
     discard(out, which)
     if not any(out.glob(f"*/{RECORD}")):
         (out / FILE).unlink(missing_ok=True)

@@ -10,7 +10,14 @@ from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
-from pipeline.results.records import Record, discard, place_candidate, versions, write_record
+from pipeline.results.records import (
+    CLASSIFIER,
+    Record,
+    discard,
+    place_candidate,
+    versions,
+    write_record,
+)
 from pipeline.search import fitting
 from pipeline.search.budget import Budget, FitPlan, Planner, Sizes
 from pipeline.search.candidates import PlannedCandidate
@@ -20,7 +27,6 @@ from pipeline.search.worker import JobFailedError, OutOfTimeError, Worker
 
 log = logging.getLogger("offshelf")
 
-CLASSIFIER = "classifier"  # the kind of all candidates that are fitted here
 MEASURED_FROM = 5000  # images: with fewer, measuring costs takes longer than it saves
 _MEASURING = 0.1  # the largest part of the budget that is spent on measuring
 _LEAST_MEASURING = 5.0  # seconds for each classifier at least, because a process has to start

@@ -11,10 +11,11 @@ from pipeline.data import duplicates
 from pipeline.data.images import Images, check_same_images, read_images
 from pipeline.data.layers import Layer, find_layers
 from pipeline.data.splits import Splits
+from pipeline.results.records import CLASSIFIER
 from pipeline.results.shared_splits import discard_candidates, load_or_make_splits
 from pipeline.search import candidates
 from pipeline.search.candidates import PlannedCandidate
-from pipeline.search.runner import CLASSIFIER, CandidateRunner
+from pipeline.search.runner import CandidateRunner
 from pipeline.search.worker import Worker
 from pipeline.search.workspace import WORKER_LOG, workspace, write_matrices
 
@@ -85,5 +86,5 @@ def _list_duplicates(out: Path, splits: Splits, images: Images, matrix: Path) ->
 
     if (out / duplicates.FILE).exists():
         return
-    pairs = duplicates.pairs(splits, images.digests, np.load(matrix, mmap_mode="r"))
+    pairs = duplicates.find_duplicates(splits, images.digests, np.load(matrix, mmap_mode="r"))
     log.info("%s", pairs.summary(duplicates.write(out, pairs)))

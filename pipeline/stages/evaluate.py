@@ -10,7 +10,7 @@ from features.errors import UsageError, unknown_name
 from features.packages import sha256_of
 from features.shards import locked
 from pipeline import predictors
-from pipeline.config import EvaluateConfig
+from pipeline.config import METRIC, EvaluateConfig
 from pipeline.config.choices import BEST, RECOMMENDED
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
@@ -19,19 +19,19 @@ from pipeline.results.evaluation import Evaluation
 from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
 from pipeline.results.ranking import rank_candidates
-from pipeline.results.records import Record, candidates, versions
+from pipeline.results.records import EXTERNAL, Record, candidates, versions
 from pipeline.statistics import bootstrap, calibration, metrics
 
 
 def run(config: EvaluateConfig) -> Evaluation:
-    """Open the locked test for a candidate, unless that was done before, and show the result.
+    """Open the locked test for a candidate, or return the stored result of an earlier opening.
 
-    Everything that can fail does so before the opening is written down, and the opening is
-    written down before any score is computed.
+    Everything that can fail does so before the opening is recorded, and the opening is recorded
+    before any score is computed.
 
     Raises:
-        UsageError: no results folder, an unknown candidate, one of an unknown kind, no locked
-            test, or another process at work in the folder.
+        UsageError: no results folder, an unknown candidate, one of an unknown kind or of another
+            tool, no locked test, or another process at work in the folder.
         DataError: a record, the model, the features or the images are missing, damaged or others.
         MissingPackageError: the candidate's model needs a package.
     """
@@ -43,7 +43,7 @@ def run(config: EvaluateConfig) -> Evaluation:
         if (facts := evaluation.stored(folder, record)) is not None:
             return Evaluation(facts, openings.read(config.results), False, folder)
         predictions = predictors.predict(config, splits, record)
-        kept = duplicates.without_duplicates([config.results], "test", predictions.ids)
+        kept = duplicates.free_of_near_duplicates([config.results], "test", predictions.ids)
         opening = openings.add(config.results, record)
         predictions.write(folder / evaluation.TEST, splits.class_names)
         facts = _scores(config, record, predictions, kept)
@@ -53,19 +53,19 @@ def run(config: EvaluateConfig) -> Evaluation:
 
 
 def _chosen(config: EvaluateConfig) -> Record:
-    """Return the record of the candidate that is meant, judged on validation alone."""
+    """Return the record of the candidate that the config names, or that validation chooses."""
     known = candidates(config.results)
     if config.candidate in known:
         return known[config.candidate]
     if config.candidate not in (BEST, RECOMMENDED):
         raise unknown_name("candidate", config.candidate, [*known, BEST, RECOMMENDED])
-    used = sorted({record.metric for record in known.values()})
+    used = sorted({record.metric for record in known.values() if record.kind != EXTERNAL})
     if len(used) > 1:
         raise UsageError(
             f"candidates in {config.results} were chosen by different metrics "
             f"({', '.join(used)}), so that none is {config.candidate}; give --candidate a name"
         )
-    ranking = rank_candidates([config.results], used[0])
+    ranking = rank_candidates([config.results], used[0] if used else METRIC)
     entry = ranking.best_entry if config.candidate == BEST else ranking.recommended_entry
     return entry.record
 
@@ -83,16 +83,16 @@ def _check(record: Record, splits: Splits) -> None:
 def _scores(
     config: EvaluateConfig, record: Record, predictions: Predictions, kept: np.ndarray
 ) -> dict[str, Any]:
-    labels, given = predictions.labels, predictions.probabilities
-    calibrated = calibration.apply(given, record.temperature)
-    found = bootstrap.estimates(
-        labels, given, calibrated, kept, config.resamples, config.confidence, config.seed
+    labels, probabilities = predictions.labels, predictions.probabilities
+    calibrated = calibration.apply(probabilities, record.temperature)
+    estimates = bootstrap.estimates(
+        labels, probabilities, calibrated, kept, config.resamples, config.confidence, config.seed
     )
-    matrix = metrics.confusion(labels, given.argmax(axis=1), given.shape[1])
+    matrix = metrics.confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1])
     return {
         "images": len(labels),
-        "suspects": int((~kept).sum()),
-        "metrics": {name: asdict(estimate) for name, estimate in found.items()},
+        "suspects": int((~kept).sum()),  # near-duplicates, by the name in files
+        "metrics": {name: asdict(estimate) for name, estimate in estimates.items()},
         "confidence": config.confidence,
         "resamples": config.resamples,
         "seed": config.seed,

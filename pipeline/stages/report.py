@@ -1,6 +1,5 @@
-"""The report stage: results folders in, one HTML file out that needs nothing but itself."""
+"""The report stage: results folders in, one HTML file out that needs no other file."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,15 +9,10 @@ from pipeline.config import CompareConfig, ReportConfig
 from pipeline.reports.report import html
 from pipeline.results.comparison import Comparison, judge
 from pipeline.results.ranking import rank_candidates
-from pipeline.results.report import gather
-
-log = logging.getLogger("offshelf")
-
-HISTORY, ADVICE = "history.json", "advice.json"
-SCHEMA = 1  # of histories
+from pipeline.results.report import Report, gather
 
 
-def run(config: ReportConfig) -> Path:
+def run(config: ReportConfig) -> Report:
     """Compare the candidates of results folders, and write all of it as a page.
 
     Raises:
@@ -28,30 +22,31 @@ def run(config: ReportConfig) -> Path:
     """
     ranking = rank_candidates(config.results, config.metric)
     _prepare(config.out)
-    asked = CompareConfig(
+    compared = CompareConfig(
         config.results, None, config.metric, config.resamples, config.confidence, config.seed
     )
-    return write(judge(ranking, asked), config.out, config.features, config.images)
+    return write(judge(ranking, compared), config.out, config.features, config.images)
 
 
 def write(
     comparison: Comparison, out: Path, features: Sequence[Path] = (), images: Path | None = None
-) -> Path:
-    """Write the page of a comparison; return its path.
+) -> Report:
+    """Write the page of a comparison.
 
     Args:
-        comparison: as `compare.run` or `compare.judge` gives it.
+        comparison: as `compare.run` or `results.comparison.judge` returns it.
         out: the HTML file.
-        features: where feature files lie now that are not where they were.
-        images: where the images lie now, if not where they were.
+        features: paths of feature files that have moved since.
+        images: the source of the images, if it has moved since.
 
     Raises:
         UsageError: `out` cannot be written to.
         DataError: a file of the results folders cannot be read.
     """
     _prepare(out)
-    durable.write(out, html(gather(comparison, features, images)).encode())
-    return out
+    report = gather(out, comparison, features, images)
+    durable.write(out, html(report).encode())
+    return report
 
 
 def _prepare(out: Path) -> None:

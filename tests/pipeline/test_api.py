@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import typing
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ from pipeline import config
 from tests.pipeline.featurefiles import clusters, with_test_part, write_features
 
 CONFIGS = {
+    "add_predictions": config.AddConfig,
     "advise": config.AdviseConfig,
     "classify": config.ClassifyConfig,
     "compare": config.CompareConfig,
@@ -71,7 +71,7 @@ def test_from_a_feature_file_to_the_locked_test(features, tmp_path):
     comparison = pipeline.compare(results, resamples=50)
     assert isinstance(comparison, pipeline.Comparison)
     page = pipeline.report(results, tmp_path / "report.html", resamples=50)
-    assert "<html" in Path(page).read_text()
+    assert "<html" in page.path.read_text()
     evaluation = pipeline.evaluate(results, comparison.best, resamples=50)
     assert isinstance(evaluation, pipeline.Evaluation)
     assert evaluation.fresh

@@ -64,7 +64,7 @@ def test_report_and_advice_go_on_from_it(old, tmp_path):
     results = old / "results"
     page = report.run(
         ReportConfig((results,), tmp_path / "report.html", features=(old / "features.h5",))
-    )
+    ).path
     assert read_record(results / RIDGE).title in page.read_text(encoding="utf-8")
     advice = advise.run(AdviseConfig(old / "features.h5", out=results, progress=False))
     assert advice.facts["splits"] == read_record(results / RIDGE).splits

@@ -1,9 +1,7 @@
-"""Groups that never part, and twins across parts: found, bounded, written, read."""
+"""Duplicates across splits: found, bounded, written, read."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from features.errors import DataError
 from features.records import Split
@@ -12,31 +10,24 @@ from pipeline.data.duplicates import (
     FILE,
     MOST,
     SIMILARITY,
-    groups,
-    ids_with_duplicates,
-    pairs,
+    find_duplicates,
+    near_duplicate_ids,
     read,
     write,
 )
 from pipeline.data.splits import SplitConfig, make_splits
+from tests.pipeline.data.test_groups import digests
 
-PARTS = [Split.TRAIN] * 60 + [Split.VALIDATION] * 20 + [Split.TEST] * 20
-
-
-def digests(contents):
-    """A digest for each number, equal for equal numbers: uint8 (N, 16)."""
-    numbers = np.asarray(contents, np.int64)
-    # The number stands first and last, so that zeros at the end matter too.
-    return np.stack([numbers, numbers], axis=1).view(np.uint8).reshape(len(numbers), 16)
+SOURCE_SPLITS = [Split.TRAIN] * 60 + [Split.VALIDATION] * 20 + [Split.TEST] * 20
 
 
-def splits(parts=PARTS, **settings):
-    count = len(parts)
+def splits(source_splits=SOURCE_SPLITS, **settings):
+    count = len(source_splits)
     labels = (np.arange(count) % 2).astype(np.int32)
     ids = tuple(f"{number:04d}.png" for number in range(count))
     config = SplitConfig(**settings)
     return make_splits(
-        ids, labels, ("ant", "bee"), np.array(parts, np.uint8), np.arange(count), config
+        ids, labels, ("ant", "bee"), np.array(source_splits, np.uint8), np.arange(count), config
     )
 
 
@@ -48,40 +39,17 @@ def listed(found):
     return {tuple(row) for row in found.table[["id", "twin", "kind"]].to_numpy().tolist()}
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 8), st.sampled_from(["", "a", "b", "c"])), max_size=12),
-)
-def test_groups_join_what_chains_join(images):
-    contents = [content for content, _ in images]
-    names = np.array([name for _, name in images], dtype=object)
-    found = groups(digests(contents), names)
-    assert found.dtype == np.int64
-    assert found.shape == (len(images),)
-    together = np.array(
-        [[a == b or (m == n != "") for b, n in images] for a, m in images], bool
-    ).reshape(len(images), len(images))
-    for _ in images:  # until it is transitive
-        together = together @ together
-    assert ((found[:, None] == found) == together).all()
-
-
-def test_groups_without_a_column_are_equal_contents():
-    assert len(set(groups(digests([1, 2, 1, 256, 1]), None).tolist())) == 3
-    assert groups(digests([1, 2, 1]), None)[0] == groups(digests([1, 2, 1]), None)[2]
-
-
-def test_twins_in_other_parts_are_found_both_ways():
+def test_duplicates_in_other_splits_are_found_both_ways():
     x, contents = features(), np.arange(100)
     x[85] = x[10] + 0.01  # test and train
     x[70] = x[11] + 0.01  # validation and train
     x[90] = x[71] + 0.01  # test and validation
     x[12] = x[13] + 0.01  # both in train: of no matter
     x[86], contents[86] = x[14], contents[14]
-    found = pairs(splits(), digests(contents), x)
+    found = find_duplicates(splits(), digests(contents), x)
     near = [("0085.png", "0010.png"), ("0070.png", "0011.png"), ("0090.png", "0071.png")]
     expected = {(*pair, "near") for pair in near} | {("0086.png", "0014.png", "equal")}
-    assert listed(found) == expected | {(twin, image, kind) for image, twin, kind in expected}
+    assert listed(found) == expected | {(other, image, kind) for image, other, kind in expected}
     assert found.table["similarity"].iloc[0] == 1
     assert found.table["similarity"].is_monotonic_decreasing
     row = found.table[found.table["id"] == "0090.png"].iloc[0]
@@ -90,38 +58,40 @@ def test_twins_in_other_parts_are_found_both_ways():
     assert (found.cut, found.near, found.tests) == (0, True, 20)
 
 
-def test_suspects_are_those_that_a_classifier_may_have_known(tmp_path):
+def test_those_that_a_candidate_may_have_learned_from_are_named(tmp_path):
     x, contents = features(), np.arange(100)
     x[85], x[70], x[90] = x[10], x[11], x[71]
-    write(tmp_path, pairs(splits(), digests(contents), x))
-    assert ids_with_duplicates(tmp_path, "validation") == {"0070.png"}
-    assert ids_with_duplicates(tmp_path, "test") == {"0085.png", "0090.png"}
-    assert ids_with_duplicates(tmp_path / "elsewhere", "test") == frozenset()
+    write(tmp_path, find_duplicates(splits(), digests(contents), x))
+    assert near_duplicate_ids(tmp_path, "validation") == {"0070.png"}
+    assert near_duplicate_ids(tmp_path, "test") == {"0085.png", "0090.png"}
+    assert near_duplicate_ids(tmp_path / "elsewhere", "test") == frozenset()
 
 
-def test_with_folds_each_fold_is_a_part(tmp_path):
+def test_with_folds_each_fold_is_a_split(tmp_path):
     made = splits([Split.NONE] * 100, folds=4, repeats=1)
     first, second = np.flatnonzero(made.folds[0] == 0)[:2]
     third = np.flatnonzero(made.folds[0] == 3)[0]
     x = features()
     x[first], x[made.test[0]] = x[third], x[second]
-    found = pairs(made, digests(np.arange(100)), x)
+    found = find_duplicates(made, digests(np.arange(100)), x)
     assert set(found.table["part"]) == {"fold 0", "fold 3", "test"}
     write(tmp_path, found)
-    assert ids_with_duplicates(tmp_path, "validation") == {made.ids[first], made.ids[third]}
-    assert ids_with_duplicates(tmp_path, "test") == {made.ids[made.test[0]]}
+    assert near_duplicate_ids(tmp_path, "validation") == {made.ids[first], made.ids[third]}
+    assert near_duplicate_ids(tmp_path, "test") == {made.ids[made.test[0]]}
 
 
-def test_where_any_two_images_are_similar_twins_must_be_more_so():
+def test_where_any_two_images_are_similar_near_duplicates_must_be_more_so():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100, 3)).astype(np.float32) @ rng.normal(size=(3, 40)).astype(np.float32)
     x[85] = x[10] + 0.0001
-    found = pairs(splits(), digests(np.arange(100)), x)
+    found = find_duplicates(splits(), digests(np.arange(100)), x)
     assert 0.99 < found.threshold < 1
     assert ("0085.png", "0010.png", "near") in listed(found)
     assert found.table["similarity"].min() >= found.threshold
     wide = np.random.default_rng(0).normal(size=(100, 200)).astype(np.float32)
-    assert pairs(splits(), digests(np.arange(100)), wide).threshold == pytest.approx(SIMILARITY)
+    assert find_duplicates(splits(), digests(np.arange(100)), wide).threshold == pytest.approx(
+        SIMILARITY
+    )
 
 
 @pytest.mark.parametrize("equal", [True, False])
@@ -132,10 +102,10 @@ def test_flat_images_do_not_explode(equal):
     x[flat] = x[0] + 0.001 * features(200, seed=1)[flat]
     if equal:
         contents[flat] = 0
-    parts = [Split.TRAIN] * 100 + [Split.VALIDATION] * 50 + [Split.TEST] * 50
-    found = pairs(splits(parts), digests(contents), x)
-    of_a_part = found.table.groupby(["id", "twin_part"]).size()
-    assert of_a_part.max() == MOST
+    source_splits = [Split.TRAIN] * 100 + [Split.VALIDATION] * 50 + [Split.TEST] * 50
+    found = find_duplicates(splits(source_splits), digests(contents), x)
+    of_a_split = found.table.groupby(["id", "twin_part"]).size()
+    assert of_a_split.max() == MOST
     assert found.table["id"].nunique() == count // 2  # every flat image is listed
     assert found.cut == 2 * (50 * 25 + 50 * 25 + 25 * 25) - len(found.table)
     assert "more pairs left out" in found.summary(FILE)
@@ -145,17 +115,19 @@ def test_among_too_many_images_only_equal_ones_are_looked_for(monkeypatch):
     monkeypatch.setattr(duplicates, "LARGEST", 99)
     x, contents = features(), np.arange(100)
     x[85], contents[86] = x[10], contents[14]
-    found = pairs(splits(), digests(contents), x)
+    found = find_duplicates(splits(), digests(contents), x)
     assert listed(found) == {("0086.png", "0014.png", "equal"), ("0014.png", "0086.png", "equal")}
-    assert found.summary(FILE).endswith("near ones are not looked for among more than 99 images")
+    assert found.summary(FILE).endswith(
+        "near-duplicates are not looked for among more than 99 images"
+    )
 
 
 def test_what_is_written_is_read(tmp_path):
     x = features()
     x[85] = x[10] + 0.01
     for found in (
-        pairs(splits(), digests(np.arange(100)), x),
-        pairs(splits(), digests(np.arange(100)), features()),
+        find_duplicates(splits(), digests(np.arange(100)), x),
+        find_duplicates(splits(), digests(np.arange(100)), features()),
     ):
         assert write(tmp_path, found) == tmp_path / FILE
         again = read(tmp_path)
@@ -170,16 +142,16 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_damaged_list_is_told(tmp_path, damage):
     (tmp_path / FILE).write_bytes(damage)
     with pytest.raises(DataError, match="cannot be read.*run `classify` again"):
-        ids_with_duplicates(tmp_path, "test")
+        near_duplicate_ids(tmp_path, "test")
 
 
 def test_the_summary_counts_in_words():
     x, contents = features(), np.arange(100)
-    none = pairs(splits(), digests(contents), x)
-    assert none.summary(FILE) == "no image has a twin in another part"
+    none = find_duplicates(splits(), digests(contents), x)
+    assert none.summary(FILE) == "no image has a duplicate in another split"
     x[85], contents[86] = x[10], contents[14]
-    some = pairs(splits(), digests(contents), x)
+    some = find_duplicates(splits(), digests(contents), x)
     assert some.summary("results/duplicates.parquet") == (
-        "4 images have a twin in another part (2 equal, 2 near; 2 of the 20 test images), "
+        "4 images have a duplicate in another split (2 equal, 2 near; 2 of the 20 test images), "
         "listed in results/duplicates.parquet"
     )

@@ -9,7 +9,7 @@ from pipeline.data import neighbours
 from pipeline.data.neighbours import Search
 
 
-def twins(count, features, noise, seed):
+def near_duplicates(count, features, noise, seed):
     """Rows of which the second half are the first half with noise: float32 (2 count, features)."""
     rng = np.random.default_rng(seed)
     first = rng.normal(3, 1, (count, features)) * rng.gamma(1, 1, features)
@@ -23,13 +23,13 @@ def all_cosines(x, learned):
 
 
 def found(search, rows, columns, least=0.9, most=1000):
-    every = list(search.pairs(rows, columns, least, most))
+    batches = list(search.pairs(rows, columns, least, most))
     pairs = {
-        (first, twin): cosine
-        for one in every
-        for first, twin, cosine in zip(*(part.tolist() for part in one[:3]), strict=True)
+        (first, second): cosine
+        for batch in batches
+        for first, second, cosine in zip(*(column.tolist() for column in batch[:3]), strict=True)
     }
-    return pairs, sum(one.cut for one in every)
+    return pairs, sum(batch.cut for batch in batches)
 
 
 @settings(max_examples=25, deadline=None)
@@ -37,7 +37,7 @@ def found(search, rows, columns, least=0.9, most=1000):
     st.integers(2, 60), st.integers(2, 150), st.sampled_from([0.01, 0.2, 0.5]), st.integers(0, 9)
 )
 def test_it_finds_exactly_the_pairs_that_are_similar_enough(count, features, noise, seed):
-    x = twins(count, features, noise, seed)
+    x = near_duplicates(count, features, noise, seed)
     rows, columns = np.arange(count), np.arange(count, 2 * count)
     expected = all_cosines(x, rows)[:count, count:]
     if (np.abs(expected - 0.9) < 1e-4).any():
@@ -52,7 +52,7 @@ def test_it_finds_exactly_the_pairs_that_are_similar_enough(count, features, noi
 
 
 def test_small_tiles_give_the_same(monkeypatch):
-    x = twins(50, 20, 0.3, 1)
+    x = near_duplicates(50, 20, 0.3, 1)
     rows, columns = np.arange(50), np.arange(50, 100)
     whole, _ = found(Search(x, rows, 0), rows, columns)
     monkeypatch.setattr(neighbours, "_TILE", 120)

@@ -140,7 +140,7 @@ def test_twins_in_other_parts_are_listed(tmp_path):
     x[-1], labels[-1] = x[0], labels[0]
     file = write_features(tmp_path / "f.h5", x, labels, parts=with_test_part(160))
     out = classify.run(config(file, tmp_path))
-    assert duplicates.ids_with_duplicates(out, "test") >= {"00159.png"}
+    assert duplicates.near_duplicate_ids(out, "test") >= {"00159.png"}
 
 
 @pytest.mark.parametrize("folds", [None, 4])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from features import store
@@ -198,27 +199,59 @@ def test_a_record_of_other_splits_is_refused(results):
         run(results)
 
 
-def test_suspects_are_left_out_of_a_second_accuracy(results):
-    assert "no twins" not in comparison_text(run(results))
-    mark_twins(results, "validation")
+def test_near_duplicates_are_left_out_of_a_second_accuracy(results):
+    assert "dedup." not in comparison_text(run(results))
+    mark_duplicates(results, "validation")
     comparison = run(results)
-    assert comparison.suspects > 0
-    assert "no twins" in comparison_text(comparison)
+    assert comparison.near_duplicates > 0
+    assert "dedup." in comparison_text(comparison)
     assert "accuracy_without_twins_low" in comparison.rows[0]
 
 
-def mark_twins(results: Path, part: str) -> None:
-    """Find duplicates among features of which every third image repeats one of another part."""
+def mark_duplicates(results: Path, split: str) -> None:
+    """Find duplicates among features of which every third image repeats one of another split."""
     splits = Splits.read(results)
     rng = np.random.default_rng(0)
     digests = rng.integers(0, 256, (len(splits), 16), np.uint8)
-    places = splits.test if part == "test" else np.flatnonzero(splits.folds[0] == 0)
+    places = splits.test if split == "test" else np.flatnonzero(splits.folds[0] == 0)
     digests[places[:9]] = digests[np.flatnonzero(splits.folds[0] == 1)[:9]]
     x = rng.normal(size=(len(splits), 30)).astype(np.float32)
-    duplicates.write(results, duplicates.pairs(splits, digests, x))
+    duplicates.write(results, duplicates.find_duplicates(splits, digests, x))
 
 
 def test_a_fallback_says_its_reason(results):
     candidates.change(results, CENTROID, reason="instead of rbf-svm: it would take 3 hours")
     assert f"{CENTROID}: instead of rbf-svm" in comparison_text(run(results))
     assert read_record(results / CENTROID).reason
+
+
+def test_a_comparison_is_a_frame_with_the_columns_of_the_file(results):
+    comparison = run(results)
+    stored = pd.read_csv(results / compare.CSV)
+    pd.testing.assert_frame_equal(comparison.frame(), stored, check_dtype=False)
+    first, second = repr(comparison).splitlines()
+    assert first == "Comparison of 3 candidates by accuracy"
+    assert second.startswith(f"recommended: {comparison.recommended}, ")
+    candidates.change(results, BEST, title="<b>bold</b>")
+    html = run(results)._repr_html_()
+    assert "&lt;b&gt;bold" in html
+    assert "<b>" not in html
+
+
+def test_mistakes_are_the_wrong_images_the_surest_first(results):
+    comparison = run(results)
+    path = results / CENTROID / VALIDATION
+    stored = Predictions.read(path, NAMES)
+    predicted = stored.probabilities.argmax(axis=1)
+    mistakes = comparison.mistakes(CENTROID)
+    wrong = {stored.ids[row] for row in np.flatnonzero(predicted != stored.labels)}
+    assert set(mistakes["id"]) == wrong
+    assert mistakes["probability"].is_monotonic_decreasing
+    rows = {image: row for row, image in enumerate(stored.ids)}
+    for image, label, guess, probability in mistakes.itertuples(index=False):
+        row = rows[image]
+        assert (label, guess) == (NAMES[stored.labels[row]], NAMES[predicted[row]])
+        assert probability == stored.probabilities[row].max()
+    assert comparison.mistakes().equals(comparison.mistakes(comparison.recommended))
+    with pytest.raises(UsageError, match="did you mean"):
+        comparison.mistakes(CENTROID[:-1])

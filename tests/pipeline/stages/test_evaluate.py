@@ -21,7 +21,7 @@ from pipeline.stages import evaluate
 from pipeline.statistics import bootstrap
 from tests.pipeline import candidates
 from tests.pipeline.candidates import NAMES
-from tests.pipeline.stages.test_compare import mark_twins
+from tests.pipeline.stages.test_compare import mark_duplicates
 
 BEST, CENTROID, DUMMY = (f"vgg16.pool.{method}" for method in candidates.METHODS)
 
@@ -193,11 +193,11 @@ def test_openings_outlive_candidates(results):
     assert "opened 2 times in all" in text(run(results, CENTROID))
 
 
-def test_twins_of_what_was_learned_are_left_out_of_a_second_accuracy(results):
-    mark_twins(results, "test")
+def test_near_duplicates_of_what_was_learned_are_left_out_of_a_second_accuracy(results):
+    mark_duplicates(results, "test")
     evaluation = run(results, BEST)
     assert evaluation.facts["suspects"] == 9
-    assert "accuracy without suspected twins" in text(evaluation)
+    assert "accuracy without near-duplicates" in text(evaluation)
 
 
 def test_equal_seeds_give_equal_intervals(results, tmp_path):
@@ -206,3 +206,20 @@ def test_equal_seeds_give_equal_intervals(results, tmp_path):
     assert one["metrics"] == other["metrics"]
     assert one["predictions"] == sha256_of(again / BEST / evaluation_files.TEST)
     assert np.array_equal(one["confusion"], other["confusion"])
+
+
+def test_an_evaluation_is_frames(results):
+    evaluation = run(results, BEST)
+    frame = evaluation.frame().set_index("metric")
+    assert frame.loc["accuracy", "value"] == evaluation.accuracy
+    assert (frame["low"] <= frame["high"]).all()
+    predictions, mistakes = evaluation.predictions(), evaluation.mistakes()
+    assert len(predictions) == evaluation.facts["images"]
+    assert np.allclose(predictions[[f"p:{name}" for name in NAMES]].sum(axis=1), 1)
+    wrong = predictions[predictions["label"] != predictions["predicted"]]
+    assert set(wrong["id"]) == set(mistakes["id"])
+    assert len(wrong) == pytest.approx((1 - evaluation.accuracy) * len(predictions))
+    assert mistakes["probability"].is_monotonic_decreasing
+    assert all(path.is_file() for path in evaluation.files)
+    assert repr(evaluation).startswith(f"Evaluation of {BEST} on 60 test images\naccuracy ")
+    assert "the test was opened 1 time" in evaluation._repr_html_()

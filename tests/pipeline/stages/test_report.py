@@ -69,7 +69,7 @@ def results(tmp_path, pictures):
 
 def made(*results, **settings) -> Page:
     out = results[0].parent / "page" / "report.html"
-    return Page(report.run(ReportConfig(results, out, resamples=50, **settings)))
+    return Page(report.run(ReportConfig(results, out, resamples=50, **settings)).path)
 
 
 def write(path, facts):
@@ -147,7 +147,7 @@ def test_names_may_hold_anything(tmp_path, pictures, monkeypatch):
     monkeypatch.setattr(candidates, "SUFFIX", "'\"<b>&.png")
     results = candidates.results(tmp_path, pictures=pictures)
     write(results / BEST / "history.json", history(stage="</script><b>"))
-    mark_twins(results, 3)
+    mark_duplicates(results, 3)
     page = made(results, images=pictures)
     assert page.data["classes"] == list(EVIL)
     assert all(uri for _, uri, _ in page.data["images"])
@@ -259,20 +259,20 @@ def test_layers_and_training_size(results):
     assert len(page.data["figures"]["layers"]["data"]) == 2
 
 
-def mark_twins(results, count):
+def mark_duplicates(results, count):
     splits = Splits.read(results)
-    first, twin = (np.array(splits.ids, object)[splits.test[part::2][:count]] for part in (0, 1))
+    first, second = (np.array(splits.ids, object)[splits.test[n::2][:count]] for n in (0, 1))
     table = pandas.DataFrame({
-        "id": [*first, *twin], "part": "test", "twin": [*twin, *first], "twin_part": "fold 1",
+        "id": [*first, *second], "part": "test", "twin": [*second, *first], "twin_part": "fold 1",
         "similarity": np.float32(0.95), "kind": "near",
     })  # fmt: skip
     duplicates.write(results, Duplicates(table, 0.88, True, 0, len(splits.test)))
 
 
 def test_duplicates_are_shown_once_a_pair(results, pictures):
-    mark_twins(results, 3)
+    mark_duplicates(results, 3)
     page = made(results, images=pictures)
-    assert "6 images have a twin in another part" in page.text("images")
+    assert "6 images have a duplicate in another split" in page.text("images")
     shown = [a for tag, a in page.attributes if tag == "img"]
     assert len(shown) == 6
     assert all(a["alt"] and a["src"].startswith("data:image/webp") for a in shown)
@@ -280,7 +280,8 @@ def test_duplicates_are_shown_once_a_pair(results, pictures):
 
 def test_commands_are_ones_that_the_parser_takes(results):
     evaluate.run(EvaluateConfig(results, BEST, resamples=50))
-    gathered = report.gather(compare.run(CompareConfig((results,), resamples=50)))
+    comparison = compare.run(CompareConfig((results,), resamples=50))
+    gathered = report.gather(results / "report.html", comparison)
     found = provenance.commands(gathered)
     assert [line.split()[3] for line in found] == ["extract", "classify", "compare", "evaluate"]
     for line in found:

@@ -9,7 +9,7 @@ from pipeline.config import CompareConfig, ReportConfig
 from pipeline.stages import compare, report
 from tests.pipeline import candidates
 from tests.pipeline.browser import PHONE, browser  # noqa: F401 # a fixture
-from tests.pipeline.stages.test_report import CENTROID, EVIL, history, mark_twins
+from tests.pipeline.stages.test_report import CENTROID, EVIL, history, mark_duplicates
 
 pytestmark = pytest.mark.usefixtures("browser")
 
@@ -29,7 +29,7 @@ def results(tmp_path_factory):
         patch.setattr(candidates, "NAMES", EVIL)
         patch.setattr(candidates, "SUFFIX", "'\"<b>&.png")
         found = candidates.results(folder, pictures=folder / "pictures")
-    mark_twins(found, 2)
+    mark_duplicates(found, 2)
     (found / CENTROID / "history.json").write_text(json.dumps(history()))
     (found / "advice.json").write_text(json.dumps(ADVICE))
     return found
@@ -38,7 +38,7 @@ def results(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(results):
     out, pictures = results.parent / "report.html", results.parent / "pictures"
-    return report.run(ReportConfig((results,), out, images=pictures, resamples=50))
+    return report.run(ReportConfig((results,), out, images=pictures, resamples=50)).path
 
 
 def test_every_section_renders_without_a_word_and_without_a_request(browser, page):  # noqa: F811

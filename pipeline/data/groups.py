@@ -1,0 +1,31 @@
+"""Groups of images that must stay in one split."""
+
+import numpy as np
+
+
+def groups(digests: np.ndarray, column: np.ndarray | None) -> np.ndarray:
+    """Return a number for each image, int64 (N,), equal for images that must stay together.
+
+    Images belong together when their content is equal, when they are equal in the column, and
+    when a chain of such images joins them.
+
+    Args:
+        digests: uint8 (N, 16), of the images' content.
+        column: strings (N,); "" stands for a group of its own. None: no column.
+    """
+    import pandas
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    contents = np.ascontiguousarray(digests).view(f"S{digests.shape[1]}").ravel()
+    _, numbers = np.unique(contents, return_inverse=True)
+    if column is None:
+        return numbers.astype(np.int64)
+    names, _ = pandas.factorize(np.asarray(column, dtype=object))
+    named = np.flatnonzero(np.asarray(column, dtype=object) != "")
+    # Contents and names are the nodes of a graph, and each named image joins two of them.
+    start = numbers.max(initial=-1) + 1
+    nodes = start + names.max(initial=-1) + 1
+    edges = (np.ones(len(named), bool), (numbers[named], start + names[named]))
+    _, joined = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)
+    return joined[numbers].astype(np.int64)

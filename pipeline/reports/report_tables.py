@@ -1,0 +1,89 @@
+"""The tables of a report page: all candidates on validation, and those on the locked test."""
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.reports import answer, comparison
+from pipeline.reports.comparison import SHORT
+from pipeline.reports.scores import TITLES, number
+from pipeline.results.report import Report
+
+COSTS = {
+    "fit_seconds": ("fit", "seconds of the last fit"),
+    "predict_1000_seconds": ("1,000 images", "to predict them, features at hand"),
+    "model_bytes": ("model", "size of its file"),
+    "peak_bytes": ("memory", "peak of resident memory during the fit"),
+}
+
+# Columns that are left out on paper, which is narrow.
+_MINOR = {*SHORT, "peak_bytes"} - {"calibrated_calibration_error"}
+
+
+def columns(report: Report) -> list[dict[str, str]]:
+    """Return key, name and meaning of the columns right of the accuracy."""
+    scores = [
+        {"key": key, "name": SHORT[key], "help": TITLES[key]}
+        for key in comparison.columns(report.comparison)
+    ]
+    costs = [{"key": key, "name": name, "help": title} for key, (name, title) in COSTS.items()]
+    p = {"key": "p_value", "name": "p", "help": "McNemar against the best, after Holm's correction"}
+    ordered = [p, *costs[:3], *scores, *costs[3:]]  # those that decide come first
+    return [column | {"rank": " minor" if column["key"] in _MINOR else ""} for column in ordered]
+
+
+def rows(report: Report) -> list[dict[str, Any]]:
+    """Return a row for each candidate, best first: its values, and these as text."""
+    ranking, flat = report.comparison.ranking, report.comparison.rows
+    shown = [row for rank, row in enumerate(flat) if not ranking.is_floor(rank)] or flat
+    low, high = (
+        min(row["accuracy_low"] for row in shown),
+        max(row["accuracy_high"] for row in shown),
+    )
+
+    def place(share: float) -> float:  # on the scale of the intervals, in percent of its width
+        return round(float(np.clip(4 + 92 * (share - low) / max(high - low, 1e-9), -9, 109)), 2)
+
+    return [
+        row
+        | {
+            "name": entry.record.title,
+            "given": answer.learned_from(entry.record),
+            "reason": entry.record.reason,
+            "floor": ranking.is_floor(rank),
+            "whisker": [place(row[f"accuracy{end}"]) for end in ("_low", "", "_high")],
+            "texts": {
+                "accuracy": number("accuracy", row["accuracy"]),
+                "low": number("accuracy", row["accuracy_low"]),
+                "high": number("accuracy", row["accuracy_high"]),
+                "p_value": _p(row["p_value"]) if rank else "–",
+            }
+            | {key: number(key, row[key]) for key in SHORT if key in row}
+            | {key: answer.cost(row, key) for key in COSTS},
+        }
+        for rank, (row, entry) in enumerate(zip(flat, ranking.entries, strict=True))
+    ]
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
+
+
+def tests(report: Report) -> list[dict[str, Any]]:
+    """Return the results on the locked test of each candidate that it was opened for."""
+    entries, flat = report.comparison.ranking.entries, report.comparison.rows
+    return [
+        {
+            "label": entries[rank].label,
+            "title": entries[rank].record.title,
+            "given": answer.learned_from(entries[rank].record),
+            "images": facts["images"],
+            "validation": answer.percent("accuracy", flat[rank]["accuracy"]),
+            "metrics": {
+                name: {key: answer.percent(name, value) for key, value in estimate.items()}
+                for name, estimate in facts["metrics"].items()
+            },
+            "opening": facts["opening"],
+        }
+        for rank, facts in report.tests.items()
+    ]

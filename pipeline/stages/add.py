@@ -1,0 +1,26 @@
+"""The add stage: the predictions of another tool in, one more candidate of a results folder out."""
+
+from features.shards import locked
+from pipeline.config import AddConfig
+from pipeline.data.splits import Splits
+from pipeline.results import external
+from pipeline.results.folder import ResultsFolder
+from pipeline.results.prediction_tables import read_table
+
+
+def run(config: AddConfig) -> ResultsFolder:
+    """Check predictions against the splits, and record them as a candidate.
+
+    The same predictions under the same name are kept as they are.
+
+    Raises:
+        UsageError: there is no results folder or table, or the name is taken.
+        DataError: the table does not hold predictions of exactly the images that validate.
+    """
+    splits = Splits.read(config.results)
+    predictions = read_table(config.table, splits)
+    with locked(config.results):
+        record = external.make_record(config, predictions, splits)
+        if not external.is_kept(config, record):
+            external.write(config, record, predictions, splits)
+    return ResultsFolder(config.results)
