@@ -1,4 +1,4 @@
-"""Bytes to pixels: whatever an image is stored as, RGB uint8 the right side up comes out."""
+"""Bytes to pixels: images of any format become upright RGB uint8."""
 
 import logging
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
-from PIL import (  # each of the six is here to make its format known
+from PIL import (  # importing a plugin registers its format
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
@@ -22,30 +22,30 @@ from features.errors import DataError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 MAX_PIXELS = 178_956_970  # where Pillow, too, sees a decompression bomb: half a GiB of RGB
 
-_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF tags, and a value of the second
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # two TIFF tags, and a value of the second
 
 log = logging.getLogger("offshelf")
 
 
 class RejectedImage(DataError):  # noqa: N818 - it names an outcome, not a failure
-    """An image gives no pixels; the message is a short reason, the same wherever it lies."""
+    """An image cannot be decoded; the message is a short reason without the image's path."""
 
 
 def decode(content: bytes | np.ndarray, at_least: int | None = None) -> Image.Image:
     """Return an image in Pillow's mode RGB: three channels of 8 bits.
 
-    The first frame counts, EXIF orientation is applied, what is transparent shows white, of 16
-    bits the upper 8 are kept. Colour profiles are not applied.
+    Only the first frame is taken. EXIF orientation is applied, transparent pixels become white,
+    and of 16 bits the upper 8 are kept. Colour profiles are not applied.
 
     Args:
         content: a JPEG, PNG, WebP, BMP, TIFF or GIF file; or pixels, uint8 or uint16 of shape
             (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
         at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size (libjpeg does that in the
-            frequency domain, at a fraction of the time) as long as both sides keep this many
-            pixels; None decodes all of it.
+            frequency domain, in a fraction of the time) as long as both sides keep this many
+            pixels; None decodes it at full size.
 
     Raises:
-        RejectedImage: it is broken, of another format, too large, or has 32 bits a channel.
+        RejectedImage: the image is broken, of another format, too large, or has 32 bits a channel.
     """
     with _rejecting():
         if isinstance(content, np.ndarray):
@@ -88,16 +88,16 @@ def _rejecting() -> Iterator[None]:
 
 
 def fit(image: Image.Image, size: tuple[int, int], resize: str, interpolation: str) -> np.ndarray:
-    """Return an RGB image's pixels at the wanted size: uint8, (height, width, 3).
+    """Return the pixels of an RGB image, resized: uint8 of shape (height, width, 3).
 
-    Smaller sizes are antialiased: each pixel is a mean over the area it comes from, except by
-    "nearest". An image that has the size already is left as it is.
+    Smaller sizes are antialiased, except by "nearest": each pixel is a mean over the area that it
+    covers in the image. An image of that size already is not resampled.
 
     Args:
         image: an image of mode RGB.
-        size: height and width.
-        resize: "stretch" takes the whole image; "crop" the largest centred part that has the
-            wanted aspect ratio, which is the same as scaling the short side and cropping.
+        size: height and width of the result, in pixels.
+        resize: "stretch" takes the whole image; "crop" takes the largest centred section of the
+            result's aspect ratio, which is the same as scaling the short side and cropping.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
     """
     height, width = size
@@ -107,11 +107,13 @@ def fit(image: Image.Image, size: tuple[int, int], resize: str, interpolation: s
     return np.asarray(image)
 
 
-def _centre(given: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return the box (left, top, right, bottom) of the largest centred part with size's ratio."""
-    scale = min(given[0] / size[1], given[1] / size[0])
+def _centre(
+    image_size: tuple[int, int], size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """Return (left, top, right, bottom) of the largest centred section with the ratio of `size`."""
+    scale = min(image_size[0] / size[1], image_size[1] / size[0])
     width, height = scale * size[1], scale * size[0]
-    left, top = (given[0] - width) / 2, (given[1] - height) / 2
+    left, top = (image_size[0] - width) / 2, (image_size[1] - height) / 2
     return left, top, left + width, top + height
 
 
@@ -119,7 +121,7 @@ def _open(content: bytes) -> Image.Image:
     """Return the image before its pixels are read."""
     if not content:
         raise RejectedImage("the file is empty")
-    # Image.open does the same and warns of every image above half the limit; warnings can be
+    # Image.open does the same, but warns of every image above half the limit, and warnings can be
     # silenced only for all threads at once.
     for name in FORMATS:
         factory, accepts = Image.OPEN[name]
@@ -147,11 +149,11 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise RejectedImage("32 bits a channel; convert it to 8 or 16 bits")
     if image.mode.startswith("I;16"):
         return _upper_bits(image).convert("RGB")
-    if image.mode == "La":  # the only mode with alpha that has no way to RGBA
+    if image.mode == "La":  # the only mode with alpha that cannot be converted to RGBA
         image = image.convert("LA")
     if image.has_transparency_data:
         key = image.info.get("transparency")
-        if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:  # of 16 bits
+        if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:  # it has 16 bits
             image.info["transparency"] = tuple(value >> 8 for value in key)
         colours = image.convert("RGBA")
         image = Image.new("RGB", image.size, "white")
@@ -165,7 +167,7 @@ def _upper_bits(image: Image.Image) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(_BITS, (16,))[0]
     upper = (values >> (bits - 8)).astype(np.uint8)
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # which Pillow heeds for 8 bits alone
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow handles it for 8 bits alone
         upper = 255 - upper
     if "transparency" in image.info:
         upper[values == image.info["transparency"]] = 255

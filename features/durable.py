@@ -1,7 +1,7 @@
-"""Files that are either wholly there or not at all, whatever the moment of a kill or power cut.
+"""Files that exist either whole or not at all, whatever the moment of a kill or power cut.
 
-Bytes go to a temporary name, are synced, and are renamed into place; then the folder is synced,
-because a rename is not durable before that. Everything passes through one `Disk`.
+Bytes go to a file of a temporary name, which is synced and renamed into place. Then the folder is
+synced, because a rename is not durable before that. All changes to the disk go through one `Disk`.
 """
 
 import errno
@@ -16,15 +16,15 @@ from features.errors import UsageError
 
 TEMPORARY = ".tmp"
 
-# What opening or syncing a folder gives where a file system, such as a network one, cannot do it.
+# Errors by which a file system, such as a network one, says that it cannot sync folders.
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
 
 
 class Disk:
-    """The few operations that change what is on the disk; each may raise OSError.
+    """The few operations that change the disk; each may raise OSError.
 
-    Tests put another in its place: one that fails at a given operation, or one that records them
-    all, to work out what a power cut between any two would have left.
+    Tests replace it: by a disk that fails at a given operation, or by one that records all of
+    them, to work out what a power cut between any two would have left.
     """
 
     def create(self, path: Path) -> io.FileIO:
@@ -32,7 +32,7 @@ class Disk:
         return path.open("w+b", buffering=0)
 
     def write(self, file: io.FileIO, data: memoryview) -> int:
-        """Write at the file's position; return how many bytes were taken, perhaps not all."""
+        """Write at the file's position; return how many bytes were written, perhaps not all."""
         return file.write(data)
 
     def truncate(self, file: io.FileIO, size: int) -> None:
@@ -40,11 +40,11 @@ class Disk:
         file.truncate(size)
 
     def sync(self, file: io.FileIO) -> None:
-        """Return when the file's content is safe from a power cut."""
+        """Make the file's content safe from a power cut."""
         os.fsync(file.fileno())
 
     def rename(self, old: Path, new: Path) -> None:
-        """Give a file another name, in place of what has that name."""
+        """Rename a file; a file of the new name is replaced."""
         old.replace(new)
 
     def unlink(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class Disk:
         path.unlink()
 
     def make_folder(self, folder: Path) -> None:
-        """Make a folder, if it is not there."""
+        """Make a folder unless it exists."""
         folder.mkdir(exist_ok=True)
 
     def remove_folder(self, folder: Path) -> None:
@@ -60,8 +60,8 @@ class Disk:
         folder.rmdir()
 
     def sync_folder(self, folder: Path) -> None:
-        """Return when the names in a folder are safe from a power cut, as far as that can be."""
-        if os.name == "nt":  # folders cannot be opened there, nor need it
+        """Make the names in a folder safe from a power cut, where the file system can do it."""
+        if os.name == "nt":  # folders cannot be opened on Windows, and need not be synced
             return
         try:
             descriptor = os.open(folder, os.O_RDONLY)
@@ -78,10 +78,10 @@ disk = Disk()
 
 
 class Draft(io.RawIOBase):
-    """A file while it is written, by HDF5 too, which must never meet an error.
+    """A file that is being written, by HDF5 too, and that never raises an error while it is.
 
-    HDF5 cannot even close its file quietly then, and may crash. So the first error is kept for
-    `check`, and what would be written after it goes nowhere.
+    HDF5 may crash when its file object raises, even while it closes the file. So the first error
+    is kept for `check`, and nothing is written after it.
     """
 
     def __init__(self, file: io.FileIO) -> None:
@@ -89,7 +89,7 @@ class Draft(io.RawIOBase):
         self._error: Exception | None = None
 
     def check(self) -> None:
-        """Raise the first error, if there was one."""
+        """Raise the first error, if any occurred."""
         if self._error is not None:
             raise self._error
 
@@ -111,7 +111,7 @@ class Draft(io.RawIOBase):
         view, count = memoryview(buffer).cast("B"), 0  # type: ignore[arg-type] # any buffer
         with self._keeping_error():
             count = self._file.readinto(view) or 0
-        view[count:] = bytes(len(view) - count)  # HDF5 takes no count: let it see no garbage
+        view[count:] = bytes(len(view) - count)  # HDF5 ignores the count, so the rest is zeroed
         return count
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -147,10 +147,11 @@ def replacing(path: Path, scratch: Path | None = None) -> Iterator[Draft]:
 
     Args:
         path: the file to make or replace.
-        scratch: folder of the temporary file, on the same file system; None takes `path`'s own.
+        scratch: the folder of the temporary file, on the same file system; None takes the folder
+            of `path`.
 
     Raises:
-        OSError: it could not be written, not for sure.
+        OSError: the file could not be written, or not be made durable.
     """
     temporary = (scratch or path.parent) / (path.name + TEMPORARY)
     try:
@@ -176,7 +177,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def place_folder(draft: Path, place: Path) -> None:
-    """Sync a folder of files and rename it to a place where nothing is; raises OSError."""
+    """Sync a folder of files and rename it to a path that does not exist; raises OSError."""
     for path in draft.iterdir():
         with path.open("rb+", buffering=0) as file:
             disk.sync(file)
@@ -200,10 +201,10 @@ def empty_folder(folder: Path, pattern: str = "*") -> None:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder and find out, before any long work, whether a result can be kept there.
+    """Make a folder and check, before any long work, that files can be written to it.
 
     Raises:
-        UsageError: it cannot be made or written to.
+        UsageError: the folder cannot be made or written to.
     """
     try:
         make_folder(folder)

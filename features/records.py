@@ -1,6 +1,6 @@
-"""What travels between the rooms: image records, batches, outcomes, recipes.
+"""Records that the other modules exchange: images, outcomes, batches, recipes.
 
-Numpy and the standard library only, so that every other module can afford to import it.
+It needs NumPy and the standard library alone, so that every module can afford to import it.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ UNLABELLED = -1
 
 
 class Split(IntEnum):
-    """The part of the data an image belongs to, as stored in `/images/split`."""
+    """The split of the data that an image belongs to, as stored in `/images/split`."""
 
     NONE = 0
     TRAIN = 1
@@ -29,8 +29,11 @@ class Split(IntEnum):
 class ImageRecord:
     """One image of a source, before it is read.
 
-    `index` is its position in the source's fixed order, `id` its path relative to the source
-    with `/` as separator, `label` an index into the source's class names or -1.
+    Attributes:
+        index: its position in the source's fixed order.
+        id: its path relative to the source, with `/` as separator.
+        label: an index into the source's class names, or -1.
+        split: the split that it belongs to.
     """
 
     index: int
@@ -41,9 +44,12 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one image: it was decoded (`reason` is None) or rejected, and why.
+    """The outcome of loading one image.
 
-    `digest` is the 16-byte BLAKE2b of the image's bytes, empty where they could not be read.
+    Attributes:
+        index: its position in the source's fixed order.
+        digest: the 16-byte BLAKE2b of its bytes, empty where they could not be read.
+        reason: why it was rejected, None where it was decoded.
     """
 
     index: int
@@ -55,8 +61,8 @@ class Outcome:
 class Batch:
     """Consecutive images of a source: rows `start` to `start + len(outcomes)`.
 
-    `pixels` is RGB uint8 of shape (batch size, height, width, 3); rows of rejected images and
-    rows past the last image are zero and their features are to be thrown away.
+    `pixels` is RGB uint8 of shape (batch size, height, width, 3). Rows of rejected images and
+    rows past the last image are zero, and the features of such rows must not be used.
     """
 
     start: int
@@ -74,8 +80,8 @@ class Batch:
 class Recipe:
     """Everything that can change a number in a feature file.
 
-    Two runs with equal digests on equal hardware write equal features. Where the images or
-    weights lie on disk is not part of it; what they contain is.
+    Two runs with equal digests on equal hardware write equal features. The content of images and
+    weights is covered by it, the paths at which they lie are not.
     """
 
     backbone: str
@@ -83,7 +89,7 @@ class Recipe:
     layers: tuple[str, ...]
     pooling: str
     image_size: tuple[int, int]  # height, width
-    given_size: tuple[int, int]  # of the pixels; where it differs, the network enlarges them
+    given_size: tuple[int, int]  # height, width of the pixels; the network enlarges smaller ones
     decoding: str  # "exact", or "reduced": JPEGs at a scale that leaves twice the size
     resize: str
     interpolation: str
@@ -115,16 +121,16 @@ class Recipe:
 
     @property
     def network_digest(self) -> str:
-        """The same over what makes the network alone: equal for any images at one size."""
+        """Return the digest of the settings that make the network, whatever the images."""
         network = dataclasses.asdict(self)
         for key in ("decoding", "resize", "interpolation", "store", "source"):
             del network[key]
         return blake2b(json.dumps(network, sort_keys=True).encode()).hex()
 
     def differences(self, other: "Recipe") -> list[str]:
-        """Return one 'setting: mine -> theirs' per setting in which `other` differs."""
-        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
-        return [f"{key}: {mine[key]} -> {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+        """Return a line 'setting: value here -> value in other' for each that differs."""
+        ours, others = dataclasses.asdict(self), dataclasses.asdict(other)
+        return [f"{key}: {ours[key]} -> {others[key]}" for key in ours if ours[key] != others[key]]
 
 
 def blake2b(data: bytes | memoryview) -> bytes:

@@ -1,4 +1,4 @@
-"""Rows on their way to a feature file, and the room that they take there."""
+"""Blocks of rows that are to be written to a feature file, and the space that they need."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,20 +8,20 @@ import numpy as np
 
 from features.hdf5 import encoded
 
-COLUMN_GROUP = "images/column"  # the further columns of a manifest
+COLUMN_GROUP = "images/column"  # the group of a manifest's further columns
 
-# A reason for a rejection is cut to so many characters. Some repeat what stands in a file, and a
-# single long one would widen all of them.
+# Reasons for rejections are cut to this length. Some quote the content of a file, and the longest
+# text of a dataset sets the width of all.
 REASON_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
 class Size:
-    """The room that rows take in a file.
+    """The space that rows need in a file.
 
     Attributes:
-        counts: number of rows by the group that holds them, "images" and "rejected".
-        widths: bytes of the longest text by the path of its dataset, at least 1.
+        counts: the number of rows by the group that holds them, "images" and "rejected".
+        widths: the bytes of the longest text by the path of its dataset, at least 1.
     """
 
     counts: dict[str, int]
@@ -41,7 +41,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Rows:
-    """A block of consecutive rows, and the images among them that gave none.
+    """A block of consecutive rows, and the rejected images between them, which have no row.
 
     Shapes: features[layer] (n, D) or (n, H, W, C) float32 or float16; ids n strings; digests
     (n, 16) uint8; labels (n,) int32; splits (n,) uint8; rejected holds pairs of id and reason;
@@ -58,14 +58,14 @@ class Rows:
 
     @property
     def size(self) -> Size:
-        """The room that this block takes."""
+        """The space that this block needs."""
         counts = {"images": len(self.ids), "rejected": len(self.rejected)}
         texts = {path: values for path, values in self.columns.items() if values.dtype.kind == "S"}
         return Size(counts, {path: values.dtype.itemsize for path, values in texts.items()})
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
-        """Every dataset of this block by its path in the file; DataError for a text with a NUL."""
+        """Every dataset of this block by its path in the file; DataError if a text has a NUL."""
         columns = {f"features/{layer}": values for layer, values in self.features.items()}
         columns |= {
             "images/id": encoded(self.ids),
@@ -81,7 +81,7 @@ class Rows:
 
 
 def shortened(reason: str) -> str:
-    """Return a reason as it is stored: at most `REASON_CHARACTERS`, all of which utf-8 can hold."""
+    """Return a reason as it is stored: at most `REASON_CHARACTERS`, all of them valid in utf-8."""
     return (
         reason.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:REASON_CHARACTERS]
     )

@@ -1,4 +1,4 @@
-"""What a feature file must look like, and the digests by which damage is found."""
+"""The schema of a feature file, and the digests by which damage is found."""
 
 import hashlib
 import json
@@ -15,10 +15,10 @@ from features.hdf5 import attributes_of, is_text
 from features.records import DIGEST_BYTES, blake2b
 from features.row_blocks import COLUMN_GROUP
 
-SCHEMA = 2  # 1 had strings of variable length
-DIGEST = "digest"  # the attribute of each dataset, and of the file
+SCHEMA = 2  # schema 1 had strings of variable length
+DIGEST = "digest"  # the name of this attribute of each dataset, and of the file
 
-# Every dataset that is always there: kind of its dtype ("S" is utf-8), number of dimensions.
+# Datasets of every feature file: kind of the dtype ("S" is utf-8) and number of dimensions.
 COLUMNS = {
     "images/id": ("S", 1),
     "images/digest": ("u", 2),
@@ -28,17 +28,17 @@ COLUMNS = {
     "rejected/reason": ("S", 1),
 }
 
-_DEFLATE_RATIO = 1032  # zlib's largest: https://zlib.net/zlib_tech.html
+_DEFLATE_RATIO = 1032  # the largest that zlib reaches: https://zlib.net/zlib_tech.html
 
 
 class OutdatedError(DataError):
-    """The file is whole, but of a schema that is not read any more."""
+    """The file is whole, but its schema is no longer supported."""
 
 
 def validate(file: h5py.File) -> None:
-    """Raise DataError unless the file's structure is the schema's, before any content is used.
+    """Raise DataError unless the file has the structure of the schema; no content is read.
 
-    Other errors are raised too where HDF5 cannot make sense of what it finds.
+    HDF5 may raise other errors where the file is damaged.
     """
     _check_version(file)
     attributes_of(file)
@@ -59,7 +59,7 @@ def validate(file: h5py.File) -> None:
 
 
 def paths(file: h5py.File) -> list[str]:
-    """Return the path of every dataset: those always there, the further columns, the features."""
+    """Return the path of every dataset: those of `COLUMNS`, further columns, and features."""
     columns = column_names(file)
     return [
         *COLUMNS,
@@ -119,7 +119,7 @@ def _validated(file: h5py.File, path: str, kind: str, ndim: int | None = None) -
 
 
 def _most_from_a_byte(dataset: h5py.Dataset, path: str, is_packed: bool) -> int:
-    """Return how many bytes one stored byte can stand for; texts alone are compressed."""
+    """Return how many bytes one stored byte can stand for at most; only texts are compressed."""
     creation = dataset.id.get_create_plist()
     filters = [creation.get_filter(number)[0] for number in range(creation.get_nfilters())]
     if filters and not (is_packed and filters == [h5py.h5z.FILTER_DEFLATE]):
@@ -128,14 +128,14 @@ def _most_from_a_byte(dataset: h5py.Dataset, path: str, is_packed: bool) -> int:
 
 
 def hasher() -> Any:
-    """Return an empty BLAKE2b of the project's size, to be fed by `content`."""
+    """Return an empty BLAKE2b of the project's size, to be updated with `content`."""
     return hashlib.blake2b(digest_size=DIGEST_BYTES)
 
 
 def content(values: np.ndarray) -> bytes | memoryview:
-    """Return what a dataset's digest is taken over, such that that of parts adds up.
+    """Return the bytes of values for a digest; those of blocks in turn are those of the whole.
 
-    Of texts it is the bytes of each and a zero, however wide the dataset is.
+    For texts these are the bytes of each and a zero, however wide the dataset is.
     """
     if values.dtype.kind == "S":
         return b"".join(text + b"\0" for text in values.tolist())
@@ -143,9 +143,9 @@ def content(values: np.ndarray) -> bytes | memoryview:
 
 
 def seal(file: h5py.File) -> str:
-    """Return the digest of everything but the datasets' content, which their own digests cover.
+    """Return the digest of a file's attributes, and of path, shape, dtype, digest of each dataset.
 
-    It covers every attribute of the file, and path, shape, dtype and digest of each dataset.
+    The content of the datasets is covered by their own digests.
     """
     attributes = {name: value for name, value in attributes_of(file).items() if name != DIGEST}
     datasets = []
@@ -159,7 +159,12 @@ def seal(file: h5py.File) -> str:
 
 @contextmanager
 def reading(what: str, damage: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
-    """Turn whatever damaged bytes make HDF5 and its users raise into a DataError of one line."""
+    """Turn the errors that damaged bytes cause into a DataError of one line.
+
+    Args:
+        what: the beginning of the message, such as "/images/id cannot be read".
+        damage: the types of these errors.
+    """
     try:
         yield
     except OutdatedError:

@@ -1,8 +1,8 @@
-"""Work on its way to a feature file: shards of a fixed row range in a folder beside it.
+"""Shards: the rows of a feature file in files of a fixed range each, in a folder beside it.
 
 HDF5 does not survive a kill in the middle of a write, so no file that matters is ever appended
-to. A shard is either wholly there or not at all, and the feature file is assembled from shards.
-Whatever is unfinished lies in that folder, which goes when the file is whole.
+to. A shard exists either whole or not at all, and the feature file is assembled from all shards.
+The folder, which holds all unfinished work, is removed when the feature file is whole.
 """
 
 import errno
@@ -24,9 +24,9 @@ from features.store import FeatureFile
 log = logging.getLogger("offshelf")
 
 SHARD_BYTES = 2**24  # a file of this size is written at near the disk's full speed
-SHARD_IMAGES = 512  # but no more than some seconds of work is ever at stake
+SHARD_IMAGES = 512  # at most, so that a kill costs no more than some seconds of work
 
-# What is in the folder: of content, every name has a dot.
+# Patterns of file names in the folder: every name but those of locks has a dot.
 _CONTENT, _LOCKS = "*.*", "lock*"
 _LOCK, _STAND_IN = "lock", "lock-file"
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL}
@@ -42,24 +42,30 @@ class Shards:
     """The shards of one feature file, each covering `images` consecutive images of the source.
 
     Attributes:
-        folder: `<feature file>.partial`.
-        sizes: the room that the rows of each shard take that is there, by its start.
+        folder: the folder that holds them, `<feature file>.partial`.
+        recipe: the recipe of the feature file.
+        total: the number of images of the source.
+        images: the number of images that each shard covers; the last one may cover fewer.
+        sizes: the space that the rows of each existing shard need, by the index of its first image.
     """
 
     def __init__(self, out: Path, recipe: Recipe, total: int, images: int) -> None:
-        """Plan the shards of `out` for a source of `total` images; touches no file."""
+        """Keep the settings; no file is read or written."""
         self.folder = partial_folder(out)
         self.recipe, self.total, self.images = recipe, total, images
         self.sizes: dict[int, Size] = {}
 
     def resume(self, restart: bool) -> int:
-        """Take over what an earlier run left, or throw it away; return the images it covers.
+        """Take over or discard the shards of an earlier run; return how many images they cover.
 
-        A shard that is damaged is dropped with a warning, to be made again.
+        A shard that is damaged is ignored with a warning, and will be computed again.
+
+        Args:
+            restart: discard the shards.
 
         Raises:
-            UsageError: what is there was made by another recipe or from another source.
-            DataError: it could not be thrown away.
+            UsageError: the shards were made by another recipe or from another source.
+            DataError: the shards could not be discarded.
         """
         if restart:
             with _writing(self.folder):
@@ -74,24 +80,24 @@ class Shards:
 
     @property
     def covered(self) -> int:
-        """Number of images whose outcome is safe on disk."""
+        """Number of images whose outcomes are safe on disk."""
         return sum(sum(size.counts.values()) for size in self.sizes.values())
 
     def ranges(self) -> Iterator[tuple[int, int]]:
-        """Yield the first and one past the last image of every shard."""
+        """Yield (start, stop) of every shard: its first image, and one past its last."""
         for start in range(0, self.total, self.images):
             yield start, min(start + self.images, self.total)
 
     def missing(self) -> list[tuple[int, int]]:
-        """Return the ranges that still have no shard."""
+        """Return the ranges (start, stop) of the shards that do not exist yet."""
         return [(start, stop) for start, stop in self.ranges() if start not in self.sizes]
 
     def write(self, start: int, stop: int, rows: Rows) -> None:
-        """Keep the rows of one range; when this returns they are safe on disk.
+        """Write the shard of a range; its rows are safe on disk when this returns.
 
         Raises:
-            DataError: they could not be written, or a text in them has a NUL.
-            UsageError: they hold values that are not finite.
+            DataError: the shard could not be written, or a text in it has a NUL.
+            UsageError: features are not finite.
         """
         _check_finite(rows)
         attributes = {"start": start, "stop": stop, "recipe": self.recipe.to_json()}
@@ -104,7 +110,7 @@ class Shards:
         """Write the feature file from all shards and remove them.
 
         Raises:
-            DataError: it could not be written, or a shard was damaged meanwhile.
+            DataError: the file could not be written, or a shard was damaged meanwhile.
         """
         size = Size.of_all(self.sizes.values())
         with _writing(out), durable.replacing(out, scratch=self.folder) as draft:
@@ -132,7 +138,7 @@ class Shards:
 
 
 def partial_folder(out: Path) -> Path:
-    """Return the folder that holds the shards of a feature file to be."""
+    """Return the folder that holds the shards of a feature file."""
     return out.with_name(out.name + ".partial")
 
 
@@ -145,31 +151,31 @@ def discard_shards(folder: Path) -> None:
 
 
 def has_shards_of(recipe: Recipe, folder: Path) -> bool:
-    """Tell whether a run by this very recipe has begun in the folder."""
+    """Return whether the shards in a folder are of this very recipe."""
     for path in folder.glob("*.h5"):
         with suppress(DataError), FeatureFile(path) as file:
             return bool(file.attributes.get("recipe") == recipe.to_json())
     return False
 
 
-def check_same(there: Recipe, wanted: Recipe, place: Path) -> None:
+def check_same(stored: Recipe, wanted: Recipe, path: Path) -> None:
     """Raise UsageError, with both values of each setting that differs, unless recipes are equal."""
-    if differences := there.differences(wanted):
+    if differences := stored.differences(wanted):
         raise UsageError(
-            f"{place} was made with other settings ({'; '.join(differences)}); "
-            "choose another --out, or --restart to throw it away"
+            f"{path} was made with other settings ({'; '.join(differences)}); "
+            "choose another --out, or --restart to discard it"
         )
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make and hold the folder; the operating system frees it when the process ends, however.
+    """Make a folder and hold its lock, which the system frees however the process ends.
 
-    In the end it is removed if nothing is left in it.
+    At the end the folder is removed if nothing but the lock is in it.
 
     Raises:
-        UsageError: another process holds it.
-        DataError: it cannot be made.
+        UsageError: another process holds the lock.
+        DataError: the folder cannot be made.
     """
     with _writing(folder):
         durable.make_folder(folder)
@@ -177,7 +183,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.name == "nt":  # an open file cannot be removed there, not even by another process
+        if os.name == "nt":  # on Windows an open file cannot be removed
             lock.release()
         if not any(folder.glob(_CONTENT)):
             with suppress(OSError):
@@ -188,7 +194,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _acquired(folder: Path) -> Any:
-    """Return the folder's lock, which is held; UsageError where another process holds it."""
+    """Acquire and return the folder's lock; raise UsageError where another process holds it."""
     from filelock import FileLock, SoftFileLock, Timeout
 
     path = folder / _LOCK
@@ -203,8 +209,8 @@ def _acquired(folder: Path) -> Any:
             reason = os.strerror(error.errno)
         stand_in = folder / _STAND_IN
         log.warning(
-            "locks do not work in %s (%s), so that the mere file %s stands for one; should a run "
-            "that was killed on another machine leave it there, remove it",
+            "locks do not work in %s (%s), so the file %s is used as one; if a run that was killed "
+            "on another machine leaves it there, remove it",
             folder.parent, reason, stand_in,
         )  # fmt: skip
         return SoftFileLock(stand_in).acquire(timeout=0).lock

@@ -95,10 +95,10 @@ class FeatureFile:
         }
 
     def features(self, layer: str | None = None, rows: slice | np.ndarray = slice(None)) -> Any:
-        """Return features of one layer (the deepest by default) as stored.
+        """Return the features of one layer as they are stored.
 
         Args:
-            layer: a name from `layers`.
+            layer: a name from `layers`; None takes the deepest.
             rows: a slice, or increasing row numbers (int64) or a mask (bool) of shape (N,).
 
         Returns:
@@ -133,7 +133,7 @@ class FeatureFile:
         return self._values("images/digest")
 
     def column(self, name: str) -> np.ndarray:
-        """Return a further column of the manifest, "" where it was empty: str objects, shape (N,).
+        """Return a further column of the manifest: str objects, shape (N,), "" where it was empty.
 
         Raises:
             UsageError: `name` is not among `columns`.
@@ -144,25 +144,28 @@ class FeatureFile:
 
     @property
     def rejected(self) -> list[tuple[str, str]]:
-        """Id of every image that gave no row, and the reason in at most 300 characters."""
+        """Id of every image that has no row, and the reason in at most 300 characters."""
         pairs = zip(self._strings("rejected/id"), self._strings("rejected/reason"), strict=True)
         return list(pairs)
 
     @property
     def recipe(self) -> Recipe:
-        """Everything that can change a number in this file; DataError where it is not whole."""
+        """Everything that can change a number in this file; DataError where it is damaged."""
         with reading(f"{self.path}: its recipe cannot be read"):
             return Recipe.from_json(self._text("recipe", ""))
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The file's attributes as they stand."""
+        """The file's attributes as they are stored."""
         return dict(self._attributes)
 
     def frame(self, layer: str | None = None) -> "pandas.DataFrame":
-        """Return a pandas frame indexed by id: `label`, `split`, `columns`, a column a feature.
+        """Return a pandas frame indexed by id: `label`, `split`, `columns`, and the features.
 
-        A column of the manifest that is named as another one here becomes "<name> (manifest)".
+        A column of the manifest whose name is taken already becomes "<name> (manifest)".
+
+        Args:
+            layer: a name from `layers`; None takes the deepest.
         """
         import pandas
 
@@ -173,9 +176,9 @@ class FeatureFile:
         known = np.array([*self.class_names, None], dtype=object)  # -1 takes the None
         frame.insert(0, "label", known[self.labels])
         frame.insert(1, "split", [Split(code).name.lower() for code in self.splits])
-        for place, name in enumerate(self.columns, 2):
-            shown = f"{name} (manifest)" if name in frame else name
-            frame.insert(place, shown, self.column(name))
+        for position, name in enumerate(self.columns, 2):
+            header = f"{name} (manifest)" if name in frame else name
+            frame.insert(position, header, self.column(name))
         return frame
 
     def blocks(self, path: str) -> Iterator[np.ndarray]:
@@ -187,10 +190,10 @@ class FeatureFile:
         return find_problems(self._file)
 
     def rows(self) -> Rows:
-        """Return the whole file as one block, compared with its digests; meant for shards.
+        """Return the whole file as one block of rows; meant for shards.
 
         Raises:
-            DataError: it is damaged.
+            DataError: the content does not match its digests.
         """
         with reading(f"{self.path} is damaged"):
             for problem in check_seal(self._file):

@@ -1,7 +1,7 @@
-"""Writing a feature file, from blocks of rows.
+"""Writing a feature file from blocks of rows.
 
-A shard is one block in a file of its own, a feature file is all of them in one; both have the same
-layout, so that one writer and one reader serve both.
+A shard is a file of one block, a feature file holds all blocks. Both have the same layout, so that
+one writer and one reader serve both.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,15 +19,15 @@ from features.hdf5 import put_attributes
 from features.row_blocks import Rows, Size
 from features.schema import DIGEST, SCHEMA, content, hasher, seal
 
-CHUNK_BYTES = 2**20  # of a dataset: reading a few rows stays cheap, and so does a scan
+CHUNK_BYTES = 2**20  # in a chunk of a dataset: both a few rows and all of them are read fast
 
 # Texts are compressed, because the longest one sets the width of all: a million ids of 40
-# characters and a single one of 4,096 take 45 MB instead of 4,096 MB. Without such a one it is
-# 20 MB instead of 41 MB, in 1.0 s instead of 0.4 s. Level 4 is slower by half and gains little;
-# shuffled bytes of wide texts took five times as long to read.
+# characters and a single one of 4,096 take 45 MB instead of 4,096 MB. Without the long one they
+# take 20 MB instead of 41 MB, and 1.0 s instead of 0.4 s. Level 4 is slower by half and gains
+# little; with HDF5's shuffle filter, wide texts took five times as long to read.
 _PACKED = {"compression": "gzip", "compression_opts": 1}
 
-# HDF5 1.10 and later read it; all of its structures have checksums, those of older formats none.
+# HDF5 1.10 and later read this format. Its structures have checksums, those of older ones do not.
 _FORMAT = h5f.LIBVER_V110
 _ORDERED = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
 
@@ -37,17 +37,17 @@ def write(
 ) -> None:
     """Write a feature file from blocks of rows, holding one block in memory at a time.
 
-    HDF5 does it in a thread of its own. Exceptions by signals, such as Ctrl-C, come to the main
-    thread alone, and would crash HDF5 while it writes to a file object.
+    HDF5 writes in a thread of its own. Exceptions by signals, such as Ctrl-C, are raised in the
+    main thread alone; in the midst of a write to a file object they would crash HDF5.
 
     Args:
         target: an empty file, open for binary writing and reading.
-        blocks: the rows in order; at least one block.
+        blocks: the rows in order, in at least one block.
         size: `Rows.size` of all blocks together.
-        attributes: of the file, beside `schema`, `complete` and `digest`.
+        attributes: the attributes of the file, without `schema`, `complete` and `digest`.
 
     Raises:
-        DataError: the blocks hold other numbers of rows or longer texts than `size` says.
+        DataError: the number of rows, or the length of a text, does not match `size`.
     """
     stopped = Event()
 
@@ -82,7 +82,7 @@ def _write(
 
 
 class _Column:
-    """One dataset while it is filled from its start to its end, and the digest of its content."""
+    """One dataset that is being filled from its start to its end, and the digest of its content."""
 
     def __init__(self, file: h5py.File, path: str, like: np.ndarray, size: Size) -> None:
         is_text = like.dtype.kind == "S"
@@ -103,7 +103,7 @@ class _Column:
             raise DataError(f"{self.path} gets more than the {len(self.dataset)} rows expected")
         if values.dtype.kind == "S" and values.dtype.itemsize > dtype.itemsize:
             raise DataError(f"{self.path} gets texts of more than {dtype.itemsize} bytes expected")
-        # numpy's bytes do not say that they are utf-8, which the dtype's metadata tells h5py
+        # h5py reads from the metadata of a dtype that it is utf-8; NumPy's own dtype has none.
         self.dataset[self.filled : stop] = values.astype(dtype.str, copy=False).view(dtype)
         self.digest.update(content(values))
         self.filled = stop
@@ -126,16 +126,16 @@ def _created(target: IO[bytes] | RawIOBase) -> h5py.File:
 
 
 def _group(file: h5py.File, path: str) -> h5py.Group:
-    """Return a group, made where it is missing so that it lists its members in their order."""
+    """Return a group that lists its members in the order of their creation; make it if needed."""
     if path not in file:
         h5g.create(file.id, path.encode(), gcpl=_timeless(h5p.GROUP_CREATE))
     return file[path]
 
 
 def _timeless(kind: Any) -> Any:
-    """Return how groups are made: members in their order, and no time, so that equal runs agree.
+    """Return the creation properties of a group or file that stores no times.
 
-    Only h5py's low-level calls can leave the time out.
+    So equal runs write equal files. Only h5py's low-level calls can leave the times out.
     """
     creation = h5p.create(kind)
     creation.set_link_creation_order(_ORDERED)

@@ -1,1 +1,1 @@
-"""The networks: what is known of them, their weights, and Keras models with taps."""
+"""The pretrained networks: a catalog of facts, their weights, and Keras models with taps."""

@@ -1,4 +1,4 @@
-"""What each layer of a backbone gives and costs: shape, receptive field, parameters, MACs."""
+"""Facts about each layer of a backbone: shape, receptive field, parameters, MACs."""
 
 import math
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from features.backbones.network import Step, build, tappable, walk
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """One layer that can be tapped, at one size of the input.
+    """One layer that can be tapped, at one input size.
 
     Attributes:
-        name: of the layer.
+        name: the name of the layer.
         shape: height, width and channels of its output for one image.
         receptive_field: side of the square of input pixels that one output value depends on, as
-            if the image had no border; None where it is the whole image.
-        parameters: weights of all layers it depends on, its own among them.
-        macs: multiplications with kernel weights for one image, up to and including this layer;
-            padding counts like pixels.
+            if the image had no border; None where it depends on the whole image.
+        parameters: number of weights in this layer and in all layers that it depends on.
+        macs: multiply-accumulate operations for one image in this layer and in all layers that it
+            depends on; padding counts like pixels.
     """
 
     name: str
@@ -44,7 +44,10 @@ class LayerFacts:
 
 @dataclass(frozen=True)
 class _Field:
-    """What an output value sees on both axes: pixels, and pixels from one value to the next."""
+    """The receptive field of one output value on both axes, in input pixels.
+
+    `side` is its width, `step` the distance to the field of the next output value: int64 (2,).
+    """
 
     side: np.ndarray
     step: np.ndarray
@@ -57,7 +60,7 @@ def anatomy(
 
     Args:
         backbone: an entry of the catalog.
-        image_size: height and width in pixels, None for the backbone's own.
+        image_size: height and width in pixels; None takes the backbone's own.
         recommended_only: return only the layers in the catalog, else all that can be tapped.
 
     Raises:
@@ -80,16 +83,16 @@ def measure(network: Any, output: str) -> list[LayerFacts]:
     macs = depends @ np.array([_macs(step) for step in steps])
 
     def facts(name: str, step: Step) -> LayerFacts:
-        at = positions[id(step.output)]
-        field, shape = fields[at], tuple(step.output.shape[1:])
+        position = positions[id(step.output)]
+        field, shape = fields[position], tuple(step.output.shape[1:])
         side = None if field is None else int(field.side.max())
-        return LayerFacts(name, shape, side, int(parameters[at]), int(macs[at]))
+        return LayerFacts(name, shape, side, int(parameters[position]), int(macs[position]))
 
     return [facts(name, step) for name, step in tappable(steps, output).items()]
 
 
 def _dependencies(parents: Sequence[Sequence[int]]) -> np.ndarray:
-    """Return what each step depends on, itself included: bool (steps, steps)."""
+    """Return which steps each step depends on, itself included: bool (steps, steps)."""
     depends = np.eye(len(parents), dtype=bool)
     for row, above in zip(depends, parents, strict=True):
         row |= depends[list(above)].any(axis=0)
@@ -99,7 +102,7 @@ def _dependencies(parents: Sequence[Sequence[int]]) -> np.ndarray:
 def _receptive_fields(
     steps: Sequence[Step], parents: Sequence[Sequence[int]]
 ) -> list[_Field | None]:
-    """Follow the widest path to each step; None for what depends on the whole image.
+    """Return the field of each step along its widest path, None where it sees the whole image.
 
     Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks",
     Distill: a window of k values that lie s pixels apart adds (k - 1) * s pixels, whatever the
@@ -125,7 +128,7 @@ def _merged(fields: Sequence[_Field | None]) -> _Field | None:
 
 
 def _widened(field: _Field | None, operation: Any) -> _Field | None:
-    """Return what one output value sees of what the operation's input values see."""
+    """Return the field of an operation's output from that of its input."""
     import keras
 
     everywhere = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
@@ -143,7 +146,11 @@ def _parameters(step: Step) -> int:
 
 
 def _macs(step: Step) -> int:
-    """Every kernel weight is used once per output position, grouped or depthwise or neither."""
+    """Return the operation's own MACs for one image.
+
+    Every kernel weight is used once at each output position, also in grouped and depthwise
+    convolutions.
+    """
     positions = math.prod(step.output.shape[1:-1])
     kernels = (weight for weight in _weights(step) if weight.name.endswith("kernel"))
     return positions * sum(math.prod(kernel.shape) for kernel in kernels)

@@ -1,20 +1,18 @@
-"""The whole network from its parts: built, weights loaded, folded, tapped."""
+"""The whole network in one call: built, weights loaded, batch norms folded, layers tapped."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from features.backbones.catalog import Backbone
 from features.backbones.folding import fold
 from features.backbones.network import build, with_taps
-
-if TYPE_CHECKING:
-    from features.backbones.stored import Weights
+from features.backbones.stored import Weights
 
 
 def assemble(
     backbone: Backbone,
     image_size: tuple[int, int],
-    weights: "Weights",
+    weights: Weights,
     layers: Sequence[str],
     pooling: str = "avg",
     precision: str = "float32",
@@ -22,9 +20,21 @@ def assemble(
 ) -> Any:
     """Return a keras.Model from uint8 pixels (h, w, 3) to {layer: float32 features}.
 
-    The pixels are of `image_size`, or of `given_size` if the network is to enlarge them.
-    Its operations and weights are in `precision`, the scaling of pixels and the pooling in
-    float32; raises what `network.build`, `network.with_taps` and `Weights.load_into` raise.
+    Args:
+        backbone: an entry of the catalog.
+        image_size: height and width that the network sees, in pixels.
+        weights: the weights to load.
+        layers: names of the layers to tap.
+        pooling: a name from `catalog.POOLINGS`.
+        precision: dtype of weights and operations, such as "bfloat16"; pixel scaling and pooling
+            are in float32 in any case.
+        given_size: height and width of the pixels where the network is to enlarge them itself;
+            None where they come in `image_size`.
+
+    Raises:
+        UsageError: as `network.build` and `network.with_taps`.
+        DataError: as `Weights.load_into`.
+        MissingPackageError: Keras, or its backend, is not installed.
     """
     base = build(backbone, image_size)
     weights.load_into(base)

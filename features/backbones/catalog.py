@@ -1,4 +1,4 @@
-"""What is known of each backbone without building it: one table of all of keras.applications."""
+"""The catalog of backbones: one table of all of keras.applications, read without building any."""
 
 import dataclasses
 import re
@@ -9,8 +9,8 @@ from typing import Any
 from features.descriptors import DESCRIPTORS, Descriptor
 from features.errors import UsageError, unknown_name
 
-# What becomes of a layer's map of (h, w, c): its mean or maximum over h and w, both side by side,
-# all of it in one row, or the map itself.
+# How a layer's map (h, w, c) becomes features: its mean or its maximum over h and w, both of them
+# side by side, all values in one row, or the map as it is.
 POOLINGS = ("avg", "max", "avgmax", "flatten", "none")
 
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB pixels in 0..1
@@ -19,13 +19,13 @@ _DEVIATION = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class PixelScaling:
-    """From RGB uint8 pixels to what a set of weights was trained on: pixel * scale + offset.
+    """How RGB uint8 pixels are scaled for a set of weights: pixel * scale + offset.
 
     Attributes:
-        name: how it is called in `SCALINGS`.
-        order: "RGB" or "BGR", the channel order in which the network gets them.
-        scale: factor per channel, in that order, of pixel values 0 to 255.
-        offset: what is added per channel, in that order.
+        name: its name in `SCALINGS`.
+        order: "RGB" or "BGR", the channel order that the network expects.
+        scale: the factor for each channel, in that order, of pixel values 0 to 255.
+        offset: the number added to each channel, in that order.
     """
 
     name: str
@@ -34,12 +34,12 @@ class PixelScaling:
     offset: tuple[float, float, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON takes them."""
+        """Return the fields, of types that JSON knows."""
         return {**dataclasses.asdict(self), "scale": [*self.scale], "offset": [*self.offset]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PixelScaling":
-        """Rebuild a scaling; raises TypeError or ValueError where `values` is not one."""
+        """Rebuild a scaling; raises TypeError or ValueError where `values` do not make one."""
         scaling = cls(**{**values, **{key: tuple(values[key]) for key in ("scale", "offset")}})
         if scaling.order not in ("RGB", "BGR"):
             raise ValueError(f"channel order {scaling.order!r}, expected RGB or BGR")
@@ -58,12 +58,12 @@ def _standardized(name: str, mean: Sequence[float], deviation: Sequence[float]) 
 
 
 def _efficientnet() -> PixelScaling:
-    """Undo a slip in the weights of EfficientNet (V1).
+    """Return the scaling that makes up for a slip in the weights of EfficientNet (V1).
 
-    Their normalization layer stores the deviation d where Keras expects the variance, and so
-    yields (x - mean) / sqrt(d). With `weights="imagenet"`, and only then, keras.applications
-    adds a layer that divides by sqrt(d) again; a network built to load weights later lacks it.
-    Spreading the pixels around the mean by 1 / sqrt(d) comes to the same.
+    Their normalization layer stores the standard deviation d where Keras expects the variance,
+    and so yields (x - mean) / sqrt(d). With `weights="imagenet"`, and only then,
+    keras.applications adds a layer that divides by sqrt(d) again; a network built to load weights
+    later lacks that layer. Spreading the pixels around the mean by 1 / sqrt(d) does the same.
     """
     factors = [deviation**-0.5 for deviation in _DEVIATION]
     red, green, blue = (
@@ -89,15 +89,17 @@ class Backbone:
     """One network of keras.applications.
 
     Attributes:
-        name: what users call it, lower case.
-        family: what it has its layer names, scaling and limits in common with.
-        builder: attribute of `keras.applications`.
-        size: height and width its ImageNet weights are meant for, in pixels.
-        min_size: smallest height or width that it accepts; every layer is at least 1 x 1 there.
-        scaling: pixel scaling of Keras' own weights, a name from `SCALINGS`.
-        layers: (name, channels) of the ends of its stages, shallow to deep, activated where the
-            family has an activation there. The last is the network's output, called "output"
-            where Keras gives that layer a name that depends on what was built before.
+        name: the name by which users call it, lower case.
+        family: the networks with which it shares layer names, scaling and limits.
+        builder: the name of its function in `keras.applications`.
+        size: height and width that its ImageNet weights are meant for, in pixels.
+        min_size: the smallest height or width that it accepts; every layer's output is at least
+            1 x 1 then.
+        scaling: the pixel scaling of Keras' own weights, a name from `SCALINGS`.
+        layers: the recommended layers as (name, channels), shallow to deep: the ends of its
+            stages, after the activation where the family has one. The last is the network's
+            output, called "output" where Keras gives that layer a name that depends on what was
+            built before.
         parameters: number of weights without the top, those of batch norms included.
         top: True where Keras' top is one dense layer on the average-pooled output, so that its
             kernel (channels, classes) and bias turn those features into logits.
@@ -115,16 +117,17 @@ class Backbone:
 
     @property
     def output(self) -> str:
-        """Name of the last layer, the default one to tap."""
+        """Name of the last layer, which is tapped by default."""
         return self.layers[-1][0]
 
 
-Row = tuple[str, int, int, str]  # builder, size, parameters, what fills the gaps in the layers
+Row = tuple[str, int, int, str]  # builder, size, parameters, values for the gaps in `layers`
 
 
 def _family(
     name: str, scaling: str, layers: str, *rows: Row, min_size: int = 32, top: bool = True
 ) -> Iterator[Backbone]:
+    """Yield the networks of a family; `layers` holds "name:channels" with {} for what differs."""
     for builder, size, parameters, gaps in rows:
         pairs = (layer.split(":") for layer in layers.format(*gaps.split()).split())
         taps = tuple((layer, int(channels)) for layer, channels in pairs)
@@ -254,10 +257,10 @@ BACKBONES = {backbone.name: backbone for backbone in _table()}
 
 
 def find(name: str) -> Backbone:
-    """Return the backbone called `name`; case, hyphens, spaces and the like do not matter.
+    """Return the backbone of that name; case, hyphens, spaces and the like do not matter.
 
     Raises:
-        UsageError: there is none; the message suggests the nearest names.
+        UsageError: there is none of that name; the message suggests the nearest names.
     """
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     if plain not in BACKBONES:
@@ -271,7 +274,7 @@ def find(name: str) -> Backbone:
 
 
 def check_image_size(backbone: Backbone | Descriptor, image_size: tuple[int, int]) -> None:
-    """Raise UsageError where height or width is below what it can take."""
+    """Raise UsageError where height or width is below the smallest that a backbone accepts."""
     height, width = image_size
     if min(height, width) < backbone.min_size:
         raise UsageError(
@@ -281,9 +284,9 @@ def check_image_size(backbone: Backbone | Descriptor, image_size: tuple[int, int
 
 
 def resolve_layers(backbone: Backbone, names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the layers to tap: those asked for, or the last one where `names` is None.
+    """Return the names of the layers to tap: the given ones, or the last layer where they are None.
 
-    Names outside the table may be any other layer of the network; whether they are is found out
-    when it is built (`features.backbones.network.with_taps`).
+    Names outside the catalog may be other layers of the network. Whether they exist is checked
+    when the network is built (`features.backbones.network.with_taps`).
     """
     return (backbone.output,) if names is None else tuple(names)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-# The kernel whose last axes are the output channels; a depthwise one has (inputs, multiplier).
+# The weight whose last axis holds the output channels, by the class of the layer. A depthwise
+# kernel has two such axes: input channels and multiplier.
 _KERNELS = {
     "Conv2D": "kernel",
     "Dense": "kernel",
@@ -20,19 +21,19 @@ _KERNELS = {
     "SeparableConv2D": "pointwise_kernel",
 }
 
-# These see pixels before they are scaled, where bfloat16 has fewer digits than they need.
+# Layers that see pixels before they are scaled, for which bfloat16 has too few digits.
 _ALWAYS_FLOAT32 = ("Rescaling", "Normalization")
 
 
 def fold(network: Any, keep: Collection[str] = (), precision: str = "float32") -> Any:
     """Return a copy of a network that computes the same with fewer operations.
 
-    A batch norm that reads a convolution (of any kind) or a dense layer without activation, and is
-    the only one to read it, becomes an identity of the same name.
+    A batch norm becomes an identity of the same name where its input is the output of a
+    convolution (of any kind) or dense layer without activation, which no other layer reads.
 
     Args:
-        network: a functional keras.Model; it stays as it is.
-        keep: names of layers whose own output is wanted: nothing is folded into them.
+        network: a functional keras.Model; it is not changed.
+        keep: names of layers whose own output is tapped, so that nothing is folded into them.
         precision: dtype of the copy's weights and operations, such as "bfloat16".
     """
     import keras
@@ -44,8 +45,8 @@ def fold(network: Any, keep: Collection[str] = (), precision: str = "float32") -
         if layer.name in norms:
             return keras.layers.Identity(name=layer.name, dtype=precision)
         config = layer.get_config()
-        by_dtype = isinstance(layer, keras.Layer)  # a bare operation follows its inputs
-        if by_dtype and type(layer).__name__ not in _ALWAYS_FLOAT32:
+        has_dtype = isinstance(layer, keras.Layer)  # a bare operation follows its inputs
+        if has_dtype and type(layer).__name__ not in _ALWAYS_FLOAT32:
             _set_precision(config, precision)
         if layer.name in linears:
             config["use_bias"] = True
@@ -60,10 +61,10 @@ def fold(network: Any, keep: Collection[str] = (), precision: str = "float32") -
         if layer.name in linears:
             result.get_layer(layer.name).set_weights(_folded(layer, linears[layer.name]))
         elif layer.name not in norms and layer.weights:
-            twin = result.get_layer(layer.name)
-            twin.set_weights(layer.get_weights())
-            if hasattr(twin, "finalize_state"):  # Normalization keeps what it makes of its weights
-                twin.finalize_state()
+            copied = result.get_layer(layer.name)
+            copied.set_weights(layer.get_weights())
+            if hasattr(copied, "finalize_state"):  # Normalization derives values from weights
+                copied.finalize_state()
     return result
 
 
@@ -83,8 +84,8 @@ def _pairs(network: Any, keep: Collection[str]) -> Iterator[tuple[Any, Any]]:
         if not isinstance(norm, keras.layers.BatchNormalization) or _axis(norm) != -1:
             continue
         linear = producers[id(norm.input)]
-        alone = readers[id(linear.output)] == 1 and linear.name not in keep
-        if alone and type(linear).__name__ in _KERNELS and _is_linear(linear):
+        is_only_reader = readers[id(linear.output)] == 1 and linear.name not in keep
+        if is_only_reader and type(linear).__name__ in _KERNELS and _is_linear(linear):
             yield norm, linear
 
 
@@ -99,7 +100,7 @@ def _is_linear(layer: Any) -> bool:
 
 
 def _folded(linear: Any, norm: Any) -> list[np.ndarray]:
-    """Return the weights of one layer that does what both did, computed in float64."""
+    """Return the weights of one layer that computes the same as both, in float64."""
     scale, shift = _scale_and_shift(norm)
     kernel = _KERNELS[type(linear).__name__]
     weights = {
@@ -113,6 +114,7 @@ def _folded(linear: Any, norm: Any) -> list[np.ndarray]:
 
 
 def _scale_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return s and t of a batch norm y = s * x + t, float64 of shape (channels,)."""
     values = {
         weight.name: np.asarray(array, np.float64)
         for weight, array in zip(norm.weights, norm.get_weights(), strict=True)
@@ -123,7 +125,7 @@ def _scale_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _set_precision(config: dict[str, Any], precision: str) -> None:
-    """Set the dtype of a layer's config and of those of the layers in it."""
+    """Set the dtype in a layer's config and in the configs of the layers within it."""
     config["dtype"] = precision
     for inner in config.get("layers", ()):
         _set_precision(inner["config"], precision)

@@ -1,23 +1,20 @@
-"""The golden check: do these weights see a cat in a cat, and give the features they should?
+"""The golden check: whether weights recognize a cat as a cat, and give the right features.
 
-Two photographs travel with the package, and the features that VGG16 and ResNet50 give of them,
-computed once by other code than ours from the same weights in their original form.
+Two photographs are part of the package, and so are the features of them by VGG16 and ResNet50.
+These were computed once by other code than ours, from the same weights in their original form.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from features.backbones.assembly import assemble
 from features.backbones.catalog import BACKBONES
+from features.backbones.stored import Weights
 from features.decoding import decode, fit
 from features.engines import compile_network, reference
 from features.errors import DataError
-
-if TYPE_CHECKING:
-    from features.backbones.stored import Weights
 
 FOLDER = Path(__file__).parent / "golden"
 PHOTOS = ("cat", "coffee")
@@ -30,18 +27,18 @@ RIGHT_CLASSES = {
 }
 
 
-def check(weights: "Weights") -> Iterator[str]:
-    """Yield a line for each thing found right about a backbone's weights.
+def check(weights: Weights) -> Iterator[str]:
+    """Yield a line for each check that a backbone's weights have passed.
 
     Raises:
         DataError: a class is wrong, or features differ from the stored ones.
     """
-    found = features(weights)
-    yield from _check_classes(weights, found)
-    yield from _check_values(weights, found)
+    values = features(weights)
+    yield from _check_classes(weights, values)
+    yield from _check_values(weights, values)
 
 
-def features(weights: "Weights") -> np.ndarray:
+def features(weights: Weights) -> np.ndarray:
     """Return the average-pooled features of both photographs: float32, shape (2, D)."""
     backbone = BACKBONES[weights.backbone]
     size = (backbone.size, backbone.size)
@@ -60,40 +57,40 @@ def features(weights: "Weights") -> np.ndarray:
     return compiled.forward(pixels)[layer]
 
 
-def named(weights: "Weights") -> str:
+def _named(weights: Weights) -> str:
     """Return backbone and weights source, as messages name a set of weights."""
     return f"{weights.backbone} ({weights.weights_source})"
 
 
-def _check_classes(weights: "Weights", found: np.ndarray) -> Iterator[str]:
+def _check_classes(weights: Weights, values: np.ndarray) -> Iterator[str]:
     top = weights.top()
     if top is None:
         return
     kernel, bias = top
-    for photo, best in zip(PHOTOS, (found @ kernel + bias).argmax(axis=1), strict=True):
+    predicted = (values @ kernel + bias).argmax(axis=1)
+    for photo, label in zip(PHOTOS, predicted, strict=True):
         right = RIGHT_CLASSES[photo]
-        if best not in right:
+        if label not in right:
             raise DataError(
-                f"{named(weights)} calls the {photo} photograph class {best}, "
+                f"{_named(weights)} calls the {photo} photograph class {label}, "
                 f"expected one of {sorted(right)}: weights or pixel scaling are wrong"
             )
-        yield f"{named(weights)} calls the {photo} photograph: {right[best]}"
+        yield f"{_named(weights)} calls the {photo} photograph: {right[label]}"
 
 
-def _check_values(weights: "Weights", found: np.ndarray) -> Iterator[str]:
+def _check_values(weights: Weights, values: np.ndarray) -> Iterator[str]:
     path = FOLDER / f"{weights.backbone}-{weights.scaling.name}.npy"
     if not path.exists():
-        yield f"{named(weights)}: no stored features to compare with"
+        yield f"{_named(weights)}: no stored features to compare with"
         return
     expected = np.load(path, allow_pickle=False)
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    cosine = float(((found * expected).sum(axis=1) / lengths).min())
+    lengths = np.linalg.norm(values, axis=1) * np.linalg.norm(expected, axis=1)
+    cosine = float(((values * expected).sum(axis=1) / lengths).min())
     if not cosine > LEAST_COSINE:
         raise DataError(
-            f"{named(weights)}: features of the photographs have cosine "
+            f"{_named(weights)}: features of the photographs have cosine "
             f"{cosine:.5f} to the stored ones, expected above {LEAST_COSINE}: weights or pixel "
             "scaling are wrong"
         )
-    yield (
-        f"{named(weights)}: features of the photographs match the stored ones (cosine {cosine:.6f})"
-    )
+    name = _named(weights)
+    yield f"{name}: features of the photographs match the stored ones (cosine {cosine:.6f})"

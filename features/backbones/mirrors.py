@@ -1,4 +1,4 @@
-"""Packages that carry pretrained weights, and how each is turned into Keras' layout."""
+"""Packages that carry pretrained weights, and the conversion of each to Keras' layout."""
 
 import io
 import json
@@ -14,13 +14,23 @@ import numpy as np
 from features.errors import DataError
 from features.packages import Package
 
-# Kernel and bias of a convolution or dense layer; gamma, beta, mean, variance of a batch norm.
+# By layer: kernel and bias of a convolution or dense layer; gamma, beta, mean and variance of a
+# batch norm.
 LayerWeights = dict[str, list[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """One set of weights in one package: whose they are and how its archive is read."""
+    """One set of weights in one package.
+
+    Attributes:
+        backbone: the name of the network in the catalog.
+        weights_source: the name by which users ask for these weights.
+        scaling: the pixel scaling that they expect, a name from `catalog.SCALINGS`.
+        package: the package that holds them.
+        licence: the licence of the weights and of the package.
+        read: a function from the open archive to the weights of each layer.
+    """
 
     backbone: str
     weights_source: str
@@ -52,29 +62,29 @@ def _read_vgg16(tar: tarfile.TarFile) -> LayerWeights:
     if len(convolutions) != len(names):
         raise ValueError(f"{len(convolutions)} convolutions, expected {len(names)}")
     return {
-        name: [convolutions[f"Conv_{number}"][part] for part in ("kernel", "bias")]
+        name: [convolutions[f"Conv_{number}"][weight] for weight in ("kernel", "bias")]
         for number, name in enumerate(names)
     }
 
 
-# The converter's source is an older Keras, whose batch norms used another epsilon. Shifting the
+# These weights come from an older Keras, whose batch norms used another epsilon. Shifting the
 # variances by the difference gives today's layers the same sum under the square root.
-_EPSILON_THERE, _EPSILON_HERE = 1e-3, 1.001e-5
+_EPSILON_OF_WEIGHTS, _EPSILON_OF_LAYERS = 1e-3, 1.001e-5
 
 
 def _read_resnet50(tar: tarfile.TarFile) -> LayerWeights:
     """Read Keras' ResNet50 with its top from a TensorFlow.js layers model."""
     layers: LayerWeights = {}
     for name, values in _tfjs_weights(tar, "ResNet50"):
-        layer, part = name.split("/")
-        if part == "moving_variance":
-            values = values + np.float32(_EPSILON_THERE - _EPSILON_HERE)
+        layer, weight = name.split("/")
+        if weight == "moving_variance":
+            values = values + np.float32(_EPSILON_OF_WEIGHTS - _EPSILON_OF_LAYERS)
         layers.setdefault(_todays_name(layer), []).append(values)
     return layers
 
 
 def _todays_name(name: str) -> str:
-    """Translate res2a_branch2b to conv2_block1_2_conv, bn2a_branch1 to conv2_block1_0_bn."""
+    """Translate the older layer names, such as res2a_branch2b to conv2_block1_2_conv."""
     special = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn", "fc1000": "predictions"}
     if name in special:
         return special[name]
@@ -85,15 +95,18 @@ def _todays_name(name: str) -> str:
 
 
 def _tfjs_weights(tar: tarfile.TarFile, folder: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield name and float32 values of every weight; shards of a group are one run of bytes."""
+    """Yield name and float32 values of every weight.
+
+    The files of a group are one sequence of bytes, cut at any place.
+    """
     manifest = json.loads(_member(tar, f"{folder}/model.json"))["weightsManifest"]
     for group in manifest:
         data = b"".join(_member(tar, f"{folder}/{path}") for path in group["paths"])
-        at = 0
+        offset = 0
         for weight in group["weights"]:
             count = int(np.prod(weight["shape"]))
-            values = np.frombuffer(data, "<f4", count, at).reshape(weight["shape"])
-            at += values.nbytes
+            values = np.frombuffer(data, "<f4", count, offset).reshape(weight["shape"])
+            offset += values.nbytes
             yield weight["name"], values
 
 
@@ -108,7 +121,7 @@ def _member(tar: tarfile.TarFile, suffix: str) -> bytes:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that can build numpy arrays and containers of them, and nothing else."""
+    """An unpickler that builds numpy arrays and containers of them, and refuses all else."""
 
     _ADMITTED = {  # noqa: RUF012
         ("numpy.core.multiarray", "_reconstruct"),

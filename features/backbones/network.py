@@ -1,6 +1,6 @@
-"""The Keras network: built bare, tapped at any of its layers, pixel scaling and pooling inside.
+"""The Keras network: built without weights, then tapped, with pixel scaling and pooling inside.
 
-Only backend-independent operations of Keras are used, so that it runs under each of its backends.
+Only backend-independent operations of Keras are used, so that it runs on each of its backends.
 """
 
 import functools
@@ -19,14 +19,15 @@ from features.quiet import keras_here
 
 _REDUCTIONS = {"avg": ("mean",), "max": ("max",), "avgmax": ("mean", "max")}
 
-# What weights other than kernels start from. Those not named here (the scales of ConvNeXt's
-# layers, the statistics of EfficientNet's normalization) keep the constants Keras gave them.
+# Values of weights other than kernels in a network of random weights. Those not named here (the
+# scales of ConvNeXt's layers, the statistics of EfficientNet's normalization) keep the constants
+# that Keras gave them.
 _CONSTANTS = {"bias": 0.0, "beta": 0.0, "gamma": 1.0, "moving_mean": 0.0, "moving_variance": 1.0}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operation of a network's graph, and the symbolic tensors it takes and gives."""
+    """One operation of a network's graph, with its symbolic input and output tensors."""
 
     operation: Any
     inputs: tuple[Any, ...]
@@ -45,8 +46,8 @@ def build(backbone: Backbone, image_size: tuple[int, int]) -> Any:
         (batch, height, width, 3) and its output (batch, h, w, channels).
 
     Raises:
-        UsageError: the images are smaller than the network can take.
-        MissingPackageError: Keras, or what it runs on, is not installed.
+        UsageError: the images are smaller than the network accepts.
+        MissingPackageError: Keras, or its backend, is not installed.
     """
     check_image_size(backbone, image_size)
     keras = keras_here()
@@ -65,11 +66,11 @@ def with_taps(
     """Return a network from pixels to the pooled features of several layers, in one pass.
 
     Args:
-        base: what `build` returned; its weights are shared, not copied.
-        backbone: the entry of the catalog it was built from.
-        layers: names of layers that give a map (height, width, channels).
+        base: the bare network that `build` returned; its weights are shared, not copied.
+        backbone: its entry in the catalog.
+        layers: names of layers whose output is a map (height, width, channels).
         pooling: a name from `catalog.POOLINGS`.
-        scaling: what the weights in `base` expect of pixels.
+        scaling: the pixel scaling that the weights in `base` expect.
         given_size: height and width of the images where the network is to enlarge them itself;
             None where they come in the size that `base` takes.
 
@@ -79,7 +80,7 @@ def with_taps(
         "avgmax", (batch, h * w * c) for "flatten", (batch, h, w, c) for "none".
 
     Raises:
-        UsageError: a layer or pooling that does not exist, or a layer named twice.
+        UsageError: a layer or pooling does not exist, or a layer is named twice.
     """
     import keras
 
@@ -91,7 +92,7 @@ def with_taps(
 
 
 def taps(base: Any, backbone: Backbone, layers: Sequence[str], pooling: str) -> dict[str, Any]:
-    """Return the pooled features of several layers as tensors of the network's own graph.
+    """Return the pooled features of several layers as symbolic tensors of the network's graph.
 
     Arguments, shapes and errors are those of `with_taps`.
     """
@@ -104,16 +105,16 @@ def taps(base: Any, backbone: Backbone, layers: Sequence[str], pooling: str) -> 
 
 
 def feature_shapes(network: Any) -> dict[str, tuple[int, ...]]:
-    """Return the shape of one image's features per layer of a network `with_taps`."""
+    """Return the shape of one image's features by layer, for a network that `with_taps` made."""
     return {name: tuple(tensor.shape[1:]) for name, tensor in network.output.items()}
 
 
 def walk(network: Any) -> Iterator[Step]:
     """Yield every operation in the order of the graph, inputs first.
 
-    A Sequential within the network (ConvNeXt has some) is opened: its layers are called once
-    more, one by one, on what goes into it. The Sequential itself follows as a step that adds
-    nothing to the last of them.
+    Of a Sequential within the network (ConvNeXt has some) the layers come first: they are called
+    once more, one by one, on its input. The Sequential itself follows; its output equals that of
+    its last layer.
     """
     import keras
 
@@ -127,10 +128,11 @@ def walk(network: Any) -> Iterator[Step]:
 
 
 def tappable(steps: Sequence[Step], output: str) -> dict[str, Step]:
-    """Return the steps that give a map (height, width, channels) under a name to rely on.
+    """Return the steps by name whose output is a map (height, width, channels).
 
-    Where a layer got no name, Keras numbers it by what the process built before, so that the
-    same name is another layer next time: those are left out. The last step goes by `output`.
+    Where a layer has no name of its own, Keras numbers it by what the process built before, so
+    that the same name is another layer next time: such layers are left out. The last step is
+    called `output`.
     """
     maps = [step for step in steps if len(step.output.shape) == 4]
     named = {step.operation.name: step for step in maps if _is_named(step.operation)}
@@ -138,16 +140,16 @@ def tappable(steps: Sequence[Step], output: str) -> dict[str, Step]:
 
 
 def _is_named(operation: Any) -> bool:
-    """Return whether the name was given, not made by Keras ("conv2d_7" of a Conv2D)."""
-    made = re.sub(r"_\d+$", "", operation.name).replace("_", "")
-    return made != type(operation).__name__.lower()
+    """Return whether the name is the layer's own, not a number by Keras ("conv2d_7")."""
+    stem = re.sub(r"_\d+$", "", operation.name).replace("_", "")
+    return stem != type(operation).__name__.lower()
 
 
 def _check_layers(layers: Sequence[str], backbone: Backbone, taps: dict[str, Step]) -> None:
-    if twice := sorted({name for name in layers if list(layers).count(name) > 1}):
-        raise UsageError(f"layer {', '.join(twice)} is asked for twice; name each layer once")
+    if repeated := sorted({name for name in layers if list(layers).count(name) > 1}):
+        raise UsageError(f"layer {', '.join(repeated)} is asked for twice; name each layer once")
     for name in layers:
-        if name not in taps:  # a deep network has hundreds: show the near ones, else the chosen few
+        if name not in taps:  # there may be hundreds: suggest the nearest, else the recommended
             recommended = [layer for layer, _ in backbone.layers]
             near = get_close_matches(name, taps, cutoff=0.5)
             raise unknown_name(f"layer of {backbone.name}", name, near or recommended)
@@ -156,7 +158,8 @@ def _check_layers(layers: Sequence[str], backbone: Backbone, taps: dict[str, Ste
 def _resized(pixels: Any, size: tuple[int, int]) -> Any:
     """Return the pixels as float32 in the wanted size, whole numbers from 0 to 255.
 
-    Bilinear with half-pixel centres, as Pillow enlarges; making smaller would want antialiasing.
+    They are enlarged bilinearly with half-pixel centres, as Pillow does it. It is no way to make
+    images smaller, which needs antialiasing.
     """
     from keras import ops
 
@@ -178,8 +181,8 @@ def scaled(pixels: Any, scaling: PixelScaling) -> Any:
 def _features(step: Step, is_last: bool, pooling: str) -> Any:
     """Return a step's output pooled, as float32.
 
-    ConvNeXt ends in a layer normalization that its makers apply after pooling, and so does
-    Keras when it is told to pool; here it moves behind the pooling likewise.
+    ConvNeXt ends in a layer normalization that its authors apply after pooling. Keras does the
+    same with its own `pooling` option, and so does this function.
     """
     import keras
     from keras import ops
@@ -200,7 +203,7 @@ def _features(step: Step, is_last: bool, pooling: str) -> Any:
 
 @functools.cache
 def _pixel_network() -> Any:
-    """Return the class of models that take uint8 alone; a function, as Keras is imported late."""
+    """Return the class of models that accept uint8 alone; a function, as Keras is imported late."""
     import keras
 
     class PixelNetwork(keras.Model):
@@ -219,10 +222,11 @@ def _pixel_network() -> Any:
 
 
 def randomize(network: Any, seed: int) -> None:
-    """Set all weights to seeded random ones, the same under every backend and version of Keras.
+    """Set all weights to seeded random ones, the same on every backend and version of Keras.
 
     Kernels are drawn layer by layer from a normal distribution of variance 2 / fan-in (He et
-    al. 2015, "Delving Deep into Rectifiers"); biases and batch statistics do nothing.
+    al. 2015, "Delving Deep into Rectifiers"); biases and batch statistics are set to have no
+    effect.
     """
     rng = np.random.default_rng(seed)
     for layer in _leaves(network):
@@ -240,10 +244,10 @@ def _leaves(network: Any) -> Iterator[Any]:
 
 
 def _fan_in(layer: Any, kernel: Any) -> int:
-    """Return how many values one output is summed from."""
+    """Return the number of input values that each output value is a sum over."""
     import keras
 
-    one_channel = kernel.name == "depthwise_kernel" or isinstance(
+    is_depthwise = kernel.name == "depthwise_kernel" or isinstance(
         layer, keras.layers.DepthwiseConv2D
     )
-    return math.prod(kernel.shape[:2] if one_channel else kernel.shape[:-1])
+    return math.prod(kernel.shape[:2] if is_depthwise else kernel.shape[:-1])

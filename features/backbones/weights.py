@@ -1,7 +1,7 @@
-"""Pretrained weights: where they come from, what they expect of pixels, and that they are whole.
+"""Pretrained weights: finding them, fetching them, and checking that they are the right ones.
 
-One resolver tries, in this order: a path given by the user, our cache, keras.applications' own
-download, a package mirror. Whatever the way, converted weights end up in the cache as Keras
+`resolve` tries, in this order: a path given by the user, our cache, keras.applications' own
+download, package mirrors. Weights from any of these sources end up in the cache as Keras
 `.weights.h5` with a note beside them: weights source, licence, checksums, pixel scaling.
 """
 
@@ -25,7 +25,7 @@ from features.backbones.stored import (
     Weights,
     cache_path,
     note_path,
-    noted,
+    read_cached,
     read_note,
     top_path,
     write_note,
@@ -38,19 +38,19 @@ log = logging.getLogger("offshelf")
 
 KERAS = "keras"
 ANY, RANDOM = "imagenet", "none"
-SUFFIXES = (".h5", ".keras")  # .weights.h5 among the first
+SUFFIXES = (".h5", ".keras")  # the first covers .weights.h5
 
 
 def resolve(
     backbone: Backbone, wanted: str = ANY, scaling: str | None = None, seed: int = 0
 ) -> Weights:
-    """Find weights for a backbone, fetching them into the cache where they are not there yet.
+    """Return weights for a backbone; they are fetched into the cache unless they are in it.
 
     Args:
         backbone: an entry of the catalog.
         wanted: "imagenet", the name of one weights source, "none", or a path to a weights file.
-        scaling: a name from `catalog.SCALINGS`, for a file that has no note beside it.
-        seed: of random weights.
+        scaling: a name from `catalog.SCALINGS`, for a weights file without a note beside it.
+        seed: the seed of random weights.
 
     Raises:
         UsageError: the path does not exist, or its suffix is not known.
@@ -60,8 +60,8 @@ def resolve(
         check_choice(scaling, "pixel scaling", SCALINGS)
     if wanted == RANDOM:
         log.warning("RANDOM WEIGHTS (seed %d): these features are for tests, not for use", seed)
-        own = SCALINGS[scaling or backbone.scaling]
-        return Weights(backbone.name, "random", f"seed {seed}", own, seed=seed)
+        pixel_scaling = SCALINGS[scaling or backbone.scaling]
+        return Weights(backbone.name, "random", f"seed {seed}", pixel_scaling, seed=seed)
     if wanted == ANY or wanted in weights_sources(backbone):
         if scaling is not None:
             raise UsageError("--scaling belongs to a weights file: give it with --weights PATH")
@@ -76,14 +76,14 @@ def weights_sources(backbone: Backbone) -> list[str]:
 
 
 def cached(backbone: Backbone, wanted: str = ANY) -> Weights | None:
-    """Return weights from the cache, None where they are not there.
+    """Return weights from the cache, None where they are not in it.
 
     Raises:
-        DataError: a file in the cache is not the one that was put there.
+        DataError: a file in the cache has changed since it was put there.
     """
     for weights_source in weights_sources(backbone) if wanted == ANY else [wanted]:
         path = cache_path(backbone.name, weights_source)
-        if (weights := noted(path)) is not None:
+        if (weights := read_cached(path)) is not None:
             return weights
     return None
 
@@ -144,9 +144,9 @@ def _from_mirror(backbone: Backbone, mirror: Mirror) -> Weights:
     if layers:
         raise DataError(f"{mirror.package} holds layers that are unknown: {', '.join(layers)}")
     scaling = SCALINGS[mirror.scaling]
-    note = f"{mirror.licence}; {mirror.package}, sha256 {mirror.package.sha256}"
+    licence = f"{mirror.licence}; {mirror.package}, sha256 {mirror.package.sha256}"
     kernel_and_bias = (top[0], top[1]) if top else None
-    return _keep(backbone, base, mirror.weights_source, scaling, note, kernel_and_bias)
+    return _keep(backbone, base, mirror.weights_source, scaling, licence, kernel_and_bias)
 
 
 def _keep(
@@ -157,7 +157,7 @@ def _keep(
     licence: str,
     top: tuple[np.ndarray, np.ndarray] | None,
 ) -> Weights:
-    """Put converted weights into the cache, but only after the golden check has passed."""
+    """Put converted weights into the cache once they have passed the golden check."""
     path = cache_path(backbone.name, weights_source)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="convert-") as scratch:
@@ -169,11 +169,11 @@ def _keep(
         weights = Weights(backbone.name, weights_source, digest, scaling, draft, licence)
         for line in golden.check(weights):
             log.info("%s", line)
-        for kind in (top_path, Path):  # the note comes last: without it nothing is there
-            if kind(draft).exists():
-                kind(draft).replace(kind(path))
+        for place in (top_path, Path):  # the note comes last: without it nothing counts as cached
+            if place(draft).exists():
+                place(draft).replace(place(path))
     write_note(weights, path)
-    kept = noted(path)
+    kept = read_cached(path)
     assert kept is not None  # noqa: S101 - it was written a line above
     return kept
 
@@ -186,11 +186,12 @@ def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: expected a weights file ending in {', '.join(SUFFIXES)}")
     if scaling is None and note_path(path).exists():
-        own = PixelScaling.from_dict(read_note(path)["scaling"])
+        pixel_scaling = PixelScaling.from_dict(read_note(path)["scaling"])
     else:
-        own = SCALINGS[scaling or backbone.scaling]
-    log.info("%s: pixel scaling %r%s", path.name, own.name, "" if scaling else " (--scaling)")
-    return Weights(backbone.name, "file", sha256_of(path), own, path)
+        pixel_scaling = SCALINGS[scaling or backbone.scaling]
+    hint = "" if scaling else " (--scaling)"
+    log.info("%s: pixel scaling %r%s", path.name, pixel_scaling.name, hint)
+    return Weights(backbone.name, "file", sha256_of(path), pixel_scaling, path)
 
 
 def _arrays_sha256(arrays: Sequence[np.ndarray]) -> str:

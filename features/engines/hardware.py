@@ -1,4 +1,4 @@
-"""What the machine can do, found out without importing any engine."""
+"""Facts about the machine, read without importing any engine."""
 
 import platform
 from functools import cache
@@ -15,7 +15,7 @@ def is_x86() -> bool:
 
 @cache
 def cpu_flags() -> frozenset[str]:
-    """Return the processor's feature flags as Linux names them, empty where it does not tell."""
+    """Return the processor's feature flags as Linux names them; empty on other systems."""
     return frozenset(_cpu_fact("flags", "Features").split())
 
 
@@ -25,12 +25,12 @@ def cpu_has_bfloat16() -> bool:
 
 
 def cpu_name() -> str:
-    """Return the processor's name, as far as the system tells."""
+    """Return the processor's name, or its architecture where the system does not know more."""
     return _cpu_fact("model name") or platform.processor() or platform.machine()
 
 
 def _cpu_fact(*names: str) -> str:
-    """Return what Linux tells of the first processor under one of these names, else ""."""
+    """Return the value that Linux gives for the first processor under one of these names, or ""."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""JAX: the same Keras network under jax.jit; for GPUs, and where there is no TensorFlow."""
+"""JAX: the Keras network compiled by jax.jit, for GPUs and where TensorFlow is not installed."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def compile_network(
 ) -> Compiled:
     """Compile scaling, network and pooling by XLA; see `engines.compile_network`.
 
-    Where there are several devices, each takes an equal part of every batch, if it can be divided.
+    Several devices take equal shares of every batch, if the batch size can be divided.
     """
     use_keras_on("jax")
     network = make(precision)

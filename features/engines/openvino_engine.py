@@ -1,4 +1,4 @@
-"""OpenVINO: for Intel and AMD processors. Converted once by way of TensorFlow, then kept."""
+"""OpenVINO, for Intel and AMD processors. A network is converted once, by way of TensorFlow."""
 
 import logging
 import tempfile
@@ -11,7 +11,7 @@ from features import durable
 from features.engines.base import BatchShape, Compiled, Make, use_keras_on
 from features.quiet import import_without
 
-# OpenVINO would report each conversion to its maker; without this package nothing is sent.
+# With this package OpenVINO would report each conversion to its maker; without it nothing is sent.
 openvino = import_without("openvino_telemetry", "openvino")
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -58,14 +58,18 @@ def _converted(network: Any, batch_shape: BatchShape) -> Any:
 
 
 def _keep(model: Any, cache: Path) -> None:
-    """Put the model into the cache, whole or not at all; a warning tells where that fails."""
+    """Put the model into the cache, whole or not at all; log a warning where that fails."""
     try:
         durable.make_folder(cache.parent)
         with tempfile.TemporaryDirectory(dir=cache.parent, prefix="convert-") as scratch:
             draft = Path(scratch) / "whole"
             draft.mkdir()
             openvino.save_model(model, draft / _MODEL, compress_to_fp16=False)
-            if not cache.exists():  # another process may have been faster
+            if not cache.exists():  # another process may have put it there meanwhile
                 durable.place_folder(draft, cache)
-    except (OSError, RuntimeError) as error:  # OpenVINO does not say that the disk is full
-        log.warning("no room for the converted network in %s? (%s)", cache.parent, error)
+    except (OSError, RuntimeError) as error:  # a RuntimeError of OpenVINO may mean a full disk
+        log.warning(
+            "the converted network could not be kept in %s, is the disk full? (%s)",
+            cache.parent,
+            error,
+        )

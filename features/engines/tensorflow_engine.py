@@ -1,4 +1,4 @@
-"""TensorFlow: the reference engine, and one for GPUs."""
+"""TensorFlow: the reference engine on CPUs, and the first choice on GPUs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def compile_network(
 ) -> Compiled:
     """Trace scaling, network and pooling as one function; see `engines.compile_network`.
 
-    Where there are several GPUs, each takes an equal part of every batch.
+    Several GPUs take equal shares of every batch.
     """
     use_keras_on("tensorflow")
     network = make(precision)
@@ -35,20 +35,20 @@ def compile_network(
 def _spread(
     functions: list[Any], share: int, batch_size: int, names: Any
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Return a function that runs each part of a batch by a function of its own."""
-    missing = share * len(functions) - batch_size  # to equal parts
+    """Return a function that splits a batch into shares and runs each by one of `functions`."""
+    missing = share * len(functions) - batch_size  # images, for shares of equal size
 
     def forward(pixels: np.ndarray) -> dict[str, np.ndarray]:
         if missing:
             pixels = np.concatenate([pixels, pixels[:missing]])
-        parts = [
-            function(tf.constant(pixels[place * share : (place + 1) * share]))
-            for place, function in enumerate(functions)  # GPUs start at once, results come later
+        outputs = [
+            function(tf.constant(pixels[number * share : (number + 1) * share]))
+            for number, function in enumerate(functions)  # the GPUs run at the same time
         ]
-        if len(parts) == 1:
-            return {name: parts[0][name].numpy() for name in names}
+        if len(outputs) == 1:
+            return {name: outputs[0][name].numpy() for name in names}
         return {
-            name: np.concatenate([part[name].numpy() for part in parts])[:batch_size]
+            name: np.concatenate([output[name].numpy() for output in outputs])[:batch_size]
             for name in names
         }
 
@@ -58,10 +58,10 @@ def _spread(
 def concrete_function(network: Any, batch_shape: BatchShape) -> Any:
     """Return a tf.ConcreteFunction from uint8 pixels to {layer: float32}.
 
-    The weights are captured tensors, read once and kept on the device. As constants within the
-    graph, which is also what `convert_variables_to_constants_v2` makes of them, TensorFlow's
-    constant folding gets at them and leaves bfloat16 convolutions at two fifths of the rate;
-    without that pass they run at full rate, but nothing is gained over captured ones.
+    The weights are captured tensors, read once and kept on the device. Were they constants in the
+    graph, as `convert_variables_to_constants_v2` makes them, TensorFlow's constant folding would
+    rewrite them and leave bfloat16 convolutions at two fifths of the rate. Without that pass
+    constants run at the same rate as captured tensors.
     """
     trained = [tf.identity(variable.value) for variable in network.trainable_variables]
     fixed = [tf.identity(variable.value) for variable in network.non_trainable_variables]

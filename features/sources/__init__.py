@@ -1,4 +1,4 @@
-"""Where images come from: whatever a path points to, as one kind of `Source`."""
+"""Sources of images: `open_source` returns one kind of `Source` for whatever a path points to."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -30,7 +30,7 @@ ACCEPTED = (
 
 
 def open_source(path: str | Path, limit: int | None = None) -> Source:
-    """Return the images that `path` points to; what it is decides how they are read.
+    """Return the images that `path` points to.
 
     Args:
         path: a folder (of class folders, of train/validation/test folders, flat, or of WebDataset
@@ -53,7 +53,7 @@ def open_source(path: str | Path, limit: int | None = None) -> Source:
     if not count:
         source.close()
         raise DataError(
-            f"no images found in {path}: {source.ignored} other files were passed over; "
+            f"no images found in {path}: {source.ignored} other files were ignored; "
             f"read are {', '.join(IMAGE_SUFFIXES)}"
         )
     if limit is None or limit >= count:

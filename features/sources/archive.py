@@ -1,4 +1,4 @@
-"""A zip or tar of images, read without unpacking it."""
+"""A zip or tar of images, read without unpacking."""
 
 import errno
 import posixpath
@@ -23,7 +23,7 @@ class Archive(Protocol):
     """An open archive.
 
     Attributes:
-        names: every member that is a file, in the archive's order, as `member_name` gives them.
+        names: every member that is a file, in the archive's order, as `member_name` returns them.
         sizes: their sizes in bytes.
         sequential: True where members must be read in order to be read fast.
     """
@@ -37,30 +37,30 @@ class Archive(Protocol):
     def sequential(self) -> bool: ...
 
     def read(self, position: int) -> bytes:
-        """Return a member's content; from any thread. Raises OSError where it is damaged."""
+        """Return a member's content; safe to call from any thread. Raises OSError if damaged."""
 
     def close(self) -> None:
-        """Release what is open."""
+        """Close the files of the archive."""
 
 
 class ArchiveSource(ListedSource):
     """The images of an archive; ids are the full paths of its members.
 
-    One table at the top (`.csv`, `.tsv`, `.parquet`) is its manifest. Without one, labels and
-    splits come from the folders, as in `layout`; a single top folder that holds everything says
-    nothing. Of members with the same name the last one counts, as in unpacking.
+    A single table at the top (`.csv`, `.tsv`, `.parquet`) is its manifest. Without a table, labels
+    and splits come from the folders, as in `layout`; a single top folder that holds everything is
+    ignored. Of several members with the same name the last is taken, as unpacking would do.
 
-    Images are sorted by id. Those of a sequential archive keep its order: sorted, each image
-    would have to be searched for from the beginning.
+    Images are sorted by id. Those of a sequential archive keep its order: if they were sorted,
+    each would have to be searched for from the beginning.
     """
 
     kind = "archive"
 
     def __init__(self, location: Path, archive: Archive) -> None:
-        """List the archive, which this source closes in the end.
+        """List the archive, which `close` of this source closes.
 
         Raises:
-            DataError: its manifest is not what it should be, as in `manifest.parse`.
+            DataError: its manifest is not valid, as in `manifest.parse`.
         """
         self._archive, self.sequential = archive, archive.sequential
         members = visible(archive.names)
@@ -92,7 +92,7 @@ class ArchiveSource(ListedSource):
 
 @contextmanager
 def opening(location: Path) -> Iterator[None]:
-    """Turn whatever a damaged archive makes its library raise into a DataError."""
+    """Turn the errors that a damaged archive causes into a DataError."""
     try:
         yield
     except (DataError, MemoryError):
@@ -105,7 +105,7 @@ def opening(location: Path) -> Iterator[None]:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Turn whatever a damaged member makes its library raise into an OSError with a reason."""
+    """Turn the errors that a damaged member causes into an OSError with a reason."""
     try:
         yield
     except (DataError, MemoryError):
@@ -116,10 +116,11 @@ def reading() -> Iterator[None]:
 
 
 def member_name(location: Path, name: str) -> str:
-    r"""Return a member's name as an id: without detours, bytes that are not UTF-8 as \xNN.
+    r"""Return a member's name as an id: normalized, with bytes that are not UTF-8 as \xNN.
 
     Raises:
-        DataError: it is absolute, leads outside or has a NUL; such an archive was made to do harm.
+        DataError: the name is absolute, leads outside or has a NUL, which is no mistake but an
+            attack.
     """
     if "\0" in name:
         raise refused(location, name, "has a NUL in its name")
@@ -132,21 +133,21 @@ def member_name(location: Path, name: str) -> str:
 
 
 def refused(location: Path, name: str, reason: str) -> DataError:
-    """Return the error for an archive with a member that no set of images has."""
+    """Return the error for an archive with a member that no data set would have."""
     return DataError(f"{location} is refused: its member {name!r} {reason}; pack the files anew")
 
 
 def visible(names: Sequence[str]) -> dict[str, int]:
-    """Return the position of each member that is not hidden; of equal names the last one's."""
+    """Return the position of each member that is not hidden; of equal names the last position."""
     return {
         name: position
         for position, name in enumerate(names)
-        if not any(is_hidden(part) for part in name.split("/"))
+        if not any(is_hidden(component) for component in name.split("/"))
     }
 
 
 def _manifest(names: Sequence[str]) -> str | None:
-    """Return the one table at the top, below a top folder that holds everything."""
+    """Return the only table at the top, or in a top folder that holds everything; else None."""
     tables = [
         name
         for name, below in zip(names, unwrap(names), strict=True)

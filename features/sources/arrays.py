@@ -13,13 +13,13 @@ import numpy as np
 from features.errors import DataError
 from features.records import ImageRecord, Split, blake2b
 from features.sources.base import Source
-from features.sources.labelled_arrays import WANTED, find_parts, numbered
-from features.sources.named_arrays import Column, open_columns
+from features.sources.labelled_arrays import NAMES, find_labelled_arrays, number_integers
+from features.sources.named_arrays import NamedArray, open_arrays
 
 _BLOCK_IMAGES, _BLOCK_BYTES, _BLOCKS_KEPT = 256, 2**22, 4
-_CHUNK_BYTES = 2**26  # a larger chunk is not held as a whole
-_SAMPLED = 64
-_DAMAGE = (OSError, RuntimeError)  # what h5py raises where bytes are not as they were
+_CHUNK_BYTES = 2**26  # a larger chunk of HDF5 is not held in memory as a whole
+_SAMPLED = 64  # images whose pixels are part of the fingerprint
+_DAMAGE = (OSError, RuntimeError)  # the errors of h5py where bytes have changed
 
 
 class ArraySource(Source):
@@ -27,12 +27,12 @@ class ArraySource(Source):
 
     Images are `images`, `x` or `data`: uint8 or uint16 of shape (N, H, W) or (N, H, W, 1|3|4).
     Labels, if any, are `labels` or `y`: integers of shape (N,) or (N, 1), -1 where unlabelled.
-    `split`, if there, has codes of `features.records.Split`. `x_train`, `y_train`, `x_val`,
-    `y_val`, `x_test` and `y_test` are read too, as parts of the data in that order.
+    `split`, if it exists, has codes of `features.records.Split`. Instead of these, `x_train`,
+    `y_train`, `x_val`, `y_val`, `x_test` and `y_test` are read as the splits, in that order.
 
-    Names of the labels are json strings in the attribute `class_names` of an HDF5 file, or the
+    Names of the labels are JSON strings in the attribute `class_names` of an HDF5 file, or the
     array `class_names` of an `.npz`; without them the distinct labels are their own names. An
-    HDF5 file is read in blocks as it is needed, an `.npz` is held in memory.
+    HDF5 file is read block by block on demand, an `.npz` is held in memory.
     """
 
     kind = "arrays"
@@ -41,23 +41,23 @@ class ArraySource(Source):
         """Read everything but the images of an HDF5 file.
 
         Raises:
-            DataError: the file is damaged, or what it holds is not as described above.
+            DataError: the file is damaged, or its arrays are not as described above.
         """
         self.location, self._lock = location, threading.Lock()
-        arrays, class_names, self._file = open_columns(location, WANTED)
+        arrays, class_names, self._file = open_arrays(location, NAMES)
         with ExitStack() as stack:
             stack.callback(self.close)
             try:
-                parts = find_parts(arrays)
-                labels = np.concatenate([part.labels for part in parts])
-                self._labels, self.class_names = numbered(labels, class_names)
+                sections = find_labelled_arrays(arrays)
+                labels = np.concatenate([section.labels for section in sections])
+                self._labels, self.class_names = number_integers(labels, class_names)
             except ValueError as error:
                 raise DataError(f"{location}: {error}") from None
             except _DAMAGE:
                 raise DataError(f"{location}: its labels are damaged") from None
             stack.pop_all()
-        self._images = [part.images for part in parts]
-        self._splits = np.concatenate([part.splits for part in parts])
+        self._images = [section.images for section in sections]
+        self._splits = np.concatenate([section.splits for section in sections])
         self._starts = [0, *accumulate(len(images) for images in self._images)]
         self._rows = [_block_rows(images) for images in self._images]
         self._block = lru_cache(_BLOCKS_KEPT)(self._read_block)
@@ -77,23 +77,23 @@ class ArraySource(Source):
         return sizes.pop() if len(sizes) == 1 else None
 
     def read(self, index: int) -> np.ndarray:
-        part, row = self._place(index)
-        block, offset = divmod(row, self._rows[part])
+        section, row = self._locate(index)
+        block, offset = divmod(row, self._rows[section])
         try:
             with self._lock:
-                return self._block(part, block)[offset]
+                return self._block(section, block)[offset]
         except _DAMAGE:  # other images of the block may be whole
-            return self._read_row(part, row)
+            return self._read_row(section, row)
 
     def extent(self, index: int) -> str:
         """Return shape and dtype, and for 64 images spread over the file a digest of the pixels."""
-        part, row = self._place(index)
-        images = self._images[part]
+        section, row = self._locate(index)
+        images = self._images[section]
         text = f"{images.shape[1:]} {images.dtype}"
         if index not in self._sampled:
             return text
         try:
-            return f"{text} {blake2b(self._read_row(part, row).tobytes()).hex()}"
+            return f"{text} {blake2b(self._read_row(section, row).tobytes()).hex()}"
         except OSError as error:
             return f"{text} {error.strerror}"
 
@@ -101,24 +101,25 @@ class ArraySource(Source):
         if self._file is not None:
             self._file.close()
 
-    def _place(self, index: int) -> tuple[int, int]:
-        part = bisect_right(self._starts, index) - 1
-        return part, index - self._starts[part]
+    def _locate(self, index: int) -> tuple[int, int]:
+        """Return the section that an image is in, and its row there."""
+        section = bisect_right(self._starts, index) - 1
+        return section, index - self._starts[section]
 
-    def _read_block(self, part: int, number: int) -> np.ndarray:
-        rows = self._rows[part]
-        return self._images[part][number * rows : (number + 1) * rows]
+    def _read_block(self, section: int, number: int) -> np.ndarray:
+        rows = self._rows[section]
+        return self._images[section][number * rows : (number + 1) * rows]
 
-    def _read_row(self, part: int, row: int) -> np.ndarray:
+    def _read_row(self, section: int, row: int) -> np.ndarray:
         try:
             with self._lock:
-                return self._images[part][row]
+                return self._images[section][row]
         except _DAMAGE:  # HDF5's own message has paths and times in it
             raise OSError(errno.EIO, "damaged in the file") from None
 
 
-def _block_rows(images: Column) -> int:
-    """Return how many images are read at a time: few MiB, and whole chunks of an HDF5 file."""
+def _block_rows(images: NamedArray) -> int:
+    """Return how many images are read at a time: a few MiB, and whole chunks of an HDF5 file."""
     image_bytes = images.dtype.itemsize * int(np.prod(images.shape[1:]))
     rows = max(1, min(_BLOCK_IMAGES, _BLOCK_BYTES // image_bytes))
     chunk = getattr(images, "chunks", None) or (1,)

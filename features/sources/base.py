@@ -1,4 +1,4 @@
-"""What every source of images is: records in a fixed order, and the content behind each."""
+"""The interface of all sources of images: records in a fixed order, and the content of each."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -17,11 +17,11 @@ class Source(ABC):
     """Images in an order that depends on their names alone, never on the file system.
 
     Attributes:
-        kind: "folder", "manifest", "archive", "webdataset" or "arrays".
-        location: where the user pointed.
+        kind: "folder", "manifest", "archive", "webdataset", "arrays" or "memory".
+        location: the path that the user gave.
         class_names: names of the labels 0, 1, ...; empty where nothing is labelled.
-        columns: what else a manifest says: a text for each image, by the name of its column.
-        ignored: files passed over because they do not have an image's suffix.
+        columns: the further columns of a manifest: a text for each image, by the column's name.
+        ignored: number of files that were ignored as they do not have an image's suffix.
         sequential: True where content must be read in order to be read fast (compressed tars).
     """
 
@@ -44,17 +44,20 @@ class Source(ABC):
     def read(self, index: int) -> bytes | np.ndarray:
         """Return the content of an image; safe to call from several threads.
 
-        Encoded bytes, or for arrays the pixels themselves: uint8 or uint16 of shape (H, W),
-        (H, W, 1), (H, W, 3) or (H, W, 4). Raises OSError where it cannot be read.
+        The content is the bytes of the image's file, or for arrays the pixels themselves: uint8
+        or uint16 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+
+        Raises:
+            OSError: the image cannot be read.
         """
 
     @abstractmethod
     def extent(self, index: int) -> str:
-        """Return what is known of the content without reading it, such as its size in bytes."""
+        """Return a fact about the content that is known without reading it, such as its size."""
 
     @property
     def common_size(self) -> tuple[int, int] | None:
-        """Height and width of every image, None where they may differ or are not known."""
+        """Height and width of all images, None where they may differ or are not known."""
         return None
 
     def __iter__(self) -> Iterator[ImageRecord]:
@@ -95,7 +98,7 @@ class ListedSource(Source):
         ignored: int = 0,
         columns: Mapping[str, Sequence[str]] = NO_COLUMNS,
     ) -> None:
-        """Keep the listing: int32 labels, uint8 splits and int64 sizes in bytes, each (N,)."""
+        """Keep the lists: int32 labels, uint8 splits and int64 sizes in bytes, each (N,)."""
         self.location, self.ids = location, ids
         self.labels, self.splits, self.sizes = labels, splits, sizes
         self.class_names, self.ignored, self.columns = class_names, ignored, columns

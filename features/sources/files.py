@@ -1,4 +1,4 @@
-"""Reading one file that is to be an image: a regular one, of a size that can be one."""
+"""Reading a file that should be an image: it must be a regular file of a reasonable size."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ def check_size(size: int) -> None:
 
 
 def size_of(file: Path | os.DirEntry[str]) -> int:
-    """Return a file's size in bytes, -1 where there is no regular file."""
+    """Return a file's size in bytes, -1 where it is no regular file or does not exist."""
     try:
         status = file.stat()
     except OSError:
@@ -27,7 +27,7 @@ def read_file(path: Path) -> bytes:
     """Return a file's content.
 
     Raises:
-        OSError: it is not there, is too large, or is no regular file (a pipe would block).
+        OSError: the file does not exist, is too large, or is no regular file (a pipe would block).
     """
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):

@@ -11,15 +11,15 @@ from features.sources.base import ListedSource
 from features.sources.files import read_file, size_of
 from features.sources.layout import is_hidden, is_image, layout
 
-Found = tuple[str, str, int]  # id, name relative to the folder, size in bytes
+Listed = tuple[str, str, int]  # an image's id, its name relative to the folder, size in bytes
 Identity = tuple[int, int]  # device and inode
 
 
 class FolderSource(ListedSource):
     """The images below a folder, sorted by id; see `layout` for their labels and splits.
 
-    Whatever has an image's suffix is listed, so that what cannot be read (a broken link, a
-    folder named x.jpg) is told of instead of being passed over.
+    Everything with an image's suffix is listed, so that what cannot be read (a broken link, a
+    folder named x.jpg) is rejected with a reason instead of being ignored.
     """
 
     kind = "folder"
@@ -30,21 +30,21 @@ class FolderSource(ListedSource):
         Raises:
             DataError: a folder in it cannot be listed.
         """
-        found, ignored = _scan(location)
-        found.sort()
-        ids = [image[0] for image in found]
-        sizes = np.array([image[2] for image in found], np.int64)
+        images, ignored = _scan(location)
+        images.sort()
+        ids = [image[0] for image in images]
+        sizes = np.array([image[2] for image in images], np.int64)
         labels, splits, class_names = layout(ids)
         super().__init__(location, ids, labels, splits, sizes, class_names, ignored)
-        self._names = [image[1] for image in found]
+        self._names = [image[1] for image in images]
 
     def read(self, index: int) -> bytes:
         return read_file(self.location / self._names[index])
 
 
-def _scan(root: Path) -> tuple[list[Found], int]:
-    """Return the images below `root`, in no order, and the number of files passed over."""
-    found: list[Found] = []
+def _scan(root: Path) -> tuple[list[Listed], int]:
+    """Return the images below `root`, in no order, and the number of other files."""
+    images: list[Listed] = []
     ignored = 0
     folders: list[tuple[str, tuple[Identity, ...]]] = [("", (_identity(root),))]
     while folders:
@@ -52,16 +52,16 @@ def _scan(root: Path) -> tuple[list[Found], int]:
         for entry in _entries(root, prefix):
             name = prefix + entry.name
             if is_image(entry.name):
-                found.append((_id(name), name, size_of(entry)))
+                images.append((_id(name), name, size_of(entry)))
             elif not _is_folder(entry):
                 ignored += 1
             elif (identity := _identity(Path(entry.path))) not in above:
                 folders.append((f"{name}/", (*above, identity)))
-    return found, ignored
+    return images, ignored
 
 
 def _id(name: str) -> str:
-    r"""Return a file name as text that can be stored: bytes that are not UTF-8 become \xNN."""
+    r"""Return a file name as valid text: bytes that are not UTF-8 become \xNN."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -81,7 +81,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _identity(folder: Path) -> Identity:
-    # A link to a folder above would lead round for ever. Inodes are compared, not names; the
-    # entries of os.scandir do not have them on Windows.
+    # A link to a folder above would be followed for ever. Inodes are compared instead of names; on
+    # Windows the entries of os.scandir do not have them.
     status = folder.stat()
     return status.st_dev, status.st_ino

@@ -1,6 +1,6 @@
-"""Which of a file's arrays are images, labels and splits, and whether they fit each other.
+"""The arrays of a file that hold images, labels and splits, and whether they fit each other.
 
-What does not fit is a ValueError here; the caller knows the file's name.
+Arrays that do not fit raise ValueError here; the caller knows the file's name.
 """
 
 from typing import NamedTuple
@@ -8,25 +8,27 @@ from typing import NamedTuple
 import numpy as np
 
 from features.records import UNLABELLED, Split
-from features.sources.named_arrays import Column
+from features.sources.named_arrays import NamedArray
 
 _IMAGES, _LABELS = ("images", "x", "data"), ("labels", "y")
-_PARTS = {"train": Split.TRAIN, "val": Split.VALIDATION, "test": Split.TEST}  # x_train, y_train
-WANTED = {*_IMAGES, *_LABELS, "split"} | {f"{column}_{part}" for column in "xy" for part in _PARTS}
+_SPLITS = {"train": Split.TRAIN, "val": Split.VALIDATION, "test": Split.TEST}  # x_train, y_train
+NAMES = {*_IMAGES, *_LABELS, "split"} | {f"{array}_{split}" for array in "xy" for split in _SPLITS}
 
 _CHANNELS = (1, 3, 4)
 
 
-class Part(NamedTuple):
-    """Consecutive images, with int64 labels and uint8 splits of shape (N,)."""
+class LabelledArrays(NamedTuple):
+    """N consecutive images of a file, with int64 labels and uint8 splits of shape (N,)."""
 
-    images: Column
+    images: NamedArray
     labels: np.ndarray
     splits: np.ndarray
 
 
-def find_parts(arrays: dict[str, Column]) -> list[Part]:
-    """Return images with their labels and splits, one part after the other.
+def find_labelled_arrays(arrays: dict[str, NamedArray]) -> list[LabelledArrays]:
+    """Return the images of a file with their labels and splits.
+
+    Where they come by split, as x_train, x_val and x_test, the list has an item for each.
 
     Raises:
         ValueError: there are no images, or an array has another dtype or shape than expected.
@@ -38,19 +40,20 @@ def find_parts(arrays: dict[str, Column]) -> list[Part]:
         if splits.size and not 0 <= splits.min() <= splits.max() <= max(Split):
             codes = ", ".join(f"{split.value} {split.name.lower()}" for split in Split)
             raise ValueError(f"split goes from {splits.min()} to {splits.max()}, expected {codes}")
-        return [Part(images, labels, splits.astype(np.uint8))]
-    parts = []
-    for part, split in _PARTS.items():
-        if f"x_{part}" in arrays:
-            images = _images(f"x_{part}", arrays)
-            labels = _integers(f"y_{part}", arrays, len(images), UNLABELLED)
-            parts.append(Part(images, labels, np.full(len(images), split, np.uint8)))
-    if not parts:
+        return [LabelledArrays(images, labels, splits.astype(np.uint8))]
+    sections = []
+    for name, split in _SPLITS.items():
+        if f"x_{name}" in arrays:
+            images = _images(f"x_{name}", arrays)
+            labels = _integers(f"y_{name}", arrays, len(images), UNLABELLED)
+            splits = np.full(len(images), split, np.uint8)
+            sections.append(LabelledArrays(images, labels, splits))
+    if not sections:
         raise ValueError(f"no array of images, expected one called {', '.join(_IMAGES)} or x_train")
-    return parts
+    return sections
 
 
-def numbered(
+def number_integers(
     labels: np.ndarray, class_names: tuple[str, ...] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return int32 labels that are indices into the class names, and those names.
@@ -69,11 +72,11 @@ def numbered(
     return labels.astype(np.int32), class_names
 
 
-def _first(names: tuple[str, ...], arrays: dict[str, Column]) -> str:
+def _first(names: tuple[str, ...], arrays: dict[str, NamedArray]) -> str:
     return next((name for name in names if name in arrays), "")
 
 
-def _images(name: str, arrays: dict[str, Column]) -> Column:
+def _images(name: str, arrays: dict[str, NamedArray]) -> NamedArray:
     images = arrays[name]
     shape, dtype = images.shape, images.dtype
     if dtype.kind != "u" or dtype.itemsize > 2:
@@ -89,14 +92,14 @@ def _images(name: str, arrays: dict[str, Column]) -> Column:
     return images
 
 
-def _integers(name: str, arrays: dict[str, Column], count: int, default: int) -> np.ndarray:
-    """Return a column of `count` integers as int64, `default` everywhere if it is not there."""
+def _integers(name: str, arrays: dict[str, NamedArray], count: int, default: int) -> np.ndarray:
+    """Return an array of `count` integers as int64; all are `default` if the file lacks it."""
     if name not in arrays:
         return np.full(count, default, np.int64)
-    column = arrays[name]
-    if column.dtype.kind not in "iu" or column.shape not in ((count,), (count, 1)):
+    array = arrays[name]
+    if array.dtype.kind not in "iu" or array.shape not in ((count,), (count, 1)):
         raise ValueError(
-            f"{name} is {column.dtype} of shape {column.shape}, expected integers of shape "
+            f"{name} is {array.dtype} of shape {array.shape}, expected integers of shape "
             f"({count},), one for each image"
         )
-    return column[...].reshape(count).astype(np.int64)
+    return array[...].reshape(count).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What names say: which files are images, and the label and part that the folders above give."""
+"""What names mean: which files are images, and which labels and splits their folders give."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -40,26 +40,27 @@ def is_image(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder name is one that nobody put there as data."""
+    """Tell whether a file or folder is hidden, or left behind by an operating system."""
     return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
 
 
 def layout(paths: Sequence[str]) -> Layout:
     """Return labels and splits of images by the folders they lie in.
 
-    The first folder is the class; deeper ones belong to it, and images beside the class folders
-    are unlabelled. Where the first folders are parts (train, validation, test and the like, in
-    any case), the class is the folder below them. They are taken as parts if all of them are
-    named so, or at least two different ones: a single class named "train" is not a part.
+    The first folder is the class; deeper folders belong to it, and images beside the class folders
+    are unlabelled. Where the first folders are splits (train, validation, test and the like, in
+    upper or lower case), the class is the folder below. They are taken as splits if all of them
+    have such names, or at least two different splits occur among them: a class that happens to be
+    called "train" is no split.
 
     Args:
         paths: paths relative to the source, with `/` as separator.
     """
-    in_parts = _are_parts({path.partition("/")[0] for path in paths if "/" in path})
+    in_splits = _are_splits({path.partition("/")[0] for path in paths if "/" in path})
     names, splits = [], np.zeros(len(paths), np.uint8)
     for index, path in enumerate(paths):
         folder, slash, below = path.partition("/")
-        if in_parts and slash:
+        if in_splits and slash:
             splits[index] = SPLIT_NAMES.get(folder.lower(), Split.NONE)
             folder, slash, below = below.partition("/")
         names.append(folder if slash else "")
@@ -67,15 +68,15 @@ def layout(paths: Sequence[str]) -> Layout:
     return Layout(labels, splits, class_names)
 
 
-def _are_parts(folders: Iterable[str]) -> bool:
-    found = {SPLIT_NAMES.get(folder.lower()) for folder in folders}
-    return bool(found) and (None not in found or len(found) > 2)
+def _are_splits(folders: Iterable[str]) -> bool:
+    splits = {SPLIT_NAMES.get(folder.lower()) for folder in folders}
+    return bool(splits) and (None not in splits or len(splits) > 2)
 
 
 def unwrap(paths: Sequence[str]) -> list[str]:
-    """Return the paths without the one top folder that holds them all, if there is one.
+    """Return the paths without the top folder that holds all of them, if there is one.
 
-    A top folder named like a part of the data is no wrapper.
+    A top folder that is named like a split stays.
     """
     tops = {path.partition("/")[0] for path in paths}
     if len(tops) == 1 and tops.pop().lower() not in SPLIT_NAMES:
@@ -85,7 +86,7 @@ def unwrap(paths: Sequence[str]) -> list[str]:
 
 
 def number_labels(names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Number class names in sorted order, as numbers where all of them are integers.
+    """Number class names in sorted order, in numerical order where all of them are integers.
 
     Args:
         names: the class of each image, empty where it has none.
@@ -93,11 +94,11 @@ def number_labels(names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     Returns:
         Labels (int32, (N,), -1 where the name is empty) and the distinct names in their order.
     """
-    found = set(names) - {""}
-    if all(_INTEGER.fullmatch(name) for name in found):
-        class_names = sorted(found, key=lambda name: (int(name), name))
+    distinct = set(names) - {""}
+    if all(_INTEGER.fullmatch(name) for name in distinct):
+        class_names = sorted(distinct, key=lambda name: (int(name), name))
     else:
-        class_names = sorted(found)
+        class_names = sorted(distinct)
     numbers = {"": UNLABELLED} | {name: number for number, name in enumerate(class_names)}
     labels = np.fromiter((numbers[name] for name in names), np.int32, len(names))
     return labels, tuple(class_names)

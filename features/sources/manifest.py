@@ -1,4 +1,4 @@
-"""A table of images: columns `path`, and if wanted `label`, `split` and any others."""
+"""A manifest: a table of images with a column `path`, and perhaps `label`, `split` and others."""
 
 import csv
 import io
@@ -32,9 +32,14 @@ class _Image(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What a manifest says, sorted by id: ids, int32 labels, uint8 splits, names of the labels.
+    """The content of a manifest, sorted by id.
 
-    `columns` has the texts of each further column, by its name and in the manifest's order.
+    Attributes:
+        ids: the paths of the images, relative to the manifest.
+        labels: int32, (N,), -1 where unlabelled.
+        splits: uint8, (N,), codes of `features.records.Split`.
+        class_names: names of the labels.
+        columns: the texts of each further column by its name, in the manifest's order.
     """
 
     ids: list[str]
@@ -47,8 +52,8 @@ class Listing(NamedTuple):
 class ManifestSource(ListedSource):
     """The images that a CSV, TSV or Parquet file lists, relative to the folder it lies in.
 
-    An image that is listed and not there is told of when it is read. Columns beside `path`,
-    `label` and `split` are kept as text: numbers as they are written, missing ones as "".
+    An image that is listed and does not exist is rejected when it is read. Columns other than
+    `path`, `label` and `split` are kept as text: numbers as they are written, missing ones as "".
     """
 
     kind = "manifest"
@@ -69,16 +74,16 @@ class ManifestSource(ListedSource):
 
 
 def parse(name: str, content: bytes) -> Listing:
-    """Return what a manifest lists.
+    """Return the content of a manifest.
 
     Args:
-        name: the file's name; its suffix tells the format, and errors begin with it.
+        name: the file's name; its suffix decides the format, and messages begin with it.
         content: the file's bytes; text is UTF-8, with or without a byte order mark.
 
     Raises:
         DataError: it is no such table, has no column `path`, has a column whose name no dataset
-            can have, or has a line that cannot be meant: a path that leads outside or was there
-            before, an unknown split.
+            can have, or has a wrong line: a path that leads outside or is listed twice, an
+            unknown split.
     """
     rows = (
         _parquet_rows(name, content)
@@ -102,7 +107,7 @@ def parse(name: str, content: bytes) -> Listing:
     splits = np.array([image.split for image in listed], np.uint8)
     further = [column for column in header if column not in _COLUMNS]
     columns = {
-        column: [image.further[place] for image in listed] for place, column in enumerate(further)
+        column: [image.further[number] for image in listed] for number, column in enumerate(further)
     }
     return Listing(ids, labels, splits, class_names, columns)
 
@@ -123,22 +128,22 @@ def _check_header(name: str, header: list[str]) -> None:
 
 
 def _image(header: list[str], fields: list[str]) -> tuple[str, _Image]:
-    """Return path and image of one line; raises ValueError where they cannot be meant."""
+    """Return path and image of one line; raises ValueError where they are wrong."""
     if len(fields) != len(header):
         raise ValueError(f"{len(fields)} fields, expected {len(header)}; quote fields with commas")
     row = dict(zip(header, fields, strict=True))
     path, label = _inside(row.pop("path")), row.pop("label", "").strip()
-    part = row.pop("split", "")
-    split = _SPLITS.get(part.strip().lower())
+    split_name = row.pop("split", "")
+    split = _SPLITS.get(split_name.strip().lower())
     if split is None:
-        raise ValueError(f"split {part!r}, expected train, validation, test or nothing")
+        raise ValueError(f"split {split_name!r}, expected train, validation, test or nothing")
     if spoiled := next((column for column in row if "\0" in row[column]), None):
         raise ValueError(f"column {spoiled!r} has a NUL in it, expected text")
     return path, _Image(label, split, tuple(text.strip() for text in row.values()))
 
 
 def _inside(path: str) -> str:
-    """Return a path without detours; raises ValueError unless it stays below the folder."""
+    """Return a path normalized; raises ValueError unless it stays below the folder."""
     if not path or "\0" in path:
         raise ValueError(f"path {path!r} is not the name of a file")
     if _ABSOLUTE.match(path):

@@ -1,4 +1,4 @@
-"""The named arrays of an `.npz` or HDF5 file, taken from files that nobody vouches for."""
+"""The named arrays of an `.npz` or HDF5 file, read safely from files that nobody vouches for."""
 
 import json
 from collections.abc import Collection
@@ -10,45 +10,48 @@ import numpy as np
 
 from features.errors import DataError
 
-Column: TypeAlias = np.ndarray | h5py.Dataset
+NamedArray: TypeAlias = np.ndarray | h5py.Dataset
 
 
-class Columns(NamedTuple):
-    """Arrays by name, the names of the labels where the file has them, and an HDF5 file to close.
+class ArrayFile(NamedTuple):
+    """The arrays of an open file.
 
-    The arrays of an HDF5 file are datasets, of which nothing is read yet.
+    Attributes:
+        arrays: the arrays by name; those of an HDF5 file are datasets, not read yet.
+        class_names: names of the labels, None where the file has none.
+        file: the HDF5 file, which the caller closes; None for an `.npz`.
     """
 
-    arrays: dict[str, Column]
+    arrays: dict[str, NamedArray]
     class_names: tuple[str, ...] | None
     file: h5py.File | None
 
 
-def open_columns(path: Path, wanted: Collection[str]) -> Columns:
+def open_arrays(path: Path, wanted: Collection[str]) -> ArrayFile:
     """Return those arrays of a file whose names are in `wanted`.
 
     Raises:
-        DataError: the file is damaged, or would have code run or other files read.
+        DataError: the file is damaged, or reading it would run code or read other files.
     """
     return (_open_npz if path.name.lower().endswith(".npz") else _open_hdf5)(path, wanted)
 
 
-def _open_npz(path: Path, wanted: Collection[str]) -> Columns:
+def _open_npz(path: Path, wanted: Collection[str]) -> ArrayFile:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name in wanted}
             names = file["class_names"] if "class_names" in file.files else None
     except MemoryError:
         raise
-    except Exception as error:  # numpy, zipfile and zlib have an exception each
+    except Exception as error:  # numpy, zipfile and zlib raise errors of their own
         reason = "Python objects are not read" if "pickle" in str(error) else str(error)
         raise DataError(f"{path} cannot be read as an .npz of plain arrays: {reason}") from None
     if names is not None and (names.dtype.kind != "U" or names.ndim != 1):
         raise DataError(f"{path}: class_names is {names.dtype}, expected a list of strings")
-    return Columns(arrays, None if names is None else tuple(names.tolist()), None)
+    return ArrayFile(arrays, None if names is None else tuple(names.tolist()), None)
 
 
-def _open_hdf5(path: Path, wanted: Collection[str]) -> Columns:
+def _open_hdf5(path: Path, wanted: Collection[str]) -> ArrayFile:
     try:
         file = h5py.File(path, "r")
     except OSError:
@@ -59,14 +62,14 @@ def _open_hdf5(path: Path, wanted: Collection[str]) -> Columns:
                 f"{path} is a feature file, expected images; it was made from them already"
             )
         arrays = {name: _dataset(path, file, name) for name in file if name in wanted}
-        return Columns(arrays, _class_names(path, file), file)
+        return ArrayFile(arrays, _class_names(path, file), file)
     except BaseException:
         file.close()
         raise
 
 
 def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a dataset whose bytes lie in this very file, and can be decompressed."""
+    """Return a dataset; raise DataError unless its bytes are in this file and can be read."""
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise DataError(f"{path}: {name} is a link; copy the data into the file")
     dataset = file[name]

@@ -1,4 +1,4 @@
-"""Tar archives: plain ones read at random, compressed ones as a stream."""
+"""Tar archives: plain ones are read at any place, compressed ones as a stream."""
 
 import errno
 import tarfile
@@ -16,18 +16,18 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 
 class TarArchive:
-    """A tar as `archive.Archive`.
+    """A tar that implements `archive.Archive`.
 
     A plain tar is opened for each read: that costs microseconds, any number of threads can read
-    at a time, and thousands of shards do not exhaust the file handles. A compressed one stays
-    open as a stream, which goes forward, or back to its beginning.
+    at a time, and thousands of shards do not exhaust the file handles. A compressed tar stays
+    open as a stream, which can go forward, or back to its beginning.
     """
 
     def __init__(self, path: Path) -> None:
-        """Go through the archive once and note where each member lies.
+        """Go through the archive once and keep the position of each member.
 
         Raises:
-            DataError: it is no tar, is damaged, or has links or members that lead outside.
+            DataError: the file is no tar, is damaged, or has links or members that lead outside.
         """
         self.path, self._lock = path, threading.Lock()
         self.names: list[str] = []
@@ -53,8 +53,8 @@ class TarArchive:
         """Return a member's content.
 
         Raises:
-            OSError: it is damaged.
-            DataError: the archive is not there any more.
+            OSError: the member is damaged.
+            DataError: the archive has vanished.
         """
         offset, size = self._offsets[position], self.sizes[position]
         check_size(size)
@@ -107,7 +107,7 @@ def _checked_name(path: Path, member: tarfile.TarInfo) -> str:
 
 
 def _check_end(path: Path, tar: tarfile.TarFile) -> None:
-    # tarfile takes a damaged header for the end of the archive; at its end there are zeros.
+    # tarfile takes a damaged header for the end of the archive, but at its end there are zeros.
     stream = _stream(tar)
     stream.seek(tar.offset)
     if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):

@@ -1,4 +1,4 @@
-"""WebDataset: tars in which the files of one sample share a name up to its first dot."""
+"""WebDataset: tar shards in which the files of a sample share their name up to the first dot."""
 
 import json
 import re
@@ -18,14 +18,21 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 class Samples(NamedTuple):
-    """Where a shard's files are: positions in the archive, by key but for the images.
+    """The files of a shard, by their positions in the archive.
 
-    The key is a name up to the first dot of its last part: `a/0001` for `a/0001.seg.png`.
+    The key of a sample is its path up to the first dot of the file name: `a/0001` for
+    `a/0001.seg.png`.
+
+    Attributes:
+        images: positions of images, by name.
+        texts: positions of `.cls` files, which hold the label itself, by key.
+        notes: positions of `.json` files, with the label under "label" or "class", by key.
+        ignored: number of other files.
     """
 
-    images: dict[str, int]  # by name
-    texts: dict[str, int]  # .cls: the label itself
-    notes: dict[str, int]  # .json: the label under "label" or "class"
+    images: dict[str, int]
+    texts: dict[str, int]
+    notes: dict[str, int]
     ignored: int
 
 
@@ -33,21 +40,25 @@ class WebDatasetSource(ListedSource):
     """The images of one or more shards; ids are `<shard's name>/<image's name in the shard>`.
 
     Labels come from `<key>.cls` (a number or a name), else from `<key>.json`. Images are sorted
-    by id, in a compressed shard they keep its order.
+    by id; those of a compressed shard keep its order.
     """
 
     kind = "webdataset"
 
     def __init__(self, location: Path, shards: Iterable[TarArchive]) -> None:
-        """Read the labels of all samples; `shards` come in the order of their names.
+        """Read the labels of all samples.
+
+        Args:
+            location: the path or pattern that the user gave.
+            shards: the open shards, in the order of their names.
 
         Raises:
-            DataError: a label is no text, or no name or number.
+            DataError: a label is no text, or neither a name nor a number.
         """
         self._shards: list[TarArchive] = []
         ids: list[str] = []
         names: list[str] = []
-        places: list[np.ndarray] = []
+        locations: list[np.ndarray] = []
         ignored = 0
         for number, shard in enumerate(shards):
             self._shards.append(shard)
@@ -57,17 +68,17 @@ class WebDatasetSource(ListedSource):
             ids += [f"{shard_name(shard.path)}/{name}" for name in images]
             names += [_label(shard, samples, name) for name in images]
             positions = np.array([samples.images[name] for name in images], np.int64)
-            places.append(np.stack([np.full_like(positions, number), positions], axis=1))
-            shard.names.clear()  # millions of them, and not needed any more
-        self._places = np.concatenate(places)  # (N, 2): shard, position in it
+            locations.append(np.stack([np.full_like(positions, number), positions], axis=1))
+            shard.names.clear()  # there may be millions, which are no longer needed
+        self._locations = np.concatenate(locations)  # (N, 2): shard, position in it
         self.sequential = any(shard.sequential for shard in self._shards)
-        sizes = np.array([self._shards[s].sizes[p] for s, p in self._places], np.int64)
+        sizes = np.array([self._shards[s].sizes[p] for s, p in self._locations], np.int64)
         labels, class_names = number_labels(names)
         splits = np.zeros(len(ids), np.uint8)
         super().__init__(location, ids, labels, splits, sizes, class_names, ignored)
 
     def read(self, index: int) -> bytes:
-        shard, position = self._places[index].tolist()
+        shard, position = self._locations[index].tolist()
         return self._shards[shard].read(position)
 
     def close(self) -> None:
@@ -79,8 +90,8 @@ def open_shards(location: Path, paths: Iterable[Path]) -> WebDatasetSource:
     """Return the source over several tars.
 
     Raises:
-        UsageError: there are none, or two of them have the same name.
-        DataError: as `TarArchive` and `WebDatasetSource` do.
+        UsageError: there are no shards, or two of them have the same name.
+        DataError: as `TarArchive` and `WebDatasetSource`.
     """
     by_name: dict[str, Path] = {}
     for path in paths:
@@ -89,7 +100,7 @@ def open_shards(location: Path, paths: Iterable[Path]) -> WebDatasetSource:
         by_name[shard_name(path)] = path
     if not by_name:
         raise UsageError(f"{location} stands for no shard; expected a rising range, {{000..012}}")
-    # "/" is compared too, so that the ids of all shards together are sorted
+    # "/" is compared too, so that the ids of all shards together are in order
     ordered = sorted(by_name, key=lambda name: f"{name}/")
     return WebDatasetSource(location, (TarArchive(by_name[name]) for name in ordered))
 
@@ -103,19 +114,19 @@ def expand(pattern: str) -> Iterator[Path]:
     """Yield the shards that a pattern stands for, numbered as a shell would.
 
     Raises:
-        UsageError: one of them is not there.
+        UsageError: one of the shards does not exist.
     """
-    found = _RANGE.search(pattern)
-    if found is None:
+    match = _RANGE.search(pattern)
+    if match is None:
         if not Path(pattern).is_file():
             raise UsageError(f"there is no shard {pattern}; the pattern names it")
         yield Path(pattern)
         return
-    first, last = found.groups()
+    first, last = match.groups()
     padded = any(len(number) > 1 and number[0] == "0" for number in (first, last))
     width = max(len(first), len(last)) if padded else 0
     for number in range(int(first), int(last) + 1):
-        yield from expand(f"{pattern[: found.start()]}{number:0{width}}{pattern[found.end() :]}")
+        yield from expand(f"{pattern[: match.start()]}{number:0{width}}{pattern[match.end() :]}")
 
 
 def shard_name(path: Path) -> str:
@@ -126,7 +137,7 @@ def shard_name(path: Path) -> str:
 
 
 def find_samples(shard: TarArchive) -> Samples:
-    """Sort a shard's files by what they are."""
+    """Sort a shard's files into images, texts and notes."""
     samples = Samples({}, {}, {}, 0)
     ignored = 0
     for name, position in visible(shard.names).items():
@@ -143,13 +154,13 @@ def find_samples(shard: TarArchive) -> Samples:
 
 
 def is_webdataset(shard: TarArchive) -> bool:
-    """Tell whether there are labels beside images: `.cls`, or `.json` that holds one."""
+    """Tell whether there are labels beside images: a `.cls`, or a `.json` that holds a label."""
     samples = find_samples(shard)
     keys = [_split(name)[0] for name in samples.images]
     if any(key in samples.texts for key in keys):
         return True
-    noted = next((key for key in keys if key in samples.notes), None)
-    return noted is not None and bool(_label(shard, samples, f"{noted}.jpg"))
+    with_note = next((key for key in keys if key in samples.notes), None)
+    return with_note is not None and bool(_label(shard, samples, f"{with_note}.jpg"))
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -165,13 +176,13 @@ def _label(shard: TarArchive, samples: Samples, name: str) -> str:
         if key in samples.texts:
             return shard.read(samples.texts[key]).decode("utf-8-sig").strip()
         if key in samples.notes:
-            return _noted(json.loads(shard.read(samples.notes[key])))
+            return _label_of_note(json.loads(shard.read(samples.notes[key])))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{shard.path}: the label of {key!r} cannot be read: {error}") from None
     return ""
 
 
-def _noted(note: Any) -> str:
+def _label_of_note(note: Any) -> str:
     if not isinstance(note, dict):
         return ""
     label = note.get("label", note.get("class"))

@@ -1,4 +1,4 @@
-"""Zip archives, read at random."""
+"""Zip archives, which are read at any place."""
 
 import stat
 import threading
@@ -14,7 +14,7 @@ _UTF8 = 0x800
 
 
 class ZipArchive:
-    """A zip as `archive.Archive`; its members are read one at a time, under a lock."""
+    """A zip that implements `archive.Archive`; members are read one at a time, under a lock."""
 
     sequential = False
 
@@ -22,7 +22,8 @@ class ZipArchive:
         """Read the directory at the end of the file.
 
         Raises:
-            DataError: it is no zip, or has members that are encrypted, links or lead outside.
+            DataError: the file is no zip, or has members that are encrypted, are links, or lead
+                outside.
         """
         self._lock = threading.Lock()
         self._members: list[ZipInfo] = []
@@ -58,7 +59,7 @@ def _checked_name(path: Path, member: ZipInfo) -> str:
 
 
 def _decoded(member: ZipInfo) -> str:
-    """Return the name; macOS packs UTF-8 without saying so, which reads as code page 437."""
+    """Return the name; macOS stores UTF-8 without the flag, so it is read as code page 437."""
     if member.flag_bits & _UTF8:
         return member.filename
     try:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from features import loading
 from features.errors import DataError, UsageError
 from features.loading import load
 from features.records import Batch, ImageRecord, blake2b
@@ -45,6 +46,17 @@ def grey(index):
     return np.full((*SIZE, 3), index % 256, np.uint8)
 
 
+@pytest.fixture
+def use_threads(monkeypatch):
+    """A function that sets how many threads decode; None takes one for each CPU."""
+
+    def use(threads):
+        if threads is not None:
+            monkeypatch.setattr(loading, "available_cpus", lambda: threads)
+
+    return use
+
+
 def loaded(source, batch_size=4, **options) -> list[Batch]:
     return list(load(source, SIZE, "stretch", "bilinear", batch_size, **options))
 
@@ -56,13 +68,16 @@ def our_threads():
 @pytest.mark.parametrize("threads", [1, 2, 5, None])
 @pytest.mark.parametrize("sequential", [False, True])
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_batches_are_the_images_in_order(threads, sequential, prefetch):
+def test_batches_are_the_images_in_order(threads, sequential, prefetch, use_threads, monkeypatch):
+    use_threads(threads)
+    monkeypatch.setattr(loading, "PREFETCH", prefetch)
+
     def slow_at_times(index):
         time.sleep(0.002 * (index % 3))
         return grey(index)
 
     source = Scripted(10, slow_at_times, sequential)
-    batches = loaded(source, threads=threads, prefetch=prefetch)
+    batches = loaded(source)
     assert [batch.start for batch in batches] == [0, 4, 8]
     assert [len(batch.outcomes) for batch in batches] == [4, 4, 2]
     assert [o.index for batch in batches for o in batch.outcomes] == list(range(10))
@@ -130,11 +145,11 @@ def pictures(tmp_path):
     return contents
 
 
-def test_the_number_of_threads_changes_nothing(tmp_path):
-    source = open_source(write_files(tmp_path, pictures(tmp_path)))
-    runs = [
-        list(load(source, (16, 16), "crop", "bicubic", 8, threads=threads)) for threads in (1, 2, 7)
-    ]
+def test_the_number_of_threads_changes_nothing(tmp_path, use_threads):
+    source, runs = open_source(write_files(tmp_path, pictures(tmp_path))), []
+    for threads in (1, 2, 7):
+        use_threads(threads)
+        runs.append(list(load(source, (16, 16), "crop", "bicubic", 8)))
     for one, other in zip(runs[0], runs[1], strict=True):
         assert one.outcomes == other.outcomes
         assert np.array_equal(one.pixels, other.pixels)
@@ -160,31 +175,35 @@ def test_every_way_of_reading_gives_the_same(name, tmp_path):
 
 @pytest.mark.parametrize("prefetch", [0, 1, 3])
 @pytest.mark.parametrize("sequential", [False, True])
-def test_no_more_batches_are_under_way_than_promised(prefetch, sequential):
+def test_no_more_batches_are_under_way_than_promised(prefetch, sequential, monkeypatch):
+    monkeypatch.setattr(loading, "PREFETCH", prefetch)
     source = Scripted(80, grey, sequential)
     most = 0
-    for done, _ in enumerate(load(source, SIZE, "stretch", "nearest", 4, prefetch=prefetch)):
+    for done, _ in enumerate(load(source, SIZE, "stretch", "nearest", 4)):
         time.sleep(0.01)  # long enough for the threads to go on if they may
         most = max(most, len(source.reads) - 4 * done)
     assert most == 4 * (prefetch + 1)
     assert len(source.reads) == 80
 
 
-def test_sequential_sources_are_read_in_order_by_one_thread():
+def test_sequential_sources_are_read_in_order_by_one_thread(use_threads):
+    use_threads(4)
     source = Scripted(50, grey, sequential=True)
-    loaded(source, threads=4)
+    loaded(source)
     assert source.reads == list(range(50))
     assert len(source.readers) == 1
     assert threading.get_ident() not in source.readers
 
 
-def test_closing_early_ends_the_threads():
+def test_closing_early_ends_the_threads(use_threads):
+    use_threads(3)
+
     def slow_later(index):
         time.sleep(0.02 * (index >= 100))
         return grey(index)
 
     source = Scripted(10_000, slow_later)
-    batches = load(source, SIZE, "stretch", "bilinear", 100, threads=3)
+    batches = load(source, SIZE, "stretch", "bilinear", 100)
     assert next(batches).start == 0
     assert our_threads()
     started = time.monotonic()
@@ -242,8 +261,6 @@ def test_a_pattern_of_shards_has_not_vanished(tmp_path):
         ({"interpolation": "area"}, "no interpolation is called 'area'"),
         ({"batch_size": 0}, "batch size 0"),
         ({"size": (0, 8)}, "size"),
-        ({"threads": 0}, "0 threads"),
-        ({"prefetch": -1}, "prefetch -1"),
         ({"start": -1}, "start -1"),
     ],
 )
