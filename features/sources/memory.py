@@ -39,9 +39,13 @@ class MemorySource(Source):
             UsageError: they are of another type, dtype or shape.
         """
         self.location = Path()
-        self._images = _checked_array(images) if _is_pixels(images) else _checked_list(images)
-        # Pillow cannot load one image in two threads at a time, and a list may hold one twice.
-        self._locks = {id(image): threading.Lock() for image in self._images}
+        self._images: np.ndarray | list[Path | Image.Image] = (
+            _checked_array(images) if _is_pixels(images) else _checked_list(images)
+        )
+        # Two threads cannot load the same image at a time, and a list may hold an image twice.
+        self._locks = {
+            id(image): threading.Lock() for image in self._images if isinstance(image, Image.Image)
+        }
 
     def __len__(self) -> int:
         return len(self._images)

@@ -65,8 +65,8 @@ def test_rows_are_the_images_in_order(photos, tmp_path):
 
 def test_an_images_features_do_not_depend_on_its_neighbours(photos, tmp_path):
     whole = extract(photos, tmp_path / "whole.h5")
-    part = extract(photos, tmp_path / "part.h5", limit=5, batch_size=3)
-    with features.FeatureFile(whole) as a, features.FeatureFile(part) as b:
+    few = extract(photos, tmp_path / "few.h5", limit=5, batch_size=3)
+    with features.FeatureFile(whole) as a, features.FeatureFile(few) as b:
         rows = [a.ids.index(name) for name in b.ids]
         assert len(rows) == 5
         np.testing.assert_allclose(

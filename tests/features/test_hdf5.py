@@ -37,13 +37,13 @@ def test_texts_come_back_as_they_were(tmp_path_factory, texts):
 def test_blocks_with_texts_of_other_lengths(tmp_path):
     """And digests of content do not tell how wide the dataset was that held it."""
     ids = [["a", "b"], [], ["cccccc", "é"], ["x" * 3000]]
-    blocks = [replace(rows(0, len(part)), ids=part, extra={}) for part in ids]
+    blocks = [replace(rows(0, len(block_ids)), ids=block_ids, extra={}) for block_ids in ids]
     write(tmp_path / "x.h5", blocks, attributes(recipe()))
     with FeatureFile(tmp_path / "x.h5") as file:
-        assert file.ids == [name for part in ids for name in part]
+        assert file.ids == [name for block_ids in ids for name in block_ids]
         assert not any("changed" in problem for problem in file.problems())
-    parts = b"".join(content(encoded(part)) for part in ids)
-    assert parts == content(encoded([name for part in ids for name in part]))
+    joined = b"".join(content(encoded(block_ids)) for block_ids in ids)
+    assert joined == content(encoded([name for block_ids in ids for name in block_ids]))
     assert content(encoded(["ab", "c"])) != content(encoded(["a", "bc"]))
 
 

@@ -26,10 +26,10 @@ def test_arrays_in_containers_are_admitted(protocol):
 
 class _Call:
     def __init__(self, function, *arguments):
-        self.parts = function, arguments
+        self.reduced = function, arguments
 
     def __reduce__(self):
-        return self.parts
+        return self.reduced
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Failing(Watched):
         if self.count == self.at or full:
             self.failed.append(name)
             self.count += 1
-            if name == "write":  # a part arrives before the rest does not
+            if name == "write":  # the first half arrives, the rest does not
                 file, data = arguments
                 file.write(data[: len(data) // 2])
             raise OSError(self.number, os.strerror(self.number))
@@ -63,7 +63,7 @@ class Failing(Watched):
 class Tape(Watched):
     """Records what is done, to work out what a power cut would have left of it.
 
-    `kept` notes how many images were said to be safe before each operation.
+    `kept` notes how many images were reported as safe before each operation.
     """
 
     done: list[tuple] = field(default_factory=list)

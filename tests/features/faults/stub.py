@@ -92,7 +92,7 @@ def rows_lost(path: Path, whole: Path) -> int:
 
 @contextmanager
 def telling(tell: Callable[[int], object]) -> Iterator[None]:
-    """Call `tell` with the number of images said to be safe, at first and after each shard."""
+    """Call `tell` with the number of images that are reported as safe, at first and after each shard."""
     resume, write = Shards.resume, Shards.write
 
     def resuming(shards: Shards, restart: bool) -> int:
@@ -125,7 +125,7 @@ def messages() -> Iterator[list[str]]:
 def rows_lost_going_on(source: Path, out: Path, whole: Path, safe: int, **options: object) -> int:
     """Repeat a command that did not end well; count what it lost of `whole`.
 
-    Images that were said to be safe, `safe` of them, and are extracted again are lost too. What
+    Images that were reported as safe, `safe` of them, and are extracted again are lost too. What
     is half there, or lies about in the end, counts as one.
     """
     resumed: list[int] = []

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tests.features.pictures import encode, solid
 
-# path -> colour; parts and classes are in the paths
+# path -> colour; splits and classes are in the paths
 IMAGES = {
     "test/cat/e.png": (5, 50, 100),
     "test/Hund/f.png": (6, 60, 110),
@@ -132,7 +132,7 @@ def shard_pattern(folder: Path) -> Path:
     return shard_folder(folder) / "part-{0..1}.tar"
 
 
-# name -> (kind, what writes it, whether parts of the data are known)
+# name -> (kind, what writes it, whether splits are known)
 BUILDERS = {
     "folder": ("folder", lambda folder: write_files(folder, files()), True),
     "csv": ("manifest", csv_manifest, True),

@@ -66,7 +66,7 @@ def test_names_shapes_and_dtypes(suffix, write, names, shape, dtype, tmp_path):
 
 
 @EVERY
-def test_parts_as_keras_names_them(suffix, write, tmp_path):
+def test_splits_as_keras_names_them(suffix, write, tmp_path):
     arrays = {"x_test": IMAGES[500:], "y_test": np.full((100, 1), 7), "x_train": IMAGES[:500],
               "y_train": np.full(500, 3)}  # fmt: skip
     with opened(tmp_path, suffix, write, arrays) as source:

@@ -10,20 +10,20 @@ LAYOUTS = {
     "deeper folders": (["a/x/1.jpg", "b/x/y/2.jpg"], [0, 1], [0, 0], ("a", "b")),
     "numbers": (["10/a.jpg", "9/a.jpg", "2/a.jpg"], [2, 1, 0], [0, 0, 0], ("2", "9", "10")),
     "code points": (["é/1.jpg", "z/1.jpg", "Z/1.jpg"], [2, 1, 0], [0, 0, 0], ("Z", "z", "é")),
-    "parts": (
+    "splits": (
         ["train/a/1.jpg", "validation/b/1.jpg", "test/a/1.jpg"], [0, 1, 0], [1, 2, 3], ("a", "b"),
     ),
-    "parts, other names": (
+    "splits, other names": (
         ["TRAINING/a/1.jpg", "Valid/a/1.jpg", "val/a/1.jpg", "testing/a/1.jpg"],
         [0, 0, 0, 0], [1, 2, 2, 3], ("a",),
     ),
-    "parts, unlabelled": (["test/1.jpg", "train/2.jpg"], [-1, -1], [3, 1], ()),
-    "one part": (["test/a/1.jpg", "test/b.jpg"], [0, -1], [3, 3], ("a",)),
-    "parts and another folder": (
+    "splits, unlabelled": (["test/1.jpg", "train/2.jpg"], [-1, -1], [3, 1], ()),
+    "a single split": (["test/a/1.jpg", "test/b.jpg"], [0, -1], [3, 3], ("a",)),
+    "splits and another folder": (
         ["extra/b/3.jpg", "test/a/1.jpg", "train/a/2.jpg", "x.jpg"], [1, 0, 0, -1], [0, 3, 1, 0],
         ("a", "b"),
     ),
-    "a class named like a part": (["bus/1.jpg", "train/1.jpg"], [0, 1], [0, 0], ("bus", "train")),
+    "a class named like a split": (["bus/1.jpg", "train/1.jpg"], [0, 1], [0, 0], ("bus", "train")),
     "nothing": ([], [], [], ()),
 }  # fmt: skip
 

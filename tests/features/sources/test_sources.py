@@ -36,9 +36,9 @@ def test_every_kind_gives_the_same_images(name, tmp_path):
             assert image.size == (8, 6)
             path = paths[image.getpixel((7, 5))]
             found.append(path)
-            part, class_name, _ = path.split("/")
+            split, class_name, _ = path.split("/")
             assert source.class_names[record.label] == class_name
-            assert record.split == (SPLITS[part] if has_splits else Split.NONE)
+            assert record.split == (SPLITS[split] if has_splits else Split.NONE)
             if kind in WITH_PATHS:
                 assert record.id == path
         assert source.sequential or found == sorted(IMAGES)
@@ -84,7 +84,7 @@ def test_order_does_not_depend_on_the_order_of_an_archive(write, tmp_path):
 
 @pytest.mark.parametrize("count", [1, 3, 7, 10, 1000])
 def test_limit_takes_images_evenly(count, tmp_path):
-    names = [f"{part}/{i:02}.png" for part in ("a", "b") for i in range(5)]
+    names = [f"{folder}/{i:02}.png" for folder in ("a", "b") for i in range(5)]
     write_files(tmp_path, {name: name.encode() for name in names})
     source = open_source(tmp_path, limit=count)
     expected = [names[i * 10 // count] for i in range(count)] if count < 10 else names
