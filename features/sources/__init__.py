@@ -52,8 +52,9 @@ def open_source(path: str | Path, limit: int | None = None) -> Source:
     count = len(source)
     if not count:
         source.close()
+        others = sum(source.passed_over.values())
         raise DataError(
-            f"no images found in {path}: {source.ignored} other files were ignored; "
+            f"no images found in {path}: {others} other files were ignored; "
             f"read are {', '.join(IMAGE_SUFFIXES)}"
         )
     if limit is None or limit >= count:

@@ -3,6 +3,7 @@
 import errno
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from features.errors import DataError
 from features.sources.base import ListedSource
-from features.sources.layout import is_hidden, is_image, layout, unwrap
+from features.sources.layout import is_hidden, is_image, kind_of, layout, unwrap
 from features.sources.manifest import MANIFEST_SUFFIXES, Listing, parse
 
 _ABSENT = -1
@@ -75,9 +76,10 @@ class ArchiveSource(ListedSource):
             order = np.argsort(positions, kind="stable")
             positions, listing = positions[order], _reordered(listing, order)
         sizes = np.array([archive.sizes[p] if p != _ABSENT else -1 for p in positions], np.int64)
-        ignored = sum(not is_image(name) for name in members) - (table is not None)
+        others = (name for name in members if not is_image(name) and name != table)
+        self.passed_over = Counter(map(kind_of, others))
         ids, labels, splits, class_names, columns = listing
-        super().__init__(location, ids, labels, splits, sizes, class_names, ignored, columns)
+        super().__init__(location, ids, labels, splits, sizes, class_names, columns)
         self._positions = positions
 
     def read(self, index: int) -> bytes:

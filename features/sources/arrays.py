@@ -50,26 +50,26 @@ class ArraySource(Source):
             try:
                 sections = find_labelled_arrays(arrays)
                 labels = np.concatenate([section.labels for section in sections])
-                self._labels, self.class_names = number_integers(labels, class_names)
+                self.labels, self.class_names = number_integers(labels, class_names)
             except ValueError as error:
                 raise DataError(f"{location}: {error}") from None
             except _DAMAGE:
                 raise DataError(f"{location}: its labels are damaged") from None
             stack.pop_all()
         self._images = [section.images for section in sections]
-        self._splits = np.concatenate([section.splits for section in sections])
+        self.splits = np.concatenate([section.splits for section in sections])
         self._starts = [0, *accumulate(len(images) for images in self._images)]
         self._rows = [_block_rows(images) for images in self._images]
         self._block = lru_cache(_BLOCKS_KEPT)(self._read_block)
         self._sampled = {i * len(self) // _SAMPLED for i in range(_SAMPLED)}
 
     def __len__(self) -> int:
-        return len(self._splits)
+        return len(self.splits)
 
     def __getitem__(self, index: int) -> ImageRecord:
         digits = max(7, len(str(len(self) - 1)))
-        split = Split(int(self._splits[index]))
-        return ImageRecord(index, f"{index:0{digits}}", int(self._labels[index]), split)
+        split = Split(int(self.splits[index]))
+        return ImageRecord(index, f"{index:0{digits}}", int(self.labels[index]), split)
 
     @property
     def common_size(self) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from features.records import DIGEST_BYTES, ImageRecord, Split
+from features.sources.reading import Reading, count_images
 
 NO_COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
@@ -21,7 +22,11 @@ class Source(ABC):
         location: the path that the user gave.
         class_names: names of the labels 0, 1, ...; empty where nothing is labelled.
         columns: the further columns of a manifest: a text for each image, by the column's name.
-        ignored: number of files that were ignored as they do not have an image's suffix.
+        labels: int32, (N,), indices into the class names, -1 where unlabelled.
+        splits: uint8, (N,), codes of `features.records.Split`.
+        passed_over: number of files that are no images that can be read, by kind, as in `Reading`.
+        not_read: what holds labels and lies in the source unread, as in `Reading`.
+        warnings: what was guessed or looks wrong, as in `Reading`.
         sequential: True where content must be read in order to be read fast (compressed tars).
     """
 
@@ -29,8 +34,19 @@ class Source(ABC):
     location: Path
     class_names: tuple[str, ...] = ()
     columns: Mapping[str, Sequence[str]] = NO_COLUMNS
-    ignored: int = 0
+    labels: np.ndarray
+    splits: np.ndarray
+    passed_over: Mapping[str, int] = MappingProxyType({})
+    not_read: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     sequential: bool = False
+
+    @property
+    def reading(self) -> Reading:
+        """How the source was read: numbers of images, and what was not read."""
+        counts = count_images(self.labels, self.splits, self.class_names)
+        further = dict(self.passed_over), tuple(self.not_read), tuple(self.warnings)
+        return Reading(*counts, *further)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -95,13 +111,12 @@ class ListedSource(Source):
         splits: np.ndarray,
         sizes: np.ndarray,
         class_names: tuple[str, ...],
-        ignored: int = 0,
         columns: Mapping[str, Sequence[str]] = NO_COLUMNS,
     ) -> None:
         """Keep the lists: int32 labels, uint8 splits and int64 sizes in bytes, each (N,)."""
         self.location, self.ids = location, ids
         self.labels, self.splits, self.sizes = labels, splits, sizes
-        self.class_names, self.ignored, self.columns = class_names, ignored, columns
+        self.class_names, self.columns = class_names, columns
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -121,7 +136,10 @@ class Subset(Source):
         """Keep the images at `indices` (int64, increasing)."""
         self.source, self.indices = source, indices
         self.kind, self.location = source.kind, source.location
-        self.class_names, self.ignored = source.class_names, source.ignored
+        self.class_names = source.class_names
+        self.labels, self.splits = source.labels[indices], source.splits[indices]
+        self.passed_over, self.not_read = source.passed_over, source.not_read
+        self.warnings = source.warnings
         self.columns = {
             name: [texts[index] for index in indices] for name, texts in source.columns.items()
         }

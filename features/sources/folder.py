@@ -1,6 +1,7 @@
 """A folder of images: of class folders, of train/validation/test folders, or flat."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from features.errors import DataError
 from features.sources.base import ListedSource
 from features.sources.files import read_file, size_of
-from features.sources.layout import is_hidden, is_image, layout
+from features.sources.layout import is_hidden, is_image, kind_of, layout
 
 Listed = tuple[str, str, int]  # an image's id, its name relative to the folder, size in bytes
 Identity = tuple[int, int]  # device and inode
@@ -30,22 +31,22 @@ class FolderSource(ListedSource):
         Raises:
             DataError: a folder in it cannot be listed.
         """
-        images, ignored = _scan(location)
+        images, self.passed_over = _scan(location)
         images.sort()
         ids = [image[0] for image in images]
         sizes = np.array([image[2] for image in images], np.int64)
         labels, splits, class_names = layout(ids)
-        super().__init__(location, ids, labels, splits, sizes, class_names, ignored)
+        super().__init__(location, ids, labels, splits, sizes, class_names)
         self._names = [image[1] for image in images]
 
     def read(self, index: int) -> bytes:
         return read_file(self.location / self._names[index])
 
 
-def _scan(root: Path) -> tuple[list[Listed], int]:
-    """Return the images below `root`, in no order, and the number of other files."""
+def _scan(root: Path) -> tuple[list[Listed], Counter[str]]:
+    """Return the images below `root`, in no order, and the numbers of other files by kind."""
     images: list[Listed] = []
-    ignored = 0
+    passed_over: Counter[str] = Counter()
     folders: list[tuple[str, tuple[Identity, ...]]] = [("", (_identity(root),))]
     while folders:
         prefix, above = folders.pop()
@@ -54,10 +55,10 @@ def _scan(root: Path) -> tuple[list[Listed], int]:
             if is_image(entry.name):
                 images.append((_id(name), name, size_of(entry)))
             elif not _is_folder(entry):
-                ignored += 1
+                passed_over[kind_of(name)] += 1
             elif (identity := _identity(Path(entry.path))) not in above:
                 folders.append((f"{name}/", (*above, identity)))
-    return images, ignored
+    return images, passed_over
 
 
 def _id(name: str) -> str:

@@ -1,5 +1,6 @@
 """What names mean: which files are images, and which labels and splits their folders give."""
 
+import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -37,6 +38,11 @@ class Layout(NamedTuple):
 def is_image(name: str) -> bool:
     """Tell by its suffix whether a file is taken as an image."""
     return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def kind_of(name: str) -> str:
+    """Return what a file that is no image is counted as: its suffix, in lower case."""
+    return posixpath.splitext(name)[1].lower() or "without a suffix"
 
 
 def is_hidden(name: str) -> bool:

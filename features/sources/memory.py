@@ -13,7 +13,7 @@ from PIL import Image
 from features.arguments import as_path, refused
 from features.decoding import RejectedImage, upright_rgb
 from features.errors import UsageError
-from features.records import ImageRecord
+from features.records import UNLABELLED, ImageRecord, Split
 from features.sources.base import Source
 from features.sources.files import read_file, size_of
 
@@ -42,6 +42,8 @@ class MemorySource(Source):
         self._images: np.ndarray | list[Path | Image.Image] = (
             _checked_array(images) if _is_pixels(images) else _checked_list(images)
         )
+        self.labels = np.full(len(self._images), UNLABELLED, np.int32)
+        self.splits = np.full(len(self._images), Split.NONE, np.uint8)
         # Two threads cannot load the same image at a time, and a list may hold an image twice.
         self._locks = {
             id(image): threading.Lock() for image in self._images if isinstance(image, Image.Image)

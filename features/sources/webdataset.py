@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,13 +28,13 @@ class Samples(NamedTuple):
         images: positions of images, by name.
         texts: positions of `.cls` files, which hold the label itself, by key.
         notes: positions of `.json` files, with the label under "label" or "class", by key.
-        ignored: number of other files.
+        others: numbers of other files by kind.
     """
 
     images: dict[str, int]
     texts: dict[str, int]
     notes: dict[str, int]
-    ignored: int
+    others: Counter[str]
 
 
 class WebDatasetSource(ListedSource):
@@ -59,11 +60,11 @@ class WebDatasetSource(ListedSource):
         ids: list[str] = []
         names: list[str] = []
         locations: list[np.ndarray] = []
-        ignored = 0
+        passed_over: Counter[str] = Counter()
         for number, shard in enumerate(shards):
             self._shards.append(shard)
             samples = find_samples(shard)
-            ignored += samples.ignored
+            passed_over += samples.others
             images = list(samples.images) if shard.sequential else sorted(samples.images)
             ids += [f"{shard_name(shard.path)}/{name}" for name in images]
             names += [_label(shard, samples, name) for name in images]
@@ -75,7 +76,8 @@ class WebDatasetSource(ListedSource):
         sizes = np.array([self._shards[s].sizes[p] for s, p in self._locations], np.int64)
         labels, class_names = number_labels(names)
         splits = np.zeros(len(ids), np.uint8)
-        super().__init__(location, ids, labels, splits, sizes, class_names, ignored)
+        super().__init__(location, ids, labels, splits, sizes, class_names)
+        self.passed_over = passed_over
 
     def read(self, index: int) -> bytes:
         shard, position = self._locations[index].tolist()
@@ -138,8 +140,7 @@ def shard_name(path: Path) -> str:
 
 def find_samples(shard: TarArchive) -> Samples:
     """Sort a shard's files into images, texts and notes."""
-    samples = Samples({}, {}, {}, 0)
-    ignored = 0
+    samples = Samples({}, {}, {}, Counter())
     for name, position in visible(shard.names).items():
         key, suffix = _split(name)
         if suffix in IMAGE_SUFFIXES:
@@ -149,8 +150,8 @@ def find_samples(shard: TarArchive) -> Samples:
         elif suffix == ".json":
             samples.notes[key] = position
         else:
-            ignored += 1
-    return samples._replace(ignored=ignored)
+            samples.others[suffix or "without a suffix"] += 1
+    return samples
 
 
 def is_webdataset(shard: TarArchive) -> bool:

@@ -24,7 +24,7 @@ def test_what_is_no_image_is_counted_and_what_is_hidden_is_not(tmp_path):
               "__MACOSX/cat/._1.jpg": b"", "__MACOSX/cat/1.jpg": b""}  # fmt: skip
     source = open_source(write_files(tmp_path, {**ONE, **passed_over, **hidden}))
     assert [record.id for record in source] == ["cat/1.jpg"]
-    assert source.ignored == 3
+    assert source.passed_over == {".txt": 1, ".md": 1, "without a suffix": 1}
 
 
 def test_names_in_any_script_sorted_by_code_point(tmp_path):
@@ -71,7 +71,7 @@ def test_linked_class_folders_are_followed_and_loops_are_not(tmp_path):
     source = open_source(root)
     assert [record.id for record in source] == ["cat/1.jpg", "dog/x.jpg", "puppy/x.jpg"]
     assert source.class_names == ("cat", "dog", "puppy")
-    assert source.ignored == 1
+    assert sum(source.passed_over.values()) == 1
 
 
 def test_a_file_too_large_to_be_an_image_is_not_read(tmp_path, monkeypatch):
