@@ -1,4 +1,4 @@
-"""Commands as a user would type them, for records, reports and advice."""
+"""Command lines as a user would type them, for records, reports and advice."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,24 +7,26 @@ from typing import Any
 
 
 def command_line(*words: object) -> str:
-    """Return the command that a shell takes, such as "python -m pipeline compare results"."""
+    """Return the command line of these words, such as "python -m pipeline compare results"."""
     return shlex.join(["python", "-m", "pipeline", *map(str, words)])
 
 
-def spelled(command: str, config: Any, places: Sequence[str], unsaid: Sequence[str] = ()) -> str:
-    """Return the command line that gives a stage its config; defaults are left unsaid.
+def config_command_line(
+    command: str, config: Any, positional: Sequence[str], omit: Sequence[str] = ()
+) -> str:
+    """Return the command line that gives a stage this config; defaults are left out.
 
     Args:
-        command: such as "scratch".
-        config: a dataclass; a field that is false where its default is not gives "--no-<field>".
-        places: fields that have no option's name before them.
-        unsaid: further fields to leave out.
+        command: the name of the command, such as "scratch".
+        config: a dataclass; a field that is False where its default is True gives "--no-<field>".
+        positional: the fields that are positional arguments.
+        omit: further fields to leave out.
     """
-    words: list[object] = [command, *(getattr(config, name) for name in places)]
+    words: list[object] = [command, *(getattr(config, name) for name in positional)]
     for field in fields(config):
         value = getattr(config, field.name)
         option = field.name.replace("_", "-")
-        if field.name in (*places, *unsaid, "progress") or value == field.default:
+        if field.name in (*positional, *omit, "progress") or value == field.default:
             continue
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
@@ -34,7 +36,7 @@ def spelled(command: str, config: Any, places: Sequence[str], unsaid: Sequence[s
 
 
 def _text(value: Any) -> str:
-    """Return what an option's type reads as this value."""
+    """Return the text that the option reads as this value."""
     if isinstance(value, tuple):
         return ("x" if isinstance(value[0], int) else ",").join(map(str, value))
     return str(value)

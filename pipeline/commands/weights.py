@@ -3,12 +3,12 @@
 import argparse
 from typing import Any
 
+from features.config import ExtractConfig
 from pipeline.commands.arguments import add_json_option
 from pipeline.commands.console import as_json
 from pipeline.commands.help import add_command
 
 ACTIONS = ("list", "fetch", "verify")
-IMAGENET = "imagenet"
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -30,7 +30,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--weights-source",
-        default=IMAGENET,
+        default=ExtractConfig.weights,
         metavar="SOURCE",
         help="the only weights source to fetch from; imagenet tries them all",
     )

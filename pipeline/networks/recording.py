@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.command_lines import spelled
+from pipeline.command_lines import config_command_line
 from pipeline.config import NetworkConfig
 from pipeline.networks import history, storage
 from pipeline.networks.inference import probabilities
@@ -59,7 +59,7 @@ def _record(
     splits, probs, seconds = images.splits, result.probabilities, _seconds(images, result)
     labels = splits.labels[splits.validated]
     score = float(metrics.score(config.metric, labels, probs))
-    command = spelled(config.command, config, ("source",), unsaid=("restart",))
+    command = config_command_line(config.command, config, ("source",), omit=("restart",))
     return Record(
         name=plan.name, kind=NETWORK, title=plan.title, method=plan.method, requested=plan.method,
         reason="", inputs=images.facts | {"command": command}, splits=splits.digest,

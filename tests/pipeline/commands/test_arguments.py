@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.command_lines import spelled
+from pipeline.command_lines import config_command_line
 from pipeline.commands.arguments import given
 from pipeline.commands.main import parser
 from pipeline.config import FinetuneConfig, ScratchConfig
@@ -26,11 +26,13 @@ HERE, OUT = Path("my images.h5"), Path("results")
     ],
 )  # fmt: skip
 def test_it_comes_back(config):
-    words = shlex.split(spelled(config.command, config, ("source",)))
+    words = shlex.split(config_command_line(config.command, config, ("source",)))
     options = parser().parse_args(words[3:])
     assert type(config)(**given(options, type(config))) == config
 
 
 def test_defaults_are_left_unsaid():
-    line = spelled("scratch", ScratchConfig(HERE, OUT, restart=True), ("source",), ("restart",))
+    line = config_command_line(
+        "scratch", ScratchConfig(HERE, OUT, restart=True), ("source",), ("restart",)
+    )
     assert line == "python -m pipeline scratch 'my images.h5' --out results"
