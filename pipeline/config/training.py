@@ -24,6 +24,7 @@ from pipeline.config.readers import (
     as_augmentations,
     as_blocks,
     as_text_or_path,
+    check_new_name,
     check_not_negative,
 )
 
@@ -84,7 +85,7 @@ class NetworkConfig:
             self,
             source=as_path,
             out=as_path,
-            name=optional(check_text),
+            name=optional(check_new_name),
             image_size=as_image_size,
             limit=optional(check_count),
             folds=optional(partial(check_count, at_least=2)),
