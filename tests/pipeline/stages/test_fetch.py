@@ -153,6 +153,12 @@ def test_the_file_is_laid_out_as_documented(mnist, tmp_path):
         assert file.attrs["complete"]
 
 
+def test_without_a_path_it_goes_to_the_folder_of_data(mnist, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert fetch("mnist", progress=False) == Path("data/mnist.h5")
+    assert same(read(tmp_path / "data" / "mnist.h5")[1], mnist)
+
+
 def test_progress_is_shown_on_request_only(mnist, tmp_path, capsys):
     fetch("mnist", tmp_path / "quiet.h5", progress=False)
     assert capsys.readouterr() == ("", "")
