@@ -40,10 +40,11 @@ def measure(metric: str, labels: np.ndarray, probabilities: Sequence[np.ndarray]
     Args:
         metric: one of `scoring.RANKING_METRICS`.
         labels: int (n,).
-        probabilities: m arrays, float (n, K), of the same images in the same order.
+        probabilities: m arrays of the same images in the same order, float (n, K), or (R, n, K)
+            for R repeats of cross-validation: each is scored by itself, and scores are averaged.
     """
-    scores = [float(scoring.score(metric, labels, given)) for given in probabilities]
-    rows = [influence(metric, labels, given) for given in probabilities]
+    measured = [_averaged(metric, labels, given) for given in probabilities]
+    scores, rows = zip(*measured, strict=True)
     return Measured(metric, np.array(scores), np.stack(rows))
 
 
@@ -61,6 +62,16 @@ def measure_labels(
     scores = [float(metrics.of_labels(labels, given, classes)[metric]) for given in predicted]
     rows = [influence_of_labels(metric, labels, given, classes) for given in predicted]
     return Measured(metric, np.array(scores), np.stack(rows))
+
+
+def _averaged(
+    metric: str, labels: np.ndarray, probabilities: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Return the mean over repeats of the score and of the influence."""
+    repeats = probabilities if probabilities.ndim == 3 else probabilities[None]
+    scores = [float(scoring.score(metric, labels, given)) for given in repeats]
+    influences = [influence(metric, labels, given) for given in repeats]
+    return float(np.mean(scores)), np.mean(influences, axis=0)
 
 
 def influence(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -43,25 +43,26 @@ def interval(
     Args:
         metric: one of `scoring.RANKING_METRICS`.
         labels: int (n,).
-        probabilities: float (n, K).
+        probabilities: float (n, K), or (R, n, K) for R repeats of cross-validation, whose scores
+            are averaged.
         units: what is independent; where `units.single` names a class, or all images are of one
             group, a class-wise metric has no interval, and `reason` says so.
         confidence: that the interval holds the true value, above 0 and below 1.
     """
-    value = float(scoring.score(metric, labels, probabilities))
+    measured = influence.measure(metric, labels, [probabilities])
+    value = float(measured.scores[0])
     if reason := _unknowable(metric, units):
         return Interval(value, np.nan, np.nan, reason)
-    shares = influence.influence(metric, labels, probabilities)
     if metric == "accuracy" and units.independent:
         low, high = wilson(value, len(labels), _normal(confidence))
     else:
-        chance = variance.spread(units.deviations(shares[None]))
+        chance = variance.spread(units.deviations(measured.influence))
         squared = float(chance.variance[0]) or _at_least(metric, value, labels, units)
         most = len(labels)
         low, high = bounds(metric, value, squared, float(chance.freedom[0]), most, confidence)
     if metric == "balanced_accuracy":
-        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
-        below, above = _of_recalls(labels, predicted, classes, units, confidence)
+        right = (probabilities.argmax(axis=-1) == labels).reshape(-1, len(labels)).mean(axis=0)
+        below, above = _of_recalls(labels, right, units, confidence)
         low, high = min(low, below), max(high, above)
     return Interval(value, float(low), float(high))
 
@@ -103,7 +104,8 @@ def wilson(value: float, images: float, quantile: float) -> tuple[float, float]:
     square = quantile * quantile / images
     centre = (value + square / 2) / (1 + square)
     half = quantile * np.sqrt(value * (1 - value) / images + square / images / 4) / (1 + square)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    # A share of 0 or 1 is its own bound, which rounding would miss.
+    return max(0.0, min(value, float(centre - half))), min(1.0, max(value, float(centre + half)))
 
 
 def of_statistics(
@@ -147,7 +149,7 @@ def _unknowable(metric: str, units: Units) -> str:
 
 
 def _of_recalls(
-    labels: np.ndarray, predicted: np.ndarray, classes: int, units: Units, confidence: float
+    labels: np.ndarray, hits: np.ndarray, units: Units, confidence: float
 ) -> tuple[float, float]:
     """Return the interval of a mean of classes' recalls, from those of the recalls.
 
@@ -155,10 +157,16 @@ def _of_recalls(
     distances to its bounds are added up by squares, with the correlation that groups bring (G. Zou,
     A. Donner, "Construction of confidence limits about effect measures", Statistics in Medicine 27,
     2008).
+
+    Args:
+        labels: int (n,).
+        hits: float (n,), in how many of the repeats an image is predicted right, 0 to 1.
+        units: what is independent.
+        confidence: that the interval holds the true value.
     """
     occurring = np.unique(labels)
     own = labels == occurring[:, None]  # (C, n)
-    right = own & (predicted == labels)
+    right = own * hits
     sizes = own.sum(axis=1)
     recalls = right.sum(axis=1) / sizes
     deviations = units.deviations((right - recalls[:, None] * own) / sizes[:, None])

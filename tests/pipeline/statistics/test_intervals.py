@@ -31,7 +31,7 @@ def test_all_right_is_not_sure_for_few_images_or_few_groups():
     labels = np.array([0, 0, 1, 1])
     found = measured("accuracy", labels, np.eye(2)[labels])
     assert 0.398 <= found.low <= 0.511
-    assert found.high == 1
+    assert found.high == 1  # exactly, whatever rounding says
     many = np.tile(labels, 100)
     grouped = measured("accuracy", many, np.eye(2)[many], np.repeat(np.arange(10), 40))
     assert grouped.low == pytest.approx(binomtest(10, 10).proportion_ci(0.95, "wilson").low)
@@ -79,6 +79,20 @@ def test_with_many_images_it_is_the_plain_bootstrap_interval(metric):
     expected = plain.confidence_interval
     width = expected.high - expected.low
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.15 * width)
+
+
+@pytest.mark.parametrize("metric", scoring.RANKING_METRICS)
+def test_repeats_of_cross_validation_are_averaged(metric):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    repeats = rng.dirichlet(np.ones(3), (2, 300)) + np.eye(3)[labels] / 3
+    repeats /= repeats.sum(axis=2, keepdims=True)
+    both, first = measured(metric, labels, repeats), measured(metric, labels, repeats[0])
+    alone = [float(scoring.score(metric, labels, given)) for given in repeats]
+    assert both.value == pytest.approx(np.mean(alone))
+    assert both.low < both.value < both.high
+    same = measured(metric, labels, repeats[[0, 0]])  # nothing new is seen
+    assert (same.value, same.low, same.high) == pytest.approx((first.value, first.low, first.high))
 
 
 def test_groups_widen_it():
