@@ -20,8 +20,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from features.errors import UsageError, unknown_name
 from pipeline.config.choices import AUTO_AUGMENTATION, NO_AUGMENTATION
+from pipeline.config.readers import as_augmentations
 
 AUTO, NONE = AUTO_AUGMENTATION, NO_AUGMENTATION
 
@@ -50,11 +50,7 @@ def choose(names: Sequence[str], class_names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: a name is unknown, or "none" or "auto" has others beside it.
     """
-    for name in names:
-        if name not in (*AMOUNTS, AUTO, NONE):
-            raise unknown_name("augmentation", name, [*AMOUNTS, AUTO, NONE])
-    if (alone := {AUTO, NONE} & set(names)) and len(names) > 1:
-        raise UsageError(f"augmentation {', '.join(names)}: {alone.pop()} stands alone")
+    names = as_augmentations(names, "augmentation")
     if AUTO in names:
         signs = all(len(name) == 1 or name.isdigit() for name in class_names)
         return _SIGNS if signs else _PHOTOGRAPHS
