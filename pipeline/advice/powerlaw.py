@@ -1,27 +1,27 @@
-"""From a learning curve to what more data would bring: error = a n^-b + c.
+"""Power laws that extend a learning curve: error = a n^-b + c for n training rows.
 
 C. Cortes, L. Jackel, S. Solla, V. Vapnik and J. Denker, "Learning Curves: Asymptotic Values and
 Rate of Convergence", NIPS 1993; T. Viering and M. Loog, "The Shape of Learning Curves: A Review",
 PAMI 2023, section 4, on how far such laws can be trusted.
 
-All laws on a grid are weighed by how well they fit the points. What they say on average, and where
-95 % of their weight lies, is the answer: where few points leave it open, the interval is wide.
+All laws on a grid are weighted by how well they fit the points. The answer is their mean, and the
+range that holds 95 % of their weight; where few points determine little, the range is wide.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.results.advice import Laws, Point
+from pipeline.results.learning_curve import CurvePoint, PowerLaws
 
-LEAST = 3  # points that a law is fitted to
+LEAST = 3  # points that a law is fitted to, at least
 _RATES = np.linspace(0.05, 2.0, 79)  # b
 _FLOORS = 81  # values of c, from 0 to the smallest error
-_MISFIT = 0.003  # standard error of a law as such, added to that of each point
+_MISFIT = 0.003  # standard error of the law itself, added to that of each point
 
 
-def fit(points: Sequence[Point]) -> Laws | None:
-    """Weigh all laws by their likelihood; None where the points are too few to say anything."""
+def fit(points: Sequence[CurvePoint]) -> PowerLaws | None:
+    """Return all laws weighted by their likelihood; None for fewer than `LEAST` points."""
     if len(points) < LEAST:
         return None
     rows = np.array([point.rows for point in points], float)
@@ -34,4 +34,4 @@ def fit(points: Sequence[Point]) -> Laws | None:
     a = np.maximum(0, (shape * target).sum(axis=1) / np.square(shape).sum(axis=1))
     misfit = np.square(shape * a[:, None] - target).sum(axis=1)
     weights = np.exp((misfit.min() - misfit) / 2)
-    return Laws(a, b[:, 0], c[:, 0], weights / weights.sum())
+    return PowerLaws(a, b[:, 0], c[:, 0], weights / weights.sum())

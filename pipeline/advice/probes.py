@@ -1,7 +1,7 @@
-"""Linear probes: how much of the classes a layer lays open, and how that grows with the rows.
+"""Linear probes: the accuracy of a linear model on a layer, and how it grows with training rows.
 
 G. Alain and Y. Bengio, "Understanding intermediate layers using linear classifier probes", 2016.
-The locked images have no part in it: they are dropped before a feature is read.
+The locked images are not used: they are left out before any feature is read.
 """
 
 import dataclasses
@@ -18,31 +18,32 @@ from pipeline.classifiers.nearest_centroid import NEAREST_CENTROID
 from pipeline.data.images import Images
 from pipeline.data.layers import Layer, read_rows
 from pipeline.data.splits import TEST, Splits
-from pipeline.results.advice import Point, Probe, Score, Z
+from pipeline.results.advice import Probe
+from pipeline.results.learning_curve import CurvePoint, Score, Z
 from pipeline.search import tuning
 from pipeline.search.fitting import threads
 from pipeline.search.tuning import Clock, Examples
 
-# Less and more regularized than the default by ten times: enough to see how layers compare.
+# The default, and ten times more and less regularization: enough to compare layers.
 SETTINGS: tuple[Setting, ...] = tuple({"model__C": c} for c in (1.0, 10.0, 100.0))
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the training rows, along the learning curve
-_DRAWS = {1 / 16: 4, 1 / 8: 4, 1 / 4: 2}  # of the rows of a small share; else one
-_LEAST_A_CLASS = 2  # rows, for a point of the curve
+_DRAWS = {1 / 16: 4, 1 / 8: 4, 1 / 4: 2}  # how often a small share is drawn; others once
+_LEAST_A_CLASS = 2  # rows of each class, for a point of the curve
 
-_HELD = 10_000  # images that validate, at most: half a point of accuracy either way
-_PROBED = 5_000  # rows that a probe of a layer learns from, at most
-_ROWS, _ROWS_A_CLASS = 40_000, 20  # that the learning curve reaches, at most, and at least
-_WORK = 1e9  # rows x features x classes from which on the curve reaches less far
-_VALUES = 2**27  # features in memory at a time, 512 MiB
+_HELD = 10_000  # validation images, at most: half a point of accuracy either way
+_PROBED = 5_000  # training rows of a probe, at most
+_ROWS, _ROWS_A_CLASS = 40_000, 20  # the learning curve ends there, at most and at least
+_WORK = 1e9  # rows x features x classes beyond which the curve ends earlier
+_VALUES = 2**27  # feature values in memory at a time, 512 MiB
 
 Report = Callable[[str], None]
 
 
 def probe(layer: Layer, images: Images, splits: Splits, seed: int) -> Probe:
-    """Judge one layer on at most `_PROBED` training rows, the same for every layer."""
-    some = min(_PROBED, _VALUES // layer.dimensions)
-    examples = _examples(layer, images, splits, some, seed)
+    """Score one layer with at most `_PROBED` training rows, the same for every layer."""
+    most = min(_PROBED, _VALUES // layer.dimensions)
+    examples = _examples(layer, images, splits, most, seed)
     truth = examples.splits.labels[examples.splits.validated]
     hits = _hits(LOGISTIC, SETTINGS, examples)
     means = _hits(NEAREST_CENTROID, (NEAREST_CENTROID.default,), examples)
@@ -52,18 +53,18 @@ def probe(layer: Layer, images: Images, splits: Splits, seed: int) -> Probe:
 
 def learning_curve(
     layer: Layer, images: Images, splits: Splits, seed: int, report: Report = lambda text: None
-) -> Iterator[Point]:
-    """Yield points from few rows to many, each on a stratified choice of the training rows.
+) -> Iterator[CurvePoint]:
+    """Yield points from few rows to many, each on a stratified sample of the training rows.
 
-    Small choices are drawn several times. Of many rows only as many are used as take a minute or
-    so; the last point says how many these are.
+    Small samples are drawn several times. Of many rows only as many are used as take about a
+    minute; the last point has their number.
 
     Args:
-        layer: to learn from.
-        images: of its file.
-        splits: who trains and who validates.
-        seed: of the choices.
-        report: is told what comes next, in a few words.
+        layer: the layer to learn from.
+        images: the images of its file.
+        splits: the splits by which images train and validate.
+        seed: the seed of the samples.
+        report: called with a few words on each point before it is computed.
     """
     classes = len(splits.class_names)
     most = min(_ROWS, _WORK / (layer.dimensions * classes))
@@ -78,11 +79,11 @@ def learning_curve(
             dataclasses.replace(examples, share=share, seed=seed + draw)
             for draw in range(_DRAWS.get(share, 1))
         ]
-        yield Point(rows, _score([_hits(LOGISTIC, SETTINGS, draw) for draw in draws]))
+        yield CurvePoint(rows, _score([_hits(LOGISTIC, SETTINGS, draw) for draw in draws]))
 
 
 def _examples(layer: Layer, images: Images, splits: Splits, most: int, seed: int) -> Examples:
-    """Read what is not locked, at most `most` training rows and `_HELD` that validate."""
+    """Read at most `most` training rows and `_HELD` validation rows; none of them is locked."""
     chosen = _chosen(splits, most, seed)
     fewer = dataclasses.replace(
         splits,
@@ -94,32 +95,32 @@ def _examples(layer: Layer, images: Images, splits: Splits, most: int, seed: int
 
 
 def _chosen(splits: Splits, most: int, seed: int) -> np.ndarray:
-    """Return positions, int64, increasing: of every fold a stratified choice."""
+    """Return increasing positions, int64: a stratified sample of every fold."""
     folds = splits.folds[0]
     nothing = np.empty((0, 0), np.float32)
     choice = Examples(nothing, splits, 1.0, seed)
     each = most // max(1, splits.count - 1)  # of k folds, k - 1 train
-    parts = []
+    samples = []
     for fold in np.unique(folds[folds != TEST]).tolist():
         rows = np.flatnonzero(folds == fold)
         limit = _HELD if splits.count == 1 and fold == 0 else each
-        parts.append(choice.subset(rows, min(1.0, limit / len(rows))))
-    return np.sort(np.concatenate(parts))
+        samples.append(choice.subset(rows, min(1.0, limit / len(rows))))
+    return np.sort(np.concatenate(samples))
 
 
 def _hits(classifier: Classifier, settings: Sequence[Setting], examples: Examples) -> np.ndarray:
-    """Return which validated images the best setting gets right: bool (V,)."""
+    """Return which validation images the best setting predicts right: bool (V,)."""
     with threads(examples), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a feature never varies
-        found = tuning.search(classifier, settings, examples, "accuracy", Clock())
+        warnings.simplefilter("ignore")  # about features that never vary
+        result = tuning.search(classifier, settings, examples, "accuracy", Clock())
     truth = examples.splits.labels[examples.splits.validated]
-    return found.probabilities.argmax(axis=1) == truth
+    return result.probabilities.argmax(axis=1) == truth
 
 
 def _score(draws: Sequence[np.ndarray]) -> Score:
-    """Return the mean accuracy of draws, and an interval for the choice of images and of rows.
+    """Return the mean accuracy of draws, with an interval for the sampling of images and rows.
 
-    That of the images is binomial, by A. Agresti and B. Coull, "Approximate is better than
+    The interval for images is binomial, by A. Agresti and B. Coull, "Approximate is better than
     'exact' for interval estimation of binomial proportions", The American Statistician 52, 1998.
     """
     means: Any = np.array([hits.mean() for hits in draws])

@@ -3,19 +3,21 @@
 import textwrap
 
 from pipeline.advice import powerlaw
+from pipeline.reports.scores import interval
 from pipeline.reports.tables import render
-from pipeline.results.advice import Advice, Score, best
+from pipeline.results.advice import Advice, best
+from pipeline.results.learning_curve import Score
 
 _WIDTH = 100
 
 
 def text(advice: Advice) -> str:
     """Return the tables, the guess and the recommendation: one screen."""
-    found, named = advice.findings, advice.splits
+    findings = advice.findings
     sections = [
-        f"{advice.config.features}: {named.counts()}; the locked ones are not looked at",
-        f"linear probes, {found.probes[0].rows:,} training rows, accuracy on validation in % with "
-        f"95 % intervals\n\n{_layers(advice)}",
+        f"{advice.config.features}: {advice.splits.counts()}; the locked ones are not used",
+        f"linear probes, {findings.probes[0].rows:,} training rows, accuracy on validation in % "
+        f"with 95 % intervals\n\n{_layers(advice)}",
         _curve(advice),
         _distance(advice),
         _wrapped("recommended: ", advice.recommendation.reason)
@@ -36,41 +38,42 @@ def _layers(advice: Advice) -> str:
 
 
 def _curve(advice: Advice) -> str:
-    found = advice.findings
+    findings = advice.findings
     classes = len(advice.splits.class_names)
     rows = [
         (f"{point.rows:,}", f"{point.rows / classes:,.0f}", _shown(point.score), "measured")
-        for point in found.curve
+        for point in findings.curve
     ]
-    if found.laws is not None:
+    if findings.laws is not None:
         rows += [
-            (f"{ahead:,}", f"{ahead / classes:,.0f}", _shown(found.laws.at(ahead)), "expected")
+            (f"{ahead:,}", f"{ahead / classes:,.0f}", _shown(findings.laws.at(ahead)), "expected")
             for ahead in advice.ahead
         ]
     table = render(("rows", "a class", "accuracy %", ""), rows)
-    if found.laws is None:
-        note = f"no power law: it takes {powerlaw.LEAST} points, so more images"
+    if findings.laws is None:
+        note = f"no power law: it takes {powerlaw.LEAST} points, and so more images"
     else:
-        note = "expected: by power laws error = a n^-b + c, all that fit the points; a guess"
-    return f"learning curve of {best(found.probes).layer.name}\n\n{table}\n{note}"
+        note = "expected: by all power laws error = a n^-b + c that fit the points; a guess"
+    return f"learning curve of {best(findings.probes).layer.name}\n\n{table}\n{note}"
 
 
 def _distance(advice: Advice) -> str:
-    found = advice.findings
-    lines = [_wrapped("- ", said) for said in found.distance.evidence]
-    if len(found.probes) == 1 and found.origin.pretrained:
-        stages = found.origin.extract_command(found.origin.stages)
+    findings = advice.findings
+    lines = [_wrapped("- ", sentence) for sentence in findings.distance.evidence]
+    if len(findings.probes) == 1 and findings.source.pretrained:
+        stages = findings.source.extract_command(findings.source.stages)
         lines.append(f"- several layers in one pass: {stages}")
-    return "\n".join([f"distance from ImageNet, a guess: {found.distance.guess}", *lines])
+    return "\n".join([f"distance from ImageNet, a guess: {findings.distance.guess}", *lines])
 
 
 def _shown(score: Score) -> str:
-    value, low, high = (100 * one for one in (score.accuracy, score.low, score.high))
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+    return interval(score.accuracy, score.low, score.high)
 
 
-def _wrapped(start: str, said: str) -> str:
-    said = said.replace(" %", "\u00a0%")  # a number and its unit do not part
+def _wrapped(start: str, sentence: str) -> str:
+    sentence = sentence.replace(" %", "\u00a0%")  # no break between a number and its unit
     indent = " " * len(start)
-    lines = textwrap.fill(start + said, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    lines = textwrap.fill(
+        start + sentence, _WIDTH, subsequent_indent=indent, break_on_hyphens=False
+    )
     return lines.replace("\u00a0", " ")

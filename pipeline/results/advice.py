@@ -1,50 +1,40 @@
-"""What `advise` found: probes of layers, a learning curve, and what to do next."""
+"""The result of `advise`: probes of layers, a learning curve, and what to do next."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.config import AdviseConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
+from pipeline.results.display import html
+from pipeline.results.learning_curve import CurvePoint, PowerLaws, Score
 from pipeline.results.records import versions
 from pipeline.results.source_of_features import SourceOfFeatures
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCHEMA = 1
 AHEAD = (2, 4)  # times the training rows, to which the learning curve is extended
-Z = 1.96  # of a 95 % interval
-
-
-@dataclass(frozen=True)
-class Score:
-    """An accuracy on validation, 0 to 1, with its 95 % interval."""
-
-    accuracy: float
-    low: float
-    high: float
-
-    @property
-    def error(self) -> float:
-        """Half the interval as a standard error."""
-        return (self.high - self.low) / (2 * Z)
-
-    def facts(self) -> dict[str, float]:
-        """Return the fields as JSON takes them."""
-        return {name: round(value, 4) for name, value in dataclasses.asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a linear model and class means alone make of a layer.
+    """The accuracy that a linear model and class means reach on a layer.
 
-    Distances from the means are in units of each feature's spread within classes. `rows` train in
-    a round; `chance` is the share of the largest class among what validates;
-    `hits` tells which of these the linear model gets right, bool (V,).
+    Attributes:
+        layer: the layer.
+        rows: training rows of a round.
+        linear: the score of a logistic regression.
+        means: the score of the nearest class mean, in units of each feature's spread within
+            classes.
+        chance: the share of the largest class among the validation images, 0 to 1.
+        hits: which validation images the logistic regression predicts right, bool (V,).
     """
 
     layer: Layer
@@ -55,51 +45,18 @@ class Probe:
     hits: np.ndarray
 
     def ahead_of(self, other: "Probe") -> tuple[float, float]:
-        """Return by how much accuracy is higher than of another layer, and the standard error.
+        """Return how much higher the accuracy is than on another layer, and the standard error.
 
-        Both are judged on the same images, so that those hard for both do not blur it.
+        Both are scored on the same images, so that images that are hard for both do not blur the
+        difference.
         """
-        apart = self.hits.astype(float) - other.hits
-        return float(apart.mean()), float(apart.std() / math.sqrt(len(apart)))
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a learning curve: rows that train, and what came of it."""
-
-    rows: int
-    score: Score
-
-
-@dataclass(frozen=True)
-class Laws:
-    """Laws a n^-b + c for the error, with weights that sum to 1; float64 (L,) each."""
-
-    a: np.ndarray
-    b: np.ndarray
-    c: np.ndarray
-    weights: np.ndarray
-
-    def at(self, rows: int) -> Score:
-        """Return the accuracy to be expected of so many rows."""
-        accuracy = np.clip(1 - self.a * float(rows) ** -self.b - self.c, 0, 1)
-        order = np.argsort(accuracy)
-        reached = np.cumsum(self.weights[order])
-        low, high = (
-            float(accuracy[order][min(np.searchsorted(reached, q), len(order) - 1)])
-            for q in (0.025, 0.975)
-        )
-        mean = float(self.weights @ accuracy)
-        return Score(mean, min(low, mean), max(high, mean))
-
-    def mean(self) -> dict[str, float]:
-        """Return the weighted means of a, b and c."""
-        return {name: float(f"{self.weights @ getattr(self, name):.4g}") for name in "abc"}
+        differences = self.hits.astype(float) - other.hits
+        return float(differences.mean()), float(differences.std() / math.sqrt(len(differences)))
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A guess of how far a task is from ImageNet, and what it rests on."""
+    """A guess of how far a task is from ImageNet, and the sentences that it rests on."""
 
     guess: str
     evidence: tuple[str, ...]
@@ -115,35 +72,35 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that the advice rests on.
+    """The evidence that the advice rests on.
 
     Attributes:
-        origin: of the feature file.
-        probes: of its layers, shallow to deep.
-        curve: of the best layer.
-        laws: fitted to it; None where it is too short.
-        distance: from ImageNet.
-        images: a class to learn from, on average.
+        source: where the feature file comes from.
+        probes: the probes of its layers, shallow to deep.
+        curve: the learning curve of the best layer.
+        laws: the power laws that fit the curve; None where it has too few points.
+        distance: the distance from ImageNet.
+        images: images for each class that are not locked, on average.
     """
 
-    origin: SourceOfFeatures
+    source: SourceOfFeatures
     probes: tuple[Probe, ...]
-    curve: tuple[Point, ...]
-    laws: Laws | None
+    curve: tuple[CurvePoint, ...]
+    laws: PowerLaws | None
     distance: Distance
     images: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Advice:
-    """What `advise` found.
+    """The result of `advise`.
 
     Attributes:
-        config: what was asked for.
-        splits: who trained and who validated.
+        config: the settings of `advise`.
+        splits: the splits by which images trained and validated.
         findings: the evidence.
         recommendation: the next command, and why.
-        file: that was written.
+        file: the JSON file that was written.
     """
 
     config: AdviseConfig
@@ -154,46 +111,92 @@ class Advice:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All of it as `advice.json` has it; equal inputs and seeds give equal facts."""
-        found, laws = self.findings, self.findings.laws
-        layer = best(found.probes).layer
+        """The content of `advice.json`; equal inputs and seeds give equal facts."""
+        findings, laws = self.findings, self.findings.laws
+        layer = best(findings.probes).layer.name
         curve = [
-            {"layer": layer.name, "rows": point.rows, **point.score.facts()}
-            for point in found.curve
+            {"layer": layer, "rows": point.rows, **point.score.facts()} for point in findings.curve
         ]
-        ahead = [] if laws is None else [
-            {"layer": layer.name, "rows": rows, **laws.at(rows).facts()} for rows in self.ahead
+        expected = [] if laws is None else [
+            {"layer": layer, "rows": rows, **laws.at(rows).facts()} for rows in self.ahead
         ]  # fmt: skip
         return {
             "schema": SCHEMA,
             "features": str(self.config.features),
-            "recipe_digest": found.origin.recipe.digest,
+            "recipe_digest": findings.source.recipe.digest,
             "splits": self.splits.digest,
             "seed": self.config.seed,
-            "images_a_class": round(found.images, 1),
+            "images_a_class": round(findings.images, 1),
             "learning_curve": curve,
-            "extrapolation": ahead,
+            "extrapolation": expected,
             "power_law": None if laws is None else laws.mean(),
             "layers": [
                 {"layer": probe.layer.name, "dimensions": probe.layer.dimensions,
                  "rows": probe.rows, **probe.linear.facts(), "class_means": probe.means.facts()}
-                for probe in found.probes
+                for probe in findings.probes
             ],
-            "distance": {
-                "guess": found.distance.guess, "evidence": [*found.distance.evidence]
-            },
-            "recommendation": {
-                "command": self.recommendation.command, "reason": self.recommendation.reason
-            },
+            "distance": asdict(findings.distance) | {"evidence": [*findings.distance.evidence]},
+            "recommendation": asdict(self.recommendation),
             "versions": versions("numpy", "scipy", "scikit-learn"),
         }  # fmt: skip
 
     @property
     def ahead(self) -> list[int]:
-        """Rows to which the curve is extended: all that train, if it ended before, and more."""
+        """Rows to which the curve is extended: all that train, where it ended before, and more."""
         everything = self.splits.smallest
         short = [everything] if self.findings.curve[-1].rows < everything else []
         return short + [times * everything for times in AHEAD]
+
+    def frame(self) -> "pd.DataFrame":
+        """Return a row for each layer, shallow to deep.
+
+        Returns:
+            columns `layer`, `dimensions`, `rows` (that trained), `accuracy` of a linear model with
+            its 95 % interval `low` and `high`, and the same of class means as `class_means`,
+            `class_means_low` and `class_means_high`; all from 0 to 1.
+        """
+        import pandas as pd
+
+        rows = []
+        for probe in self.findings.probes:
+            means = probe.means
+            rows.append(
+                {"layer": probe.layer.name, "dimensions": probe.layer.dimensions,
+                 "rows": probe.rows, **asdict(probe.linear), "class_means": means.accuracy,
+                 "class_means_low": means.low, "class_means_high": means.high}
+            )  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def learning_curve(self) -> "pd.DataFrame":
+        """Return the learning curve of the best layer, a row for each number of training rows.
+
+        Returns:
+            columns `layer`, `rows`, `accuracy` with its 95 % interval `low` and `high` (0 to 1),
+            and `measured`: false where power laws extend the curve.
+        """
+        import pandas as pd
+
+        findings, layer = self.findings, best(self.findings.probes).layer.name
+        points = [(point.rows, point.score, True) for point in findings.curve]
+        if findings.laws is not None:
+            points += [(rows, findings.laws.at(rows), False) for rows in self.ahead]
+        return pd.DataFrame(
+            [
+                {"layer": layer, "rows": rows, **asdict(score), "measured": measured}
+                for rows, score, measured in points
+            ]
+        )
+
+    def __repr__(self) -> str:
+        top = best(self.findings.probes)
+        return (
+            f"Advice: {self.recommendation.command}\n"
+            f"best layer {top.layer.name}, {100 * top.linear.accuracy:.1f} % by a linear probe; "
+            f"distance from ImageNet, a guess: {self.findings.distance.guess}"
+        )
+
+    def _repr_html_(self) -> str:
+        return html(repr(self), self.frame())
 
 
 def best(probes: Sequence[Probe]) -> Probe:

@@ -1,4 +1,4 @@
-"""Where a feature file came from, and the commands that go on from there."""
+"""The source of a feature file, and the commands that go on from it."""
 
 import json
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ _UNTRAINED = ("handcrafted", "random")
 
 @dataclass(frozen=True)
 class SourceOfFeatures:
-    """A feature file, what made it, and the images it was made from.
+    """A feature file, its recipe, and the images it was made from.
 
     Attributes:
-        path: of the feature file.
-        recipe: by which it was made.
-        source: path of the images, as `extract` was given it.
-        results: folder that the commands name for results.
+        path: the feature file.
+        recipe: the recipe by which it was made.
+        source: the path of the images, as it was given to `extract`.
+        results: the results folder that the commands name.
     """
 
     path: Path
@@ -31,19 +31,19 @@ class SourceOfFeatures:
 
     @classmethod
     def of(cls, path: Path, results: Path) -> "SourceOfFeatures":
-        """Read it; raises DataError where the file is none."""
+        """Read the source of a feature file; raises DataError where the file is none."""
         with FeatureFile(path) as file:
             provenance = json.loads(str(file.attributes.get("provenance", "{}")))
             return cls(path, file.recipe, provenance.get("source", "SOURCE"), results)
 
     @property
     def pretrained(self) -> bool:
-        """Whether the features are those of weights that were learned."""
+        """Whether the weights of the backbone were trained."""
         return self.recipe.weights["origin"] not in _UNTRAINED
 
     @property
     def backbone(self) -> str:
-        """A network of the catalog: the file's own, or the default."""
+        """The file's own backbone if it is in the catalog, else the default."""
         name = self.recipe.backbone
         return name if name in BACKBONES else ExtractConfig.backbone
 
@@ -53,14 +53,18 @@ class SourceOfFeatures:
         return tuple(name for name, _ in BACKBONES[self.backbone].layers)
 
     def classify_command(self, layer: str) -> str:
-        """Return the command for simple classifiers on a layer."""
+        """Return the command that fits simple classifiers on a layer."""
         return command_line(
             "classify", self.path, "--out", self.results, "--layers", layer,
             "--classifiers", "logistic,linear-svm,rbf-svm",
         )  # fmt: skip
 
     def extract_command(self, layers: tuple[str, ...] | None) -> str:
-        """Return the command for other layers of a network, at the same size."""
+        """Return the command that extracts layers of the backbone at the same size.
+
+        Args:
+            layers: names of layers; None takes the default ones.
+        """
         kind = "-stages" if layers else ""
         words: list[object] = ["extract", self.source, "--backbone", self.backbone]
         if layers:
@@ -76,14 +80,14 @@ class SourceOfFeatures:
         return command_line(*words, "--out", out)
 
     def finetune_command(self, blocks: str) -> str:
-        """Return the command that fine-tunes the last blocks, or all."""
+        """Return the command that fine-tunes the last blocks, or all of them."""
         return command_line(
             "finetune", self.source, "--out", self.results, "--backbone", self.backbone,
             "--unfreeze", blocks,
         )  # fmt: skip
 
     def scratch_command(self) -> str:
-        """Return the command that trains a small network of its own."""
+        """Return the command that trains a small network from scratch."""
         return command_line(
             "scratch", self.source, "--out", self.results, "--architecture", "small"
         )

@@ -16,7 +16,7 @@ from pipeline.results.source_of_features import SourceOfFeatures
 from pipeline.search.progress import Bar
 
 JSON = "advice.json"
-RESULTS = Path("results")  # that commands name, unless a folder is given
+RESULTS = Path("results")  # the results folder in commands, where none is given
 
 
 def run(config: AdviseConfig) -> Advice:
@@ -30,8 +30,8 @@ def run(config: AdviseConfig) -> Advice:
     images = read_images(config.features, config.group_by)
     layers = find_layers(config.features, (ALL,))
     splits = _splits(config, images)
-    origin = SourceOfFeatures.of(config.features, config.out or RESULTS)
-    file = _place(config)
+    source = SourceOfFeatures.of(config.features, config.out or RESULTS)
+    file = _prepare(config)
     with Bar(len(layers) + len(probes.SHARES), config.progress, "step") as bar:
         probed = []
         for layer in layers:
@@ -44,8 +44,8 @@ def run(config: AdviseConfig) -> Advice:
             curve.append(point)
             bar.end()
     findings = Findings(
-        origin, tuple(probed), tuple(curve), powerlaw.fit(curve),
-        guidance.distance(probed, origin.pretrained), len(splits.rest) / len(splits.class_names),
+        source, tuple(probed), tuple(curve), powerlaw.fit(curve),
+        guidance.distance(probed, source.pretrained), len(splits.rest) / len(splits.class_names),
     )  # fmt: skip
     advice = Advice(config, splits, findings, guidance.recommend(findings), file)
     durable.write(file, (json.dumps(advice.facts, indent=1) + "\n").encode())
@@ -55,21 +55,21 @@ def run(config: AdviseConfig) -> Advice:
 def _splits(config: AdviseConfig, images: Images) -> Splits:
     """Return the splits that `classify` would make, or those that the results folder has."""
     if config.out and (config.out / SPLITS).is_file():
-        there = Splits.read(config.out)
-        if (there.ids, there.class_names) != (images.ids, images.class_names):
+        stored = Splits.read(config.out)
+        if (stored.ids, stored.class_names) != (images.ids, images.class_names):
             raise UsageError(
                 f"{config.out} holds the splits of other images than {config.features}; choose "
                 "another --out"
             )
-        return there
+        return stored
     return make_splits(
         images.ids, images.labels, images.class_names, images.source_splits, images.groups,
         SplitConfig(folds=config.folds, seed=config.seed),
     )  # fmt: skip
 
 
-def _place(config: AdviseConfig) -> Path:
-    """Return the file to write, whose folder is there."""
+def _prepare(config: AdviseConfig) -> Path:
+    """Make the folder of the file to write; return the file's path."""
     out = config.out or config.features.parent
     durable.prepare_folder(out)
     return out / (JSON if config.out else f"{config.features.stem}.{JSON}")

@@ -15,7 +15,7 @@ from pipeline.commands.main import main, parser
 from pipeline.config import AdviseConfig, ClassifyConfig
 from pipeline.data.splits import Splits
 from pipeline.reports.advice import text
-from pipeline.results.advice import Point, Score
+from pipeline.results.learning_curve import CurvePoint, Score
 from pipeline.stages import advise, classify
 from pipeline.stages.demo import bundled_images
 from tests.features.examples import attributes, recipe, write
@@ -34,13 +34,13 @@ def features_file(path, layers, labels, parts=None, source="photos", **changes):
         "backbone": "resnet50", "weights": KERAS, "layers": tuple(layers),
         "source": {"kind": "folder", "count": count}, "image_size": (224, 224),
     }  # fmt: skip
-    one = recipe(**settings | changes)
+    file_recipe = recipe(**settings | changes)
     parts = np.full(count, Split.NONE, np.uint8) if parts is None else parts
     values = {name: x.astype(np.float32) for name, x in layers.items()}
     rows = Rows(values, ids, digests, np.asarray(labels, np.int32), parts, [], {})
     names = [f"class {label}" for label in range(int(max(labels)) + 1)]
-    told = {"class_names": json.dumps(names), "provenance": json.dumps({"source": source})}
-    write(path, [rows], attributes(one) | told)
+    facts = {"class_names": json.dumps(names), "provenance": json.dumps({"source": source})}
+    write(path, [rows], attributes(file_recipe) | facts)
     return path
 
 
@@ -74,7 +74,7 @@ LOST = {MIDDLE: stretched, DEEPEST: noise}
 
 
 @pytest.mark.parametrize(
-    ("kind", "images", "guess", "told"),
+    ("kind", "images", "guess", "expected"),
     [
         (NEAR, 60, "near", f"classify {{file}} --out results --layers {DEEPEST} "),
         (NEAR, 1400, "near", "finetune photos --out results --backbone resnet50 --unfreeze 1"),
@@ -83,14 +83,14 @@ LOST = {MIDDLE: stretched, DEEPEST: noise}
         (LOST, 6400, "far", "scratch photos --out results --architecture small"),
     ],
 )
-def test_the_table_of_the_field(tmp_path, kind, images, guess, told):
+def test_the_table_of_the_field(tmp_path, kind, images, guess, expected):
     labels = labels_of(2 * images, 2)
     layers = {name: make(labels) for name, make in kind.items()}
     path = features_file(tmp_path / "f.h5", layers, labels)
     found = advice(path)
     assert found.findings.distance.guess == guess
-    said = found.recommendation.command
-    assert said.startswith("python -m pipeline " + told.format(file=path))
+    command = found.recommendation.command
+    assert command.startswith("python -m pipeline " + expected.format(file=path))
     assert f"{0.8 * images:,.0f} images a class" in found.recommendation.reason
 
 
@@ -229,7 +229,9 @@ def test_what_cannot_be_advised_on(tmp_path, capsys):
 
 
 def curve(law, rows, error=0.01):
-    return [Point(n, Score(law(n), law(n) - 1.96 * error, law(n) + 1.96 * error)) for n in rows]
+    return [
+        CurvePoint(n, Score(law(n), law(n) - 1.96 * error, law(n) + 1.96 * error)) for n in rows
+    ]
 
 
 @pytest.mark.parametrize(("a", "b", "c"), [(2.0, 0.5, 0.1), (1.0, 0.3, 0.0), (5.0, 1.0, 0.3)])
@@ -241,11 +243,11 @@ def test_a_power_law_is_found_again(a, b, c):
     sure = powerlaw.fit(curve(law, rows, 0.001))
     unsure = powerlaw.fit(curve(law, rows, 0.03))
     for ahead in (3200, 6400):
-        said = sure.at(ahead)
-        assert said.low <= law(ahead) <= said.high
-        assert abs(said.accuracy - law(ahead)) < 0.01
+        narrow = sure.at(ahead)
+        assert narrow.low <= law(ahead) <= narrow.high
+        assert abs(narrow.accuracy - law(ahead)) < 0.01
         wide = unsure.at(ahead)
-        assert wide.high - wide.low > 2 * (said.high - said.low)
+        assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
     assert sure.at(6400).high - sure.at(6400).low > sure.at(1600).high - sure.at(1600).low
 
 
@@ -272,3 +274,22 @@ def test_few_images_make_no_law(tmp_path):
     assert found.facts["extrapolation"] == []
     assert "no power law: it takes 3 points" in text(found)
     assert f"--layers {DEEPEST}" in found.recommendation.command
+
+
+def test_advice_is_frames(tmp_path):
+    labels = labels_of(400)
+    layers = {MIDDLE: noise(labels), DEEPEST: clusters(labels, 1.0)}
+    found = advice(features_file(tmp_path / "f.h5", layers, labels))
+    frame = found.frame()
+    assert frame["layer"].tolist() == [MIDDLE, DEEPEST]
+    stored = json.loads(found.file.read_text())
+    assert np.allclose(frame["accuracy"], [row["accuracy"] for row in stored["layers"]], atol=1e-4)
+    means = [row["class_means"]["accuracy"] for row in stored["layers"]]
+    assert np.allclose(frame["class_means"], means, atol=1e-4)
+    curve = found.learning_curve()
+    assert curve["rows"].is_monotonic_increasing
+    assert curve["measured"].sum() == len(stored["learning_curve"])
+    assert (~curve["measured"]).sum() == len(stored["extrapolation"])
+    assert ((curve["low"] <= curve["accuracy"]) & (curve["accuracy"] <= curve["high"])).all()
+    assert repr(found).splitlines()[0] == f"Advice: {found.recommendation.command}"
+    assert f"<td>{DEEPEST}</td>" in found._repr_html_()
