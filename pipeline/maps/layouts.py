@@ -1,4 +1,4 @@
-"""Methods that lay points out in the plane so that neighbours stay neighbours."""
+"""Methods that lay out points in the plane so that neighbours stay neighbours."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,13 @@ from features.quiet import quiet_import
 
 EARLY, LATE = 250, 500  # iterations of t-SNE, with and without exaggeration
 EXAGGERATION = 12
-MANY = 10_000  # points from which several threads gain more than they cost
-EXACT = 150_000  # points up to which every distance is computed; beyond, neighbours are searched
+MANY = 10_000  # points from which on several threads are faster than one
+EXACT = 150_000  # points up to which all distances are computed; beyond, they are approximated
 
-Tell = Callable[[int], None]  # is told how many iterations are done
+Progress = Callable[[int], None]  # called with the number of iterations that are done
 
 
-def tsne(scores: np.ndarray, perplexity: float, seed: int, tell: Tell) -> np.ndarray:
+def tsne(scores: np.ndarray, perplexity: float, seed: int, progress: Progress) -> np.ndarray:
     """Return coordinates by t-SNE, float64 (N, 2).
 
     Repulsion is interpolated with FFTs (G. Linderman et al., Nature Methods 16, 2019), or for
@@ -27,14 +27,14 @@ def tsne(scores: np.ndarray, perplexity: float, seed: int, tell: Tell) -> np.nda
     it (A. Belkina et al., Nature Communications 10, 2019).
 
     Args:
-        scores: float32 (N, d), the widest component first.
-        perplexity: how many neighbours a point has, as it were; at most (N - 1) / 3.
-        seed: of the search for neighbours, where they are not computed exactly.
-        tell: of the progress.
+        scores: float32 (N, d), the component of the largest variance first.
+        perplexity: the effective number of neighbours of a point; at most (N - 1) / 3.
+        seed: the seed of the search for neighbours, where it is approximate.
+        progress: called with the number of iterations that are done.
 
     Raises:
         UsageError: there are too few points for the perplexity.
-        DataError: nothing tells one point from another.
+        DataError: all points are equal.
     """
     check_perplexity(perplexity, len(scores))
     from openTSNE import TSNEEmbedding, initialization
@@ -48,21 +48,21 @@ def tsne(scores: np.ndarray, perplexity: float, seed: int, tell: Tell) -> np.nda
     for first, iterations, exaggeration in ((0, EARLY, EXAGGERATION), (EARLY, LATE, 1)):
         layout.optimize(
             iterations, inplace=True, exaggeration=exaggeration, momentum=0.8,
-            callbacks=_Telling(tell, first), callbacks_every_iters=10,
+            callbacks=_Callback(progress, first), callbacks_every_iters=10,
         )  # fmt: skip
     return np.array(layout)
 
 
-def umap(scores: np.ndarray, perplexity: float, seed: int, tell: Tell) -> np.ndarray:
-    """Return coordinates by UMAP, float64 (N, 2), from the principal components as well.
+def umap(scores: np.ndarray, perplexity: float, seed: int, progress: Progress) -> np.ndarray:
+    """Return coordinates by UMAP, float64 (N, 2), which start from the principal components.
 
-    L. McInnes, J. Healy and J. Melville, arXiv:1802.03426. The perplexity is taken as its number
-    of neighbours; with a seed it runs on one core.
+    L. McInnes, J. Healy and J. Melville, arXiv:1802.03426. The perplexity is its number of
+    neighbours; with a seed it runs on one core.
 
     Raises:
         MissingPackageError: umap-learn is not installed.
         UsageError: there are too few points for the perplexity.
-        DataError: nothing tells one point from another.
+        DataError: all points are equal.
     """
     check_perplexity(perplexity, len(scores))
     try:
@@ -77,39 +77,39 @@ def umap(scores: np.ndarray, perplexity: float, seed: int, tell: Tell) -> np.nda
         init=10 * start / np.abs(start).max(),
     )  # fmt: skip
     layout = method.fit_transform(scores)
-    tell(EARLY + LATE)
+    progress(EARLY + LATE)
     return np.asarray(layout, np.float64)
 
 
-METHODS: dict[str, Callable[[np.ndarray, float, int, Tell], np.ndarray]] = {
+METHODS: dict[str, Callable[[np.ndarray, float, int, Progress], np.ndarray]] = {
     "tsne": tsne,
     "umap": umap,
 }
 
 
 def check_perplexity(perplexity: float, count: int) -> None:
-    """Raise UsageError unless that many points have neighbours enough."""
+    """Raise UsageError unless `count` points are enough for the perplexity."""
     most = (count - 1) // 3
     if not 1 <= perplexity <= most:
         few = f"expected 1 to {most}, a third of the others" if most else "expected 4 or more"
         raise UsageError(f"perplexity {perplexity:g} with {count:,} images: {few}")
 
 
-class _Telling:
+class _Callback:
     """A callback of openTSNE, which counts iterations anew in each phase."""
 
-    def __init__(self, tell: Tell, first: int) -> None:
-        self._tell, self._first = tell, first
+    def __init__(self, progress: Progress, first: int) -> None:
+        self._progress, self._first = progress, first
 
     def __call__(self, iteration: int, error: float, layout: np.ndarray) -> None:
-        self._tell(self._first + iteration)
+        self._progress(self._first + iteration)
 
 
 def _plane(scores: np.ndarray) -> np.ndarray:
     """Return the first two components, float64 (N, 2); the second is 0 where there is none.
 
     Raises:
-        DataError: nothing tells one point from another.
+        DataError: all points are equal.
     """
     if not scores.any():
         raise DataError("all images have the same features; there is nothing to lay out")
@@ -119,7 +119,7 @@ def _plane(scores: np.ndarray) -> np.ndarray:
 
 
 def _affinities(scores: np.ndarray, perplexity: float, seed: int, threads: int) -> Any:
-    """Return how much each point draws its neighbours, three times the perplexity of them."""
+    """Return the affinities of each point to three times the perplexity of neighbours."""
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 

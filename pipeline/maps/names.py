@@ -1,17 +1,17 @@
-"""Where on a map the name of a class stands."""
+"""The place of a class's name on a map."""
 
 import numpy as np
 
-MOST = 25  # classes whose names can stand on a map
+MOST = 25  # classes whose names fit on a map
 _GRID = 24
 
 
 def middles(coordinates: np.ndarray, labels: np.ndarray) -> list[tuple[int, float, float]]:
-    """Return class, x and y of where each class is densest; nothing where classes are too many.
+    """Return class, x and y of the densest place of each class; nothing for more than `MOST`.
 
     Args:
         coordinates: (N, 2).
-        labels: int (N,), below 0 where there is no class.
+        labels: int (N,), below 0 without a class.
     """
     known = np.unique(labels[labels >= 0]).tolist()
     if len(known) > MOST:
@@ -19,10 +19,10 @@ def middles(coordinates: np.ndarray, labels: np.ndarray) -> list[tuple[int, floa
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     cells = ((coordinates - low) / (high - low + 1e-9) * _GRID).astype(int).clip(0, _GRID - 1)
     numbers = cells[:, 0] * _GRID + cells[:, 1]
-    found = []
+    places = []
     for label in known:
         own = labels == label
         densest = np.bincount(numbers[own]).argmax()
         x, y = coordinates[own & (numbers == densest)].mean(axis=0, dtype=np.float64).tolist()
-        found.append((label, x, y))
-    return found
+        places.append((label, x, y))
+    return places

@@ -1,4 +1,4 @@
-"""How far a map can be trusted: what of the neighbourhoods in the features is left in it."""
+"""The quality of a map: how well it keeps the neighbourhoods of the features."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from pipeline.maps.reduction import blocks, centre
 from pipeline.results.map import Quality
 
 NEIGHBOURS = 10
-SAMPLE = 2000  # points whose neighbourhoods are compared with all others
-_BATCH = 256  # of them at a time
+SAMPLE = 2000  # points whose neighbourhoods are measured
+_BATCH = 256  # of these points at a time
 
 
 def measure(
@@ -16,13 +16,13 @@ def measure(
     """Return the quality of the features, then that of each map.
 
     Trustworthiness is that of J. Venna and S. Kaski, ICANN 2001, section 3, averaged over a sample
-    of the points; their neighbours are sought among all points.
+    of the points, whose neighbours are searched among all points.
 
     Args:
         x: float32 (N, D), the features; may be a memory map.
-        maps: float (N, 2) by title.
-        labels: int32 (N,), -1 where the class is not known or not to be looked at.
-        seed: of the sample.
+        maps: coordinates, float (N, 2), by title.
+        labels: int32 (N,), -1 where the class is not known or must not be used.
+        seed: the seed of the sample.
     """
     k = min(NEIGHBOURS, (len(x) - 1) // 2)
     chosen = np.random.default_rng(seed).permutation(len(x))[:SAMPLE]
@@ -35,8 +35,8 @@ def measure(
         for title in maps:
             intruders[title] += _intrusions(distances, near[title][start : start + _BATCH], k)
         if len(known) > k:
-            found = known[_lowest(distances[:, known], k)]
-            right.append(_vote(labels[found]) == labels[batch])
+            nearest = known[_lowest(distances[:, known], k)]
+            right.append(_vote(labels[nearest]) == labels[batch])
     judged = labels[chosen] >= 0
     votes = np.concatenate(right) if right else np.zeros(len(chosen), bool)
     features = Quality("features", _share(votes[judged]) if right else None, None)
@@ -52,8 +52,8 @@ def _accuracy(points: np.ndarray, labels: np.ndarray, chosen: np.ndarray, k: int
     if len(known) <= k:
         return None
     own = np.searchsorted(known, chosen)
-    found = known[_nearest(points[known], points[chosen], own, k)]
-    return _share(_vote(labels[found]) == labels[chosen])
+    nearest = known[_nearest(points[known], points[chosen], own, k)]
+    return _share(_vote(labels[nearest]) == labels[chosen])
 
 
 def _share(right: np.ndarray) -> float | None:
@@ -64,10 +64,10 @@ def _nearest(points: np.ndarray, asked: np.ndarray, own: np.ndarray, k: int) -> 
     """Return the k nearest others of points (q, 2), themselves at rows `own`: int64 (q, k)."""
     from scipy.spatial import KDTree
 
-    _, found = KDTree(points).query(asked, k + 1)
-    others = found != own[:, None]
-    others[others.all(axis=1), -1] = False  # of many at one place, it may not find the point itself
-    return found[others].reshape(len(asked), k)
+    _, indices = KDTree(points).query(asked, k + 1)
+    others = indices != own[:, None]
+    others[others.all(axis=1), -1] = False  # among equal points it may not return the point itself
+    return indices[others].reshape(len(asked), k)
 
 
 def _distances(x: np.ndarray, batch: np.ndarray) -> np.ndarray:
@@ -90,16 +90,16 @@ def _lowest(distances: np.ndarray, k: int) -> np.ndarray:
 
 
 def _intrusions(distances: np.ndarray, near: np.ndarray, k: int) -> int:
-    """Return by how many ranks the neighbours in a map miss being neighbours in the features."""
+    """Return the ranks in the features by which neighbours in a map exceed k, summed up."""
     total = 0
-    for row, found in zip(distances, near, strict=True):
-        ranks = np.searchsorted(np.sort(row), row[found]) + 1
+    for row, neighbours in zip(distances, near, strict=True):
+        ranks = np.searchsorted(np.sort(row), row[neighbours]) + 1
         total += int(np.maximum(ranks - k, 0).sum())
     return total
 
 
 def _vote(labels: np.ndarray) -> np.ndarray:
-    """Return the commonest label of each row (n, k), of equally common ones the lowest: (n,)."""
+    """Return the most common label of each row (n, k), the lowest of equally common ones: (n,)."""
     counts = np.zeros((len(labels), int(labels.max(initial=0)) + 1), np.int32)
     np.add.at(counts, (np.arange(len(labels))[:, None], labels), 1)
     return counts.argmax(axis=1)

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-_VALUES = 2**23  # features in work at a time, 32 MiB
-_MORE = 10  # directions beyond those wanted
-_ROUNDS = 5  # through the matrix
+_VALUES = 2**23  # feature values in memory at a time, 32 MiB
+_MORE = 10  # directions beyond those that are returned (oversampling)
+_ROUNDS = 5  # passes through the matrix
 
 
 class Components(NamedTuple):
-    """Scores float32 (N, d), the widest component first; the share of the variance they hold."""
+    """Scores float32 (N, d), the largest variance first; the share of the variance they hold."""
 
     scores: np.ndarray
     share: float
@@ -33,17 +33,19 @@ def principal(x: np.ndarray, count: int, seed: int) -> Components:
     """Return the first principal components by randomized subspace iteration.
 
     N. Halko, P.-G. Martinsson and J. Tropp, Finding structure with randomness, SIAM Review 53
-    (2011), algorithm 4.4. Nothing is scaled: wide features weigh more, as in the distances that
-    the features themselves have. The number of cores makes no difference.
+    (2011), algorithm 4.4. Nothing is scaled: features of large variance weigh more, as they do in
+    distances between the features. The number of cores makes no difference.
 
     Args:
         x: float32 (N, D), finite; may be a memory map.
-        count: of components, at most as many as N - 1 and D allow.
-        seed: of the directions it starts from.
+        count: the number of components; N - 1 and D bound it.
+        seed: the seed of the directions that the iteration starts from.
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, "blas"):  # more would round otherwise, and t-SNE amplifies it
+    with threadpool_limits(
+        1, "blas"
+    ):  # several threads round differently, and t-SNE amplifies that
         return _principal(x, count, seed)
 
 
@@ -75,5 +77,5 @@ def _times_covariance(x: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.n
 
 
 def _skewed_left(scores: np.ndarray) -> np.ndarray:
-    """Tell of each component whether its sign is to change, so that it is no matter of chance."""
+    """Return whether the sign of each component must change, so that it is not left to chance."""
     return (scores**3).sum(axis=0) < 0

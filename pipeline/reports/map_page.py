@@ -15,22 +15,22 @@ from pipeline.results.map import LOCKED, Map, Points
 from pipeline.results.records import versions
 from pipeline.results.thumbnails import ImageLookup, Sprites
 
-PIXELS = 64_000_000  # of all thumbnails together, about 20 MB; so many images, so small are they
-SIDES = 16, 96  # of a thumbnail, at least and at most
+PIXELS = 64_000_000  # of all thumbnails together, about 20 MB: many images are shown smaller
+SIDES = 16, 96  # pixels of a thumbnail's side, at least and at most
 _FULL = 65_535  # coordinates travel in 16 bits
 
 
-def html(made: Map) -> str:
+def html(layout: Map) -> str:
     """Return the page."""
-    config, points = made.config, made.points
+    config, points = layout.config, layout.points
     side = max(SIDES[0], min(SIDES[1], math.isqrt(PIXELS // len(points))))
     sprites = pictures.sprites(
         ImageLookup.of_features(config.features, config.images), points.ids, side
     )
     return page.render(
         "map.html",
-        made=made,
-        facts=facts(made, sprites),
+        layout=layout,
+        facts=facts(layout, sprites),
         sheets=[_text(sheet) for sheet in sprites.sheets],
         lost=pictures.summary(sprites.lost, len(points)),
         neighbours=NEIGHBOURS,
@@ -39,10 +39,10 @@ def html(made: Map) -> str:
     )
 
 
-def facts(made: Map, sprites: Sprites) -> dict[str, Any]:
-    """Return what the page's script works on; numbers an image are bytes in base64."""
-    points, place = made.points, places(made.coordinates)
-    parts = sorted(set(points.parts))
+def facts(layout: Map, sprites: Sprites) -> dict[str, Any]:
+    """Return the data of the page's script; numbers of images are bytes in base64."""
+    points, place = layout.points, places(layout.coordinates)
+    splits = sorted(set(points.splits))
     return {
         "names": points.class_names,
         "colours": colours(len(points.class_names)),
@@ -52,11 +52,15 @@ def facts(made: Map, sprites: Sprites) -> dict[str, Any]:
         "middles": middles(np.round(place / _FULL, 4), points.labels),
         "bytes": _dtype(points).itemsize,
         "labels": _codes(points.labels, points),
-        "parts": parts,
-        "part": _text(np.array([parts.index(one) for one in points.parts], np.uint8).tobytes()),
+        "splits": splits,
+        "split": _text(np.array([splits.index(name) for name in points.splits], "u1").tobytes()),
         "candidates": [
-            {"name": one.name, "title": one.title, "predicted": _codes(one.predicted, points)}
-            for one in points.candidates
+            {
+                "name": candidate.name,
+                "title": candidate.title,
+                "predicted": _codes(candidate.predicted, points),
+            }
+            for candidate in points.candidates
         ],
         "side": sprites.side,
         "across": sprites.across,
@@ -74,20 +78,20 @@ def places(coordinates: np.ndarray) -> np.ndarray:
 
 
 def _shown_ids(points: Points) -> list[str]:
-    """Return ids, but of locked images the last part alone: folders above it may name the class."""
+    """Return ids; of locked images the file name alone, as folders may be named by class."""
     return [
-        image.rpartition("/")[2] if part == LOCKED else image
-        for image, part in zip(points.ids, points.parts, strict=True)
+        image.rpartition("/")[2] if split == LOCKED else image
+        for image, split in zip(points.ids, points.splits, strict=True)
     ]
 
 
 def _dtype(points: Points) -> np.dtype:
-    """Return what holds the number of a class, and one number more."""
+    """Return the type that holds the number of a class, and one number more."""
     return np.dtype("u1" if len(points.class_names) < 256 else "<u2")
 
 
 def _codes(labels: np.ndarray, points: Points) -> str:
-    """Return labels in base64; what has none becomes the number of classes."""
+    """Return labels in base64; no label becomes the number of classes."""
     codes = np.where(labels < 0, len(points.class_names), labels)
     return _text(codes.astype(_dtype(points)).tobytes())
 

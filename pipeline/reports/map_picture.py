@@ -13,7 +13,7 @@ from pipeline.reports.palette import GREY, colours
 from pipeline.results.map import Map
 
 INSTALL = 'matplotlib is not installed; `pip install "offshelf[figures]"` brings it'
-MOST_NAMED = 40  # classes that the legend names
+MOST_NAMED = 40  # classes in the legend
 
 
 def check() -> None:
@@ -24,35 +24,38 @@ def check() -> None:
         raise MissingPackageError(INSTALL) from None
 
 
-def png(made: Map) -> bytes:
+def png(layout: Map) -> bytes:
     """Return the picture, about 1,500 x 1,100 pixels, for white paper."""
     check()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 7.4), dpi=150, facecolor="white")
     axes = figure.add_axes((0.02, 0.09, 0.78, 0.82))
-    _points(axes, made)
-    figure.text(0.02, 0.945, made.title, fontsize=15, fontweight="bold", color="#16191d")
-    figure.text(0.02, 0.035, _below(made), fontsize=9, color="#59626c", linespacing=1.5)
-    _legend(figure, made)
+    _points(axes, layout)
+    figure.text(0.02, 0.945, layout.title, fontsize=15, fontweight="bold", color="#16191d")
+    figure.text(0.02, 0.035, _below(layout), fontsize=9, color="#59626c", linespacing=1.5)
+    _legend(figure, layout)
     target = io.BytesIO()
     figure.savefig(target, format="png", metadata={"Software": None})
     return target.getvalue()
 
 
-def _points(axes: Any, made: Map) -> None:
-    """Draw the points, those without a class beneath, in an order that favours no class; names."""
+def _points(axes: Any, layout: Map) -> None:
+    """Draw points and names; points without a class lie below, the others in a random order."""
     from matplotlib.patheffects import withStroke
 
-    labels, place = made.points.labels, made.coordinates
-    palette = np.array([*colours(len(made.points.class_names)), GREY])  # -1 takes the grey
+    labels, coordinates = layout.points.labels, layout.coordinates
+    palette = np.array([*colours(len(layout.points.class_names)), GREY])  # -1 takes the grey
     order = np.random.default_rng(0).permutation(len(labels))
     size = float(np.clip(30_000 / len(labels), 0.6, 22))
     for rows, alpha in ((order[labels[order] < 0], 0.35), (order[labels[order] >= 0], 0.8)):
-        axes.scatter(*place[rows].T, s=size, c=palette[labels[rows]], alpha=alpha, linewidths=0)
-    for code, x, y in middles(place, labels):
+        axes.scatter(
+            *coordinates[rows].T, s=size, c=palette[labels[rows]], alpha=alpha, linewidths=0
+        )
+    for code, x, y in middles(coordinates, labels):
         halo = [withStroke(linewidth=3, foreground="white", alpha=0.85)]
-        axes.text(x, y, made.points.class_names[code], path_effects=halo, ha="center", va="center",
+        name = layout.points.class_names[code]
+        axes.text(x, y, name, path_effects=halo, ha="center", va="center",
                   fontsize=10, fontweight="bold", color="#16191d")  # fmt: skip
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xticks([])
@@ -61,18 +64,18 @@ def _points(axes: Any, made: Map) -> None:
         spine.set_color("#dfe2e4")
 
 
-def _legend(figure: Any, made: Map) -> None:
-    """Name the classes at the right, as many as there is room for."""
+def _legend(figure: Any, layout: Map) -> None:
+    """Write the names of the classes at the right, as many as there is room for."""
     from matplotlib.lines import Line2D
 
-    names, labels = made.points.class_names, made.points.labels
-    found = [code for code in range(len(names)) if (labels == code).any()]
-    shown = list(zip((names[code] for code in found), np.array(colours(len(names)))[found],
+    names, labels = layout.points.class_names, layout.points.labels
+    present = [code for code in range(len(names)) if (labels == code).any()]
+    shown = list(zip((names[code] for code in present), np.array(colours(len(names)))[present],
                      strict=True))[:MOST_NAMED]  # fmt: skip
     if (labels < 0).any() and shown:
-        shown.append(("locked" if made.points.locked else "unlabelled", GREY))
-    if len(found) > MOST_NAMED:
-        shown.append((f"and {len(found) - MOST_NAMED} more", "#ffffff"))
+        shown.append(("locked" if layout.points.locked else "unlabelled", GREY))
+    if len(present) > MOST_NAMED:
+        shown.append((f"and {len(present) - MOST_NAMED} more", "#ffffff"))
     marks = [
         Line2D([], [], marker="o", linestyle="", markersize=7, markeredgewidth=0, color=colour)
         for _, colour in shown
@@ -85,16 +88,16 @@ def _legend(figure: Any, made: Map) -> None:
         )  # fmt: skip
 
 
-def _below(made: Map) -> str:
+def _below(layout: Map) -> str:
     """Return the quality in two lines."""
-    features, found, baseline = made.quality
+    features, quality, baseline = layout.quality
     lines = [
-        f"{len(made.points):,} images; trustworthiness {found.trustworthiness:.3f} "
+        f"{len(layout.points):,} images; trustworthiness {quality.trustworthiness:.3f} "
         f"({baseline.title}: {baseline.trustworthiness:.3f})"
     ]
-    if found.accuracy is not None and features.accuracy is not None:
+    if quality.accuracy is not None and features.accuracy is not None:
         lines.append(
-            f"{NEIGHBOURS}-NN accuracy {100 * found.accuracy:.1f} % in the map, "
+            f"{NEIGHBOURS}-NN accuracy {100 * quality.accuracy:.1f} % in the map, "
             f"{100 * features.accuracy:.1f} % in the features, "
             f"{100 * (baseline.accuracy or 0):.1f} % in {baseline.title}"
         )

@@ -1,20 +1,25 @@
-"""Images in the plane: who they are, where they lie, and how far that can be trusted."""
+"""A map: images in the plane, and how far their neighbourhoods can be trusted."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.config import MapConfig
 from pipeline.data.layers import Layer
+from pipeline.results.display import html
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
-LOCKED = "locked"  # the part of the images whose class is not to be looked at
+LOCKED = "locked"  # the split of images whose class must not be shown
 
 
 @dataclass(frozen=True)
 class CandidatePredictions:
-    """What a candidate predicted: int32 (N,), -1 of images that it did not validate on."""
+    """Classes that a candidate predicted: int32 (N,), -1 for images outside validation."""
 
     name: str
     title: str
@@ -27,18 +32,18 @@ class Points:
 
     Attributes:
         ids: N ids.
-        rows: int64 (N,), where they stand in the file.
+        rows: int64 (N,), their rows in the file.
         labels: int32 (N,), indices into `class_names`; -1 where unlabelled or locked.
-        class_names: of the whole file.
-        parts: N names, such as "train", "validation", "locked" or "".
-        candidates: of a results folder, the best on validation first.
+        class_names: the classes of the whole file.
+        splits: N names, such as "train", "validation", "locked" or "".
+        candidates: the candidates of a results folder, the best on validation first.
     """
 
     ids: tuple[str, ...]
     rows: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
-    parts: tuple[str, ...]
+    splits: tuple[str, ...]
     candidates: tuple[CandidatePredictions, ...] = field(default=())
 
     def __len__(self) -> int:
@@ -47,19 +52,19 @@ class Points:
     @property
     def locked(self) -> int:
         """How many of them belong to the locked test."""
-        return self.parts.count(LOCKED)
+        return self.splits.count(LOCKED)
 
 
 @dataclass(frozen=True)
 class Quality:
-    """One way of laying points out, or the features themselves.
+    """The quality of a layout, or of the features themselves.
 
     Attributes:
-        title: such as "t-SNE".
-        accuracy: share of sampled points, 0 to 1, whose class most of the 10 nearest other points
-            with a known class have; None where classes are not known.
-        trustworthiness: 0 to 1; 1 where no two points are neighbours that were not so in the
-            features. About 0.5 at random. None of the features themselves.
+        title: the name of the layout, such as "t-SNE".
+        accuracy: the share of sampled points, 0 to 1, whose class is that of most of their 10
+            nearest points with a known class; None where no classes are known.
+        trustworthiness: 0 to 1; 1 where all neighbours in the layout are neighbours in the
+            features, about 0.5 at random. None for the features themselves.
     """
 
     title: str
@@ -67,19 +72,20 @@ class Quality:
     trustworthiness: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Map:
     """Images in the plane.
 
     Attributes:
-        config: what was asked for.
-        layer: whose features they are.
-        points: who they are.
-        coordinates: float32 (N, 2).
-        components: how many principal components the method saw.
-        share: of the variance that these hold, 0 to 1.
-        quality: of the features, of this map, and of the first two components as a map.
-        files: that were written.
+        config: the settings of `map`.
+        layer: the layer of the features.
+        points: the images.
+        coordinates: float32 (N, 2), x and y of each image.
+        components: the number of principal components that the method was given.
+        share: the share of the variance that these hold, 0 to 1.
+        quality: the quality of the features, of this map, and of the first two components as a
+            map.
+        files: the files that were written: the page or picture, and the coordinates as CSV.
     """
 
     config: MapConfig
@@ -95,3 +101,35 @@ class Map:
     def title(self) -> str:
         """Method, backbone and layer."""
         return f"{TITLES[self.config.method]} of {self.layer.title}"
+
+    def frame(self) -> "pd.DataFrame":
+        """Return a row for each image, in the order of the feature file.
+
+        Returns:
+            columns `id`, `x`, `y`, `class` (missing where unlabelled or locked) and `split`
+            ("train", "validation", "train and validation", "locked" or "").
+        """
+        import pandas as pd
+
+        points = self.points
+        names = np.array([*points.class_names, None], object)  # -1 takes the last
+        return pd.DataFrame(
+            {
+                "id": list(points.ids),
+                "x": self.coordinates[:, 0],
+                "y": self.coordinates[:, 1],
+                "class": names[points.labels],
+                "split": list(points.splits),
+            }
+        )
+
+    def __repr__(self) -> str:
+        quality = self.quality[1]
+        return (
+            f"Map of {len(self.points):,} images: {self.title}, trustworthiness "
+            f"{quality.trustworthiness:.3f}\n"
+            f"written: {', '.join(map(str, self.files))}"
+        )
+
+    def _repr_html_(self) -> str:
+        return html(repr(self), self.frame())

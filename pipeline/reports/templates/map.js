@@ -4,13 +4,13 @@ const element = (id) => document.getElementById(id);
 const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
 const codes = (text) => facts.bytes === 1 ? bytes(text) : new Uint16Array(bytes(text).buffer);
 
-const NONE = facts.names.length;  // the class of what has none
+const NONE = facts.names.length;  // the class of images without one
 const COUNT = facts.ids.length;
 const FAINT = 0.1, PALE = 0.4, FULL = 0.85;
 const places = new Uint16Array(bytes(facts.places).buffer);
 const labels = codes(facts.labels);
-const part = bytes(facts.part);
-const predictions = facts.candidates.map((one) => codes(one.predicted));
+const split = bytes(facts.split);
+const predictions = facts.candidates.map((each) => codes(each.predicted));
 const cells = new Int32Array(bytes(facts.cells).buffer);
 const sizes = bytes(facts.sizes);
 const colours = [...facts.colours, facts.grey];
@@ -138,12 +138,12 @@ function ring(i) {
 const SHEETS = 6, sheets = new Map();  // of decoded sheets the latest are kept
 const encoded = document.querySelectorAll("script.sheet");
 function sheet(number) {
-  const found = sheets.get(number) ??
+  const decoded = sheets.get(number) ??
     createImageBitmap(new Blob([bytes(encoded[number].textContent)], { type: "image/webp" }));
   sheets.delete(number);
-  sheets.set(number, found);
+  sheets.set(number, decoded);
   if (sheets.size > SHEETS) sheets.delete(sheets.keys().next().value);
-  return found;
+  return decoded;
 }
 async function thumbnail(i) {
   const target = element("thumbnail"), cell = cells[i];
@@ -171,7 +171,7 @@ function place(i) {
 const clamp = (at, most) => Math.round(Math.max(4, Math.min(at, most - 4)));
 function describe(i) {
   tip.dataset.image = i;
-  const own = facts.parts[part[i]], kind = name(labels[i]) || own || "unlabelled";
+  const own = facts.splits[split[i]], kind = name(labels[i]) || own || "unlabelled";
   element("tip-class").replaceChildren(swatch(labels[i]), kind);
   element("tip-id").textContent = [facts.ids[i], own === kind ? "" : own].filter(Boolean).join(" · ");
   const predicted = candidate < 0 ? NONE : predictions[candidate][i];
@@ -179,10 +179,10 @@ function describe(i) {
   thumbnail(i);
 }
 function swatch(code) {
-  const made = document.createElement("i");
-  made.className = "swatch";
-  made.style.background = colours[code];
-  return made;
+  const mark = document.createElement("i");
+  mark.className = "swatch";
+  mark.style.background = colours[code];
+  return mark;
 }
 function hold(i) {
   held = i;
@@ -295,7 +295,7 @@ function entry(code, title) {
 }
 function nameless() {
   const kinds = new Set();
-  labels.forEach((code, i) => { if (code === NONE) kinds.add(facts.parts[part[i]] === "locked" ? "locked" : "unlabelled"); });
+  labels.forEach((code, i) => { if (code === NONE) kinds.add(facts.splits[split[i]] === "locked" ? "locked" : "unlabelled"); });
   return [...kinds].sort().join(", ");
 }
 function legend() {
@@ -316,11 +316,11 @@ if (NONE) {
   });
 }
 if (facts.candidates.length) {
-  element("wrong").append(...facts.candidates.map((one, number) => {
+  element("wrong").append(...facts.candidates.map((each, number) => {
     candidate = number;
     const judged = predictions[number].reduce((sum, code) => sum + (code !== NONE), 0);
     const missed = order.reduce((sum, i) => sum + wrong(i), 0);
-    return new Option(`${one.title}: ${missed.toLocaleString("en")} of ${judged.toLocaleString("en")}, ${one.name}`, number);
+    return new Option(`${each.title}: ${missed.toLocaleString("en")} of ${judged.toLocaleString("en")}, ${each.name}`, number);
   }));
   candidate = -1;
   element("show").addEventListener("change", (event) => {
@@ -342,7 +342,7 @@ function measure() {
   if (window.matchMedia("print").matches) return;
   const was = view.scale / whole;
   [width, height, ratio] = [stage.clientWidth, stage.clientHeight, window.devicePixelRatio || 1];
-  for (const one of [canvas, over]) [one.width, one.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+  for (const each of [canvas, over]) [each.width, each.height] = [Math.round(width * ratio), Math.round(height * ratio)];
   whole = Math.min((width - 48) / extent[0], (height - 64) / extent[1]);
   view.scale = whole * was;
   paintNow();

@@ -6,12 +6,12 @@
   const $ = (id) => document.getElementById(id);
 
   function element(name, properties = {}, ...children) {
-    const made = document.createElement(name);
+    const node = document.createElement(name);
     for (const [key, value] of Object.entries(properties)) {
-      if (key in made) made[key] = value; else made.setAttribute(key, value);
+      if (key in node) node[key] = value; else node.setAttribute(key, value);
     }
-    made.append(...children);
-    return made;
+    node.append(...children);
+    return node;
   }
   const count = (number) => number.toLocaleString("en");
   const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
@@ -24,7 +24,7 @@
     heads.forEach((head, column) => {
       head.querySelector("button")?.addEventListener("click", () => {
         const up = head.getAttribute("aria-sort") === "ascending";
-        heads.forEach((one) => one.removeAttribute("aria-sort"));
+        heads.forEach((each) => each.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", up ? "descending" : "ascending");
         sort(table, column, up ? -1 : 1);
       });
@@ -35,9 +35,9 @@
     const body = table.tBodies[0];
     const value = (row) => row.cells[column].dataset.value;
     const rows = [...body.rows].sort((a, b) => {
-      const [one, other] = [value(a), value(b)];
-      const difference = one - other;
-      return direction * (Number.isNaN(difference) ? one.localeCompare(other) : difference);
+      const [first, second] = [value(a), value(b)];
+      const difference = first - second;
+      return direction * (Number.isNaN(difference) ? first.localeCompare(second) : difference);
     });
     body.append(...rows);
   }
@@ -79,8 +79,8 @@
       table.append(line);
     });
     table.addEventListener("click", (event) => {
-      const found = event.target.closest("[data-cell]");
-      if (found) choose(...found.dataset.cell.split(",").map(Number), true);
+      const clicked = event.target.closest("[data-cell]");
+      if (clicked) choose(...clicked.dataset.cell.split(",").map(Number), true);
     });
     table.addEventListener("keydown", move);
     $("confusion").replaceChildren(table);
@@ -89,14 +89,14 @@
   function cell(row, column, highest) {
     const number = cells.get(key(row, column))?.[2] ?? 0;
     const share = number / Math.max(1, candidate.scores[row][3]);
-    const made = element("td", {
+    const node = element("td", {
       role: "gridcell", tabIndex: -1, "data-cell": key(row, column),
       className: row === column ? "hit" : number ? "miss" : "",
       title: `${page.classes[row]} taken for ${page.classes[column]}: ${number}`,
     }, number && classes <= LABELLED ? count(number) : "");
-    made.setAttribute("aria-label", `${page.classes[row]} taken for ${page.classes[column]}: ${number}`);
-    made.style.setProperty("--heat", row === column ? share : Math.sqrt(share / highest));
-    return made;
+    node.setAttribute("aria-label", `${page.classes[row]} taken for ${page.classes[column]}: ${number}`);
+    node.style.setProperty("--heat", row === column ? share : Math.sqrt(share / highest));
+    return node;
   }
 
   function move(event) {
@@ -112,16 +112,16 @@
     event.preventDefault();
   }
 
-  const found = (row, column) => $("confusion").querySelector(`[data-cell="${key(row, column)}"]`);
+  const cellAt = (row, column) => $("confusion").querySelector(`[data-cell="${key(row, column)}"]`);
   function focusable(row, column) {  // one cell of the grid is in the tab order
-    $("confusion").querySelectorAll('[tabindex="0"]').forEach((one) => { one.tabIndex = -1; });
-    const cell = found(row, column);
+    $("confusion").querySelectorAll('[tabindex="0"]').forEach((each) => { each.tabIndex = -1; });
+    const cell = cellAt(row, column);
     cell.tabIndex = 0;
     return cell;
   }
 
   function choose(row, column, focus) {
-    $("confusion").querySelectorAll("[aria-selected]").forEach((one) => one.removeAttribute("aria-selected"));
+    $("confusion").querySelectorAll("[aria-selected]").forEach((each) => each.removeAttribute("aria-selected"));
     const cell = focusable(row, column);
     cell.setAttribute("aria-selected", "true");
     if (focus) cell.focus();
@@ -154,7 +154,7 @@
   // --- the most confused pairs, and the classes --------------------------------------------
 
   function pairs() {
-    const made = candidate.pairs.map(([a, b, number]) => {
+    const cards = candidate.pairs.map(([a, b, number]) => {
       const shown = cells.get(key(a, b))[3].slice(0, THUMBS);
       const open = element("button", { type: "button" },
         element("b", {}, page.classes[a]), " taken for ", element("b", {}, page.classes[b]));
@@ -168,7 +168,7 @@
         element("div", { className: "thumbs" },
           ...shown.map(([place, sure]) => thumbnail(place, `${(100 * sure).toFixed(0)} %`))));
     });
-    $("pairs").replaceChildren(...(made.length ? made : [element("p", { className: "muted" }, "No mistakes.")]));
+    $("pairs").replaceChildren(...(cards.length ? cards : [element("p", { className: "muted" }, "No mistakes.")]));
   }
 
   function scores() {
@@ -202,9 +202,9 @@
 
   function show(rank) {
     candidate = page.candidates[rank];
-    cells = new Map(candidate.cells.map((one) => [key(one[0], one[1]), one]));
-    document.querySelectorAll("select.candidate").forEach((one) => { one.value = rank; });
-    document.querySelectorAll(".shown").forEach((one) => { one.textContent = candidate.label; });
+    cells = new Map(candidate.cells.map((each) => [key(each[0], each[1]), each]));
+    document.querySelectorAll("select.candidate").forEach((each) => { each.value = rank; });
+    document.querySelectorAll(".shown").forEach((each) => { each.textContent = candidate.label; });
     matrix();
     const [a, b] = candidate.pairs[0] ?? [0, 0];
     choose(...(at && cells.has(key(...at)) ? at : [a, b]), false);
@@ -214,15 +214,15 @@
   }
 
   function training() {
-    const one = $("history").value;
-    for (const of of ["loss", "accuracy"]) charts.draw($(`plot-${of}`), page.figures[`${of}-${one}`]);
+    const turn = $("history").value;
+    for (const of of ["loss", "accuracy"]) charts.draw($(`plot-${of}`), page.figures[`${of}-${turn}`]);
   }
 
   document.querySelectorAll("table.sortable").forEach(sortable);
-  document.querySelectorAll("select.candidate").forEach((one) =>
-    one.addEventListener("change", () => show(Number(one.value))));
-  document.querySelectorAll(".pick").forEach((one) => one.addEventListener("click", () => {
-    show(Number(one.dataset.pick));
+  document.querySelectorAll("select.candidate").forEach((each) =>
+    each.addEventListener("change", () => show(Number(each.value))));
+  document.querySelectorAll(".pick").forEach((each) => each.addEventListener("click", () => {
+    show(Number(each.dataset.pick));
     $("mistakes").scrollIntoView();
   }));
   for (const name of ["fit", "predict", "layers", "learning"]) {

@@ -224,3 +224,14 @@ def test_the_command(features, capsys):
     assert said.err == ""
     assert main([*arguments[:4], "--perplexity", "99"]) == 2
     assert "error: perplexity 99" in capsys.readouterr().err
+
+
+def test_a_map_is_a_frame(features):
+    layout = run(features)
+    frame, rows = layout.frame(), table(layout.files[1])
+    assert frame["id"].tolist() == [row["id"] for row in rows]
+    assert np.allclose(frame["x"], [float(row["x"]) for row in rows], rtol=1e-4)
+    assert frame["class"].fillna("").tolist() == [row["class"] for row in rows]
+    assert frame["split"].tolist() == [row["part"] for row in rows]
+    assert repr(layout).startswith(f"Map of {COUNT} images: t-SNE of ")
+    assert f"<td>{rows[0]['id']}</td>" in layout._repr_html_()

@@ -44,7 +44,7 @@ def page(tmp_path_factory):
     (source / "000.png").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layouts, "LATE", 50)
-        patch.setattr(stage, "points", with_candidate(stage.points))
+        patch.setattr(stage, "read_points", with_candidate(stage.read_points))
         config = MapConfig(folder / "f.h5", folder / "map.html", perplexity=10, progress=False)
         return stage.run(config).files[0]
 
