@@ -50,7 +50,7 @@ def page(tmp_path_factory):
 
 
 def with_candidate(points):
-    """What `points` gives, with a candidate that takes two images for others."""
+    """What `read_points` gives, with a candidate that takes two images for others."""
     import dataclasses
 
     from pipeline.maps.points import CandidatePredictions
