@@ -21,7 +21,8 @@ def predict(config: EvaluateConfig, splits: Splits, record: Record) -> Predictio
     """Return a candidate's predictions of the locked images, in the order of the splits.
 
     Raises:
-        UsageError: another tool made the candidate, or this version does not know its kind.
+        UsageError: another tool made the candidate, or this version does not know its kind,
+            or its model is an analyst's own estimator and is not trusted.
         DataError: the model, the features or the images are missing, damaged or others.
         MissingPackageError: the model needs a package that is not installed.
     """
@@ -43,7 +44,7 @@ def _from_features(config: EvaluateConfig, record: Record, ids: tuple[str, ...])
     from pipeline.classifiers import storage
     from pipeline.classifiers.base import probabilities
 
-    model = storage.load(config.results / record.name, record.model)
+    model = storage.load(config.results / record.name, record.model, config.trust)
     x = features_of(record.inputs, ids, config.features)  # (n, D)
     return probabilities(model, x, len(record.class_names))
 

@@ -1,8 +1,9 @@
 """The suite of classifiers, by name. Importing it imports no scikit-learn."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from features.errors import unknown_name
+from features.errors import UsageError, unknown_name
 from pipeline.classifiers.base import Classifier
 from pipeline.classifiers.dense_head import DENSE_HEAD
 from pipeline.classifiers.dummy import DUMMY
@@ -46,13 +47,39 @@ def find(name: str) -> Classifier:
     return known[name]
 
 
-def choose(names: Sequence[str]) -> list[Classifier]:
-    """Return the classifiers of these names, each once; the whole suite where no name is given.
+def choose(choices: Sequence[Any]) -> list[Classifier]:
+    """Return the chosen classifiers, each once; the whole suite where nothing is chosen.
+
+    Args:
+        choices: names, and an analyst's own estimators, each as an `OwnClassifier` or as a tuple
+            (name, estimator, space), in which the space may be left out.
 
     Raises:
-        UsageError: a name is unknown.
+        UsageError: a name is unknown or there twice, or an estimator cannot be a candidate.
     """
-    return [find(name) for name in dict.fromkeys(names)] or list(SUITE)
+    chosen: dict[str, Classifier] = {}
+    for choice in choices:
+        classifier = find(choice) if isinstance(choice, str) else _own(choice)
+        if classifier.own and (classifier.name in _known() or classifier.name in chosen):
+            raise UsageError(
+                f"a classifier of your own is called {classifier.name!r}, as is another one; "
+                "choose another name"
+            )
+        chosen[classifier.name] = classifier
+    return list(chosen.values()) or list(SUITE)
+
+
+def _own(choice: Any) -> Classifier:
+    from pipeline.classifiers.own import OwnClassifier
+
+    if isinstance(choice, OwnClassifier):
+        return choice.classifier()
+    if isinstance(choice, tuple) and len(choice) in (2, 3):
+        return OwnClassifier(*choice).classifier()
+    raise UsageError(
+        f"classifiers holds {choice!r:.80}, expected a name or a tuple "
+        '("my-name", estimator, search space)'
+    )
 
 
 def _known() -> dict[str, Classifier]:

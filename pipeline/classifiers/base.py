@@ -1,4 +1,4 @@
-"""What a classifier of the suite is: how it is built, what tuning tries, what it costs."""
+"""What a classifier is: how it is built, which settings tuning tries, what it costs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
 
-Setting = dict[str, Any]  # parameters by the names a scikit-learn pipeline gives them: model__C
+Setting = dict[str, Any]  # parameters by their names in a scikit-learn pipeline, such as model__C
 
-# Model, its settings, x and y of training, x of validation -> the probabilities of each, with a
-# column a class of the training rows, in increasing order.
+# A function that takes a model, its settings, x and y of the training rows and x of the validation
+# rows. It yields the probabilities of each setting, with a column for each class among the training
+# rows, in increasing order.
 Path = Callable[
     ["BaseEstimator", Sequence[Setting], np.ndarray, np.ndarray, np.ndarray], Iterator[np.ndarray]
 ]
@@ -21,9 +22,16 @@ Path = Callable[
 
 @dataclass(frozen=True)
 class Task:
-    """What a classifier is told of the data before it sees them."""
+    """The properties of the data for which a classifier is built.
 
-    rows: int  # for training: the fewest that any pipeline for this task is fitted on
+    Attributes:
+        rows: the number of training rows: the fewest that any pipeline of this task is fitted on.
+        features: the number of features.
+        classes: the number of classes.
+        seed: the seed of everything random in the classifier.
+    """
+
+    rows: int
     features: int
     classes: int
     seed: int
@@ -31,23 +39,26 @@ class Task:
 
 @dataclass(frozen=True)
 class Classifier:
-    """One classifier of the suite.
+    """A classifier of the suite, or one of an analyst's own.
 
     Attributes:
         name: on the command line and in the names of candidates, such as "linear-svm".
-        title: in tables, such as "linear SVM".
-        good_for: one line for the analyst who chooses.
-        build: gives an unfitted pipeline for a task; its last step is called "model", and what is
-            before that is fitted on training rows alone.
+        title: the name in tables, such as "linear SVM".
+        good_for: one line of advice for the analyst who chooses.
+        build: returns an unfitted pipeline for a task; its last step is called "model", and the
+            steps before it are fitted on training rows alone.
         space: the settings that tuning tries, from the most to the least regularized.
-        default: the setting that is taken without tuning; one of `space`.
+        default: the setting that is taken without tuning.
         growth: fitting takes seconds in proportion to rows ** growth.
-        ordered: `space` is a path of one parameter of the model: each setting starts where the
-            one before ended, and the path ends when the score keeps falling.
-        path: probabilities of several settings for less than fitting each; None fits each.
-        keeps_rows: predicting takes seconds in proportion to the rows that were learned from.
-        fallbacks: cheaper relatives for when the budget is short, dearest first.
-        needs: the package that must be there, beside the regular ones.
+        ordered: whether `space` is a path along one parameter of the model: each fit starts from
+            the solution of the one before, and the path ends when the score keeps falling.
+        path: returns the probabilities of several settings for less than fitting each; None fits
+            each.
+        keeps_rows: whether predicting takes seconds in proportion to the training rows.
+        fallbacks: cheaper classifiers for a short budget, the most expensive first.
+        needs: a package that it needs beside the regular ones.
+        digest: what identifies an analyst's own estimator: class, parameters and space; empty for
+            the suite, whose names do.
     """
 
     name: str
@@ -62,26 +73,36 @@ class Classifier:
     keeps_rows: bool = False
     fallbacks: tuple["Classifier", ...] = ()
     needs: str | None = None
+    digest: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is an analyst's own, whose code and files we cannot vouch for."""
+        return bool(self.digest)
 
 
 def probabilities(model: "BaseEstimator", x: np.ndarray, classes: int) -> np.ndarray:
-    """Return class probabilities, float32 (n, classes); rows sum to 1.
+    """Return class probabilities, float32 (n, classes); each row sums to 1.
 
-    Where a model has none of its own they are the softmax of its scores, which ranks classes as
-    the scores do; `evaluation.metrics` shows what temperature scaling makes of them.
+    A model without `predict_proba` gets the softmax of its scores, which ranks classes as the
+    scores do; temperature scaling (`statistics.calibration`) makes it a calibrated one. A model
+    without scores too gets 1 for the class that it predicts.
 
     Args:
         model: a fitted classifier whose `classes_` are numbers below `classes`.
         x: float32 (n, D).
-        classes: how many columns to give; those that the model has not seen hold 0.
+        classes: the number of columns; classes that the model has not seen get 0.
     """
+    known = np.asarray(model.classes_, int)
     if hasattr(model, "predict_proba"):
         values = np.asarray(model.predict_proba(x), np.float64)
-    else:
+    elif hasattr(model, "decision_function"):
         scores = np.asarray(model.decision_function(x), np.float64)
-        if scores.ndim == 1:  # of two classes: that of the second one
+        if scores.ndim == 1:  # two classes: the score of the second one
             scores = np.stack([np.zeros_like(scores), scores], axis=1)
         values = np.exp(scores - scores.max(axis=1, keepdims=True))
+    else:
+        values = (np.asarray(model.predict(x), int)[:, None] == known).astype(np.float64)
     full = np.zeros((len(x), classes), np.float32)
-    full[:, np.asarray(model.classes_, int)] = values / values.sum(axis=1, keepdims=True)
+    full[:, known] = values / values.sum(axis=1, keepdims=True)
     return full

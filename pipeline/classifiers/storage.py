@@ -1,8 +1,12 @@
-"""Fitted models on disk, and back without running anything that a file says.
+"""Fitted models on disk, and how they are read without running code from a file.
 
-Pipelines are stored with skops; of those, types outside a fixed list are refused. A dense head is
-stored as a Keras file that Keras can open too; we read only its arrays, and the parameters that
-stand beside them as JSON, and build the network ourselves.
+The suite's pipelines are stored with skops, and types outside a fixed list are refused. A dense
+head is stored as a Keras file, which Keras can open too; we read only its arrays and the parameters
+that stand beside them as JSON, and build the network ourselves.
+
+An analyst's own estimator can be of any class, so it is stored with joblib, whose files can run any
+code when they are loaded. It lies in a folder of its own, `models/untrusted` in the results folder,
+and is loaded only for those who say that they trust it.
 """
 
 import itertools
@@ -17,17 +21,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features import durable
-from features.errors import DataError, OffshelfError
+from features.errors import DataError, OffshelfError, UsageError
 from features.packages import sha256_of
+from pipeline.results.records import UNTRUSTED
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-SKOPS, KERAS = "model.skops", "model.keras"
-_HEAD = "offshelf.json"  # in the Keras file: what a DenseHead is beside its arrays
+SKOPS, KERAS, JOBLIB = "model.skops", "model.keras", "model.joblib"
+_HEAD = "offshelf.json"  # in the Keras file: the parameters of a DenseHead, and its numbers
 
-# What the suite needs beside the types of numpy and scikit-learn that skops trusts by itself. It
-# does not trust trees, because their node numbers are followed unchecked: `check_trees` checks.
+# The types that the suite needs beside those of NumPy and scikit-learn that skops trusts itself.
+# It does not trust trees, whose node numbers are followed unchecked; `check_trees` checks them.
 _TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
@@ -40,8 +45,8 @@ _TRUSTED = (
 def save(model: "Pipeline", folder: Path) -> dict[str, Any]:
     """Write a fitted pipeline durably; return {"file", "bytes", "sha256"}.
 
-    It is `model.keras` where its one step is a DenseHead, else `model.skops`, which needs nothing
-    but scikit-learn to be read: what Intel's extension fitted is made scikit-learn's own.
+    The file is `model.keras` where the last step is a DenseHead, else `model.skops`. The latter
+    needs only scikit-learn to be read: classes of Intel's extension are turned into its own.
     """
     from pipeline.classifiers.accelerated import plain
 
@@ -57,32 +62,89 @@ def save(model: "Pipeline", folder: Path) -> dict[str, Any]:
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
-def load(folder: Path, facts: dict[str, Any]) -> "Pipeline":
-    """Read a pipeline that `save` wrote.
+def save_untrusted(model: "Pipeline", folder: Path) -> dict[str, Any]:
+    """Write a fitted pipeline of an analyst's own as `model.joblib`, durably.
 
     Args:
-        folder: of the candidate.
-        facts: what `save` returned.
+        model: the pipeline.
+        folder: a draft of the candidate, named like it.
+
+    Returns:
+        {"file", "bytes", "sha256", "trusted": False}; the file is the one in the results folder to
+        which `place_untrusted` moves it, relative to that folder.
+    """
+    import joblib
+
+    path = folder / JOBLIB
+    with durable.replacing(path) as draft:
+        joblib.dump(model, draft)
+    return {
+        "file": _untrusted_file(folder.name),
+        "bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+        "trusted": False,
+    }
+
+
+def place_untrusted(draft: Path, results: Path) -> None:
+    """Move the model that `save_untrusted` left in a draft to its place in the results folder."""
+    path = results / _untrusted_file(draft.name)
+    durable.make_folder(path.parent)
+    durable.disk.rename(draft / JOBLIB, path)
+    durable.disk.sync_folder(path.parent)
+
+
+def _untrusted_file(name: str) -> str:
+    return f"{UNTRUSTED}/{name}/{JOBLIB}"
+
+
+def load(folder: Path, facts: dict[str, Any], trust: bool = False) -> "Pipeline":
+    """Read a pipeline that `save` or `save_untrusted` wrote.
+
+    Args:
+        folder: the folder of the candidate.
+        facts: what the function that saved it returned.
+        trust: whether to load an analyst's own estimator, which can run any code.
 
     Raises:
-        DataError: the file is not there, has changed, or holds what a model of ours does not.
+        UsageError: it is an analyst's own estimator, and `trust` is False.
+        DataError: the file is missing, has changed, or holds what a model of ours does not.
         MissingPackageError: it is a dense head, and Keras is not installed.
     """
-    readers: dict[str, Callable[[Path], Pipeline]] = {SKOPS: _read_skops, KERAS: _read_keras}
+    own = _untrusted_file(folder.name)
+    readers: dict[str, Callable[[Path], Pipeline]] = {
+        SKOPS: _read_skops, KERAS: _read_keras, own: _read_joblib
+    }  # fmt: skip
     if (name := facts.get("file")) not in readers:
         raise DataError(f"{folder}: its record names a model {name!r}, expected {SKOPS} or {KERAS}")
-    path = folder / name
+    path = (folder.parent if name == own else folder) / name
     if not path.is_file():
         raise DataError(f"there is no {path}; run `classify` again")
+    if name == own and not trust:
+        raise UsageError(
+            f"{folder.name} is an estimator of an analyst's own, and loading {path} runs whatever "
+            "code is in that file; if you or someone you trust wrote it, allow it by --trust (in "
+            "Python trust=True)"
+        )
     if sha256_of(path) != facts.get("sha256"):
         raise DataError(f"{path} has changed since it was written; run `classify` again")
     try:
         return readers[name](path)
     except OffshelfError:
         raise
-    except Exception as error:  # skops, zipfile, h5py and Keras raise many kinds
+    except Exception as error:  # skops, joblib, zipfile, h5py and Keras raise many kinds
         detail = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as a model: {detail}") from None
+
+
+def _read_joblib(path: Path) -> "Pipeline":
+    import joblib
+    from sklearn.pipeline import Pipeline
+
+    model = joblib.load(path)
+    if not isinstance(model, Pipeline):
+        raise DataError(f"{path} holds a {type(model).__name__}, expected a pipeline")
+    return model
 
 
 def _read_skops(path: Path) -> "Pipeline":
@@ -99,7 +161,7 @@ def _read_skops(path: Path) -> "Pipeline":
 
 
 def _keras_file(head: Any) -> bytes:
-    """Return a DenseHead as the bytes of a Keras file, without the state of its optimizer."""
+    """Return the bytes of a Keras file that holds a DenseHead without its optimizer."""
     classes = head.classes_.tolist()
     bare = head.bare_network(head.n_features_in_, len(classes))
     bare.set_weights(head.network_.get_weights())
@@ -128,14 +190,14 @@ def _read_keras(path: Path) -> "Pipeline":
     _check_size(path, (head.n_features_in_, *head.hidden, len(head.classes_)))
     head.network_ = head.bare_network(head.n_features_in_, len(head.classes_))
     with warnings.catch_warnings():
-        # Of layers that a file lacks Keras only warns, and leaves them as they were.
+        # Keras only warns of layers that are not in the file, and leaves them as they were.
         warnings.filterwarnings("error", "Skipping", UserWarning)
-        head.network_.load_weights(path)  # of a .keras file too this reads the arrays alone
+        head.network_.load_weights(path)  # reads the arrays alone, from a .keras file too
     return Pipeline([("model", head)])
 
 
 def _check_size(path: Path, widths: tuple[int, ...]) -> None:
-    """Raise DataError where a network of these layers is larger than its file."""
+    """Raise DataError if a network of layers of these widths is larger than its file."""
     kernels = sum(a * b for a, b in itertools.pairwise(widths))
     if min(widths) < 1 or 4 * kernels > path.stat().st_size:
         raise DataError(f"{path} is too small to hold layers of {widths} units")

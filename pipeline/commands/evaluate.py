@@ -40,6 +40,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
         type=Path,
         metavar="SOURCE",
     )
+    option(
+        "--trust",
+        "load an estimator of your own, whose file can run any code",
+        action="store_true",
+    )
     add_bootstrap_options(option)
     add_json_option(command)
 

@@ -29,7 +29,8 @@ class ClassifyConfig:
     Attributes:
         features: feature files of the same images.
         out: the folder of the results; what is finished there is kept.
-        classifiers: names from the suite; none means all of it.
+        classifiers: names from the suite, and estimators of your own, each as a tuple (name,
+            estimator, search space); none means the whole suite.
         layers: names of layers of each feature file; none means the deepest, "all" every one.
         metric: the metric by which settings are chosen, one of `choices.METRICS`.
         folds: the number of folds of cross-validation; None holds a fifth of the images out, or

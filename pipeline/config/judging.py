@@ -102,6 +102,7 @@ class EvaluateConfig:
         candidate: "best" on validation, "recommended" by `compare`, or a name.
         features: where the feature file lies now, if it has moved.
         source: where the images lie now, if they have moved, for a network trained on pixels.
+        trust: whether to load an analyst's own estimator, whose file can run any code.
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
@@ -111,6 +112,7 @@ class EvaluateConfig:
     candidate: str = BEST
     features: Path | None = None
     source: Path | None = None
+    trust: bool = False
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0
@@ -122,6 +124,7 @@ class EvaluateConfig:
             candidate=check_text,
             features=optional(as_path),
             source=optional(as_path),
+            trust=check_flag,
             resamples=check_count,
             confidence=check_confidence,
             seed=partial(check_count, at_least=0),

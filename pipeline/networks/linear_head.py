@@ -14,8 +14,7 @@ import numpy as np
 
 from features.backbones.catalog import Backbone
 from features.errors import UsageError
-from pipeline.classifiers import find
-from pipeline.classifiers import storage as models
+from pipeline.classifiers import find, storage
 from pipeline.classifiers.base import Task
 from pipeline.data.layers import features_of
 from pipeline.data.splits import Splits
@@ -56,7 +55,7 @@ class LinearHead:
             DataError: the feature file or the model is missing or has changed.
         """
         if np.array_equal(rows, self.splits.rest):
-            return as_dense(models.load(self.folder, self.record.model), self._classes)
+            return as_dense(storage.load(self.folder, self.record.model), self._classes)
         x = self._x[np.searchsorted(self.splits.rest, rows)]
         task = Task(len(rows), x.shape[1], self._classes, self.record.seed)
         model = find(METHOD).build(task).set_params(**self.record.setting)

@@ -6,6 +6,7 @@ know of which kind a candidate is.
     results/<candidate>/record.json          everything about the candidate
     results/<candidate>/validation.parquet   id, label, and a probability for each class
     results/<candidate>/model.skops          the model of a classifier; model.keras of a network
+    results/models/untrusted/<candidate>/model.joblib   that of an analyst's own estimator
     results/<candidate>/history.json         loss and accuracy of each epoch of a network
 """
 
@@ -26,6 +27,7 @@ from features.errors import DataError, UsageError
 
 SCHEMA = 1
 RECORD = "record.json"
+UNTRUSTED = "models/untrusted"  # in a results folder: models that can run code when loaded
 
 # The kinds of candidates: a classifier on features, a network on pixels, and another tool, of
 # which only the predictions on validation are known.
@@ -76,6 +78,8 @@ class Record:
         seconds: "search", "fit" (the last one) and "predict_1000", as far as they are known.
         peak_memory: resident bytes at most while the candidate was fitted; 0 where not known.
         model: "file", "bytes" and "sha256" of the model's file; empty and 0 without a model.
+            An analyst's own estimator has "trusted", False, too, and its file is named relative to
+            the results folder.
         temperature: the number by which log probabilities are divided to be calibrated, fitted
             on validation.
         versions: versions of Python and the libraries.
@@ -170,6 +174,7 @@ def discard(results: Path, which: Callable[[Record], bool] = lambda record: True
         if which(read_record(path.parent)):
             path.unlink()  # first, so that what a kill leaves behind is no candidate
             shutil.rmtree(path.parent)
+            shutil.rmtree(results / UNTRUSTED / path.parent.name, ignore_errors=True)
 
 
 def place_candidate(draft: Path, results: Path) -> None:

@@ -45,7 +45,7 @@ def plan(
 def _key(config: ClassifyConfig, layer: Layer, classifier: Classifier, splits: Splits) -> str:
     """Return the digest of everything that decides a candidate's result."""
     inputs = [SCHEMA, classifier.name, layer.title, layer.digest, splits.digest, config.metric,
-              config.tune, config.seed]  # fmt: skip
+              config.tune, config.seed, *filter(None, [classifier.digest])]  # fmt: skip
     return blake2b(json.dumps(inputs).encode()).hex()
 
 

@@ -144,7 +144,7 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
         len(rows),
         {"search": searched - started, "fit": fitted - searched, "predict_1000": predict_1000},
         peak_since_reset(),
-        storage.save(model, job.folder),
+        (storage.save_untrusted if classifier.own else storage.save)(model, job.folder),
         calibration.temperature(search.probabilities, predictions.labels),
         any(type(step).__module__.startswith("sklearnex") for _, step in model.steps),
         search.stopped_early,

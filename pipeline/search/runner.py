@@ -1,12 +1,15 @@
 """The runner, which fits candidates one after the other, each in its share of the time."""
 
+import json
 import logging
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from features.errors import DataError, MissingPackageError, OffshelfError
-from pipeline.classifiers.base import Classifier
+from pipeline.classifiers import storage
+from pipeline.classifiers.base import Classifier, Setting
 from pipeline.config import ClassifyConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
@@ -177,6 +180,8 @@ class CandidateRunner:
         """Move a finished candidate into the results folder, in place of its older versions."""
         write_record(draft, record)
         discard(self._config.out, lambda old: old.key == record.key or old.name == record.name)
+        if not record.model.get("trusted", True):
+            storage.place_untrusted(draft, self._config.out)
         place_candidate(draft, self._config.out)
 
     def _record(
@@ -198,8 +203,8 @@ class CandidateRunner:
             inputs=candidate.layer.facts(),
             splits=self._splits.digest,
             class_names=self._splits.class_names,
-            setting=result.setting,
-            trials=result.trials,
+            setting=_as_json(result.setting),
+            trials=tuple(replace(t, setting=_as_json(t.setting)) for t in result.trials),
             metric=self._config.metric,
             seed=self._config.seed,
             rows=result.rows,
@@ -238,6 +243,11 @@ class CandidateRunner:
 
 def _in_order(candidates: list[PlannedCandidate], needs: dict[str, float]) -> list[float]:
     return [needs[candidate.title] for candidate in candidates]
+
+
+def _as_json(setting: Setting) -> Setting:
+    """Return a setting as JSON can hold it: an estimator in it is written as text."""
+    return {name: json.loads(json.dumps(value, default=repr)) for name, value in setting.items()}
 
 
 def _line(record: Record) -> str:

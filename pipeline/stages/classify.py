@@ -11,6 +11,7 @@ from pipeline.data import duplicates
 from pipeline.data.images import Images, check_same_images, read_images
 from pipeline.data.layers import Layer, find_layers
 from pipeline.data.splits import Splits
+from pipeline.results.folder import ResultsFolder
 from pipeline.results.records import CLASSIFIER
 from pipeline.results.shared_splits import discard_candidates, load_or_make_splits
 from pipeline.search import candidates
@@ -22,7 +23,7 @@ from pipeline.search.workspace import WORKER_LOG, workspace, write_matrices
 log = logging.getLogger("offshelf")
 
 
-def run(config: ClassifyConfig) -> Path:
+def run(config: ClassifyConfig) -> ResultsFolder:
     """Tune and fit every classifier on every layer; return the results folder.
 
     Finished candidates are kept, so that the same call continues after an interruption.
@@ -42,7 +43,7 @@ def run(config: ClassifyConfig) -> Path:
         planned = candidates.plan(config, layers, chosen, splits)
         if remaining := candidates.unfinished(config, planned):
             _fit(config, images, splits, remaining)
-    return config.out
+    return ResultsFolder(config.out)
 
 
 def _read(config: ClassifyConfig) -> tuple[Images, list[Layer]]:

@@ -7,8 +7,7 @@ import numpy as np
 from PIL import Image
 
 from features.records import blake2b
-from pipeline.classifiers import find
-from pipeline.classifiers import storage as models
+from pipeline.classifiers import find, storage
 from pipeline.classifiers.base import Task, probabilities
 from pipeline.data.images import read_images
 from pipeline.data.layers import features_of, find_layers
@@ -98,7 +97,7 @@ def add(out: Path, path: Path, splits: Splits, method: str) -> Record:
         setting=classifier.default, trials=(), metric="accuracy", seed=0, rows=len(splits.rest),
         budget=None, key=f"key of {name}",
         seconds={"search": 0.0, "fit": 1.0, "predict_1000": 0.5}, peak_memory=10**8,
-        model=models.save(fitted(splits.rest), folder),
+        model=storage.save(fitted(splits.rest), folder),
         temperature=calibration.temperature(found[at], labels[at]), versions={}, created="now",
     )  # fmt: skip
     write_record(folder, record)

@@ -10,8 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from features.errors import DataError
 from features.packages import sha256_of
-from pipeline.classifiers import SUITE, find
-from pipeline.classifiers import storage as models
+from pipeline.classifiers import SUITE, find, storage
 from pipeline.classifiers.base import Task, probabilities
 
 ALL = [one.name for member in SUITE for one in (member, *member.fallbacks)]
@@ -44,10 +43,10 @@ def facts(path):
 def test_round_trip(name, tmp_path):
     x, _ = data()
     model = fitted(name)
-    told = models.save(model, tmp_path)
+    told = storage.save(model, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [told["file"]]
     assert told == facts(tmp_path / told["file"])
-    loaded = models.load(tmp_path, told)
+    loaded = storage.load(tmp_path, told)
     assert np.allclose(probabilities(loaded, x, 3), probabilities(model, x, 3), atol=1e-4)
     assert loaded[-1].get_params().items() <= model[-1].get_params().items()
     assert "sklearnex" not in type(loaded[-1]).__module__
@@ -58,30 +57,30 @@ def test_a_dense_head_opens_in_keras_too(tmp_path):
 
     x, _ = data()
     model = fitted("dense-head")
-    models.save(model, tmp_path)
-    network = keras.saving.load_model(tmp_path / models.KERAS)
+    storage.save(model, tmp_path)
+    network = keras.saving.load_model(tmp_path / storage.KERAS)
     assert np.allclose(network.predict(x, verbose=0), model.predict_proba(x), atol=1e-6)
 
 
 def test_a_changed_or_missing_file_is_refused(tmp_path):
-    told = models.save(fitted("ridge"), tmp_path)
+    told = storage.save(fitted("ridge"), tmp_path)
     path = tmp_path / told["file"]
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(DataError, match="has changed since it was written"):
-        models.load(tmp_path, told)
+        storage.load(tmp_path, told)
     path.unlink()
     with pytest.raises(DataError, match="there is no"):
-        models.load(tmp_path, told)
+        storage.load(tmp_path, told)
     with pytest.raises(DataError, match="names a model '../model.skops'"):
-        models.load(tmp_path, told | {"file": "../model.skops"})
+        storage.load(tmp_path, told | {"file": "../model.skops"})
 
 
 @pytest.mark.parametrize("name", ["ridge", "dense-head"])
 def test_a_truncated_file_is_refused_in_one_line(name, tmp_path):
-    path = tmp_path / models.save(fitted(name), tmp_path)["file"]
+    path = tmp_path / storage.save(fitted(name), tmp_path)["file"]
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(DataError, match="cannot be read as a model") as caught:
-        models.load(tmp_path, facts(path))
+        storage.load(tmp_path, facts(path))
     assert "\n" not in str(caught.value)
 
 
@@ -95,10 +94,10 @@ def test_skops_files_that_name_foreign_types_are_refused(content, tmp_path, monk
     import skops.io
 
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / models.SKOPS
+    path = tmp_path / storage.SKOPS
     skops.io.dump(content, path)
     with pytest.raises(DataError, match="(?i)untrusted") as caught:
-        models.load(tmp_path, facts(path))
+        storage.load(tmp_path, facts(path))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "owned").exists()
 
@@ -106,10 +105,10 @@ def test_skops_files_that_name_foreign_types_are_refused(content, tmp_path, monk
 def test_a_skops_file_that_holds_no_pipeline_is_refused(tmp_path):
     import skops.io
 
-    path = tmp_path / models.SKOPS
+    path = tmp_path / storage.SKOPS
     skops.io.dump(PCA(), path)
     with pytest.raises(DataError, match="holds a PCA, expected a pipeline"):
-        models.load(tmp_path, facts(path))
+        storage.load(tmp_path, facts(path))
 
 
 def forge_forest(model):
@@ -149,10 +148,10 @@ def forge_boosting(model):
 def test_forged_trees_are_refused(kind, forge, tmp_path):
     x, y = data()
     model = Pipeline([("model", kind(random_state=0).fit(x, y))])
-    assert models.load(tmp_path, models.save(model, tmp_path))
+    assert storage.load(tmp_path, storage.save(model, tmp_path))
     forge(model[-1])
     with pytest.raises(DataError, match="a tree that points to nodes or features"):
-        models.load(tmp_path, models.save(model, tmp_path))
+        storage.load(tmp_path, storage.save(model, tmp_path))
 
 
 def rewrite(path, member, content):
@@ -170,11 +169,11 @@ def test_of_a_keras_file_only_the_arrays_are_read(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     model = fitted("dense-head")
-    path = tmp_path / models.save(model, tmp_path)["file"]
+    path = tmp_path / storage.save(model, tmp_path)["file"]
     code = keras.layers.Lambda(lambda x: os.system("touch owned"))
     rewrite(path, "config.json", json.dumps(keras.saving.serialize_keras_object(code)))
     x, _ = data()
-    loaded = models.load(tmp_path, facts(path))  # the configuration is not looked at
+    loaded = storage.load(tmp_path, facts(path))  # the configuration is not looked at
     assert np.array_equal(loaded.predict_proba(x), model.predict_proba(x))
     assert not (tmp_path / "owned").exists()
 
@@ -182,10 +181,10 @@ def test_of_a_keras_file_only_the_arrays_are_read(tmp_path, monkeypatch):
 def test_foreign_keras_files_are_refused(tmp_path):
     import keras
 
-    path = tmp_path / models.KERAS
+    path = tmp_path / storage.KERAS
     keras.Sequential([keras.Input((6,)), keras.layers.Lambda(lambda x: x * 2)]).save(path)
     with pytest.raises(DataError, match="is no dense head of ours"):
-        models.load(tmp_path, facts(path))
+        storage.load(tmp_path, facts(path))
 
 
 @pytest.mark.parametrize(
@@ -200,11 +199,11 @@ def test_foreign_keras_files_are_refused(tmp_path):
     ids=str,
 )
 def test_a_dense_head_of_other_parameters_than_its_arrays_is_refused(change, tmp_path):
-    path = tmp_path / models.save(fitted("dense-head"), tmp_path)["file"]
+    path = tmp_path / storage.save(fitted("dense-head"), tmp_path)["file"]
     with zipfile.ZipFile(path) as archive:
         told = json.loads(archive.read("offshelf.json"))
     told["parameters"] |= change
     rewrite(path, "offshelf.json", json.dumps(told))
     with pytest.raises(DataError) as caught:
-        models.load(tmp_path, facts(path))
+        storage.load(tmp_path, facts(path))
     assert "\n" not in str(caught.value)

@@ -43,7 +43,7 @@ def config(file, tmp_path, *classifiers, **changes):
 
 
 def test_each_candidate_leaves_a_record_its_predictions_and_its_model(file, tmp_path):
-    out = classify.run(config(file, tmp_path, "ridge", "logistic"))
+    out = classify.run(config(file, tmp_path, "ridge", "logistic")).path
     found, splits = candidates(out), Splits.read(out)
     assert set(found) == {f"vgg16.{LAYER}.ridge", f"vgg16.{LAYER}.logistic"}
     x, labels = clusters(160, spread=2.0)
@@ -66,7 +66,7 @@ def test_each_candidate_leaves_a_record_its_predictions_and_its_model(file, tmp_
 def test_two_runs_give_equal_predictions(file, tmp_path):
     names = ("extra-trees", "logistic", "knn-cosine")
     runs = [
-        classify.run(dataclasses.replace(config(file, tmp_path, *names), out=tmp_path / out))
+        classify.run(dataclasses.replace(config(file, tmp_path, *names), out=tmp_path / out)).path
         for out in ("one", "two")
     ]
     for name in candidates(runs[0]):
@@ -75,14 +75,14 @@ def test_two_runs_give_equal_predictions(file, tmp_path):
 
 
 def test_what_is_finished_is_kept(file, tmp_path, monkeypatch):
-    out = classify.run(config(file, tmp_path, "ridge"))
+    out = classify.run(config(file, tmp_path, "ridge")).path
     before = candidates(out)
     monkeypatch.setattr(
         runner.CandidateRunner,
         "_follow",
         refusing(runner.CandidateRunner._follow, "nearest-centroid"),
     )
-    after = candidates(classify.run(config(file, tmp_path)))
+    after = classify.run(config(file, tmp_path)).records
     assert after[f"vgg16.{LAYER}.ridge"] == before[f"vgg16.{LAYER}.ridge"]
     assert len(after) == 2
     classify.run(config(file, tmp_path))  # nothing is left to do
@@ -97,7 +97,7 @@ def refusing(follow, only):
 
 
 def test_restart_begins_anew_but_remembers_what_was_opened(file, tmp_path):
-    out = classify.run(config(file, tmp_path))
+    out = classify.run(config(file, tmp_path)).path
     (out / "openings.json").write_text("[]")
     classify.run(config(file, tmp_path, "ridge", restart=True, seed=1))
     assert set(candidates(out)) == {f"vgg16.{LAYER}.ridge"}
@@ -123,7 +123,7 @@ def test_features_by_another_recipe_are_refused(file, tmp_path):
 def test_several_files_of_the_same_images_share_their_splits(file, tmp_path):
     other = make(tmp_path / "g.h5", backbone="resnet50")
     both = dataclasses.replace(config(file, tmp_path), features=(file, other))
-    out = classify.run(both)
+    out = classify.run(both).path
     assert {record.inputs["backbone"] for record in candidates(out).values()} == {
         "vgg16", "resnet50"}  # fmt: skip
     assert len({record.splits for record in candidates(out).values()}) == 1
@@ -139,7 +139,7 @@ def test_twins_in_other_parts_are_listed(tmp_path):
     x, labels = clusters(160)
     x[-1], labels[-1] = x[0], labels[0]
     file = write_features(tmp_path / "f.h5", x, labels, parts=with_test_part(160))
-    out = classify.run(config(file, tmp_path))
+    out = classify.run(config(file, tmp_path)).path
     assert duplicates.near_duplicate_ids(out, "test") >= {"00159.png"}
 
 
@@ -150,7 +150,7 @@ def test_permuted_labels_leave_only_chance(tmp_path, folds):
     labels = np.random.default_rng(0).permutation(labels)
     file = write_features(tmp_path / "f.h5", x, labels, parts=with_test_part(400))
     names = ("logistic", "linear-svm", "rbf-svm", "ridge", "lda", "knn-cosine", "nearest-centroid")
-    out = classify.run(config(file, tmp_path, *names, folds=folds))
+    out = classify.run(config(file, tmp_path, *names, folds=folds)).path
     splits = Splits.read(out)
     for name, record in candidates(out).items():
         seen = Predictions.read(out / name / "validation.parquet", record.class_names)
@@ -168,12 +168,12 @@ def test_a_candidate_that_takes_too_long_gives_way_to_a_cheaper_one(file, tmp_pa
         return run(self, function, job, *rest)
 
     monkeypatch.setattr(runner.Worker, "run", too_long)
-    (record,) = candidates(classify.run(config(file, tmp_path, "rbf-svm"))).values()
+    (record,) = classify.run(config(file, tmp_path, "rbf-svm")).records.values()
     assert (record.method, record.requested) == ("rbf-svm-nystroem", "rbf-svm")
     assert "RBF SVM would take longer" in record.reason
     monkeypatch.undo()
     # With more time than before, it gets the chance that it did not have; the stand-in goes.
-    again = candidates(classify.run(config(file, tmp_path, "rbf-svm", budget=None)))
+    again = classify.run(config(file, tmp_path, "rbf-svm", budget=None)).records
     assert [record.method for record in again.values()] == ["rbf-svm"]
 
 
@@ -186,7 +186,7 @@ def test_a_candidate_that_dies_learns_from_fewer_images(tmp_path, monkeypatch):
         return run(self, function, job, *rest)
 
     monkeypatch.setattr(runner.Worker, "run", dying)
-    ((name, record),) = candidates(classify.run(config(file, tmp_path, "ridge"))).items()
+    ((name, record),) = classify.run(config(file, tmp_path, "ridge")).records.items()
     assert record.rows == 1200
     assert name.endswith("ridge.1200-images")
     assert "1,200 of 2,400 images" in record.reason
@@ -321,7 +321,7 @@ def test_a_second_run_on_the_same_folder_is_refused(file, tmp_path):
 
 
 def test_a_half_made_candidate_is_made_again(file, tmp_path):
-    out = classify.run(config(file, tmp_path))
+    out = classify.run(config(file, tmp_path)).path
     name = f"vgg16.{LAYER}.ridge"
     record = candidates(out)[name]
     (out / name / "record.json").unlink()
@@ -330,7 +330,7 @@ def test_a_half_made_candidate_is_made_again(file, tmp_path):
 
 
 def test_a_record_of_another_setting_is_replaced(file, tmp_path):
-    out = classify.run(config(file, tmp_path, tune=False))
+    out = classify.run(config(file, tmp_path, tune=False)).path
     assert {len(record.trials) for record in candidates(out).values()} == {1}
-    again = candidates(classify.run(config(file, tmp_path)))
+    again = classify.run(config(file, tmp_path)).records
     assert len(again[f"vgg16.{LAYER}.ridge"].trials) > 1
