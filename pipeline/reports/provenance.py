@@ -22,7 +22,8 @@ def commands(report: Report) -> list[str]:
     lines = [extraction(source) for source in report.sources]
     for folder in dict.fromkeys(comparison.config.results):
         records = [entry.record for entry in entries if entry.folder.parent == folder]
-        learned = [record for record in records if record.kind == CLASSIFIER]
+        # No command makes an analyst's own estimator, which is not trusted.
+        learned = [record for record in records if record.kind == CLASSIFIER and _trusted(record)]
         if learned:
             lines.append(classification(learned, folder, comparison.ranking.splits.count))
         lines += [record.inputs["command"] for record in records if "command" in record.inputs]
@@ -31,8 +32,16 @@ def commands(report: Report) -> list[str]:
     lines.append(_line("compare", *results, **_changed(CompareConfig, options)))
     for folder, opened in report.openings.items():
         names = dict.fromkeys(opening.candidate for opening in opened)
-        lines += [_line("evaluate", str(folder), candidate=name) for name in names]
+        own = {entry.record.name for entry in entries if not _trusted(entry.record)}
+        lines += [
+            _line("evaluate", str(folder), candidate=name, **{"trust": True} if name in own else {})
+            for name in names
+        ]
     return lines
+
+
+def _trusted(record: Record) -> bool:
+    return record.model.get("trusted", True)
 
 
 def extraction(source: Source) -> str:

@@ -16,14 +16,14 @@ from sklearn.svm import SVC
 from features.errors import DataError, UsageError
 from pipeline.classifiers import storage
 from pipeline.commands.main import main
-from pipeline.config import ClassifyConfig, CompareConfig, EvaluateConfig
+from pipeline.config import ClassifyConfig, CompareConfig, EvaluateConfig, ReportConfig
 from pipeline.data.splits import Splits
 from pipeline.reports import comparison
 from pipeline.results.records import RECORD, UNTRUSTED, read_record
 from pipeline.search import fitting
 from pipeline.search.runner import CandidateRunner, Worker
 from pipeline.search.worker import JobFailedError
-from pipeline.stages import classify, compare, evaluate
+from pipeline.stages import classify, compare, evaluate, report
 from tests.pipeline.featurefiles import LAYER, clusters, with_test_part, write_features
 
 SVM = ("my-svm", SVC(), {"C": [0.1, 10.0], "gamma": ["scale"]})
@@ -87,6 +87,16 @@ def test_comparison_ranks_it_with_the_others(results):
     assert "my-svm" in text and "bayes" in text and "ridge" in text
     table = (results / "comparison.csv").read_text()
     assert NAME in table
+
+
+def test_the_report_has_it_and_names_no_command_that_would_make_it(results, tmp_path):
+    evaluate.run(EvaluateConfig(results, NAME, trust=True))
+    page = tmp_path / "report.html"
+    report.run(ReportConfig(results, page))
+    text = page.read_text()
+    assert "my-svm" in text and "bayes" in text
+    assert "--classifiers ridge" in text
+    assert f"--candidate {NAME} --trust" in text
 
 
 def test_what_is_finished_is_kept_unless_something_has_changed(file, results, monkeypatch):
