@@ -61,7 +61,9 @@ class RealWorld:
             metric: np.array([scoring.score(metric, new, given[VALIDATE:]) for given in values])
             for metric in METRICS
         }
-        settings = Candidates(values[:, :VALIDATE], truth, family)
+        first = classifiers.find(SUITE[0])
+        given = first.space.index(first.default)
+        settings = Candidates(values[:, :VALIDATE], truth, family, given)
         labels = self.labels[unseen[:VALIDATE]]
         return Sample(labels, np.arange(VALIDATE), {"spread": settings}, settings)
 

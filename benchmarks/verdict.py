@@ -1,7 +1,7 @@
 """Whether what `compare` concludes holds, on data sets whose truth is known.
 
     python -m benchmarks.verdict                       500 simulated data sets of each kind
-    python -m benchmarks.verdict --quick               25 of each, seconds
+    python -m benchmarks.verdict --quick               5 of each, seconds
     python -m benchmarks.verdict resnet50.h5 vgg16.h5  also draws from feature files of the same
                                                        images: 250 learn, 250 validate, all others
                                                        are the truth
@@ -10,20 +10,20 @@ Simulated images are of two classes, candidates share 60 % of the variance of th
 half of that belongs to the patient where there are patients. How to read the columns, in percent,
 over all data sets:
 
-    best in set, equal   the best of 10 equally good candidates is among those that could be the
-                         best: the hardest case; at least 95 are asked for
-    best in set          the same of candidates up to 10 points of recall worse than the best
-    set size             how many of those could be the best
-    worst out            how often the worst of them is told from the best
-    covers               how often the 95 % interval of a given candidate holds its true score; 92
-                         to 98 are asked for
-    as images            the same if images of one patient are taken for independent
-    chosen, naive        points by which the best score of all settings betters its true score
-    corrected            the same after bias correction; within 0.5 is asked for
-    +-                   twice the standard error of that, which the number of data sets leaves
-    covers chosen        how often the interval of the corrected score holds the true score
-    from floor           how often any candidate or setting is told from the class frequencies
-                         when labels are permuted; at most 5 are asked for
+    equal in      how often one of 10 equally good candidates is among those that could be the
+                  best: the hardest case; at least 95 are asked for
+    best in       the same of the best of candidates up to 10 points of recall apart
+    size          how many of those could be the best
+    worst out     how often the worst of them is told from the best
+    covers        how often the 95 % interval of a given candidate holds its true score; 92 to 98
+                  are asked for
+    as images     the same if images of one patient are taken for independent
+    naive         points by which the best score of all settings betters its own true score
+    corrected     the same after bias correction; within 0.5 is asked for
+    +-            twice the standard error of that, which the number of data sets leaves
+    corr. covers  how often the interval of the corrected score holds the true score
+    from floor    how often any setting is told from the class frequencies when labels are
+                  permuted; at most 5 are asked for
 """
 
 import argparse
@@ -31,11 +31,11 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks import machine
 from benchmarks.real_worlds import RealWorld
@@ -47,11 +47,12 @@ from pipeline.statistics.resampling import Units
 from pipeline.statistics.significance import LEVEL
 
 CONFIDENCE, RESAMPLES = 0.95, 200
-QUICK = 25
-COLUMNS = ("best in set, equal", "best in set", "set size", "worst out", "covers", "as images",
-           "chosen, naive", "corrected", "+-", "covers chosen", "from floor")  # fmt: skip
+QUICK = 5
+COLUMNS = ("equal in", "best in", "size", "worst out", "covers", "as images", "naive",
+           "corrected", "+-", "corr. covers", "from floor")  # fmt: skip
 
 Outcome = dict[str, float]
+_world: Any = None
 
 
 def main() -> None:
@@ -61,8 +62,7 @@ def main() -> None:
     for world in _worlds(arguments.features):
         outcomes = _outcomes(world, count)
         rows += [_row(world.name, metric, outcomes[metric]) for metric in METRICS]
-        print(render(("data", "metric", *COLUMNS), [_cells(row) for row in rows[-len(METRICS) :]]))
-        print(flush=True)
+    print(render(("data", "metric", *COLUMNS), [_cells(row) for row in rows]) + "\n")
     facts = {"data sets": f"{count} of each kind, in {time.perf_counter() - started:.0f} s"}
     facts |= machine.facts("numpy", "scipy")
     print("\n".join(f"{name}: {value}" for name, value in facts.items()))
@@ -91,17 +91,24 @@ def _worlds(paths: list[Path]) -> Iterator[Any]:
 
 def _outcomes(world: Any, count: int) -> dict[str, list[Outcome]]:
     """Return what came out of each data set, by metric."""
-    with ProcessPoolExecutor(available_cpus()) as pool:
-        judged = list(pool.map(partial(_judged, world), range(count), chunksize=5))
+    with ProcessPoolExecutor(available_cpus(), initializer=_start, initargs=(world,)) as pool:
+        judged = list(pool.map(_judged, range(count)))
     return {metric: [outcome[metric] for outcome in judged if outcome] for metric in METRICS}
 
 
-def _judged(world: Any, seed: int) -> dict[str, Outcome]:
+def _start(world: Any) -> None:
+    """Keep the world for the tasks of a process."""
+    global _world
+    _world = world
+
+
+def _judged(seed: int) -> dict[str, Outcome]:
     """Return what the verdict on one data set gets right, by metric."""
-    sample = world.draw(seed)
-    if len(np.unique(sample.labels)) < 2:  # nothing to tell apart
-        return {}
-    return {metric: _by_metric(metric, sample, seed) for metric in METRICS}
+    with threadpool_limits(1):  # the other cores have processes of their own
+        sample = _world.draw(seed)
+        if len(np.unique(sample.labels)) < 2:  # nothing to tell apart
+            return {}
+        return {metric: _by_metric(metric, sample, seed) for metric in METRICS}
 
 
 def _by_metric(metric: str, sample: Sample, seed: int) -> Outcome:
@@ -113,9 +120,9 @@ def _by_metric(metric: str, sample: Sample, seed: int) -> Outcome:
     measured = influence.measure(metric, sample.labels, sample.settings.probabilities)
     truth = sample.settings.truth[metric]
     chosen = selection.corrected(measured, units, RESAMPLES, CONFIDENCE, seed)
-    outcome["chosen, naive"] = chosen.naive - truth[chosen.chosen]
+    outcome["naive"] = chosen.naive - truth[chosen.chosen]
     outcome["corrected"] = chosen.value - truth[chosen.chosen]
-    outcome["covers chosen"] = chosen.low <= truth[chosen.chosen] <= chosen.high
+    outcome["corr. covers"] = chosen.low <= truth[chosen.chosen] <= chosen.high
     return outcome | {"from floor": _from_floor(metric, sample, seed)}
 
 
@@ -131,18 +138,18 @@ def _of_set(
     could = best_set.could_be_best(contest, units, seed) >= LEVEL
     truth = candidates.truth[metric][tuned]
     if name == "equal":
-        return {"best in set, equal": could[truth.argmax()]}
+        return {"equal in": could[truth.argmax()]}
     return {
-        "best in set": could[truth.argmax()],
-        "set size": could.sum(),
+        "best in": could[truth.argmax()],
+        "size": could.sum(),
         "worst out": not could[truth.argmin()],
     }
 
 
 def _of_intervals(metric: str, sample: Sample, units: Units) -> Outcome:
-    """Return whether the intervals of the first candidate hold its true score."""
+    """Return whether the intervals of a given candidate hold its true score."""
     first = next(iter(sample.sets.values()))
-    truth, values = first.truth[metric][0], first.probabilities[0]
+    truth, values = first.truth[metric][first.given], first.probabilities[first.given]
     alone = resampling.units(None, sample.labels, metric in scoring.CLASS_WISE)
     covers = {}
     for name, unit in (("covers", units), ("as images", alone)):
@@ -171,7 +178,7 @@ def _row(name: str, metric: str, outcomes: list[Outcome]) -> dict[str, Any]:
     row: dict[str, Any] = {"data": name, "metric": metric}
     for column in outcomes[0]:
         values = np.array([outcome[column] for outcome in outcomes], np.float64)
-        row[column] = float(np.nanmean(values)) * (1 if column == "set size" else 100)
+        row[column] = float(np.nanmean(values)) * (1 if column == "size" else 100)
     biases = [outcome["corrected"] for outcome in outcomes]
     row["+-"] = 200 * float(np.std(biases)) / np.sqrt(len(biases))
     return row

@@ -17,11 +17,13 @@ class Candidates:
         probabilities: float (m, n, K), of m settings.
         truth: of each metric, the settings' scores on new images, float64 (m,).
         family: int (m,), the candidate that each setting belongs to.
+        given: the setting that is "a given candidate", which nothing was chosen for.
     """
 
     probabilities: np.ndarray
     truth: dict[str, np.ndarray]
     family: np.ndarray
+    given: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,7 @@ class Sample:
     Attributes:
         labels: int (n,).
         groups: int (n,).
-        sets: candidates that are compared, by name; the first setting is that of "a given
-            candidate", and in "spread" the last is 10 points of recall worse than the best.
+        sets: candidates that are compared, by name.
         settings: that are tried, and of which the best is chosen.
     """
 

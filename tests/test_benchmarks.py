@@ -1,10 +1,16 @@
 """Benchmarks are commands too: each is there, says how it is called, and finds what it imports."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from benchmarks import verdict
+from benchmarks.real_worlds import RealWorld
+from tests.pipeline.featurefiles import clusters, write_features
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
@@ -21,3 +27,32 @@ def test_it_says_how_it_is_called(module):
     )
     assert result.returncode == 0, result.stderr
     assert f"python -m {module}" in result.stdout
+
+
+def test_the_verdict_holds_in_short(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.verdict", "--quick", "--out"]
+    result = subprocess.run(
+        [*command, str(tmp_path / "rows.json")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert len({row["data"] for row in rows}) == 4
+    mean = {column: np.mean([row[column] for row in rows]) for column in verdict.COLUMNS}
+    assert mean["equal in"] > 80
+    assert mean["best in"] > 90
+    assert 85 < mean["covers"] < 100
+    assert mean["as images"] < mean["covers"]
+    assert abs(mean["corrected"]) < 1 < mean["naive"]
+    assert mean["corr. covers"] > 80
+    assert mean["from floor"] < 12
+    assert "1:20, 40 patients x 25" in result.stdout
+
+
+def test_the_verdict_draws_from_feature_files_too(tmp_path):
+    path = write_features(tmp_path / "f.h5", *clusters(900, classes=6, spread=3.0))
+    for share, classes in ((None, 6), (1 / 21, 2)):
+        verdict._start(RealWorld([path], share))
+        outcomes = verdict._judged(0)
+        assert set(outcomes) == set(verdict.METRICS)
+        assert set(outcomes["macro_f1"]) == set(verdict.COLUMNS) - {"equal in", "+-"}
+        assert verdict._world.draw(0).settings.probabilities.shape[2] == classes
