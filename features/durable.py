@@ -2,11 +2,14 @@
 
 Bytes go to a file of a temporary name, which is synced and renamed into place. Then the folder is
 synced, because a rename is not durable before that. All changes to the disk go through one `Disk`.
+Nobody can guess a temporary name, nor have the bytes written elsewhere by a link of that name.
 """
 
 import errno
 import io
 import os
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +18,9 @@ from pathlib import Path
 from features.errors import UsageError
 
 TEMPORARY = ".tmp"
+REPLACED = ".replaced"  # the suffix of a folder while another one takes its place
+_NAME_KEPT = 40  # characters of a file's name that its temporary name begins with
+_ATTEMPTS = 10  # to replace a folder that somebody else puts back meanwhile
 
 # Errors by which a file system, such as a network one, says that it cannot sync folders.
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
@@ -28,8 +34,11 @@ class Disk:
     """
 
     def create(self, path: Path) -> io.FileIO:
-        """Open an empty, unbuffered file for writing and reading."""
-        return path.open("w+b", buffering=0)
+        """Make a file and open it for writing and reading, unbuffered.
+
+        Raises FileExistsError where there is anything at the path, also a link to nowhere.
+        """
+        return path.open("x+b", buffering=0)
 
     def write(self, file: io.FileIO, data: memoryview) -> int:
         """Write at the file's position; return how many bytes were written, perhaps not all."""
@@ -153,7 +162,8 @@ def replacing(path: Path, scratch: Path | None = None) -> Iterator[Draft]:
     Raises:
         OSError: the file could not be written, or not be made durable.
     """
-    temporary = (scratch or path.parent) / (path.name + TEMPORARY)
+    name = f"{path.name[:_NAME_KEPT]}.{secrets.token_hex(8)}{TEMPORARY}"
+    temporary = (scratch or path.parent) / name
     try:
         with disk.create(temporary) as file:
             draft = Draft(file)
@@ -177,13 +187,41 @@ def write(path: Path, data: bytes) -> None:
 
 
 def place_folder(draft: Path, place: Path) -> None:
-    """Sync a folder of files and rename it to a path that does not exist; raises OSError."""
+    """Sync a folder of files and rename it to `place`; raises OSError.
+
+    A folder that is there already gives way under the name that `aside` returns, and is removed
+    when the new one is in its place. `recover_folder` undoes what a kill in between left.
+    """
     for path in draft.iterdir():
         with path.open("rb+", buffering=0) as file:
             disk.sync(file)
     disk.sync_folder(draft)
-    disk.rename(draft, place)
+    for attempt in range(_ATTEMPTS):
+        shutil.rmtree(aside(place), ignore_errors=True)
+        with suppress(FileNotFoundError):
+            disk.rename(place, aside(place))
+        try:
+            disk.rename(draft, place)
+            break
+        except OSError as error:  # somebody has put the old folder back
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == _ATTEMPTS - 1:
+                raise
     disk.sync_folder(place.parent)
+    shutil.rmtree(aside(place), ignore_errors=True)
+
+
+def aside(place: Path) -> Path:
+    """Return the path of a folder while another one takes its place."""
+    return place.with_name(f".{place.name}{REPLACED}")
+
+
+def recover_folder(place: Path) -> None:
+    """Put a folder back that a kill left aside, or remove it where the new one is in its place."""
+    if place.exists():
+        shutil.rmtree(aside(place), ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            disk.rename(aside(place), place)
 
 
 def make_folder(folder: Path) -> None:

@@ -15,9 +15,10 @@ from features.arguments import ImageSize, Names
 from features.config import ExtractConfig
 from features.engines.base import Compiled
 from features.errors import DataError
+from features.locks import locked
 from features.planning import Plan, check_output, compile_model, plan_extraction
 from features.progress import progress_bar
-from features.shards import Shards, discard_shards, locked, partial_folder, shard_images
+from features.shards import Shards, discard_shards, partial_folder, shard_images
 from features.sources import open_source
 from features.store import FeatureFile
 from features.stream import stream_rows

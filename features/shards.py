@@ -5,9 +5,7 @@ to. A shard exists either whole or not at all, and the feature file is assembled
 The folder, which holds all unfinished work, is removed when the feature file is whole.
 """
 
-import errno
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 
 from features import durable, writer
 from features.errors import DataError, UsageError
+from features.locks import CONTENT
 from features.records import Recipe
 from features.row_blocks import Rows, Size
 from features.store import FeatureFile
@@ -25,11 +24,6 @@ log = logging.getLogger("offshelf")
 
 SHARD_BYTES = 2**24  # a file of this size is written at near the disk's full speed
 SHARD_IMAGES = 512  # at most, so that a kill costs no more than some seconds of work
-
-# Patterns of file names in the folder: every name but those of locks has a dot.
-_CONTENT, _LOCKS = "*.*", "lock*"
-_LOCK, _STAND_IN = "lock", "lock-file"
-_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL}
 
 
 def shard_images(row_bytes: int, batch_size: int) -> int:
@@ -69,7 +63,7 @@ class Shards:
         """
         if restart:
             with _writing(self.folder):
-                durable.empty_folder(self.folder, _CONTENT)
+                durable.empty_folder(self.folder, CONTENT)
         for start, stop in self.ranges():
             if self._path(start).exists():
                 try:
@@ -145,7 +139,7 @@ def partial_folder(out: Path) -> Path:
 def discard_shards(folder: Path) -> None:
     """Remove what is in the folder but its lock, which the caller holds; warn where that fails."""
     try:
-        durable.empty_folder(folder, _CONTENT)
+        durable.empty_folder(folder, CONTENT)
     except OSError as error:
         log.warning("%s is no longer needed but stays: %s", folder, error.strerror or error)
 
@@ -165,59 +159,6 @@ def check_same(stored: Recipe, wanted: Recipe, path: Path) -> None:
             f"{path} was made with other settings ({'; '.join(differences)}); "
             "choose another --out, or --restart to discard it"
         )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Make a folder and hold its lock, which the system frees however the process ends.
-
-    At the end the folder is removed if nothing but the lock is in it.
-
-    Raises:
-        UsageError: another process holds the lock.
-        DataError: the folder cannot be made.
-    """
-    with _writing(folder):
-        durable.make_folder(folder)
-        lock = _acquired(folder)
-    try:
-        yield
-    finally:
-        if os.name == "nt":  # on Windows an open file cannot be removed
-            lock.release()
-        if not any(folder.glob(_CONTENT)):
-            with suppress(OSError):
-                durable.empty_folder(folder, _LOCKS)
-        lock.release()
-        with suppress(OSError):
-            durable.disk.remove_folder(folder)
-
-
-def _acquired(folder: Path) -> Any:
-    """Acquire and return the folder's lock; raise UsageError where another process holds it."""
-    from filelock import FileLock, SoftFileLock, Timeout
-
-    path = folder / _LOCK
-    try:
-        try:
-            return FileLock(path).acquire(timeout=0).lock
-        except NotImplementedError:
-            reason = "not supported"
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            reason = os.strerror(error.errno)
-        stand_in = folder / _STAND_IN
-        log.warning(
-            "locks do not work in %s (%s), so the file %s is used as one; if a run that was killed "
-            "on another machine leaves it there, remove it",
-            folder.parent, reason, stand_in,
-        )  # fmt: skip
-        return SoftFileLock(stand_in).acquire(timeout=0).lock
-    except Timeout:
-        raise UsageError(
-            f"another process is writing to {folder}; wait for it or choose another --out"
-        ) from None
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """How a command speaks: messages on standard error, JSON on standard output, signals."""
 
 import contextlib
+import io
 import json
 import logging
 import math
 import signal
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -31,6 +33,16 @@ def messages_and_signals(quiet: bool) -> Iterator[None]:
             log.removeHandler(handler)
             log.setLevel(level)
             signal.signal(signal.SIGTERM, before)
+
+
+def replace_unprintable() -> None:
+    """Have characters replaced that standard output cannot encode, instead of an error raised.
+
+    A terminal or a pipe may be in cp1252 or ASCII, and a file's name may not be text at all.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
+            stream.reconfigure(errors="replace")
 
 
 def as_json(data: Any) -> str:

@@ -4,7 +4,7 @@ import os
 import sys
 
 from features.errors import OffshelfError
-from pipeline.commands.console import Terminated, messages_and_signals
+from pipeline.commands.console import Terminated, messages_and_signals, replace_unprintable
 from pipeline.commands.parser import parser
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -12,6 +12,7 @@ INTERRUPTED, TERMINATED = 130, 143
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code: 0, 1 for data, 2 for usage, 130 for Ctrl-C."""
+    replace_unprintable()
     options = parser().parse_args(arguments)
     with messages_and_signals(options.quiet):
         try:

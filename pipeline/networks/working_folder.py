@@ -8,8 +8,8 @@ from pathlib import Path
 
 from features import durable
 from features.quiet import keras_here
-from features.shards import locked
 from pipeline.config import NetworkConfig
+from pipeline.results.locks import locked_results
 from pipeline.results.shared_splits import discard_candidates
 
 log = logging.getLogger("offshelf")
@@ -34,7 +34,7 @@ def working_folder(config: NetworkConfig, names: Sequence[str]) -> Iterator[Path
         MissingPackageError: Keras is not installed.
     """
     keras_here()
-    with locked(config.out):
+    with locked_results(config.out):
         folder = config.out / NAME
         if config.restart:
             discard_candidates(config.out, lambda record: record.name in names)

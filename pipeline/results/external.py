@@ -24,7 +24,7 @@ from pipeline.results.records import (
     SCHEMA,
     Record,
     candidates,
-    discard,
+    finished_records,
     place_candidate,
     read_record,
     versions,
@@ -58,7 +58,7 @@ def make_record(config: AddConfig, predictions: PredictionTable, splits: Splits)
 
 def _metric(results: Path) -> str:
     """Return the metric for which the folder's candidates were tuned, or else the default."""
-    if not any(results.glob(f"*/{RECORD}")):
+    if not finished_records(results):
         return METRIC
     metrics = {each.metric for each in candidates(results).values() if each.kind != EXTERNAL}
     return metrics.pop() if len(metrics) == 1 else METRIC
@@ -98,7 +98,6 @@ def write(config: AddConfig, record: Record, predictions: PredictionTable, split
         draft.mkdir()
         table.write(draft / VALIDATION, splits.class_names)
         write_record(draft, record)
-        discard(config.results, lambda other: other.name == record.name)
         place_candidate(draft, config.results)
 
 

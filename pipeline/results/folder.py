@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.data.splits import Splits
 from pipeline.results.display import html
 from pipeline.results.ranking import read_probabilities
-from pipeline.results.records import RECORD, Record, candidates
+from pipeline.results.records import Record, candidates, finished_records
 from pipeline.statistics import metrics
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class ResultsFolder(os.PathLike[str]):
         }
 
     def __repr__(self) -> str:
-        count = sum(1 for _ in self.path.glob(f"*/{RECORD}"))
+        count = len(finished_records(self.path))
         return f"ResultsFolder({str(self.path)!r}): {count} candidate{'s' * (count != 1)}"
 
     def _repr_html_(self) -> str:

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from features import __version__, durable
-from features.errors import DataError, UsageError
+from features.errors import DataError, OffshelfError, UsageError
+from features.locks import locked
 
 SCHEMA = 1
 RECORD = "record.json"
@@ -168,25 +169,41 @@ def versions(*packages: str) -> dict[str, str]:
     return installed
 
 
+def finished_records(results: Path) -> list[Path]:
+    """Return the paths of the records of all candidates, in no order."""
+    records = results.glob(f"*/{RECORD}")
+    return [path for path in records if not path.parent.name.endswith(durable.REPLACED)]
+
+
 def discard(results: Path, which: Callable[[Record], bool] = lambda record: True) -> None:
     """Remove candidates; the openings of the locked test are kept, in a file of their own."""
-    for path in results.glob(f"*/{RECORD}"):
+    for path in finished_records(results):
         if which(read_record(path.parent)):
             path.unlink()  # first, so that what a kill leaves behind is no candidate
             shutil.rmtree(path.parent)
             shutil.rmtree(results / UNTRUSTED / path.parent.name, ignore_errors=True)
 
 
-def place_candidate(draft: Path, results: Path) -> None:
+def place_candidate(draft: Path, results: Path, replaces: str = "") -> None:
     """Move the folder of a finished candidate into the results folder, durably.
+
+    Whatever the moment of a kill, the candidate is there in its old or in its new version.
 
     Args:
         draft: the folder, named like the candidate, with its record in it.
         results: the results folder, on the same disk.
+        replaces: the key of candidates that give way to this one, whatever their names.
     """
-    folder = results / draft.name
-    shutil.rmtree(folder, ignore_errors=True)  # a folder without a record is no candidate
-    durable.place_folder(draft, folder)
+    durable.place_folder(draft, results / draft.name)
+    if replaces:
+        discard(results, lambda old: old.key == replaces and old.name != draft.name)
+
+
+def recover_candidates(results: Path) -> None:
+    """Bring back candidates that a kill left aside; the caller holds the lock of the folder."""
+    for folder in results.glob(f".*{durable.REPLACED}"):
+        name = folder.name.removeprefix(".").removesuffix(durable.REPLACED)
+        durable.recover_folder(results / name)
 
 
 def candidates(results: Path) -> dict[str, Record]:
@@ -198,7 +215,10 @@ def candidates(results: Path) -> dict[str, Record]:
     """
     if not results.is_dir():
         raise UsageError(f"there is no folder {results}; run `classify` with --out {results}")
-    folders = sorted(path.parent for path in results.glob(f"*/{RECORD}"))
+    if any(results.glob(f".*{durable.REPLACED}")):  # a kill left it, or a run is just writing
+        with suppress(OffshelfError), locked(results):
+            recover_candidates(results)
+    folders = sorted(path.parent for path in finished_records(results))
     if not folders:
         raise UsageError(f"{results} holds no finished candidate; run `classify` first")
     return {folder.name: read_record(folder) for folder in folders}

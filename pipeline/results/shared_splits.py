@@ -7,7 +7,7 @@ from features.errors import UsageError
 from pipeline.data import duplicates
 from pipeline.data.images import Images
 from pipeline.data.splits import FILE, SplitConfig, Splits, make_splits
-from pipeline.results.records import RECORD, Record, discard
+from pipeline.results.records import Record, discard, finished_records
 
 
 def load_or_make_splits(out: Path, images: Images, folds: int | None, seed: int) -> Splits:
@@ -37,6 +37,6 @@ def load_or_make_splits(out: Path, images: Images, folds: int | None, seed: int)
 def discard_candidates(out: Path, which: Callable[[Record], bool]) -> None:
     """Remove candidates, and with the last one the splits and the list of duplicates."""
     discard(out, which)
-    if not any(out.glob(f"*/{RECORD}")):
+    if not finished_records(out):
         (out / FILE).unlink(missing_ok=True)
         (out / duplicates.FILE).unlink(missing_ok=True)

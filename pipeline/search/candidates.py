@@ -11,7 +11,7 @@ from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
-from pipeline.results.records import RECORD, SCHEMA, Record, candidates
+from pipeline.results.records import SCHEMA, Record, candidates, finished_records
 
 log = logging.getLogger("offshelf")
 
@@ -57,7 +57,7 @@ def unfinished(
     Raises:
         UsageError: the folder holds candidates of the same layer from other features.
     """
-    known = candidates(config.out) if any(config.out.glob(f"*/{RECORD}")) else {}
+    known = candidates(config.out) if finished_records(config.out) else {}
     _check_features(config, planned, known)
     finished = {record.key for record in known.values() if not _may_improve(record, config.budget)}
     remaining = [candidate for candidate in planned if candidate.key not in finished]

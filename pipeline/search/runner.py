@@ -16,7 +16,6 @@ from pipeline.data.splits import Splits
 from pipeline.results.records import (
     CLASSIFIER,
     Record,
-    discard,
     place_candidate,
     versions,
     write_record,
@@ -179,10 +178,9 @@ class CandidateRunner:
     def _place(self, draft: Path, record: Record) -> None:
         """Move a finished candidate into the results folder, in place of its older versions."""
         write_record(draft, record)
-        discard(self._config.out, lambda old: old.key == record.key or old.name == record.name)
         if not record.model.get("trusted", True):
             storage.place_untrusted(draft, self._config.out)
-        place_candidate(draft, self._config.out)
+        place_candidate(draft, self._config.out, replaces=record.key)
 
     def _record(
         self, name: str, plan: FitPlan, candidate: PlannedCandidate, result: FitResult

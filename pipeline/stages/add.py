@@ -1,10 +1,10 @@
 """The add stage: the predictions of another tool in, one more candidate of a results folder out."""
 
-from features.shards import locked
 from pipeline.config import AddConfig
 from pipeline.data.splits import Splits
 from pipeline.results import external
 from pipeline.results.folder import ResultsFolder
+from pipeline.results.locks import locked_results
 from pipeline.results.prediction_tables import read_table
 
 
@@ -19,7 +19,7 @@ def run(config: AddConfig) -> ResultsFolder:
     """
     splits = Splits.read(config.results)
     predictions = read_table(config.table, splits)
-    with locked(config.results):
+    with locked_results(config.results):
         record = external.make_record(config, predictions, splits)
         if not external.is_kept(config, record):
             external.write(config, record, predictions, splits)

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 from features.errors import UsageError
-from features.shards import locked
 from pipeline import classifiers
 from pipeline.config import ClassifyConfig
 from pipeline.data import duplicates
@@ -12,6 +11,7 @@ from pipeline.data.images import Images, check_same_images, read_images
 from pipeline.data.layers import Layer, find_layers
 from pipeline.data.splits import Splits
 from pipeline.results.folder import ResultsFolder
+from pipeline.results.locks import locked_results
 from pipeline.results.records import CLASSIFIER
 from pipeline.results.shared_splits import discard_candidates, load_or_make_splits
 from pipeline.search import candidates
@@ -37,7 +37,7 @@ def run(config: ClassifyConfig) -> ResultsFolder:
     """
     chosen = classifiers.choose(config.classifiers)
     images, layers = _read(config)
-    with locked(config.out):
+    with locked_results(config.out):
         splits = _splits(config, images)
         log.info("%s", splits.counts())
         planned = candidates.plan(config, layers, chosen, splits)

@@ -8,7 +8,6 @@ import numpy as np
 
 from features.errors import UsageError, unknown_name
 from features.packages import sha256_of
-from features.shards import locked
 from pipeline import predictors
 from pipeline.config import METRIC, EvaluateConfig
 from pipeline.config.choices import BEST, RECOMMENDED
@@ -16,6 +15,7 @@ from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.results import evaluation, openings
 from pipeline.results.evaluation import Evaluation
+from pipeline.results.locks import locked_results
 from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
 from pipeline.results.ranking import rank_candidates
@@ -36,10 +36,10 @@ def run(config: EvaluateConfig) -> Evaluation:
         MissingPackageError: the candidate's model needs a package.
     """
     splits = Splits.read(config.results)
-    record = _chosen(config)
-    _check(record, splits)
-    folder = config.results / record.name
-    with locked(config.results):
+    with locked_results(config.results):
+        record = _chosen(config)
+        _check(record, splits)
+        folder = config.results / record.name
         if (facts := evaluation.stored(folder, record)) is not None:
             return Evaluation(facts, openings.read(config.results), False, folder)
         predictions = predictors.predict(config, splits, record)

@@ -7,7 +7,7 @@ import pytest
 
 from features import durable
 from features.errors import UsageError
-from tests.features.faults.disks import Failing
+from tests.features.faults.disks import Failing, Watched
 
 OLD, NEW = b"old", b"new and longer"
 
@@ -106,10 +106,51 @@ def test_a_folder_comes_to_its_place_as_a_whole(tmp_path):
     (draft / "a").write_bytes(NEW)
     durable.place_folder(draft, place)
     assert (place / "a").read_bytes() == NEW
-    with pytest.raises(OSError):
-        draft.mkdir()
-        durable.place_folder(draft, place)
-    assert (place / "a").read_bytes() == NEW
+    assert list(tmp_path.iterdir()) == [place]
+
+
+class Killed(BaseException):
+    """As if the process ended here."""
+
+
+class Ending(Watched):
+    def __init__(self, at):
+        self.left = at
+
+    def before(self, name, *arguments):
+        if not self.left:
+            raise Killed
+        self.left -= 1
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_a_folder_is_replaced_by_another_whatever_the_moment_of_a_kill(tmp_path, monkeypatch, at):
+    """Sync of the file and the folder, both renames, sync of the names."""
+    draft, place = tmp_path / "draft", tmp_path / "place"
+    for folder, content in ((draft, NEW), (place, OLD)):
+        folder.mkdir()
+        (folder / "a").write_bytes(content)
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "disk", Ending(at))
+        if at < 5:
+            with pytest.raises(Killed):
+                durable.place_folder(draft, place)
+        else:
+            durable.place_folder(draft, place)
+    durable.recover_folder(place)
+    assert (place / "a").read_bytes() == (OLD if at < 4 else NEW)
+    assert not durable.aside(place).exists()
+
+
+def test_a_link_of_a_temporary_name_is_not_followed(path, monkeypatch):
+    monkeypatch.setattr("secrets.token_hex", lambda count: "known")
+    other = path.with_name("other")
+    other.write_bytes(OLD)
+    link = path.with_name("file.known.tmp")
+    link.symlink_to(other)
+    with pytest.raises(FileExistsError):
+        durable.write(path, NEW)
+    assert other.read_bytes() == path.read_bytes() == OLD
 
 
 def test_folders_are_made_with_those_above(tmp_path):

@@ -1,7 +1,4 @@
-import errno
 import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import h5py
@@ -9,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.errors import DataError, UsageError
-from features.shards import Shards, locked, partial_folder, shard_images
+from features.shards import Shards, partial_folder, shard_images
 from features.store import FeatureFile
 from tests.features.examples import attributes, recipe, rows
 
@@ -168,63 +165,6 @@ def test_a_shard_damaged_meanwhile_ends_the_run(out):
         shards.assemble(out, attributes(recipe()))
     assert not out.exists()
     assert plan(out).resume(restart=False) == 7
-
-
-HOLDER = """
-import sys
-from pathlib import Path
-from features.shards import locked
-from tests.features.test_shards import without_locks
-
-if int(sys.argv[2]):
-    import fcntl
-    fcntl.flock = without_locks(int(sys.argv[2]))
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def without_locks(number):
-    def flock(*arguments):
-        raise OSError(number, os.strerror(number))
-
-    return flock
-
-
-@pytest.mark.filterwarnings("ignore:flock not supported")
-@pytest.mark.parametrize("number", [0, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_the_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path, monkeypatch, number):
-    """Also where the file system has no locks."""
-    if number:
-        fcntl = pytest.importorskip("fcntl")
-        monkeypatch.setattr(fcntl, "flock", without_locks(number))
-    folder = tmp_path / "out.h5.partial"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder), str(number)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UsageError, match="another process"), locked(folder):
-        pass
-    holder.kill()
-    holder.communicate()
-    with locked(folder):
-        (folder / "0.h5").touch()
-        with pytest.raises(UsageError, match="another process"), locked(folder):
-            pass
-    assert (folder / "0.h5").exists(), "what is left in the folder stays there"
-    with locked(folder):
-        (folder / "0.h5").unlink()
-    assert not folder.exists()
-
-
-def test_a_lock_that_cannot_be_had_is_told(tmp_path, monkeypatch):
-    fcntl = pytest.importorskip("fcntl")
-    monkeypatch.setattr(fcntl, "flock", without_locks(errno.EIO))
-    told = r"cannot write .*partial: Input/output error"
-    with pytest.raises(DataError, match=told), locked(tmp_path / "out.h5.partial"):
-        pass
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from PIL import Image
 
 from features.store import FeatureFile
 from pipeline.commands.main import main
+from tests.features.faults import stub
 
 HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage")
 SMALL = ["--backbone", "mobilenetv2", "--weights", "none", "--image-size", "32", "--quiet"]
@@ -225,3 +226,19 @@ def test_weights_of_an_empty_cache(capsys, cache):
     assert "not fetched" in capsys.readouterr().out
     assert main(["weights", "verify"]) == 1
     assert "weights fetch resnet50" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_what_the_terminal_cannot_show_is_replaced(photos, tmp_path, encoding):
+    """A name of a class, and that of a file, which is printed after the work is done."""
+    (photos / "cat").rename(photos / "猫")
+    out = tmp_path / "é 猫.h5"
+    stub.extract(photos, out)
+    result = subprocess.run(
+        [sys.executable, "-m", "pipeline", "inspect", out], capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    shown = result.stdout.decode(encoding)
+    assert ("猫" if encoding == "utf-8" else "?") in shown
+    assert "every check passed" in shown

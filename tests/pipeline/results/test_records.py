@@ -12,9 +12,11 @@ from pipeline.results.records import (
     Record,
     Trial,
     candidates,
+    place_candidate,
     read_record,
     write_record,
 )
+from tests.features.faults.disks import Watched
 
 NAMES = ("ant", "bee: the bee")
 
@@ -73,3 +75,47 @@ def test_predictions_are_read_as_they_were_written(tmp_path):
         Predictions.read(tmp_path / "p.parquet", ("ant", "cow"))
     with pytest.raises(DataError, match="cannot be read as predictions"):
         Predictions.read(tmp_path / "none.parquet", NAMES)
+
+
+class Killed(BaseException):
+    """As if the process ended here."""
+
+
+class Ending(Watched):
+    def __init__(self, at):
+        self.left = at
+
+    def before(self, name, *arguments):
+        if not self.left:
+            raise Killed
+        self.left -= 1
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("name", ["a", "a.40-images"])
+def test_a_kill_while_a_candidate_is_replaced_leaves_the_old_or_the_new_one(
+    tmp_path, monkeypatch, at, name
+):
+    """Also where the candidate with the same key was called something else before."""
+    results, drafts = tmp_path / "results", tmp_path / "drafts"
+    (results / "a").mkdir(parents=True)
+    write_record(results / "a", record(name="a", created="old"))
+    (drafts / name).mkdir(parents=True)
+    write_record(drafts / name, record(name=name, created="new"))
+    with monkeypatch.context() as patch:
+        patch.setattr("features.durable.disk", Ending(at))
+        with pytest.raises(Killed):
+            place_candidate(drafts / name, results, replaces="cd")
+    versions = {name: kept.created for name, kept in candidates(results).items()}
+    assert "old" in versions.values() if at < 4 else versions[name] == "new"
+    assert [path for path in results.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_replaced_candidate_is_gone(tmp_path):
+    (tmp_path / "results" / "a").mkdir(parents=True)
+    write_record(tmp_path / "results" / "a", record(name="a"))
+    (tmp_path / "b").mkdir()
+    write_record(tmp_path / "b", record(name="b"))
+    place_candidate(tmp_path / "b", tmp_path / "results", replaces="cd")
+    assert list(candidates(tmp_path / "results")) == ["b"]
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["b"]

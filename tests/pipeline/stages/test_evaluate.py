@@ -8,8 +8,8 @@ import pytest
 
 from features import durable
 from features.errors import DataError, UsageError
+from features.locks import locked
 from features.packages import sha256_of
-from features.shards import locked
 from pipeline.config import EvaluateConfig
 from pipeline.data.splits import Splits
 from pipeline.reports.evaluation import text
