@@ -26,7 +26,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "names",
         nargs="*",
         metavar="BACKBONE",
-        help="the backbones to fetch or verify; verify checks all without it",
+        help="the backbones; without it, list and verify take all",
     )
     command.add_argument(
         "--weights-source",
@@ -44,7 +44,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         if options.json and options.action != "list":
             raise UsageError(f"--json goes with `weights list`, not with `{options.action}`")
         if options.action == "list":
-            result = weights.list_weights()
+            result = weights.list_weights(options.names)
             print(as_json(result) if options.json else report.text(result))
         elif options.action == "fetch":
             weights.fetch_weights(options.names, options.weights_source)

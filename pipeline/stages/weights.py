@@ -1,25 +1,36 @@
 """The weights stage: list what is in the cache, fetch, verify."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from features.backbones import golden
-from features.backbones.catalog import BACKBONES, find
+from features.backbones.catalog import BACKBONES, Backbone, find
 from features.backbones.weights import ANY, cached, fetch, weights_sources
-from features.errors import DataError
+from features.errors import DataError, UsageError
 from features.packages import cache_folder
 from pipeline.results.listings import WeightsFacts, WeightsList
 
 log = logging.getLogger("offshelf")
 
 
-def list_weights() -> WeightsList:
-    """List the weights in the cache, and those that only a package holds."""
-    return WeightsList(str(cache_folder() / "weights"), tuple(_listed()))
+def list_weights(names: Sequence[str] = ()) -> WeightsList:
+    """List the weights in the cache, and those that only a package holds.
+
+    Args:
+        names: the backbones; none means all.
+
+    Raises:
+        UsageError: no backbone has that name.
+    """
+    return WeightsList(str(cache_folder() / "weights"), tuple(_facts(_backbones(names))))
 
 
-def _listed() -> Iterator[WeightsFacts]:
-    for backbone in BACKBONES.values():
+def _backbones(names: Sequence[str]) -> list[Backbone]:
+    return [find(name) for name in names] or list(BACKBONES.values())
+
+
+def _facts(backbones: Iterable[Backbone]) -> Iterator[WeightsFacts]:
+    for backbone in backbones:
         for number, source in enumerate(weights_sources(backbone)):
             try:
                 weights = cached(backbone, source)
@@ -34,9 +45,18 @@ def _listed() -> Iterator[WeightsFacts]:
 
 
 def fetch_weights(names: Sequence[str], weights_source: str = ANY) -> None:
-    """Fetch the weights of the named backbones into the cache, where they are not there yet."""
-    for name in names:
-        backbone = find(name)
+    """Fetch the weights of the named backbones into the cache, where they are not there yet.
+
+    Raises:
+        UsageError: no backbone is named, or none has that name; or an unknown weights source.
+        DataError: the weights could not be fetched.
+    """
+    if not names:
+        raise UsageError(
+            "no backbone is named; `python -m pipeline weights fetch resnet50` fetches one, "
+            "`backbones` lists all"
+        )
+    for backbone in [find(name) for name in names]:
         weights = cached(backbone, weights_source) or fetch(backbone, weights_source)
         log.info("%s: weights from %s, %s", backbone.name, weights.weights_source, weights.path)
 
@@ -47,10 +67,9 @@ def verify_weights(names: Sequence[str]) -> list[str]:
     Raises:
         DataError: a check fails, or nothing is there to be checked.
     """
-    chosen = [find(name) for name in names] or list(BACKBONES.values())
     in_cache = [
         weights
-        for backbone in chosen
+        for backbone in _backbones(names)
         for source in weights_sources(backbone)
         if (weights := cached(backbone, source)) is not None
     ]

@@ -221,6 +221,17 @@ def test_backbones_lists_and_explains(capsys, cache):
     assert main(["backbones", "vgg"]) == 2
 
 
+def test_weights_of_named_backbones_alone(capsys, cache):
+    assert main(["weights", "list", "vgg16"]) == 0
+    shown = capsys.readouterr().out
+    assert "vgg16" in shown
+    assert "resnet50" not in shown
+    assert main(["weights", "list", "vgg61"]) == 2
+    assert "did you mean vgg" in capsys.readouterr().err
+    assert main(["weights", "fetch"]) == 2
+    assert "no backbone is named" in capsys.readouterr().err
+
+
 def test_weights_of_an_empty_cache(capsys, cache):
     assert main(["weights", "list"]) == 0
     assert "not fetched" in capsys.readouterr().out
