@@ -38,8 +38,10 @@ def classify(
         features: one feature file, or several of the same images.
         out: the folder of the results.
         classifiers: names from the suite, as a string with commas or a sequence; none means all of
-            it. An estimator of your own is a tuple in the sequence: its name, the scikit-learn
-            estimator, and the space to search.
+            it. An estimator of your own stands in the sequence as a tuple: a name, a scikit-learn
+            estimator from a module that can be imported again, and the space to search (a
+            dictionary of parameters with lists of values, a list of settings, or None). Its model
+            is kept apart, and `evaluate` loads it only with `trust=True`.
         layers: names of layers of each feature file; none means the deepest, "all" every one.
         metric: "accuracy", "balanced_accuracy" or "macro_f1", by which settings are chosen.
         folds: the number of folds of cross-validation; None holds a fifth of the images out, or
@@ -61,8 +63,7 @@ def classify(
             has too few images; or no candidate could be finished.
         MissingPackageError: a classifier that was asked for by name needs a package.
     """
-    config = ClassifyConfig(**locals())  # the parameters are the fields of the config
-    return ResultsFolder(classify_stage.run(config))
+    return classify_stage.run(ClassifyConfig(**locals()))  # the parameters are its fields
 
 
 def splits(results: str | Path) -> "pd.DataFrame":

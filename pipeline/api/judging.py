@@ -88,6 +88,7 @@ def evaluate(
     *,
     features: str | Path | None = EvaluateConfig.features,
     source: str | Path | None = EvaluateConfig.source,
+    trust: bool = EvaluateConfig.trust,
     resamples: int = EvaluateConfig.resamples,
     confidence: float = EvaluateConfig.confidence,
     seed: int = EvaluateConfig.seed,
@@ -101,6 +102,7 @@ def evaluate(
         candidate: "best" on validation, "recommended" by `compare`, or a name.
         features: where the feature file lies now, if it has moved.
         source: where the images lie now, if they have moved, for a network trained on pixels.
+        trust: whether to load an estimator of your own, whose file can run any code.
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
@@ -109,8 +111,8 @@ def evaluate(
         Every metric on the locked test with its interval, and all openings so far.
 
     Raises:
-        UsageError: a value is not what its option expects; an unknown candidate; no locked test;
-            or another process at work in the folder.
+        UsageError: a value is not what its option expects; an unknown candidate, or one whose
+            model is not trusted; no locked test; or another process at work in the folder.
         DataError: a record, the model, the features or the images are missing, damaged or others.
         MissingPackageError: the candidate's model needs a package.
     """

@@ -1,7 +1,6 @@
 """`classify`: classifiers on feature files."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import classify
 
-        print(os.fspath(classify.run(ClassifyConfig(**given(options, ClassifyConfig)))))
+        print(classify.run(ClassifyConfig(**given(options, ClassifyConfig))).path)
 
     command.set_defaults(run=run)
     return command
