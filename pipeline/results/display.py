@@ -9,16 +9,20 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = 60  # of a table in a notebook, at most
+ROWS = 20  # of a table in a notebook, at most
 
 
 def html(heading: str, frame: "pd.DataFrame") -> str:
     """Return a small heading over a table as HTML; both are escaped."""
     lines = "<br>".join(escape(line) for line in heading.splitlines())
     table = frame.to_html(
-        index=False, border=0, na_rep="", max_rows=ROWS, float_format=lambda value: f"{value:.4g}"
+        index=False, border=0, justify="left", na_rep="", max_rows=ROWS, float_format=_number
     )
     return f"<h4>{lines}</h4>\n{table}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def percent(value: float, low: float, high: float) -> str:

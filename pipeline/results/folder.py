@@ -79,9 +79,9 @@ class ResultsFolder(os.PathLike[str]):
             "kind": record.kind,
             "metric": record.metric,
             "score": metrics.score(record.metric, labels, probabilities),
-            **record.costs,
             "rows": record.rows,
             "reason": record.reason,
+            **record.costs,
         }
 
     def __repr__(self) -> str:
