@@ -13,7 +13,7 @@ from features.records import Recipe
 from features.schema import content, hasher
 from features.store import FeatureFile
 
-ALL = "all"  # instead of names of layers
+ALL = "all"  # stands for all layers
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Layer:
     """One layer's features in a file.
 
     Attributes:
-        path: of the feature file.
-        name: of the layer.
-        recipe: by which they were made.
-        dimensions: of each vector.
-        digest: of the values: 32 hex digits.
+        path: the feature file.
+        name: the name of the layer.
+        recipe: the recipe by which the features were made.
+        dimensions: the length of each vector.
+        digest: a digest of the values, 32 hex digits.
     """
 
     path: Path
@@ -36,11 +36,11 @@ class Layer:
 
     @property
     def title(self) -> str:
-        """Backbone and layer, as the names of candidates begin."""
+        """Backbone and layer, which begin the names of candidates."""
         return f"{self.recipe.backbone}.{self.name}"
 
     def facts(self) -> dict[str, Any]:
-        """Return what a record keeps of it."""
+        """Return the facts that a record keeps."""
         return {
             "file": str(self.path.resolve()),
             "backbone": self.recipe.backbone,
@@ -53,10 +53,10 @@ class Layer:
 
 
 def find_layers(path: Path, wanted: Sequence[str]) -> list[Layer]:
-    """Return the wanted layers of a file: the deepest where none is named.
+    """Return the named layers of a file, or the deepest where none is named.
 
     Raises:
-        UsageError: there is no layer of that name, or it holds maps rather than vectors.
+        UsageError: there is no layer of that name, or it holds maps, not vectors.
         DataError: the file cannot be read.
     """
     with FeatureFile(path) as file:
@@ -81,7 +81,7 @@ def _layer(file: FeatureFile, path: Path, name: str) -> Layer:
 
 
 def write_matrix(layer: Layer, rows: np.ndarray, target: Path) -> None:
-    """Write rows of a layer as float32 (n, D) to an .npy file, to be mapped by several processes.
+    """Write rows of a layer as float32 (n, D) to an .npy file, which several processes can map.
 
     Raises:
         DataError: a value is not finite.
@@ -94,7 +94,7 @@ def write_matrix(layer: Layer, rows: np.ndarray, target: Path) -> None:
 
 
 def read_rows(layer: Layer, rows: np.ndarray) -> np.ndarray:
-    """Return increasing rows of a layer, float32 (n, D); no other row is looked at.
+    """Return increasing rows of a layer, float32 (n, D); no other row is checked.
 
     Raises:
         DataError: a value is not finite.
@@ -119,24 +119,24 @@ def _fill(matrix: np.ndarray, layer: Layer, rows: np.ndarray) -> None:
 
 
 def features_of(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = None) -> np.ndarray:
-    """Return the features of some images as a candidate would have got them: float32 (n, D).
+    """Return the features of images, float32 (n, D), as the candidate learned from them.
 
     Args:
-        inputs: of the candidate's record.
-        ids: of n images.
-        path: of the feature file, if it no longer lies where it was.
+        inputs: the inputs in the candidate's record.
+        ids: n ids.
+        path: the feature file, if it has moved.
 
     Raises:
-        DataError: the file is not there, is another one, or lacks an image.
+        DataError: the file is missing, is another one, or lacks an image.
     """
     path = path or Path(inputs["file"])
     if not path.is_file():
         raise DataError(f"there is no {path} any more; say with --features where it lies now")
     with FeatureFile(path) as file:
-        here = file.recipe.digest
-        if here != inputs["recipe_digest"] or inputs["layer"] not in file.layers:
+        recipe = file.recipe.digest
+        if recipe != inputs["recipe_digest"] or inputs["layer"] not in file.layers:
             raise DataError(
-                f"{path} was made by recipe {here}, the candidate learned from recipe "
+                f"{path} was made by recipe {recipe}, the candidate learned from recipe "
                 f"{inputs['recipe_digest']}; say with --features where that file lies"
             )
         rows, digest = _places(file.ids, ids, path), hasher()
@@ -152,8 +152,8 @@ def features_of(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = 
         return values
 
 
-def _places(there: list[str], ids: Sequence[str], path: Path) -> np.ndarray:
-    numbers = {image: row for row, image in enumerate(there)}
+def _places(stored: list[str], ids: Sequence[str], path: Path) -> np.ndarray:
+    numbers = {image: row for row, image in enumerate(stored)}
     try:
         return np.array([numbers[image] for image in ids], np.int64)
     except KeyError as error:
@@ -161,14 +161,14 @@ def _places(there: list[str], ids: Sequence[str], path: Path) -> np.ndarray:
 
 
 def _hashed(blocks: Iterable[np.ndarray], digest: Any) -> Iterator[np.ndarray]:
-    """Yield blocks on their way, after the digest took their content."""
+    """Yield blocks, and add their content to the digest."""
     for block in blocks:
         digest.update(content(block))
         yield block
 
 
 def _selected(blocks: Iterable[np.ndarray], rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield increasing rows out of consecutive blocks."""
+    """Yield increasing rows from consecutive blocks."""
     start = 0
     for block in blocks:
         first, last = np.searchsorted(rows, (start, start + len(block)))

@@ -1,7 +1,7 @@
-"""Who trains, who validates, who is locked away: seeded, stratified, kept by image id.
+"""Splits into training, validation and locked test: seeded, stratified, kept by image id.
 
 Every candidate of one comparison sees the same `Splits`, whether it reads features or pixels.
-Images that belong together (equal content, or one group such as a patient) never part.
+Images that belong together (equal content, or one group such as a patient) stay in one split.
 """
 
 import hashlib
@@ -22,23 +22,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "splits.parquet"
-TEST = -1  # instead of the number of a fold: locked away
+TEST = -1  # stands for the fold of locked images
 SCHEMA = 1
 _META = b"offshelf"
 
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How images are split.
+    """Settings of the splits.
 
     Attributes:
-        test_share: locked away, where the source has no test split of its own.
-        validation_share: of the rest, where neither the source nor `folds` says otherwise: the
-            custom of CIFAR-10, 40,000 to 10,000.
-        folds: of cross-validation; None takes `few_folds` where fewer than `few` images are left,
+        test_share: the share that is locked away, where the source has no test split of its own.
+        validation_share: the share of the rest that validates, where the source has no validation
+            split and `folds` is None: as usual with CIFAR-10, 40,000 to 10,000.
+        folds: the folds of cross-validation; None takes `few_folds` for fewer than `few` images,
             else one held-out split.
-        repeats: of cross-validation, each with folds of its own.
-        seed: of the shuffling.
+        repeats: the repeats of cross-validation, each with folds of its own.
+        few: the number of images that are not locked, below which `few_folds` holds.
+        few_folds: the folds of cross-validation for few images.
+        seed: the seed of the shuffling.
     """
 
     test_share: float = 0.2
@@ -55,15 +57,15 @@ class Splits:
     """The labelled images of a feature file and the split of each.
 
     Attributes:
-        ids: of the images, in the feature file's order, N of them.
+        ids: N ids, in the order of the feature file.
         labels: int32 (N,), 0 to K - 1.
         class_names: the K classes that occur.
         folds: int16 (repeats, N): the fold in which an image validates; it trains in all others
             of that repeat. `TEST` for locked images. With one held-out split there is one repeat,
-            fold 0 validates, and what has a 1 only trains.
-        count: folds a repeat that validate: 1 with a held-out split, else the k of k-fold.
-        scheme: how it was done, in words.
-        seed: of the shuffling.
+            fold 0 validates, and fold 1 only trains.
+        count: the folds of a repeat that validate: 1 with a held-out split, k with k folds.
+        scheme: the way of splitting, in words.
+        seed: the seed of the shuffling.
     """
 
     ids: tuple[str, ...]
@@ -84,12 +86,12 @@ class Splits:
 
     @cached_property
     def rest(self) -> np.ndarray:
-        """Positions of all images that are not locked, int64: the last fit is on these."""
+        """Positions of all images that are not locked, int64; the last fit is on these."""
         return np.flatnonzero(self.folds[0] != TEST)
 
     @cached_property
     def validated(self) -> np.ndarray:
-        """Positions of the images that validate at some time, int64, increasing."""
+        """Increasing positions of the images that validate in some fold, int64."""
         return np.flatnonzero((self.folds[0] >= 0) & (self.folds[0] < self.count))
 
     def rounds(self, repeats: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -100,12 +102,12 @@ class Splits:
 
     @cached_property
     def smallest(self) -> int:
-        """How many images train in the smallest round."""
+        """The number of training images in the smallest round."""
         return min(len(train) for train, _ in self.rounds(1))
 
     @cached_property
     def digest(self) -> str:
-        """32 hex digits over all of it: equal for candidates that can be compared."""
+        """32 hex digits over all fields; equal for candidates that can be compared."""
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         digest.update("\0".join((*self.ids, "", *self.class_names)).encode())
         digest.update(np.ascontiguousarray(self.labels, np.int32).data.cast("B"))
@@ -113,7 +115,7 @@ class Splits:
         return digest.hexdigest()
 
     def counts(self) -> str:
-        """Return how many images are in which split, in words."""
+        """Return the number of images in each split, in words."""
         sizes = [f"{len(self.rest)} to learn from ({self.scheme})", f"{len(self.test)} locked away"]
         return f"{len(self)} images of {len(self.class_names)} classes: " + ", ".join(sizes)
 
@@ -136,7 +138,7 @@ class Splits:
         return pd.DataFrame({"id": list(self.ids), "label": label, "split": split, **folds})
 
     def write(self, folder: Path) -> Path:
-        """Write `splits.parquet`, a row an image: id, label, part, and the fold by repeat."""
+        """Write `splits.parquet`, a row for each image: id, label, part (its split), and folds."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -163,11 +165,11 @@ class Splits:
 
     @classmethod
     def read(cls, folder: Path) -> "Splits":
-        """Read what `write` wrote.
+        """Read the splits that `write` wrote.
 
         Raises:
             UsageError: the folder holds none.
-            DataError: it cannot be read, or is not as it was written.
+            DataError: they cannot be read, or have changed since they were written.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -212,11 +214,11 @@ def make_splits(
         labels: int32 (N,), 0 to K - 1.
         class_names: K names, each of which occurs.
         source_splits: uint8 (N,), the source's `features.records.Split` of each image.
-        groups: int64 (N,), equal for images that must not part.
+        groups: int64 (N,), equal for images that must stay in one split.
         config: shares, folds and seed.
 
     Raises:
-        DataError: a class has fewer images (or groups) than there are splits to be in.
+        DataError: a class has fewer images (or groups) than there are splits.
     """
     test, locked = source_splits == Split.TEST, "the source's test split locked away"
     if not test.any():
@@ -261,18 +263,18 @@ def _folds(
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     for label, name in enumerate(class_names):
-        if (found := len(np.unique(groups[labels == label]))) < count:
+        if (independent := len(np.unique(groups[labels == label]))) < count:
             raise DataError(
-                f"class {name!r} has {found} independent images, expected at least {count}, "
+                f"class {name!r} has {independent} independent images, expected at least {count}, "
                 f"one for each of {count} splits; add images, leave the class out, or ask for "
                 "fewer --folds"
             )
     _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    # Images that stand alone need no search for a place; the search for groups takes long.
+    # Images without a group are split by themselves, because the search for groups is slow.
     alone = sizes[numbers] == 1
     if np.bincount(labels[alone], minlength=len(class_names)).min() < count:
         alone[:] = False
-    folds = numbers % count  # where the groups are too few to be stratified
+    folds = numbers % count  # for groups that are too few to be stratified
     if alone.any():
         _place(StratifiedKFold(count, shuffle=True, random_state=seed), labels, None, alone, folds)
     if np.bincount(labels[~alone], minlength=1).max() >= count <= len(np.unique(numbers[~alone])):
@@ -296,7 +298,7 @@ def _place(
 
 
 def _check_training(labels: np.ndarray, folds: np.ndarray, class_names: tuple[str, ...]) -> None:
-    """Raise DataError where the source's own splits leave nothing of a class to learn from."""
+    """Raise DataError where the source's own splits leave a class without training images."""
     missing = set(range(len(class_names))) - set(labels[folds[0] != TEST].tolist())
     if missing:
         name = class_names[min(missing)]

@@ -1,4 +1,4 @@
-"""HTML pages that need nothing but themselves: templates, style, scripts and charts in one file."""
+"""HTML pages that need no other file: style, scripts, data and charts are part of the page."""
 
 import json
 from functools import cache
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-# What a browser may take for the end of a script, or for the end of a line in one.
+# Signs that could end a script, or a line in one.
 _ESCAPED = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
 
 
 def render(template: str, **facts: Any) -> str:
-    """Return a page as HTML: every fact is escaped, and nothing is left to be fetched.
+    """Return a page as HTML: every fact is escaped, and nothing has to be fetched.
 
     Args:
-        template: name of a file in `templates`; `base.html` has the frame that all pages share.
-        facts: what the template shows. A template has besides:
+        template: the name of a file in `templates`; `base.html` is the frame of all pages.
+        facts: the values that the template shows. Besides them a template has:
             `asset(name)`: the text of a file in `templates`, such as "style.css";
             `plotly()`: the charting library;
             `value | data`: the value as JSON that may stand in a script.
@@ -45,7 +45,7 @@ def _environment() -> "jinja2.Environment":
 
 
 def data(value: Any) -> "Markup":
-    """Return JSON that may stand in an HTML script element, whatever names it holds."""
+    """Return JSON that may stand in an HTML script element, whatever text it holds."""
     from markupsafe import Markup
 
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

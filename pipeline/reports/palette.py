@@ -1,10 +1,10 @@
-"""Colours of classes, on light and on dark ground."""
+"""Colours of classes, on a light and on a dark background."""
 
 import colorsys
 import math
 
-# Ten that stay apart for readers with any of the three colour blindnesses (simulated after G.
-# Machado et al., IEEE TVCG 15, 2009), and from the grey of what has no class.
+# Ten that can be told apart with each of the three colour blindnesses (simulated after G.
+# Machado et al., IEEE TVCG 15, 2009), and from the grey of images without a class.
 _TEN = (
     "#3a9bfd", "#ff9e14", "#176c5f", "#ba0d01", "#902cab",
     "#2bd1fe", "#db640e", "#99c597", "#455ef8", "#a76eac",
@@ -18,8 +18,8 @@ _LIGHTNESS = (0.45, 0.6, 0.72)
 def colours(count: int) -> list[str]:
     """Return a colour for each of `count` classes, as "#rrggbb".
 
-    Beyond ten they cannot all be told apart: neighbours in the list can, and the page names and
-    lights up each class.
+    Beyond ten, only neighbours in the list can be told apart; the page names each class and
+    highlights it on demand.
     """
     return list(_TEN[:count]) if count <= len(_TEN) else [_spread(n) for n in range(count)]
 
@@ -27,4 +27,4 @@ def colours(count: int) -> list[str]:
 def _spread(number: int) -> str:
     hue, lightness = number * _GOLDEN % 1, _LIGHTNESS[number % len(_LIGHTNESS)]
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.65)
-    return "#" + "".join(f"{round(255 * part):02x}" for part in (red, green, blue))
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in (red, green, blue))

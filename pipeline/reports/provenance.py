@@ -118,7 +118,8 @@ def _recipe(source: Source) -> Iterator[tuple[str, str]]:
     yield "images", f"{images['count']:,}, {images['kind']} {source.location or ''}"
     yield "fingerprint", images.get("fingerprint", "unknown")
     yield "backbone", f"{recipe['backbone']}, layers {', '.join(recipe['layers'])}"
-    yield "weights", ", ".join(f"{key} {value}" for key, value in weights.items())
+    facts = {"source" if key == "origin" else key: value for key, value in weights.items()}
+    yield "weights", ", ".join(f"{key} {value}" for key, value in facts.items())
     yield (
         "pixels",
         (

@@ -1,4 +1,4 @@
-"""Which wrongly predicted images a page shows: of every kind of mistake the surest ones."""
+"""The wrongly predicted images that a page shows: the surest of every kind of mistake."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from pipeline.results.ranking import Entry, Ranking
 
-MOST = 12  # images of one kind of mistake, of one candidate
-ALL = 3000  # on the whole page: some megabytes
+MOST = 12  # images of each kind of mistake of each candidate
+ALL = 3000  # images on the whole page, some megabytes
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class Mistakes:
     """Images to show.
 
     Attributes:
-        ids: of the images, each once.
-        cells: of each candidate, by true and predicted class: places in `ids`, and how sure the
-            candidate was of what it predicted, 0 to 1.
+        ids: the ids of the images, each once.
+        cells: for each candidate, by true and predicted class: places in `ids`, and the
+            probability that the candidate gave to the predicted class.
     """
 
     ids: tuple[str, ...]
@@ -25,10 +25,10 @@ class Mistakes:
 
 
 def choose(ranking: Ranking) -> Mistakes:
-    """Choose what to show of each candidate, the recommended one first, then from the best on.
+    """Choose images for each candidate, the recommended one first, then from the best on.
 
-    What is shown for one candidate already is taken first for the next ones, so that many
-    candidates need few images, and the same images are seen under different candidates.
+    Images that are shown for a candidate already are preferred for the next ones, so that many
+    candidates need few images, and can be compared on the same images.
     """
     places: dict[int, int] = {}  # row of the predictions -> place on the page
     cells: dict[int, dict[tuple[int, int], list[tuple[int, float]]]] = {}
@@ -43,7 +43,7 @@ def choose(ranking: Ranking) -> Mistakes:
 def _choose(
     entry: Entry, labels: np.ndarray, places: dict[int, int]
 ) -> dict[tuple[int, int], list[tuple[int, float]]]:
-    """Choose images of one candidate; new ones get the next places."""
+    """Choose images of a candidate, and give places to new ones."""
     wrong = np.flatnonzero(entry.predicted != labels)
     sure = entry.probabilities[wrong, entry.predicted[wrong]]
     known = np.isin(wrong, list(places))
@@ -51,7 +51,7 @@ def _choose(
     order = np.lexsort((-sure, ~known, kinds))
     turns = _turns(kinds[order])
     order, turns = order[turns < MOST], turns[turns < MOST]
-    # One of each kind first, then the seconds: so that all kinds are shown where the page is full.
+    # The first of each kind, then the second: all kinds are shown even where the page gets full.
     order = order[np.argsort(turns, kind="stable")]
     cells: dict[tuple[int, int], list[tuple[int, float]]] = {}
     for row, sureness in zip(wrong[order].tolist(), sure[order].tolist(), strict=True):
@@ -59,9 +59,9 @@ def _choose(
             place = places.setdefault(row, len(places))
             kind = int(labels[row]), int(entry.predicted[row])
             cells.setdefault(kind, []).append((place, round(sureness, 3)))
-    return {kind: sorted(shown, key=lambda one: -one[1]) for kind, shown in cells.items()}
+    return {kind: sorted(shown, key=lambda image: -image[1]) for kind, shown in cells.items()}
 
 
 def _turns(kinds: np.ndarray) -> np.ndarray:
-    """Return, of sorted numbers, the how-manieth of its like each is, from 0."""
+    """Return the rank of each number among equal ones, from 0, in a sorted array."""
     return np.arange(len(kinds)) - np.searchsorted(kinds, kinds)

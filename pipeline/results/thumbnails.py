@@ -1,7 +1,7 @@
-"""The images behind features, found again, checked and made small enough for a page.
+"""Thumbnails of the images behind features, read again from their source and checked.
 
-Pages show images of which only ids and digests are kept. Their source is opened anew; what has
-gone or changed since is told by id, and the page is made without it.
+Pages show images of which only ids and digests are kept. Their source is opened anew; images that
+are missing or have changed since are named by id, and the page is made without them.
 """
 
 import base64
@@ -29,10 +29,10 @@ from features.store import FeatureFile
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Content = bytes | np.ndarray | str  # of an image, or the reason why it cannot be had
+Content = bytes | np.ndarray | str  # of an image, or the reason why it cannot be read
 
 SIDE = 64  # pixels of a thumbnail's longer side
-SHEET = 2048  # of a sheet: decoded by a browser in an instant, and within every limit
+SHEET = 2048  # pixels of a sheet's side: a browser decodes it at once, and within its limits
 CHANGED = "has changed since its features were extracted"
 UNKNOWN = "its source is not known; say with --images where the images lie"
 
@@ -42,11 +42,12 @@ _PREFETCH = 256  # images read ahead
 
 @dataclass(frozen=True)
 class ImageLookup:
-    """Where images were, and what they must still be.
+    """The source of images, and the digests by which they are checked.
 
     Attributes:
-        location: their source, as for `features.sources.open_source`; None where nobody knows.
-        digests: of images by id, 16 bytes each; an image that is not in it is taken as it is.
+        location: their source, as `features.sources.open_source` takes it; None where it is not
+            known.
+        digests: digests of images by id, 16 bytes each; other images are not checked.
     """
 
     location: Path | None
@@ -54,12 +55,12 @@ class ImageLookup:
 
     @classmethod
     def of_features(cls, path: Path, location: Path | None = None) -> "ImageLookup":
-        """Return the origin of a feature file's images.
+        """Return the lookup of a feature file's images.
 
         Args:
-            path: of the feature file.
-            location: where the source lies now; None: where the file says that it was, which may
-                be relative to the folder that it was made in, or to its own.
+            path: the feature file.
+            location: the source of the images, if it has moved; None takes the source that the
+                file names, relative to the file's folder or to the working folder.
 
         Raises:
             DataError: the feature file cannot be read.
@@ -75,13 +76,13 @@ class ImageLookup:
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Small images by id, as WebP, and the reason for each that is not among them."""
+    """Small images by id, as WebP, and the reason for each image that is missing."""
 
     encoded: dict[str, bytes]
     lost: dict[str, str]
 
     def uri(self, image: str) -> str | None:
-        """Return an image as a data URI, None where it is lost."""
+        """Return an image as a data URI; None where it is missing."""
         encoded = self.encoded.get(image)
         return None if encoded is None else data_uri(encoded)
 
@@ -95,12 +96,12 @@ class Sprites:
 
     Attributes:
         sheets: WebP files of `across` times `side` pixels a side, or fewer at the last one.
-        side: of a cell, in pixels.
+        side: the side of a cell in pixels.
         across: cells in a row, and rows of a full sheet.
-        cells: int32 (n,): the cell of each image asked for, counted through all sheets; -1 where
-            it is lost.
-        sizes: uint8 (n, 2): width and height of each in pixels; 0 where it is lost.
-        lost: the reason by id.
+        cells: int32 (n,): the cell of each image, counted through all sheets; -1 where it is
+            missing.
+        sizes: uint8 (n, 2): width and height of each image in pixels; 0 where it is missing.
+        lost: the reason for each missing image, by id.
     """
 
     sheets: tuple[bytes, ...]
@@ -111,10 +112,10 @@ class Sprites:
     lost: dict[str, str]
 
 
-def thumbnails(origin: ImageLookup, ids: Sequence[str], side: int = SIDE) -> Thumbnails:
+def thumbnails(lookup: ImageLookup, ids: Sequence[str], side: int = SIDE) -> Thumbnails:
     """Return images so small that they fit a square of `side` pixels; none is enlarged."""
     encoded, lost, ids = {}, {}, list(dict.fromkeys(ids))
-    for place, picture in pictures(origin, ids, side):
+    for place, picture in pictures(lookup, ids, side):
         if isinstance(picture, str):
             lost[ids[place]] = picture
         else:
@@ -123,60 +124,60 @@ def thumbnails(origin: ImageLookup, ids: Sequence[str], side: int = SIDE) -> Thu
 
 
 def sprites(
-    origin: ImageLookup, ids: Sequence[str], side: int = SIDE, sheet: int = SHEET
+    lookup: ImageLookup, ids: Sequence[str], side: int = SIDE, sheet: int = SHEET
 ) -> Sprites:
     """Return images as `thumbnails` does, on sheets of at most `sheet` pixels a side.
 
     Args:
-        origin: of the images.
-        ids: n of them, each once.
-        side: at most 255.
-        sheet: at most 16,383, WebP's limit, and at least `side`.
+        lookup: the source of the images.
+        ids: n ids, each once.
+        side: the side of a thumbnail in pixels, at most 255.
+        sheet: the side of a sheet in pixels, from `side` to 16,383, the limit of WebP.
     """
     cells, sizes = np.full(len(ids), -1, np.int32), np.zeros((len(ids), 2), np.uint8)
     lost: dict[str, str] = {}
-    found: list[Image] = []
-    for place, picture in pictures(origin, ids, side):
+    images: list[Image] = []
+    for place, picture in pictures(lookup, ids, side):
         if isinstance(picture, str):
             lost[ids[place]] = picture
         else:
-            cells[place], sizes[place] = len(found), picture.size
-            found.append(picture)
+            cells[place], sizes[place] = len(images), picture.size
+            images.append(picture)
     side = int(sizes.max(initial=1))
     across = sheet // side
-    starts = range(0, len(found), across**2)
+    starts = range(0, len(images), across**2)
     with ThreadPoolExecutor(available_cpus()) as pool:
-        sheets = pool.map(lambda start: _sheet(found[start : start + across**2], side, across),
+        sheets = pool.map(lambda start: _sheet(images[start : start + across**2], side, across),
                           starts)  # fmt: skip
         return Sprites(tuple(sheets), side, across, cells, sizes, lost)
 
 
 def pictures(
-    origin: ImageLookup, ids: Sequence[str], side: int
+    lookup: ImageLookup, ids: Sequence[str], side: int
 ) -> "Iterator[tuple[int, Image | str]]":
     """Yield each image's place in `ids` once, and its thumbnail, or the reason why there is none.
 
-    They come in the source's order, decoded by threads ahead of their use.
+    They come in the order of the source, and threads decode them ahead of their use.
     """
     try:
-        if origin.location is None:
+        if lookup.location is None:
             raise DataError(UNKNOWN)
-        source = open_source(origin.location)
+        source = open_source(lookup.location)
     except OffshelfError as error:
         reason = str(error)
         yield from ((place, reason) for place in range(len(ids)))
         return
     with source:
         places = {image: place for place, image in enumerate(ids)}
-        there = [(record.index, places.pop(record.id)) for record in source if record.id in places]
+        known = [(record.index, places.pop(record.id)) for record in source if record.id in places]
         for place in places.values():
-            yield place, f"is not in {origin.location} any more"
-        with closing(_decoded(source, origin, there, ids, side)) as found:
-            yield from found
+            yield place, f"is not in {lookup.location} any more"
+        with closing(_decoded(source, lookup, known, ids, side)) as decoded:
+            yield from decoded
 
 
 def summary(lost: Mapping[str, str], asked: int) -> list[str]:
-    """Return what a page says of images it cannot show: a line a reason, the commonest first."""
+    """Return a line for each reason why images cannot be shown, the most common first."""
     lines = []
     for reason, count in Counter(lost.values()).most_common():
         named = [image for image, why in lost.items() if why == reason][:3]
@@ -191,17 +192,17 @@ def data_uri(encoded: bytes, kind: str = "image/webp") -> str:
 
 
 def _decoded(
-    source: Source, origin: ImageLookup, there: list[tuple[int, int]], ids: Sequence[str], side: int
+    source: Source, lookup: ImageLookup, known: list[tuple[int, int]], ids: Sequence[str], side: int
 ) -> "Generator[tuple[int, Image | str]]":
-    """Yield place and thumbnail of the images at (index, place), in that order."""
+    """Yield place and thumbnail of images by index and place, in that order."""
     under_way: deque[tuple[int, Future[Image | str]]] = deque()
     pool = ThreadPoolExecutor(available_cpus(), "thumbnail")
     try:
-        for index, place in there:
+        for index, place in known:
             content = partial(_content, source, index)
-            if source.sequential:  # several threads would have it searched to and fro
-                content = partial(_as_it_is, content())
-            task = pool.submit(_thumbnail, content, origin.digests.get(ids[place]), side)
+            if source.sequential:  # several threads would make it seek back and forth
+                content = partial(_identity, content())
+            task = pool.submit(_thumbnail, content, lookup.digests.get(ids[place]), side)
             under_way.append((place, task))
             if len(under_way) > _PREFETCH:
                 place, task = under_way.popleft()
@@ -219,7 +220,7 @@ def _content(source: Source, index: int) -> Content:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
-def _as_it_is(content: Content) -> Content:
+def _identity(content: Content) -> Content:
     return content
 
 
@@ -239,13 +240,13 @@ def _thumbnail(read: Callable[[], Content], digest: bytes | None, side: int) -> 
     return image
 
 
-def _sheet(found: "Sequence[Image]", side: int, across: int) -> bytes:
+def _sheet(images: "Sequence[Image]", side: int, across: int) -> bytes:
     """Return thumbnails on one sheet, as wide and as high as they need."""
     from PIL import Image
 
-    columns, rows = min(across, len(found)), -(-len(found) // across)
+    columns, rows = min(across, len(images)), -(-len(images) // across)
     sheet = Image.new("RGB", (columns * side, rows * side))
-    for cell, image in enumerate(found):
+    for cell, image in enumerate(images):
         sheet.paste(image, (cell % across * side, cell // across * side))
     return _webp(sheet)
 

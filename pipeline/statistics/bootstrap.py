@@ -1,8 +1,8 @@
-"""Intervals by the bootstrap: the images drawn anew, with replacement, many times.
+"""Intervals by the bootstrap: images are drawn with replacement many times.
 
-All candidates of a comparison get the same resamples, so that their intervals can be held against
-each other (paired bootstrap; Efron and Tibshirani, "An introduction to the bootstrap", 1993,
-chapter 13: percentile intervals).
+All candidates of a comparison get the same resamples, so that their intervals can be compared
+(paired bootstrap; Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13:
+percentile intervals).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.statistics import metrics
 
-BLOCK_BYTES = 2**23  # of weights held at a time: more would leave the processor's cache
+BLOCK_BYTES = 2**23  # of weights in memory at a time: more would not fit the processor's cache
 # Weights that the ranking of one candidate by all classes may touch. Beyond it, ROC AUC gets
 # fewer resamples, but never fewer than that: with 1,000 classes it alone would take an hour.
 RANKED, FEWEST = 2 * 10**9, 100
@@ -44,11 +44,11 @@ def estimates(
         labels: int (n,).
         probabilities: float (n, K), as the candidate gave them.
         calibrated: float (n, K), after temperature scaling.
-        kept: bool (n,): images without a twin among those that were learned from; what is
-            "without_twins" is measured on them alone, and left out where there is none.
-        resamples: how many, at least 1.
-        confidence: that an interval holds the true value, above 0 and below 1.
-        seed: of the resamples.
+        kept: bool (n,): images without a near-duplicate among those learned from; they alone
+            count in "accuracy_without_twins", which is left out where there are none.
+        resamples: the number of resamples, at least 1.
+        confidence: the confidence level of the intervals, above 0 and below 1.
+        seed: the seed of the resamples.
 
     Returns:
         Estimates by name: METRICS, "accuracy_without_twins", "log_loss", "roc_auc",
@@ -63,9 +63,9 @@ def estimates(
         if kept.any():
             total = weights[kept].sum(axis=0)
             values["accuracy_without_twins"] = hits @ weights[kept] / np.maximum(total, 1)
-        for prefix, given in (("", probabilities), ("calibrated_", calibrated)):
-            values[f"{prefix}log_loss"] = metrics.log_loss(labels, given, weights)
-            values[f"{prefix}calibration_error"] = metrics.calibration_error(labels, given, weights)
+        for prefix, p in (("", probabilities), ("calibrated_", calibrated)):
+            values[f"{prefix}log_loss"] = metrics.log_loss(labels, p, weights)
+            values[f"{prefix}calibration_error"] = metrics.calibration_error(labels, p, weights)
         return values
 
     def ranked(weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -83,19 +83,19 @@ def intervals(
     """Return the statistics of n images, and percentile intervals.
 
     Args:
-        statistics: gives values by name, () or (R,), from weights (n,) or (n, R).
+        statistics: returns values by name, () or (R,), for weights (n,) or (n, R).
         images: n.
-        resamples: how many.
-        confidence: that an interval holds the true value.
-        seed: of the resamples.
+        resamples: the number of resamples.
+        confidence: the confidence level of the intervals.
+        seed: the seed of the resamples.
     """
     drawn = [statistics(weights) for weights in draw(images, resamples, seed)]
     tail = (1 - confidence) / 2
-    found = {}
+    estimates = {}
     for name, value in statistics(np.ones(images)).items():
         low, high = np.quantile(_joined(drawn, name), (tail, 1 - tail))
-        found[name] = Estimate(float(value), float(low), float(high))
-    return found
+        estimates[name] = Estimate(float(value), float(low), float(high))
+    return estimates
 
 
 def _joined(drawn: Sequence[dict[str, np.ndarray]], name: str) -> np.ndarray:
@@ -103,7 +103,7 @@ def _joined(drawn: Sequence[dict[str, np.ndarray]], name: str) -> np.ndarray:
 
 
 def draw(images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each image is in each resample: float64 (n, R), R of them at a time."""
+    """Yield the count of each image in each resample: float64 (n, R), R resamples at a time."""
     generator = np.random.default_rng(seed)
     step = max(1, BLOCK_BYTES // (8 * images))
     for start in range(0, resamples, step):

@@ -1,4 +1,4 @@
-"""Temperature scaling: how sure predictions are, set right by one number that changes no ranking.
+"""Temperature scaling: probabilities calibrated by one number, which changes no prediction.
 
 The method of Guo et al., "On calibration of modern neural networks", 2017, section 4.2.
 """
@@ -7,11 +7,11 @@ import numpy as np
 
 from pipeline.statistics.metrics import SMALLEST
 
-LOWEST, HIGHEST = 1e-2, 1e2  # temperatures that are searched
+LOWEST, HIGHEST = 1e-2, 1e2  # the range of temperatures that is searched
 
 
 def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the number that log probabilities are divided by for the least log loss.
+    """Return the divisor of log probabilities that gives the lowest log loss.
 
     Args:
         probabilities: float (n, K), rows sum to 1.
@@ -27,8 +27,8 @@ def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         inverse = np.exp(-log_temperature)
         return float(logsumexp(logs * inverse, axis=1).mean() - true * inverse)
 
-    found = minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded")
-    return float(np.exp(found.x))
+    optimum = minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded")
+    return float(np.exp(optimum.x))
 
 
 def apply(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -39,22 +39,22 @@ def apply(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def cross_fitted(probabilities: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return calibrated probabilities, float32 (n, K), of images that did not calibrate them.
+    """Return cross-fitted calibrated probabilities, float32 (n, K).
 
-    Each half of the images gets the temperature of the other, so that what is then measured on
-    all of them is not better than it will be on new images.
+    Each half of the images gets the temperature that was fitted on the other, so that metrics on
+    all of them are not better than on new images.
 
     Args:
         probabilities: float (n, K), n at least 2.
         labels: int (n,).
-        seed: of the halves.
+        seed: the seed of the halves.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     halves = order[::2], order[1::2]
     calibrated = np.empty(probabilities.shape, np.float32)
-    for here, there in (halves, halves[::-1]):
-        calibrated[here] = apply(
-            probabilities[here], temperature(probabilities[there], labels[there])
+    for half, other in (halves, halves[::-1]):
+        calibrated[half] = apply(
+            probabilities[half], temperature(probabilities[other], labels[other])
         )
     return calibrated
 

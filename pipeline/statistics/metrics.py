@@ -1,8 +1,8 @@
-"""How good predictions are: of labels, of probabilities, and which classes are confused.
+"""Metrics of predicted labels and probabilities, and the classes that are confused.
 
 Every metric takes weights of the images, so that the bootstrap computes many resamples at once:
-`weights` holds how often each image counts, (n,) or a column a resample, (n, R); the value then
-has shape () or (R,). None counts each image once. Classes are the columns of the probabilities.
+`weights` holds the count of each image, (n,), or a column for each resample, (n, R); the value
+then has shape () or (R,). None counts each image once. Classes are the columns of probabilities.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ import numpy as np
 from features.errors import unknown_name
 from pipeline.config.choices import METRICS
 
-# A probability of 0 for what came true would cost without end; this one costs 27.6.
+# A probability of 0 for the true class would give an infinite loss; this one gives 27.6.
 SMALLEST = 1e-12
-BINS = 15  # of the top probability: as in Guo et al. 2017, section 3
+BINS = 15  # of the top probability, as in Guo et al. 2017, section 3
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of each class, (K,) or (K, R): images predicted right, images there are, predictions."""
+    """For each class, (K,) or (K, R): right predictions, images, and predictions."""
 
     hits: np.ndarray
     support: np.ndarray
@@ -39,7 +39,7 @@ class Counts:
 
     @property
     def f1(self) -> np.ndarray:
-        """Harmonic mean of both; 0 where both are."""
+        """Harmonic mean of precision and recall; 0 where both are 0."""
         return 2 * self.hits / np.maximum(self.support + self.predicted, 1)
 
 
@@ -52,8 +52,8 @@ def _balanced_accuracy(counts: Counts) -> np.ndarray:
 
 
 def _macro_f1(counts: Counts) -> np.ndarray:
-    there = (counts.support + counts.predicted > 0).sum(axis=0)
-    return counts.f1.sum(axis=0) / there
+    occurring = (counts.support + counts.predicted > 0).sum(axis=0)
+    return counts.f1.sum(axis=0) / occurring
 
 
 _OF_LABELS: dict[str, Callable[[Counts], np.ndarray]] = {
@@ -117,7 +117,7 @@ def counts(
 def log_loss(
     labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the mean of -log of the true class's probability, from 0; lower is better."""
+    """Return the mean negative log probability of the true class, from 0; lower is better."""
     weights = _weights(weights, len(labels))
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return -np.log(np.clip(true, SMALLEST, 1)) @ weights / weights.sum(axis=0)
@@ -128,7 +128,7 @@ def roc_auc(
 ) -> np.ndarray:
     """Return the area under the ROC curve of each class against the rest, averaged; 0.5 is chance.
 
-    Classes that all images are of, or none, do not count; 0.5 where that leaves none.
+    Classes of all images or of none do not count; 0.5 where no other class is left.
     """
     weights = _weights(weights, len(labels))
     total, classes = np.zeros(weights.shape[1:]), np.zeros(weights.shape[1:])
@@ -142,10 +142,10 @@ def roc_auc(
 def _area(
     positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many pairs of a positive and a negative are in order, ties by half; all pairs.
+    """Return the pairs of a positive and a negative that are in order, ties by half; and all pairs.
 
-    Negatives are counted between the scores that positives have, and at them: score t of those,
-    t from 0, is place 2 t + 1, and what is below it but above the one before is place 2 t.
+    Negatives are counted at the distinct scores of positives and between them: the score number t,
+    from 0, is place 2 t + 1, and the interval below it is place 2 t.
     """
     levels = np.unique(scores[positive])
     places = 2 * np.searchsorted(levels, scores)
@@ -163,8 +163,8 @@ def calibration_error(
 ) -> np.ndarray:
     """Return the expected calibration error, 0 to 1; lower is better.
 
-    It is the mean distance between how sure predictions are and how often they are right, over
-    bins of equal width (Guo et al., "On calibration of modern neural networks", 2017, section 2).
+    It is the mean distance between confidence (the top probability) and accuracy, over bins of
+    equal width (Guo et al., "On calibration of modern neural networks", 2017, section 2).
     """
     weights = _weights(weights, len(labels))
     top, right, bins = _binned(labels, probabilities)
@@ -174,10 +174,10 @@ def calibration_error(
 
 @dataclass(frozen=True)
 class Reliability:
-    """Of each bin of the top probability, (BINS,): images, how sure they are, how often right.
+    """For each bin of the top probability, (BINS,): images, their confidence, their accuracy.
 
-    `sureness` is the mean top probability, `accuracy` the share that is right, both 0 to 1, and 0
-    where a bin is empty.
+    `sureness` is the mean top probability, `accuracy` the share of right predictions, both 0 to 1,
+    and 0 where a bin is empty.
     """
 
     images: np.ndarray
@@ -186,24 +186,24 @@ class Reliability:
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
-    """Return what a reliability diagram shows: the bins that `calibration_error` sums up."""
+    """Return the bins of a reliability diagram, which `calibration_error` sums up."""
     top, right, bins = _binned(labels, probabilities)
     images = np.bincount(bins, minlength=BINS)
-    means = (np.bincount(bins, one, BINS) / np.maximum(images, 1) for one in (top, right))
+    means = (np.bincount(bins, values, BINS) / np.maximum(images, 1) for values in (top, right))
     return Reliability(images, *means)
 
 
 def _binned(
     labels: np.ndarray, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return of each image its top probability, whether it is right, and the bin it is in."""
+    """Return the top probability of each image, whether its prediction is right, and its bin."""
     top = probabilities.max(axis=1).astype(np.float64)
     bins = np.clip(np.ceil(top * BINS).astype(int) - 1, 0, BINS - 1)
     return top, labels == probabilities.argmax(axis=1), bins
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return how many images of each class (row) were taken for each (column): int64 (K, K)."""
+    """Return the images of each true class (row) by predicted class (column): int64 (K, K)."""
     flat = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
     return flat.reshape(classes, classes)
 

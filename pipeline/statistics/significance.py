@@ -1,19 +1,19 @@
-"""Whether two candidates differ by more than chance: McNemar's test, corrected for many pairs."""
+"""Tests of the difference between candidates: McNemar's test, corrected for many pairs."""
 
 import numpy as np
 
-LEVEL = 0.05  # what is at least as likely as this by chance is not told apart
+LEVEL = 0.05  # candidates with a p-value from this on are tied
 
 
 def mcnemar(correct: np.ndarray) -> np.ndarray:
     """Return exact two-sided p-values for each pair of candidates, float64 (m, m), symmetric.
 
-    Only images that one of the two gets right and the other wrong tell them apart; if both are
-    equally good, each of those is as likely to be the one's as the other's (McNemar 1947; the
-    exact test takes the binomial distribution in place of the normal one).
+    Only images that exactly one of the two predicts right count; if both are equally good, each
+    of these is as likely to be right by the first as by the second (McNemar 1947; the exact test
+    takes the binomial distribution in place of the normal one).
 
     Args:
-        correct: bool (m, n): which of n images each of m candidates gets right.
+        correct: bool (m, n): which of n images each of m candidates predicts right.
     """
     from scipy.stats import binom
 
@@ -40,7 +40,7 @@ def pairwise(correct: np.ndarray) -> np.ndarray:
     """Return p-values of McNemar's test, corrected over all pairs: float64 (m, m), 1 with itself.
 
     Args:
-        correct: bool (m, n): which of n images each of m candidates gets right.
+        correct: bool (m, n): which of n images each of m candidates predicts right.
     """
     p, pairs = mcnemar(correct), np.triu_indices(len(correct), 1)
     corrected = np.ones_like(p)
