@@ -36,9 +36,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         model.fit(paths, labels)
 
     Its features are those that `features.extract` stores, to the bit, for the same images in the
-    same order, engine and precision. Nothing is learnt, so `transform` works without `fit`. The
-    network is compiled on first use and shared by all estimators of a process with the same
-    settings; a pickle does not hold it.
+    same order, engine and precision. (A Pillow image is decoded whole, as with `exact_decode`.)
+    Nothing is learnt, so `transform` works without `fit`. It fills up the last batch, so many
+    images in one call take little longer than a few. The network is compiled on first use and
+    shared by all estimators of a process with the same settings; a pickle does not hold it.
 
     Args:
         backbone: the name of a network from the catalog, or of a hand-crafted descriptor.

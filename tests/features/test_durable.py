@@ -93,7 +93,7 @@ def test_what_follows_the_first_error_goes_nowhere(path, monkeypatch):
     with pytest.raises(OSError, match="Input/output"), durable.replacing(path) as draft:
         assert draft.write(b"1234") == 4
         draft.check()
-        assert draft.write(b"5678") == 4, "half of it arrived, which nobody is told here"
+        assert draft.write(b"5678") == 4, "half of it arrived, which nobody learns here"
         draft.write(b"9")
         assert draft.tell() == 6
         with pytest.raises(OSError, match="Input/output"):

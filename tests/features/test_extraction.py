@@ -224,7 +224,7 @@ def test_other_settings_or_images_are_refused_with_both_values(photos, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"backbone": "resnet51"}, "did you mean resnet50"),
         ({"layers": ("out_rely",)}, "did you mean out_relu"),
@@ -240,8 +240,8 @@ def test_other_settings_or_images_are_refused_with_both_values(photos, tmp_path)
         ({"weights": "no/such.h5"}, "no such file"),
     ],
 )
-def test_options_that_cannot_be_meant(photos, tmp_path, options, told):
-    with pytest.raises(UsageError, match=told) as caught:
+def test_options_that_cannot_be_meant(photos, tmp_path, options, message):
+    with pytest.raises(UsageError, match=message) as caught:
         extract(photos, tmp_path / "out.h5", **options)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.h5").exists()

@@ -116,10 +116,12 @@ def interrupted(monkeypatch, source, out, **options):
 
 
 @pytest.mark.parametrize(
-    ("shards", "files", "told"),
+    ("shards", "files", "file_name"),
     [(0.5, 0, "0000000000.h5"), (4.5, 0, "0000000032.h5"), (8, 0.9, "out.h5")],
 )
-def test_a_disk_that_fills(small_disk, tmp_path, many, whole, monkeypatch, shards, files, told):
+def test_a_disk_that_fills(
+    small_disk, tmp_path, many, whole, monkeypatch, shards, files, file_name
+):
     """It has room for so many shards, and for that share of the file."""
     interrupted(monkeypatch, many, tmp_path / "out.h5")
     shard = next(partial_folder(tmp_path / "out.h5").glob("*.h5")).stat().st_size
@@ -129,7 +131,9 @@ def test_a_disk_that_fills(small_disk, tmp_path, many, whole, monkeypatch, shard
     assert code == 1
     assert len(lines) == 1
     kept = min(IMAGES, 8 * int(shards))
-    assert f"{told}: No space left on device; {kept} of {IMAGES} images are kept in" in lines[0]
+    assert (
+        f"{file_name}: No space left on device; {kept} of {IMAGES} images are kept in" in lines[0]
+    )
     assert "the same command goes on from there" in lines[0]
     small_disk(2000, "remount")
     assert stub.rows_lost_going_on(many, out, whole, kept) == 0
@@ -137,9 +141,9 @@ def test_a_disk_that_fills(small_disk, tmp_path, many, whole, monkeypatch, shard
 
 @POSIX
 @pytest.mark.parametrize(
-    ("limit", "told", "kept"), [(4_000, "0000000000.h5", 0), (16_000, "out.h5", IMAGES)]
+    ("limit", "file_name", "kept"), [(4_000, "0000000000.h5", 0), (16_000, "out.h5", IMAGES)]
 )
-def test_a_quota_that_is_met(tmp_path, many, whole, limit, told, kept):
+def test_a_quota_that_is_met(tmp_path, many, whole, limit, file_name, kept):
     import resource
 
     out = tmp_path / "new" / "out.h5"
@@ -148,7 +152,7 @@ def test_a_quota_that_is_met(tmp_path, many, whole, limit, told, kept):
     )
     assert code == 1
     assert len(lines) == 1
-    assert f"{told}: File too large; {kept} of {IMAGES} images are kept in" in lines[0]
+    assert f"{file_name}: File too large; {kept} of {IMAGES} images are kept in" in lines[0]
     assert stub.rows_lost_going_on(many, out, whole, kept) == 0
 
 

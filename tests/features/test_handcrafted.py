@@ -64,10 +64,10 @@ def test_colour_counts_pixels_by_hue_saturation_and_value(tmp_path):
 
 @BOTH
 def test_rows_do_not_depend_on_batches_or_processes(photos, tmp_path, monkeypatch, name):
-    one = extract(photos, tmp_path / "one.h5", name)
+    alone = extract(photos, tmp_path / "alone.h5", name)
     monkeypatch.setattr(handcrafted, "available_cpus", lambda: 3)
     other = extract(photos, tmp_path / "other.h5", name, batch_size=7)
-    assert datasets(one) == datasets(other)
+    assert datasets(alone) == datasets(other)
 
 
 @BOTH
@@ -115,7 +115,7 @@ def test_the_recipe_knows_the_parameters(photos, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"layers": ("conv5_block3_out",)}, "--layers: hog is made by hand"),
         ({"weights": "none"}, "--weights"),
@@ -127,8 +127,8 @@ def test_the_recipe_knows_the_parameters(photos, tmp_path, monkeypatch):
         ({"batch_size": 0}, "at least 1"),
     ],
 )
-def test_what_only_a_network_could_be_told_is_refused(photos, tmp_path, options, told):
-    with pytest.raises(UsageError, match=told) as caught:
+def test_options_of_networks_alone_are_refused(photos, tmp_path, options, message):
+    with pytest.raises(UsageError, match=message) as caught:
         extract(photos, tmp_path / "out.h5", **options)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.h5").exists()

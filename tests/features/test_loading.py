@@ -150,9 +150,9 @@ def test_the_number_of_threads_changes_nothing(tmp_path, use_threads):
     for threads in (1, 2, 7):
         use_threads(threads)
         runs.append(list(load(source, (16, 16), "crop", "bicubic", 8)))
-    for one, other in zip(runs[0], runs[1], strict=True):
-        assert one.outcomes == other.outcomes
-        assert np.array_equal(one.pixels, other.pixels)
+    for batch, other in zip(runs[0], runs[1], strict=True):
+        assert batch.outcomes == other.outcomes
+        assert np.array_equal(batch.pixels, other.pixels)
     assert [batch.outcomes for batch in runs[0]] == [batch.outcomes for batch in runs[2]]
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(runs[0], runs[2], strict=True))
     assert sum(len(batch.accepted) for batch in runs[0]) == 25

@@ -19,7 +19,7 @@ def package(client="npm", sha256=None):
 
 @pytest.fixture
 def npm(tmp_path, monkeypatch):
-    """An npm of our own that brings `CONTENT`, notes that it ran, or fails when told to."""
+    """An npm of our own that brings `CONTENT`, notes that it ran, or fails when asked to."""
     folder = tmp_path / "bin"
     folder.mkdir()
     log = tmp_path / "npm.log"

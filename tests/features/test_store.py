@@ -86,8 +86,8 @@ def test_schema_1_is_refused_in_one_line(path):
         file.attrs["recipe"] = "of variable length"
     with pytest.raises(DataError) as caught:
         FeatureFile(path)
-    told = "features.h5 was written by Offshelf before 0.2 (its schema is 1, this version reads 2); extract its images again"
-    assert str(caught.value).endswith(told)
+    message = "features.h5 was written by Offshelf before 0.2 (its schema is 1, this version reads 2); extract its images again"
+    assert str(caught.value).endswith(message)
 
 
 def test_all_images_rejected(tmp_path):
@@ -180,7 +180,7 @@ def _same_bytes_in_another_order(file):
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         (_change("features/a"), "/features/a has changed"),
         (_change("features/b"), "/features/b has changed"),
@@ -205,11 +205,11 @@ def _same_bytes_in_another_order(file):
         (_same_bytes_in_another_order, "an attribute, or the shape or type of a dataset"),
     ],
 )
-def test_changes_are_found(path, fault, told):
+def test_changes_are_found(path, fault, message):
     with h5py.File(path, "r+") as file:
         fault(file)
     with FeatureFile(path) as file:
-        assert any(told in problem for problem in file.problems())
+        assert any(message in problem for problem in file.problems())
 
 
 def _replace(name, **new):

@@ -30,8 +30,8 @@ def builder(backbone: Backbone):
 def test_every_network_of_keras_is_there():
     import keras
 
-    there = {name for name in dir(keras.applications) if name[0].isupper()}
-    assert {backbone.builder for backbone in BACKBONES.values()} == there
+    classes = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert {backbone.builder for backbone in BACKBONES.values()} == classes
 
 
 # Keras does not check the size of MobileNetV3; the names of its weights files say 224.

