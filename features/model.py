@@ -66,7 +66,7 @@ def _network(config: ExtractConfig) -> Model:
     size = config.image_size or (backbone.size, backbone.size)
     weights = resolve(backbone, config.weights, config.scaling, config.seed)
 
-    def compile_it(batch_shape: BatchShape, cache: Path) -> Compiled:
+    def compile_for(batch_shape: BatchShape, cache: Path) -> Compiled:
         def make(precision: str) -> Any:
             given_size = batch_shape[1:3]
             return assemble(backbone, size, weights, layers, config.pooling, precision, given_size)
@@ -83,7 +83,7 @@ def _network(config: ExtractConfig) -> Model:
         scaling=weights.scaling,
         choice=choice,
         packages=("keras", choice.engine),
-        compile=compile_it,
+        compile=compile_for,
     )
 
 

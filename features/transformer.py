@@ -37,9 +37,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     Its features are those that `features.extract` stores, to the bit, for the same images in the
     same order, engine and precision. (A Pillow image is decoded whole, as with `exact_decode`.)
-    Nothing is learnt, so `transform` works without `fit`. It fills up the last batch, so many
-    images in one call take little longer than a few. The network is compiled on first use and
-    shared by all estimators of a process with the same settings; a pickle does not hold it.
+    Nothing is learnt, so `transform` works without `fit`. The last batch is filled up, so that one
+    image takes as long as `batch_size` of them. The network is compiled on first use and shared by
+    all estimators of a process with the same settings; a pickle does not hold it.
 
     Args:
         backbone: the name of a network from the catalog, or of a hand-crafted descriptor.
