@@ -12,10 +12,10 @@ M. Mogstad, J. Romano, A. Shaikh, D. Wilhelm, "Inference for ranks", Review of E
 The largest distance that chance brings comes from the multiplier bootstrap: each group's share in
 each score is drawn anew by a normal number, the same for all candidates, so that what they have in
 common drops out (V. Chernozhukov, D. Chetverikov, K. Kato, Annals of Statistics 41, 2013).
-Candidates with equal predictions are one candidate for it, and cost nothing. To the variance of a
-difference one more group is added that disagrees as much as any did: what two or three images
-decide alone would otherwise look sure (as A. Agresti, Y. Min do for matched pairs, Statistics in
-Medicine 24, 2005).
+Candidates with equal predictions are one candidate for it, and cost nothing. The variance of a
+difference is that around no difference, as in a score test, and one more group is added to it that
+disagrees as much as any did: what two or three images decide alone would otherwise look sure (as
+A. Agresti, Y. Min do for matched pairs, Statistics in Medicine 24, 2005).
 """
 
 import numpy as np
@@ -46,10 +46,11 @@ def could_be_best(measured: Measured, units: Units, seed: int = 0) -> np.ndarray
     p = np.ones(len(scores))
     for row in range(len(scores)):
         chance = variance.spread(deviations - deviations[row])
-        errors = np.sqrt(chance.variance + chance.largest)
-        distances = (scores - scores[row]) * _inverse(errors)
-        observed = variance.normal_quantiles(distances, chance.freedom)
+        distances = scores - scores[row]
+        errors = np.sqrt(chance.variance + chance.largest + distances**2 / units.count)
+        observed = variance.normal_quantiles(distances * _inverse(errors), chance.freedom)
         luck = (draws - draws[:, row, None]) * _inverse(np.sqrt(chance.variance))
+        _judge_constant(distances, chance, units, observed, luck, seed)
         p[row] = _exceeded(luck.max(axis=1), observed.max())
     return p
 
@@ -79,23 +80,34 @@ def better_than_chance(
         deviations = deviations - units.deviations(scoring.goodness(metric, of_floor)[None])
     chance = variance.spread(deviations)
     gains = measured.goodness - floor
-    # The variance is that around no gain, as in a score test: the tails of many settings hold.
-    known = _freedom(metric, labels, units)
-    errors = np.sqrt(chance.variance + chance.largest + gains**2 / known)
+    # Few groups of a class must not make one of hundreds of settings look sure.
+    errors = np.sqrt(chance.variance + chance.largest + gains**2 / units.freedom)
+    observed = gains * _inverse(errors)
     luck = _draws(deviations, seed) * _inverse(np.sqrt(chance.variance))
+    _judge_constant(gains, chance, units, observed, luck, seed)
     largest = luck.max(axis=1)
-    return np.array([_exceeded(largest, value) for value in gains * _inverse(errors)])
+    return np.array([_exceeded(largest, value) for value in observed])
 
 
-def _freedom(metric: str, labels: np.ndarray, units: Units) -> float:
-    """Return the degrees of freedom of a score without any knowledge, by Satterthwaite's formula.
+def _judge_constant(
+    distances: np.ndarray,
+    chance: variance.Spread,
+    units: Units,
+    observed: np.ndarray,
+    luck: np.ndarray,
+    seed: int,
+) -> None:
+    """Set what is observed, and the luck, of distances that no group varies.
 
-    A mean over classes varies with 1 / g for each class of g groups.
+    So it is with a candidate that is always right and one that names a single class. The distance
+    is as sure as that of as many equal pairs as there are degrees of freedom, less one.
     """
-    if metric not in scoring.CLASS_WISE:
-        return units.count
-    groups = units.groups_by_class(labels).astype(np.float64)
-    return float((1 / groups).sum() ** 2 / (1 / groups**3).sum())
+    constant = (np.sqrt(chance.variance) <= _ROUNDING) & (np.abs(distances) > _ROUNDING)
+    if constant.any():
+        pairs = np.array(units.freedom)
+        sure = variance.normal_quantiles(np.sqrt(pairs), np.maximum(pairs - 1, 1))
+        observed[constant] = np.sign(distances[constant]) * sure
+        luck[:, constant] = np.random.default_rng([seed, 1]).standard_normal((len(luck), 1))
 
 
 def _deviations(measured: Measured, units: Units) -> np.ndarray:

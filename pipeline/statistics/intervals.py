@@ -45,8 +45,9 @@ def interval(
         labels: int (n,).
         probabilities: float (n, K), or (R, n, K) for R repeats of cross-validation, whose scores
             are averaged.
-        units: what is independent; where `units.single` names a class, or all images are of one
-            group, a class-wise metric has no interval, and `reason` says so.
+        units: what is independent, stratified for a metric of `scoring.CLASS_WISE`. Where all
+            images are of one group, or all of a class for such a metric, there is no interval, and
+            `reason` says so.
         confidence: that the interval holds the true value, above 0 and below 1.
     """
     measured = influence.measure(metric, labels, [probabilities])
@@ -57,7 +58,7 @@ def interval(
         low, high = wilson(value, len(labels), _normal(confidence))
     else:
         chance = variance.spread(units.deviations(measured.influence))
-        squared = float(chance.variance[0]) or _at_least(metric, value, labels, units)
+        squared = float(chance.variance[0]) or _at_least(metric, value, units)
         most = len(labels)
         low, high = bounds(metric, value, squared, float(chance.freedom[0]), most, confidence)
     if metric == "balanced_accuracy":
@@ -188,7 +189,7 @@ def _of_recalls(
     return max(0.0, float(mean - half[0])), min(1.0, float(mean + half[1]))
 
 
-def _at_least(metric: str, value: float, labels: np.ndarray, units: Units) -> float:
+def _at_least(metric: str, value: float, units: Units) -> float:
     """Return the variance to suppose where none is seen, as without any mistake.
 
     It is that of a share of as many independent images as there are groups; for a class-wise
@@ -197,9 +198,9 @@ def _at_least(metric: str, value: float, labels: np.ndarray, units: Units) -> fl
     if metric in scoring.LOWER_IS_BETTER:
         return 0.0
     spread = value * (1 - value) if 0 < value < 1 else 1.0
-    if metric not in scoring.CLASS_WISE:
+    groups = units.classes[units.classes > 0]
+    if not len(groups):
         return spread / units.count
-    groups = units.groups_by_class(labels)
     return float(spread * (1 / groups).sum() / len(groups) ** 2)
 
 

@@ -24,13 +24,32 @@ class Units:
     Attributes:
         group: int64 (n,), the group of each image, 0 to G - 1.
         stratum: int64 (G,), the stratum that each group is drawn within, 0 to H - 1.
-        single: the classes, by number, whose images all belong to one group, where metrics are
-            class-wise: chance cannot be seen in those, so that an interval would be wrong.
+        classes: int64 (K,), how many groups have images of each class, where the metric is
+            class-wise; else empty.
     """
 
     group: np.ndarray
     stratum: np.ndarray
-    single: tuple[int, ...] = ()
+    classes: np.ndarray
+
+    @property
+    def single(self) -> tuple[int, ...]:
+        """The classes, by number, whose images all belong to one group.
+
+        Chance cannot be seen in those, so that an interval would be wrong.
+        """
+        return tuple(np.flatnonzero(self.classes == 1).tolist())
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of a score's variance, were all classes equally hard.
+
+        A mean over classes varies with 1 / g for each class of g groups (Satterthwaite's formula).
+        """
+        if not self.classes.any():
+            return float(self.count)
+        inverse = 1 / self.classes[self.classes > 0]
+        return float(inverse.sum() ** 2 / (inverse**3).sum())
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -46,11 +65,6 @@ class Units:
     def independent(self) -> bool:
         """Whether each image is a group of its own."""
         return len(self.stratum) == len(self.group)
-
-    def groups_by_class(self, labels: np.ndarray) -> np.ndarray:
-        """Return how many groups have images of each class that occurs, int64 (C,)."""
-        pairs = np.unique(np.stack([labels, self.group]), axis=1)[0]
-        return np.unique(pairs, return_counts=True)[1]
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Return the sum over each group's images, float64 (m, G), of values (m, n).
@@ -94,7 +108,7 @@ def units(groups: np.ndarray | None, labels: np.ndarray, stratify: bool) -> Unit
     group = np.unique(names, return_inverse=True)[1].reshape(-1)
     count = int(group.max()) + 1
     if not stratify:
-        return Units(group, np.zeros(count, np.int64))
+        return Units(group, np.zeros(count, np.int64), np.zeros(0, np.int64))
     pairs = np.unique(group * (int(labels.max()) + 1) + labels)  # of a group and a class in it
     owner, label = np.divmod(pairs, int(labels.max()) + 1)
     spread = np.bincount(label)  # how many groups have each class
@@ -103,8 +117,7 @@ def units(groups: np.ndarray | None, labels: np.ndarray, stratify: bool) -> Unit
     stratum = np.unique(rarest, return_inverse=True)[1].reshape(-1)
     sizes = np.bincount(stratum)
     joined = np.where(sizes[stratum] == 1, sizes.argmax(), stratum)
-    single = tuple(np.flatnonzero(spread == 1).tolist())
-    return Units(group, np.unique(joined, return_inverse=True)[1].reshape(-1), single)
+    return Units(group, np.unique(joined, return_inverse=True)[1].reshape(-1), spread)
 
 
 def draw(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray]:

@@ -65,6 +65,15 @@ def test_a_difference_that_two_images_make_is_not_sure():
     assert could("accuracy", labels, [np.eye(2)[labels], wrong])[1] >= 0.05
 
 
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+@pytest.mark.parametrize("images, sure", [(4, False), (40, True)])
+def test_always_right_against_a_single_class_is_sure_with_enough_images(metric, images, sure):
+    labels = np.arange(images) % 2  # no image varies: each candidate is right on all of a class
+    values = [np.tile([1.0, 0.0], (images, 1)), np.eye(2)[labels]]
+    assert (could(metric, labels, values) >= 0.05).tolist() == [not sure, True]
+    assert (chance(metric, labels, values) < 0.05).tolist() == [False, sure]
+
+
 def test_groups_count_once():
     groups = np.repeat(np.arange(8), 50)
     labels, values = draw(3, [0.8, 0.8], groups=groups)
