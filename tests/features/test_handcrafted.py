@@ -158,12 +158,12 @@ def test_they_are_classified_like_any_other(tmp_path, monkeypatch):
     files = tuple(
         extract(tmp_path / "x.npz", tmp_path / f"{name}.h5", name) for name in ("hog", "colour")
     )
-    out = classify.run(
+    classify.run(
         ClassifyConfig(files, tmp_path / "results", ("logistic",), folds=2, progress=False)
     )
     scores = {
         name: max(trial.score for trial in record.trials)
-        for name, record in candidates(out).items()
+        for name, record in candidates(tmp_path / "results").items()
     }
     assert set(scores) == {"hog.blocks.logistic", "colour.histogram.logistic"}
     for score in scores.values():

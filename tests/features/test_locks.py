@@ -63,8 +63,8 @@ def test_the_second_process_is_refused_and_a_dead_one_leaves_no_lock(tmp_path, m
 def test_a_lock_that_cannot_be_had_is_told(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
     monkeypatch.setattr(fcntl, "flock", without_locks(errno.EIO))
-    told = r"cannot write .*partial: Input/output error"
-    with pytest.raises(DataError, match=told), locked(tmp_path / "out.h5.partial"):
+    message = r"cannot write .*partial: Input/output error"
+    with pytest.raises(DataError, match=message), locked(tmp_path / "out.h5.partial"):
         pass
 
 
