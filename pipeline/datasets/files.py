@@ -33,15 +33,25 @@ def read(path: Path) -> tuple[str, Arrays]:
         raise DataError(f"{path} cannot be read as a data set: {_reason(error)}") from error
 
 
-def write(dataset: Dataset, arrays: Arrays, provenance: dict[str, Any], path: Path) -> None:
+def write(
+    dataset: Dataset, arrays: Arrays, provenance: dict[str, Any], path: Path, scratch: Path
+) -> None:
     """Write a data set, whole or not at all.
+
+    Args:
+        dataset: the data set's entry of the catalog.
+        arrays: its images, labels and splits.
+        provenance: where they were downloaded from.
+        path: the file to write.
+        scratch: a folder beside it, for the file while it is not whole.
 
     Raises:
         DataError: the file cannot be written, such as to a full disk.
     """
     content = _encode(dataset, arrays, provenance)
     try:
-        durable.write(path, content)
+        with durable.replacing(path, scratch) as draft:
+            draft.write(content)
     except OSError as error:
         megabytes = -(-len(content) // 10**6)
         raise DataError(f"cannot write {path} of {megabytes} MB: {_reason(error)}") from error

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from features import durable
 from features.errors import DataError, UsageError
+from features.locks import CONTENT, locked
+from features.shards import partial_folder
 from pipeline.config import FetchConfig
 from pipeline.datasets import files
 from pipeline.datasets.catalog import Dataset, find
@@ -23,7 +25,7 @@ def run(config: FetchConfig) -> Path:
 
     Raises:
         UsageError: no data set has that name; the file exists and holds something else; its
-            folder cannot be written to.
+            folder cannot be written to; or another process is writing it.
         DataError: the data set could not be downloaded, or the disk is full.
     """
     dataset = find(config.name)
@@ -32,8 +34,10 @@ def run(config: FetchConfig) -> Path:
         log.info("%s is already there: %s", config.name, out)
         return out
     durable.prepare_folder(out.parent)
-    arrays, provenance = obtain(dataset, config.progress)
-    files.write(dataset, arrays, provenance, out)
+    with locked(partial_folder(out)):
+        durable.empty_folder(partial_folder(out), CONTENT)  # which a power cut may have left
+        arrays, provenance = obtain(dataset, config.progress)
+        files.write(dataset, arrays, provenance, out, partial_folder(out))
     log.info("wrote %d images to %s, from %s", len(arrays.images), out, provenance["way"])
     return out
 

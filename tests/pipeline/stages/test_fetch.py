@@ -17,7 +17,9 @@ import pytest
 
 from features import durable
 from features.errors import DataError, UsageError
+from features.locks import locked
 from features.records import Split
+from features.shards import partial_folder
 from pipeline import fetch
 from pipeline.datasets import catalog, downloads, idx
 from pipeline.datasets.files import read
@@ -357,10 +359,18 @@ def test_a_killed_run_leaves_nothing_under_the_name(mnist, monkeypatch, tmp_path
             fetch("mnist", out, progress=False)
     assert list(out.parent.iterdir()) == []
 
-    out.with_name("set.h5.tmp").write_bytes(b"half a file, left when the power went")
+    partial_folder(out).mkdir()
+    (partial_folder(out) / "set.h5.12.tmp").write_bytes(b"half a file, left when the power went")
     fetch("mnist", out, progress=False)
     assert same(read(out)[1], mnist)
     assert list(out.parent.iterdir()) == [out]
+
+
+def test_another_process_that_fetches_it_is_told(mnist, tmp_path):
+    out = tmp_path / "set.h5"
+    with locked(partial_folder(out)), pytest.raises(UsageError, match="another process"):
+        fetch("mnist", out, progress=False)
+    assert list(tmp_path.glob("set.h5*")) == []
 
 
 def test_a_full_disk_is_told_in_one_line(mnist, tmp_path):
