@@ -1,10 +1,10 @@
 """Our map against scikit-learn's t-SNE on the same principal components, in one run.
 
-    python -m benchmarks.map                            of 5,000 points that it makes
-    python -m benchmarks.map resnet50.h5 --rows 10000   of a feature file
+    python -m benchmarks.map                            on 5,000 synthetic points
+    python -m benchmarks.map resnet50.h5 --rows 10000   on a feature file
 
-Both get the same components and perplexity, start from the first two of them, and use all cores;
-everything else is as each has it by default (scikit-learn: Barnes-Hut, 1,000 iterations; ours:
+Both get the same components and perplexity, start from the first two components, and use all cores;
+everything else is the default of each (scikit-learn: Barnes-Hut, 1,000 iterations; ours:
 750, of which 250 are exaggerated). The quality of both is measured alike, on the features.
 
 How to read the columns:
@@ -38,21 +38,21 @@ HEADER = ("", "seconds", "processor", "ratio", "10-NN accuracy", "trustworthines
 
 def main() -> None:
     arguments = _arguments()
-    x, labels, what = _read(arguments) if arguments.features else _made(arguments)
+    x, labels, source = _read(arguments) if arguments.features else _synthetic(arguments)
     scores = principal(x, MapConfig.components, 0).scores
-    found: dict[str, Any] = {}
+    maps: dict[str, Any] = {}
     times: dict[str, tuple[float, float]] = {}
     for name, run in (("ours", _ours), ("scikit-learn", _theirs)):
         started, busy = time.perf_counter(), time.process_time()
-        found[name] = run(scores)
+        maps[name] = run(scores)
         times[name] = time.perf_counter() - started, time.process_time() - busy
-    quality = measure(x, found, labels, 0)
+    quality = measure(x, maps, labels, 0)
     rows = [
-        (one.title, *times.get(one.title, (None, None)), one.accuracy, one.trustworthiness)
-        for one in (*quality[1:], quality[0])
+        (each.title, *times.get(each.title, (None, None)), each.accuracy, each.trustworthiness)
+        for each in (*quality[1:], quality[0])
     ]
     print(render(HEADER, [_cells(row, times["ours"][1]) for row in rows]))
-    facts = _facts(what)
+    facts = _facts(source)
     print("\n" + "\n".join(f"{name}: {value}" for name, value in facts.items()))
     if arguments.out:
         names = ("layout", "seconds", "processor", "accuracy", "trustworthiness")
@@ -85,7 +85,7 @@ def _read(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str]:
         )
 
 
-def _made(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str]:
+def _synthetic(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str]:
     """Return points of 10 classes, three clusters each, on curved sheets in 512 dimensions."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, arguments.rows).astype(np.int32)
@@ -94,7 +94,7 @@ def _made(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str]:
     inner = np.einsum("ni,nij->nj", rng.normal(size=(arguments.rows, 8)), bases[clusters])
     curved = np.tanh((centres[clusters] + inner) / 3) + 0.1 * rng.normal(size=inner.shape)
     x = (curved @ rng.normal(size=(64, 512)) / 8).astype(np.float32)
-    return x, labels, f"{arguments.rows:,} made ones of 10 classes, 512 features"
+    return x, labels, f"{arguments.rows:,} synthetic points of 10 classes, 512 features"
 
 
 def _cells(row: tuple[Any, ...], ours: float) -> list[str]:
@@ -109,11 +109,11 @@ def _cells(row: tuple[Any, ...], ours: float) -> list[str]:
     ]
 
 
-def _facts(what: str) -> dict[str, str]:
+def _facts(source: str) -> dict[str, str]:
     """Return what the figures depend on."""
     settings = f"{MapConfig.components} components, perplexity {MapConfig.perplexity:g}"
     return {
-        "points": f"{what}; {settings}",
+        "points": f"{source}; {settings}",
     } | machine.facts("numpy", "openTSNE", "scikit-learn")
 
 

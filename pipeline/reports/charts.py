@@ -119,19 +119,16 @@ def reliability(before: Reliability, after: Reliability) -> Figure:
              (after, "after temperature scaling", "--accent", "circle", "solid"))  # fmt: skip
     for bins, name, colour, symbol, dash in kinds:
         filled = bins.images > 0
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": name,
-                "x": _percent(bins.sureness[filled]),
-                "y": _percent(bins.accuracy[filled]),
-                "customdata": bins.images[filled].tolist(),
-                "hovertemplate": "%{customdata:,} images: %{x:.0f} % sure, %{y:.0f} % right",
-                "line": {"color": colour, "width": 2, "dash": dash},
-                "marker": {"color": colour, "symbol": symbol, "size": 8},
-            }
+        curve = _curve(
+            name,
+            _percent(bins.sureness[filled]),
+            _percent(bins.accuracy[filled]),
+            colour,
+            "%{customdata:,} images: %{x:.0f} % sure, %{y:.0f} % right",
+            dash,
         )
+        curve["marker"] |= {"symbol": symbol, "size": 8}
+        traces.append(curve | {"customdata": bins.images[filled].tolist()})
         traces.append(_histogram(bins, name, colour))
     return _figure(
         traces,
@@ -168,26 +165,13 @@ def lines(
             [100 * point[key] for point in points] for key in ("accuracy", "low", "high")
         )
         colour = _COLOURS[number % len(_COLOURS)]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": plain(name),
-                "x": [
-                    plain(point[along]) if isinstance(point[along], str) else point[along]
-                    for point in points
-                ],
-                "y": values,
-                "error_y": _errors(values, low, high),
-                "line": {"color": colour, "width": 2},
-                "marker": {
-                    "color": colour,
-                    "symbol": _SYMBOLS[number % len(_SYMBOLS)],
-                    "size": 8,
-                },
-                "hovertemplate": "%{x}: %{y:.1f} %",
-            }
-        )
+        places = [
+            plain(point[along]) if isinstance(point[along], str) else point[along]
+            for point in points
+        ]
+        curve = _curve(plain(name), places, values, colour, "%{x}: %{y:.1f} %")
+        curve["marker"] |= {"symbol": _SYMBOLS[number % len(_SYMBOLS)], "size": 8}
+        traces.append(curve | {"error_y": _errors(values, low, high)})
     return _figure(
         traces, xaxis=dict(axis), yaxis={"title": {"text": "accuracy, %"}}, height=380,
         showlegend=len(traces) > 1,
@@ -203,36 +187,30 @@ def history(epochs: Sequence[Mapping[str, Any]], of: str) -> Figure:
         # Stages number their epochs anew; the axis counts them all.
         known = [(at, epoch) for at, epoch in enumerate(epochs, 1) if epoch.get(key) is not None]
         if known:
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "name": name,
-                    "x": [at for at, _ in known],
-                    "y": [scale * epoch[key] for _, epoch in known],
-                    "line": {"color": colour, "width": 2, "dash": dash},
-                    "marker": {"color": colour, "size": 5},
-                    "hovertemplate": "epoch %{x}: %{y:.4g}",
-                }
-            )
-    stages = list(_stages(epochs))
-    height, side = (0, "bottom") if of == "accuracy" else (1, "top")  # where the curves are not
-    return _figure(
-        traces,
-        xaxis={"title": {"text": "epoch"}},
-        yaxis={"title": {"text": unit}},
-        shapes=[
+            places, values = [at for at, _ in known], [scale * epoch[key] for _, epoch in known]
+            curve = _curve(name, places, values, colour, "epoch %{x}: %{y:.4g}", dash)
+            curve["marker"]["size"] = 5
+            traces.append(curve)
+    axes = {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"title": {"text": unit}}}
+    top = of == "loss"  # the curves leave room there
+    return _figure(traces, **axes, **_stage_marks(list(_stages(epochs)), top), height=340)
+
+
+def _stage_marks(stages: Sequence[tuple[float, str]], top: bool) -> Figure:
+    """Return lines where stages of training begin, and their names at the top or bottom."""
+    height, side = (1, "top") if top else (0, "bottom")
+    return {
+        "shapes": [
             {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper",
              "line": {"color": "--line", "width": 1}}
             for at, _ in stages[1:]
         ],
-        annotations=[
+        "annotations": [
             {"x": at, "y": height, "yref": "paper", "yanchor": side, "xanchor": "left",
              "text": plain(stage), "showarrow": False, "font": {"color": "--muted", "size": 11}}
             for at, stage in stages
         ],
-        height=340,
-    )  # fmt: skip
+    }  # fmt: skip
 
 
 def _stages(epochs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
@@ -242,6 +220,22 @@ def _stages(epochs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
         if (stage := epoch.get("stage")) != before and stage:
             yield at - 0.5, str(stage)
         before = stage
+
+
+def _curve(
+    name: str,
+    x: Sequence[Any],
+    y: Sequence[float],
+    colour: str,
+    hover: str,
+    dash: str = "solid",
+) -> Figure:
+    """Return a line with a marker at each point."""
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": name, "x": x, "y": y,
+        "line": {"color": colour, "width": 2, "dash": dash}, "marker": {"color": colour},
+        "hovertemplate": hover,
+    }  # fmt: skip
 
 
 def plain(text: str) -> str:

@@ -9,7 +9,7 @@ const charts = (() => {
     if (typeof value === "string") return /^--[a-z-]+$/.test(value) ? theme.colour(value) : value;
     if (Array.isArray(value)) return value.map(coloured);
     if (value === null || typeof value !== "object") return value;
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, coloured(one)]));
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, coloured(inner)]));
   }
 
   function axis(own) {

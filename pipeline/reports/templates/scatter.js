@@ -96,9 +96,9 @@ function byGpu(canvas, gl, places, codes, colours) {
 }
 
 function painted(codes, colours) {
-  const parts = colours.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+  const channels = colours.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
   const paint = new Uint8Array(4 * codes.length).fill(255);
-  codes.forEach((code, i) => paint.set(parts[code], 4 * i));
+  codes.forEach((code, i) => paint.set(channels[code], 4 * i));
   return paint;
 }
 
@@ -109,14 +109,14 @@ function byPixel(canvas, places, codes, colours) {
 
   // What a point covers: places of pixels from its middle on, and how much of each.
   function stamp(radius) {
-    const reach = Math.ceil(radius), found = [];
+    const reach = Math.ceil(radius), covered = [];
     for (let y = -reach; y <= reach; y++) {
       for (let x = -reach; x <= reach; x++) {
         const cover = Math.max(0, Math.min(1, radius + 0.5 - Math.hypot(x, y)));
-        if (cover > 0) found.push({ to: y * canvas.width + x, cover });
+        if (cover > 0) covered.push({ to: y * canvas.width + x, cover });
       }
     }
-    return { reach, to: Int32Array.from(found, (one) => one.to), cover: found.map((one) => one.cover) };
+    return { reach, to: Int32Array.from(covered, (each) => each.to), cover: covered.map((each) => each.cover) };
   }
   return {
     how: "pixels",
@@ -130,7 +130,7 @@ function byPixel(canvas, places, codes, colours) {
       const left = wide / 2 - view.x * scale * 65535, top = high / 2 + view.y * scale * 65535;
       for (const layer of layers) {
         const { reach, to, cover } = stamp(layer.radius() * ratio);
-        const opaque = Uint8Array.from(cover, (part) => Math.round(255 * layer.alpha * part));
+        const opaque = Uint8Array.from(cover, (share) => Math.round(255 * layer.alpha * share));
         for (const i of layer.index) {
           const x = Math.round(left + places[2 * i] * scale), y = Math.round(top - places[2 * i + 1] * scale);
           if (x < reach || y < reach || x >= wide - reach || y >= high - reach) continue;
