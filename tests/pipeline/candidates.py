@@ -45,8 +45,8 @@ def draw(pictures: Path, ids: list[str], rng: np.random.Generator) -> np.ndarray
     pictures.mkdir()
     for image in ids:
         Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).save(pictures / image)
-    found = [blake2b((pictures / image).read_bytes()) for image in ids]
-    return np.stack([np.frombuffer(digest, np.uint8) for digest in found])
+    digests = [blake2b((pictures / image).read_bytes()) for image in ids]
+    return np.stack([np.frombuffer(digest, np.uint8) for digest in digests])
 
 
 def results(
@@ -85,12 +85,12 @@ def add(out: Path, path: Path, splits: Splits, method: str) -> Record:
         task = Task(len(rows), x.shape[1], len(NAMES), 0)
         return classifier.build(task).set_params(**classifier.default).fit(x[rows], labels[rows])
 
-    found = np.zeros((len(x), len(NAMES)), np.float32)
+    predicted = np.zeros((len(x), len(NAMES)), np.float32)
     for train, held in splits.rounds():
-        found[held] = probabilities(fitted(train), x[held], len(NAMES))
+        predicted[held] = probabilities(fitted(train), x[held], len(NAMES))
     at = splits.validated
     ids = tuple(splits.ids[place] for place in at)
-    Predictions(ids, labels[at], found[at]).write(folder / VALIDATION, NAMES)
+    Predictions(ids, labels[at], predicted[at]).write(folder / VALIDATION, NAMES)
     record = Record(
         name=name, kind="classifier", title=classifier.title, method=method, requested=method,
         reason="", inputs=layer.facts(), splits=splits.digest, class_names=NAMES,
@@ -98,7 +98,7 @@ def add(out: Path, path: Path, splits: Splits, method: str) -> Record:
         budget=None, key=f"key of {name}",
         seconds={"search": 0.0, "fit": 1.0, "predict_1000": 0.5}, peak_memory=10**8,
         model=storage.save(fitted(splits.rest), folder),
-        temperature=calibration.temperature(found[at], labels[at]), versions={}, created="now",
+        temperature=calibration.temperature(predicted[at], labels[at]), versions={}, created="now",
     )  # fmt: skip
     write_record(folder, record)
     return record

@@ -87,20 +87,20 @@ def test_the_table_of_the_field(tmp_path, kind, images, guess, expected):
     labels = labels_of(2 * images, 2)
     layers = {name: make(labels) for name, make in kind.items()}
     path = features_file(tmp_path / "f.h5", layers, labels)
-    found = advice(path)
-    assert found.findings.distance.guess == guess
-    command = found.recommendation.command
+    result = advice(path)
+    assert result.findings.distance.guess == guess
+    command = result.recommendation.command
     assert command.startswith("python -m pipeline " + expected.format(file=path))
-    assert f"{0.8 * images:,.0f} images a class" in found.recommendation.reason
+    assert f"{0.8 * images:,.0f} images a class" in result.recommendation.reason
 
 
 def test_near_or_far_by_class_means_where_the_layers_are_level(tmp_path):
     labels = labels_of(400)
     for make, guess in ((lambda y: clusters(y, 0.9), "near"), (stretched, "far")):
         layers = {MIDDLE: make(labels), DEEPEST: make(labels)}
-        found = advice(features_file(tmp_path / "f.h5", layers, labels))
-        assert found.findings.distance.guess == guess
-        assert "cannot be told from" in found.findings.distance.evidence[0]
+        result = advice(features_file(tmp_path / "f.h5", layers, labels))
+        assert result.findings.distance.guess == guess
+        assert "cannot be told from" in result.findings.distance.evidence[0]
 
 
 def test_one_layer_says_how_to_get_more(tmp_path, capsys):
@@ -130,11 +130,11 @@ def test_what_saw_no_imagenet_says_nothing_of_it(tmp_path, origin):
         weights={"origin": origin, "sha256": ""},
         backbone="hog" if origin == "handcrafted" else "vgg16",
     )  # fmt: skip
-    found = advice(path)
-    assert "no guess" in found.findings.distance.evidence[0]
+    result = advice(path)
+    assert "no guess" in result.findings.distance.evidence[0]
     name = "resnet50" if origin == "handcrafted" else "vgg16"
-    assert f"extract photos --backbone {name} " in found.recommendation.command
-    parser().parse_args(shlex.split(found.recommendation.command)[3:])
+    assert f"extract photos --backbone {name} " in result.recommendation.command
+    parser().parse_args(shlex.split(result.recommendation.command)[3:])
 
 
 def test_its_commands_are_commands(tmp_path):
@@ -186,11 +186,11 @@ def test_what_is_written(tmp_path):
     labels = labels_of(480)
     layers = {name: make(labels) for name, make in NEAR.items()}
     path = features_file(tmp_path / "f.h5", layers, labels, with_test_part(480))
-    found = advice(path)
-    assert found.file == tmp_path / "f.advice.json"
-    text = found.file.read_bytes()
+    result = advice(path)
+    assert result.file == tmp_path / "f.advice.json"
+    text = result.file.read_bytes()
     facts = json.loads(text)
-    assert facts == json.loads(json.dumps(found.facts))
+    assert facts == json.loads(json.dumps(result.facts))
     assert facts["schema"] == 1
     assert [layer["layer"] for layer in facts["layers"]] == [MIDDLE, DEEPEST]
     for point in [*facts["learning_curve"], *facts["extrapolation"], *facts["layers"]]:
@@ -208,9 +208,9 @@ def test_the_splits_are_those_of_classify(tmp_path):
     assert advice(path, folds=3).splits.count == 3
     classify.run(ClassifyConfig((path,), out, ("dummy",), folds=4, progress=False))
     assert advice(path, folds=4).splits.digest == Splits.read(out).digest
-    found = advice(path, out=out)  # without saying how many folds
-    assert found.splits.digest == Splits.read(out).digest
-    assert found.file == out / "advice.json"
+    result = advice(path, out=out)  # without saying how many folds
+    assert result.splits.digest == Splits.read(out).digest
+    assert result.file == out / "advice.json"
     other = features_file(tmp_path / "g.h5", {DEEPEST: noise(labels[:200])}, labels[:200])
     with pytest.raises(UsageError, match="splits of other images"):
         advice(other, out=out)
@@ -261,35 +261,35 @@ def test_intervals_hold_what_they_should(tmp_path):
     labels = labels_of(3000, 2)
     x = rng.normal(size=(3000, 3))
     x[:, 0] += 3.0 * labels
-    found = advice(features_file(tmp_path / "f.h5", {DEEPEST: x}, labels))
-    last = found.findings.curve[-1].score
+    result = advice(features_file(tmp_path / "f.h5", {DEEPEST: x}, labels))
+    last = result.findings.curve[-1].score
     assert last.low < 0.933 < last.high
     assert 0.02 < last.high - last.low < 0.06
 
 
 def test_few_images_make_no_law(tmp_path):
     labels = labels_of(32)
-    found = advice(features_file(tmp_path / "f.h5", {DEEPEST: clusters(labels, 1.0)}, labels))
-    assert len(found.findings.curve) == 2
-    assert found.facts["extrapolation"] == []
-    assert "no power law: it takes 3 points" in text(found)
-    assert f"--layers {DEEPEST}" in found.recommendation.command
+    result = advice(features_file(tmp_path / "f.h5", {DEEPEST: clusters(labels, 1.0)}, labels))
+    assert len(result.findings.curve) == 2
+    assert result.facts["extrapolation"] == []
+    assert "no power law: it takes 3 points" in text(result)
+    assert f"--layers {DEEPEST}" in result.recommendation.command
 
 
 def test_advice_is_frames(tmp_path):
     labels = labels_of(400)
     layers = {MIDDLE: noise(labels), DEEPEST: clusters(labels, 1.0)}
-    found = advice(features_file(tmp_path / "f.h5", layers, labels))
-    frame = found.frame()
+    result = advice(features_file(tmp_path / "f.h5", layers, labels))
+    frame = result.frame()
     assert frame["layer"].tolist() == [MIDDLE, DEEPEST]
-    stored = json.loads(found.file.read_text())
+    stored = json.loads(result.file.read_text())
     assert np.allclose(frame["accuracy"], [row["accuracy"] for row in stored["layers"]], atol=1e-4)
     means = [row["class_means"]["accuracy"] for row in stored["layers"]]
     assert np.allclose(frame["class_means"], means, atol=1e-4)
-    curve = found.learning_curve()
+    curve = result.learning_curve()
     assert curve["rows"].is_monotonic_increasing
     assert curve["measured"].sum() == len(stored["learning_curve"])
     assert (~curve["measured"]).sum() == len(stored["extrapolation"])
     assert ((curve["low"] <= curve["accuracy"]) & (curve["accuracy"] <= curve["high"])).all()
-    assert repr(found).splitlines()[0] == f"Advice: {found.recommendation.command}"
-    assert f"<td>{DEEPEST}</td>" in found._repr_html_()
+    assert repr(result).splitlines()[0] == f"Advice: {result.recommendation.command}"
+    assert f"<td>{DEEPEST}</td>" in result._repr_html_()

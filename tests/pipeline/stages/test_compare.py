@@ -130,9 +130,9 @@ def test_the_locked_test_and_the_features_are_never_opened(results, monkeypatch)
     read = Predictions.read.__func__
 
     def watched(cls, path, names):
-        found = read(cls, path, names)
-        scored.update(found.ids)
-        return found
+        predictions = read(cls, path, names)
+        scored.update(predictions.ids)
+        return predictions
 
     def refused(*rest):
         raise AssertionError("features were opened")

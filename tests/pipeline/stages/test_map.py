@@ -51,54 +51,56 @@ def facts(path):
 
 
 def test_page_and_table(features):
-    made = run(features)
-    page, rows = made.files[0].read_text(), table(made.files[1])
-    assert made.files == (features.parent / "map.html", features.parent / "map.csv")
+    layout = run(features)
+    page, rows = layout.files[0].read_text(), table(layout.files[1])
+    assert layout.files == (features.parent / "map.html", features.parent / "map.csv")
     with FeatureFile(features) as file:
-        assert [row["id"] for row in rows] == file.ids == list(made.points.ids)
+        assert [row["id"] for row in rows] == file.ids == list(layout.points.ids)
     assert np.allclose(
-        [[float(row["x"]), float(row["y"])] for row in rows], made.coordinates, rtol=1e-4
+        [[float(row["x"]), float(row["y"])] for row in rows], layout.coordinates, rtol=1e-4
     )
-    features_, tsne, pca = made.quality
+    features_, tsne, pca = layout.quality
     assert features_.accuracy > 0.95 and tsne.accuracy > 0.95
     assert tsne.trustworthiness > pca.trustworthiness - 0.1
     assert f"{100 * tsne.accuracy:.1f} %" in page and f"{tsne.trustworthiness:.3f}" in page
-    assert "t-SNE" in text(made) and "map.csv" in text(made)
+    assert "t-SNE" in text(layout) and "map.csv" in text(layout)
     assert "http" not in page.replace("http-equiv", "")
 
 
 def test_the_locked_test_stays_locked(features):
-    made = run(features)
-    rows = table(made.files[1])
+    layout = run(features)
+    rows = table(layout.files[1])
     locked = [row["part"] == "locked" for row in rows]
-    assert sum(locked) == made.points.locked == COUNT // 4
+    assert sum(locked) == layout.points.locked == COUNT // 4
     assert all((row["class"] == "") == hidden for row, hidden in zip(rows, locked, strict=True))
-    shown = facts(made.files[0])
+    shown = facts(layout.files[0])
     assert all(
         ("class" in image) != hidden for image, hidden in zip(shown["ids"], locked, strict=True)
     )
     relabelled = features.parent / "other.h5"
     x, labels = clusters(COUNT, spread=0.5)
     labels[np.array(locked)] = 0
-    write_features(relabelled, x, labels, ids=list(made.points.ids), parts=with_test_part(COUNT))
-    assert run(relabelled).files[0].read_text() == made.files[0].read_text().replace(
+    write_features(relabelled, x, labels, ids=list(layout.points.ids), parts=with_test_part(COUNT))
+    assert run(relabelled).files[0].read_text() == layout.files[0].read_text().replace(
         "f.h5", "other.h5"
     )
 
 
 def test_results_say_who_is_locked_and_who_was_misclassified(tmp_path):
     out = candidates.results(tmp_path)
-    made = run(tmp_path / "features.h5", results=out)
-    found = {one.name: one for one in made.points.candidates}
-    assert len(found) == 3
-    assert {row["part"] for row in table(made.files[1])} == {"train and validation", "locked"}
-    for one in found.values():
-        judged = one.predicted >= 0
-        assert not (judged & (made.points.labels < 0)).any()
-        assert judged.sum() == COUNT * 0 + candidates.IMAGES - made.points.locked
-    name = next(name for name in found if name.endswith("nearest-centroid"))
-    assert (found[name].predicted == made.points.labels)[made.points.labels >= 0].mean() > 0.6
-    assert [one["name"] for one in facts(made.files[0])["candidates"]] == list(found)
+    layout = run(tmp_path / "features.h5", results=out)
+    by_name = {candidate.name: candidate for candidate in layout.points.candidates}
+    assert len(by_name) == 3
+    assert {row["part"] for row in table(layout.files[1])} == {"train and validation", "locked"}
+    for candidate in by_name.values():
+        judged = candidate.predicted >= 0
+        assert not (judged & (layout.points.labels < 0)).any()
+        assert judged.sum() == COUNT * 0 + candidates.IMAGES - layout.points.locked
+    name = next(name for name in by_name if name.endswith("nearest-centroid"))
+    assert (by_name[name].predicted == layout.points.labels)[layout.points.labels >= 0].mean() > 0.6
+    assert [candidate["name"] for candidate in facts(layout.files[0])["candidates"]] == list(
+        by_name
+    )
 
 
 def test_results_of_other_images(features, tmp_path):
@@ -123,11 +125,11 @@ def test_equal_runs_write_equal_files(features):
 
 
 def test_a_picture(features):
-    made = run(features, out="map.png")
-    with Image.open(made.files[0]) as image:
+    layout = run(features, out="map.png")
+    with Image.open(layout.files[0]) as image:
         assert image.format == "PNG" and min(image.size) > 600
         assert len(image.convert("RGB").getcolors(2**24)) > 100
-    again = made.files[0].read_bytes()
+    again = layout.files[0].read_bytes()
     assert run(features, out="map.png").files[0].read_bytes() == again
 
 
@@ -142,28 +144,28 @@ def test_a_picture_without_matplotlib(features, monkeypatch):
 def test_without_labels_there_are_no_colours(tmp_path, out):
     x, _ = clusters(60)
     path = write_features(tmp_path / "f.h5", x, np.full(60, -1), class_names=[])
-    made = run(path, out=out)
-    assert made.quality[1].accuracy is None
-    assert {row["class"] for row in table(made.files[1])} == {""}
+    layout = run(path, out=out)
+    assert layout.quality[1].accuracy is None
+    assert {row["class"] for row in table(layout.files[1])} == {""}
     if out == "map.html":
-        assert "no labels" in made.files[0].read_text()
+        assert "no labels" in layout.files[0].read_text()
 
 
 def test_many_classes(tmp_path):
     x, labels = clusters(300, dimensions=40, classes=30)
     path = write_features(tmp_path / "f.h5", x, labels)
     for out in ("map.html", "map.png"):
-        made = run(path, out=out)
+        layout = run(path, out=out)
     colours = facts(run(path).files[0])["colours"]
     assert len(set(colours)) == 30
-    assert made.quality[1].accuracy is not None
+    assert layout.quality[1].accuracy is not None
 
 
 def test_images_that_moved_are_told(features):
-    made = run(features)
-    assert f"not shown: {COUNT} of {COUNT} images" in made.files[0].read_text()
-    made = run(features, images=features.parent / "nowhere")
-    assert "there is nothing at" in made.files[0].read_text()
+    layout = run(features)
+    assert f"not shown: {COUNT} of {COUNT} images" in layout.files[0].read_text()
+    layout = run(features, images=features.parent / "nowhere")
+    assert "there is nothing at" in layout.files[0].read_text()
 
 
 def test_what_cannot_be_meant(features, tmp_path):
@@ -219,9 +221,9 @@ def test_the_command(features, capsys):
     out = features.parent / "new" / "m.html"
     arguments = ["map", str(features), "--out", str(out), "--perplexity", "12", "--quiet"]
     assert main(arguments) == 0
-    said = capsys.readouterr()
-    assert "10-NN accuracy" in said.out and str(out) in said.out
-    assert said.err == ""
+    shown_text = capsys.readouterr()
+    assert "10-NN accuracy" in shown_text.out and str(out) in shown_text.out
+    assert shown_text.err == ""
     assert main([*arguments[:4], "--perplexity", "99"]) == 2
     assert "error: perplexity 99" in capsys.readouterr().err
 

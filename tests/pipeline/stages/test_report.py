@@ -38,10 +38,10 @@ class Page(HTMLParser):
         self.data = json.loads(self.texts["page"])
 
     def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.attributes.append((tag, found))
+        values = dict(attributes)
+        self.attributes.append((tag, values))
         if tag not in self.VOID:
-            self.ids.append(found.get("id") or (self.ids[-1] if self.ids else ""))
+            self.ids.append(values.get("id") or (self.ids[-1] if self.ids else ""))
 
     def handle_startendtag(self, tag, attributes):
         self.attributes.append((tag, dict(attributes)))
@@ -67,7 +67,7 @@ def results(tmp_path, pictures):
     return candidates.results(tmp_path, pictures=pictures)
 
 
-def made(*results, **settings) -> Page:
+def make_page(*results, **settings) -> Page:
     out = results[0].parent / "page" / "report.html"
     return Page(report.run(ReportConfig(results, out, resamples=50, **settings)).path)
 
@@ -79,15 +79,15 @@ def write(path, facts):
 def test_the_answer_comes_first(results, pictures):
     comparison = compare.run(CompareConfig((results,), resamples=50))
     rank = comparison.ranking.recommended
-    found, record = comparison.estimates[rank], comparison.ranking.entries[rank].record
-    page = made(results, images=pictures)
-    said = page.text("answer")
+    estimates, record = comparison.estimates[rank], comparison.ranking.entries[rank].record
+    page = make_page(results, images=pictures)
+    words = page.text("answer")
     value, low, high = (
-        f"{100 * getattr(found['accuracy'], key):.1f}" for key in ("value", "low", "high")
+        f"{100 * getattr(estimates['accuracy'], key):.1f}" for key in ("value", "low", "high")
     )
-    assert f"Take {record.title} on vgg16 pool: it is right in {value} % of 240" in said
-    assert f"95 % interval {low} to {high} %" in said
-    assert "1 s to fit and 500 ms to predict 1,000 images" in said
+    assert f"Take {record.title} on vgg16 pool: it is right in {value} % of 240" in words
+    assert f"95 % interval {low} to {high} %" in words
+    assert "1 s to fit and 500 ms to predict 1,000 images" in words
     for row in comparison.rows:
         assert row["candidate"].replace(".", ".") in page.text("table")
         assert f"{100 * row['accuracy']:.1f}" in page.text("table")
@@ -97,19 +97,19 @@ def test_the_answer_comes_first(results, pictures):
 def test_who_is_tied_is_named(results):
     answer(results, BEST, 0.90, seconds={"search": 0, "fit": 100.0, "predict_1000": 1.0})
     answer(results, CENTROID, 0.89, seconds={"search": 0, "fit": 2.0, "predict_1000": 1.0})
-    said = made(results).text("answer")
-    assert "Take nearest centroid on vgg16 pool" in said
-    assert "cannot tell it from the best, logistic regression on vgg16 pool (90.0 %)" in said
-    assert "cheapest of these 2: 2 s to fit" in said
+    words = make_page(results).text("answer")
+    assert "Take nearest centroid on vgg16 pool" in words
+    assert "cannot tell it from the best, logistic regression on vgg16 pool (90.0 %)" in words
+    assert "cheapest of these 2: 2 s to fit" in words
 
 
 def test_mistakes_are_mistakes_the_surest_first(results, pictures):
-    page = made(results, images=pictures)
+    page = make_page(results, images=pictures)
     splits = Splits.read(results)
     labels = dict(zip(splits.ids, splits.labels.tolist(), strict=True))
-    for one in page.data["candidates"]:
-        assert sum(cell[2] for cell in one["cells"]) == 240
-        for true, predicted, count, shown in one["cells"]:
+    for candidate in page.data["candidates"]:
+        assert sum(cell[2] for cell in candidate["cells"]) == 240
+        for true, predicted, count, shown in candidate["cells"]:
             ids = [page.data["images"][place][0] for place, _ in shown]
             assert all(labels[image] == true for image in ids)
             assert len(ids) == (0 if true == predicted else min(count, mistakes.MOST))
@@ -119,9 +119,9 @@ def test_mistakes_are_mistakes_the_surest_first(results, pictures):
 
 
 def test_the_images_of_a_page_are_bounded_and_shared(results, monkeypatch):
-    found = mistakes.choose(rank_candidates((results,), "accuracy"))
-    shown = [place for cells in found.cells for cell in cells.values() for place, _ in cell]
-    assert len(set(found.ids)) == len(found.ids) == len(set(shown)) < len(shown)
+    chosen = mistakes.choose(rank_candidates((results,), "accuracy"))
+    shown = [place for cells in chosen.cells for cell in cells.values() for place, _ in cell]
+    assert len(set(chosen.ids)) == len(chosen.ids) == len(set(shown)) < len(shown)
     monkeypatch.setattr(mistakes, "ALL", 10)
     few = mistakes.choose(rank_candidates((results,), "accuracy"))
     assert len(few.ids) == 10
@@ -131,7 +131,7 @@ def test_the_images_of_a_page_are_bounded_and_shared(results, monkeypatch):
 
 
 def test_nothing_is_left_to_be_fetched(results, pictures):
-    page = made(results, images=pictures)
+    page = make_page(results, images=pictures)
     for _, attributes in page.attributes:
         for name in ("src", "href", "srcset", "action", "data"):
             assert attributes.get(name, "#").startswith(("#", "data:"))
@@ -148,7 +148,7 @@ def test_names_may_hold_anything(tmp_path, pictures, monkeypatch):
     results = candidates.results(tmp_path, pictures=pictures)
     write(results / BEST / "history.json", history(stage="</script><b>"))
     mark_duplicates(results, 3)
-    page = made(results, images=pictures)
+    page = make_page(results, images=pictures)
     assert page.data["classes"] == list(EVIL)
     assert all(uri for _, uri, _ in page.data["images"])
     assert "<script>alert" not in page.html
@@ -158,50 +158,50 @@ def test_names_may_hold_anything(tmp_path, pictures, monkeypatch):
 
 
 def test_equal_inputs_give_equal_pages(results, pictures):
-    first = made(results, images=pictures).html
-    assert made(results, images=pictures).html == first
-    assert made(results, images=pictures, seed=1).html != first
+    first = make_page(results, images=pictures).html
+    assert make_page(results, images=pictures).html == first
+    assert make_page(results, images=pictures, seed=1).html != first
 
 
 def test_images_that_have_moved_or_changed_are_named(results, pictures):
-    shown = [image for image, *_ in made(results, images=pictures).data["images"]]
+    shown = [image for image, *_ in make_page(results, images=pictures).data["images"]]
     gone, changed, *others = shown
     (pictures / gone).unlink()
     (pictures / changed).write_bytes((pictures / others[0]).read_bytes())
-    page = made(results, images=pictures)
-    said = page.text("mistakes")
+    page = make_page(results, images=pictures)
+    words = page.text("mistakes")
     for image, reason in (
         (gone, f"is not in {pictures} any more"),
         (changed, "has changed since its features were extracted"),
     ):
-        assert f"not shown: 1 of {len(shown)} images ({image}): {reason}" in said
-        assert f"1 not shown: {reason} {image}" in said
+        assert f"not shown: 1 of {len(shown)} images ({image}): {reason}" in words
+        assert f"1 not shown: {reason} {image}" in words
     uris = {image: uri for image, uri, _ in page.data["images"]}
     assert {image for image, uri in uris.items() if uri is None} == {gone, changed}
 
 
 def test_without_the_feature_file_or_the_images_the_page_works(results, pictures, tmp_path):
-    page = made(results)  # the feature file does not say where the images are
+    page = make_page(results)  # the feature file does not say where the images are
     assert "say with --images where the images lie" in page.text("mistakes")
     moved = (tmp_path / "features.h5").rename(tmp_path / "elsewhere.h5")
-    page = made(results)
+    page = make_page(results)
     assert "say with --features where it lies" in page.text("images")
-    page = made(results, features=(moved,), images=pictures)
+    page = make_page(results, features=(moved,), images=pictures)
     assert "--features where it lies" not in page.html
     assert all(uri for _, uri, _ in page.data["images"])
 
 
 def test_the_locked_test_and_how_often_it_was_opened(results):
-    page = made(results)
+    page = make_page(results)
     assert "still locked" in page.text("answer")
     assert "still locked away" in page.text("test")
-    found = evaluate.run(EvaluateConfig(results, BEST, resamples=50))
-    page = made(results)
+    evaluation = evaluate.run(EvaluateConfig(results, BEST, resamples=50))
+    page = make_page(results)
     assert "The lock was opened once" in page.text("test")
-    assert f"{100 * found.accuracy:.1f} %" in page.text("test")
+    assert f"{100 * evaluation.accuracy:.1f} %" in page.text("test")
     assert "different candidates" not in page.text("test")
     evaluate.run(EvaluateConfig(results, CENTROID, resamples=50))
-    page = made(results)
+    page = make_page(results)
     assert "opened 2 times" in page.text("test")
     assert "2 different candidates were scored on this test" in page.text("test")
 
@@ -218,10 +218,10 @@ def history(stage="head"):
 
 
 def test_curves_of_trained_networks(results):
-    assert "training" not in made(results).texts
+    assert "training" not in make_page(results).texts
     write(results / CENTROID / "history.json", history())
-    page = made(results)
-    rank = [one["label"] for one in page.data["candidates"]].index(CENTROID)
+    page = make_page(results)
+    rank = [candidate["label"] for candidate in page.data["candidates"]].index(CENTROID)
     assert "nearest centroid, held-out" in page.text("history")
     figure = page.data["figures"][f"accuracy-{rank}-0"]
     assert [trace["y"] for trace in figure["data"]] == [[50, 50], [40, 60]]
@@ -233,16 +233,16 @@ def test_curves_of_trained_networks(results):
     for broken in ("{", "[]", '{"schema": 2, "rounds": []}', '{"schema": 1}'):
         (results / CENTROID / "history.json").write_text(broken)
         with pytest.raises(DataError, match="history.json cannot be read"):
-            made(results)
+            make_page(results)
 
 
 def test_layers_and_training_size(results):
-    assert "layers" not in made(results).texts
+    assert "layers" not in make_page(results).texts
     record = rank_candidates([results], "accuracy").best_entry.record
     early = {"layer": "early", "recipe": record.inputs["recipe"] | {"layers": ["early", "pool"]}}
     candidates.change(results, CENTROID, title=record.title, inputs=record.inputs | early)
     candidates.change(results, BEST, inputs=record.inputs | {"recipe": early["recipe"]})
-    page = made(results)
+    page = make_page(results)
     (trace,) = page.data["figures"]["layers"]["data"]
     assert trace["x"] == ["early", "pool"]
     assert trace["name"] == "logistic regression on vgg16"
@@ -253,7 +253,7 @@ def test_layers_and_training_size(results):
         "layers": [point | {"dimensions": 8}],
         "recommendation": {"command": "do this", "reason": "because <b>"},
     })  # fmt: skip
-    page = made(results)
+    page = make_page(results)
     assert "because <b> do this" in page.text("layers")
     assert page.data["figures"]["learning"]["data"][0]["x"] == [10, 100]
     assert len(page.data["figures"]["layers"]["data"]) == 2
@@ -271,7 +271,7 @@ def mark_duplicates(results, count):
 
 def test_duplicates_are_shown_once_a_pair(results, pictures):
     mark_duplicates(results, 3)
-    page = made(results, images=pictures)
+    page = make_page(results, images=pictures)
     assert "6 images have a duplicate in another split" in page.text("images")
     shown = [a for tag, a in page.attributes if tag == "img"]
     assert len(shown) == 6
@@ -282,12 +282,12 @@ def test_commands_are_ones_that_the_parser_takes(results):
     evaluate.run(EvaluateConfig(results, BEST, resamples=50))
     comparison = compare.run(CompareConfig((results,), resamples=50))
     gathered = report.gather(results / "report.html", comparison)
-    found = provenance.commands(gathered)
-    assert [line.split()[3] for line in found] == ["extract", "classify", "compare", "evaluate"]
-    for line in found:
+    lines = provenance.commands(gathered)
+    assert [line.split()[3] for line in lines] == ["extract", "classify", "compare", "evaluate"]
+    for line in lines:
         options = cli.parser().parse_args(shlex.split(line)[3:])
         assert callable(options.run)
-    assert "--folds 3 --budget none" in found[1]
+    assert "--folds 3 --budget none" in lines[1]
 
 
 def test_compare_offers_it_too(results, tmp_path, capsys):
@@ -300,12 +300,12 @@ def test_compare_offers_it_too(results, tmp_path, capsys):
 
 
 def test_another_metric_leads(results):
-    page = made(results, metric="macro_f1")
+    page = make_page(results, metric="macro_f1")
     assert "reaches a macro F1 of" in page.text("answer")
 
 
 def test_one_candidate_alone(tmp_path):
-    page = made(candidates.results(tmp_path, ["ridge"]))
+    page = make_page(candidates.results(tmp_path, ["ridge"]))
     assert "It is the only candidate" in page.text("answer")
 
 
