@@ -18,6 +18,8 @@ over all data sets:
     covers        how often the 95 % interval of a given candidate holds its true score; 92 to 98
                   are asked for
     as images     the same if images of one patient are taken for independent
+    given         points by which the score of that candidate betters its true score: the metric's
+                  own bias, and the luck of these data sets
     naive         points by which the best score of all settings betters its own true score
     corrected     the same after bias correction; within 0.5 is asked for
     +-            twice the standard error of that, which the number of data sets leaves
@@ -48,7 +50,7 @@ from pipeline.statistics.significance import LEVEL
 
 CONFIDENCE, RESAMPLES = 0.95, 200
 QUICK = 5
-COLUMNS = ("equal in", "best in", "size", "worst out", "covers", "as images", "naive",
+COLUMNS = ("equal in", "best in", "size", "worst out", "covers", "as images", "given", "naive",
            "corrected", "+-", "corr. covers", "from floor")  # fmt: skip
 
 Outcome = dict[str, float]
@@ -151,7 +153,8 @@ def _of_intervals(metric: str, sample: Sample, units: Units) -> Outcome:
     first = next(iter(sample.sets.values()))
     truth, values = first.truth[metric][first.given], first.probabilities[first.given]
     alone = resampling.units(None, sample.labels, metric in scoring.CLASS_WISE)
-    covers = {}
+    measured = influence.measure(metric, sample.labels, [values])
+    covers = {"given": measured.scores[0] - truth}
     for name, unit in (("covers", units), ("as images", alone)):
         found = intervals.interval(metric, sample.labels, values, unit, CONFIDENCE)
         covers[name] = np.nan if found.reason else found.low <= truth <= found.high

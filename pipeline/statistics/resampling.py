@@ -127,26 +127,49 @@ def draw(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray]:
     resample by resample. A weight is 0 where the image's group was not drawn; a stratum of one
     group always counts once.
     """
-    step = max(1, BLOCK_BYTES // (8 * len(units.group)))
-    for weights in _draw_groups(units, resamples, seed, step):
-        yield np.ascontiguousarray(weights[units.group])
-
-
-def draw_groups(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how much each group counts in the same resamples: float64 (G, R)."""
-    return _draw_groups(units, resamples, seed, max(1, BLOCK_BYTES // (8 * units.count)))
-
-
-def _draw_groups(units: Units, resamples: int, seed: int, step: int) -> Iterator[np.ndarray]:
     generator = np.random.default_rng(seed)
     order = np.argsort(units.stratum, kind="stable")
     starts = np.cumsum(units.sizes) - units.sizes
     draws = np.maximum(units.sizes - 1, 1)
     size, start = np.repeat(units.sizes, draws), np.repeat(starts, draws)
     scale = (units.sizes / draws)[units.stratum][:, None]
+    step = max(1, BLOCK_BYTES // (8 * len(units.group)))
     for first in range(0, resamples, step):
         count = min(step, resamples - first)
         chosen = order[start + (generator.random((count, len(size))) * size).astype(np.int64)]
         chosen += np.arange(count)[:, None] * units.count
         flat = np.bincount(chosen.ravel(), minlength=count * units.count)
-        yield flat.reshape(count, units.count).T * scale
+        weights = flat.reshape(count, units.count).T * scale  # (G, R)
+        yield np.ascontiguousarray(weights[units.group])
+
+
+def subsamples(
+    units: Units, share: float, resamples: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield weights of groups that are drawn without replacement, and of those left out.
+
+    Args:
+        units: what is drawn; each stratum gives about the share of its groups, at least one, and
+            leaves at least one out.
+        share: of the groups that are drawn, above 0 and below 1.
+        resamples: how many.
+        seed: of the choice.
+
+    Yields:
+        Two arrays, float64 (G, R), R resamples at a time: how much each group counts where it is
+        drawn, and how much where it is left out. Both keep the weight of each stratum.
+    """
+    generator = np.random.default_rng(seed)
+    inside = np.clip(np.round(share * units.sizes).astype(np.int64), 1, units.sizes - 1)
+    starts = np.cumsum(units.sizes) - units.sizes
+    first = np.arange(units.count) < np.repeat(starts + inside, units.sizes)
+    drawn_weight = (units.sizes / inside)[units.stratum][:, None]
+    left_weight = (units.sizes / (units.sizes - inside))[units.stratum][:, None]
+    step = max(1, BLOCK_BYTES // (8 * units.count))
+    for start in range(0, resamples, step):
+        count = min(step, resamples - start)
+        # Numbers from a stratum on, below the next: sorted, each stratum is in a random order.
+        order = np.argsort(generator.random((count, units.count)) + units.stratum, axis=1)
+        drawn = np.empty((count, units.count), bool)
+        np.put_along_axis(drawn, order, first[None], axis=1)
+        yield drawn.T * drawn_weight, ~drawn.T * left_weight

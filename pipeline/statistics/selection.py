@@ -1,12 +1,14 @@
 """What the best of many tried settings will score on new images.
 
 The best score of many is too good: settings, epochs and candidates are chosen on the images that
-they are scored on. Bootstrap bias correction chooses the best on the groups that a resample holds
-and scores it on those that it does not hold (I. Tsamardinos, E. Greasidou, G. Borboudakis,
-"Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation", Machine
-Learning 107, 2018). Nothing is trained again. Scores of a resample come from the images' influence,
-so that any metric of hundreds of settings is one product of matrices, and a class that none of the
-left-out images is of takes nothing away.
+they are scored on. The correction chooses the best on some of the groups and scores it on the
+others, many times, with nothing trained again: BBC-CV (I. Tsamardinos, E. Greasidou,
+G. Borboudakis, "Bootstrapping the out-of-sample predictions for efficient and accurate
+cross-validation", Machine Learning 107, 2018). Two thirds of the groups are drawn without
+replacement where BBC-CV draws with replacement: a bootstrap sample chooses as badly as half of the
+groups would, which makes the corrected score too low. Scores of a draw come from the images'
+influence, so that any metric of hundreds of settings is one product of matrices, and no class is
+missing among the left-out images.
 """
 
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ import numpy as np
 from pipeline.statistics import intervals, resampling, scoring, variance
 from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
+
+SHARE = 2 / 3  # of the groups that choose; the others score
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,16 @@ def corrected(
     if units.count == 1:  # nothing can be left out
         return Selected(chosen, naive, naive, np.nan, np.nan)
     sums = np.ascontiguousarray(units.sums(measured.influence))  # (m, G)
-    outside, share = [], 0.0
-    for counts in resampling.draw_groups(units, resamples, seed):  # (G, R)
-        inside = scoring.goodness(measured.metric, sums @ counts)
+    outside = []
+    for drawn, left_out in resampling.subsamples(units, SHARE, resamples, seed):  # (G, R)
+        inside = scoring.goodness(measured.metric, sums @ drawn)
         best = _first_best(measured.goodness[:, None] + inside)
-        left_out = (counts == 0).astype(np.float64)
-        shares = np.maximum(left_out.mean(axis=0), 1 / units.count)
-        outside.append(measured.scores[best] + (sums[best].T * left_out).sum(axis=0) / shares)
-        share += left_out.sum() / (units.count * resamples)
+        outside.append(measured.scores[best] + (sums[best].T * left_out).sum(axis=0))
     scores = np.concatenate(outside)
     value = _within(measured.metric, float(scores.mean()))
     chance = variance.spread(units.deviations(measured.influence[chosen][None]))
-    # Left-out scores vary more than one of all groups does, by what a share of them brings.
-    squared = max(float(scores.var() * share / (1 - share)), float(chance.variance[0]))
+    # A share of the groups varies more about all of them than these do about new ones.
+    squared = max(float(scores.var() * (1 - SHARE) / SHARE), float(chance.variance[0]))
     freedom, images = float(chance.freedom[0]), measured.influence.shape[1]
     low, high = intervals.bounds(measured.metric, value, squared, freedom, images, confidence)
     return Selected(chosen, naive, value, low, high)

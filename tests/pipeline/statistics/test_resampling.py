@@ -51,11 +51,26 @@ def test_equal_seeds_draw_equally_however_many_are_held_at_a_time(monkeypatch):
     labels = np.arange(60) % 3
     units = resampling.units(np.arange(60) // 2, labels, stratify=True)
     weights = whole(units, 50, 7)
-    groups = np.concatenate([*resampling.draw_groups(units, 50, 7)], axis=1)
-    assert (groups[units.group] == weights).all()
+    drawn = np.concatenate([pair[0] for pair in resampling.subsamples(units, 0.5, 50, 7)], axis=1)
     monkeypatch.setattr(resampling, "BLOCK_BYTES", 8 * 60 * 7)
     assert (whole(units, 50, 7) == weights).all()
     assert (whole(units, 50, 8) != weights).any()
+    blocks = [pair[0] for pair in resampling.subsamples(units, 0.5, 50, 7)]
+    assert len(blocks) > 1
+    assert (np.concatenate(blocks, axis=1) == drawn).all()
+
+
+def test_each_stratum_is_parted_into_what_is_drawn_and_what_is_left_out():
+    labels = np.repeat([0, 1, 2], [30, 2, 9])
+    units = resampling.units(None, labels, stratify=True)
+    ((drawn, left),) = resampling.subsamples(units, 2 / 3, 400, 0)
+    assert ((drawn > 0) != (left > 0)).all()
+    for label, inside in ((0, 20), (1, 1), (2, 6)):
+        own = labels == label
+        assert ((drawn[own] > 0).sum(axis=0) == inside).all()
+        assert drawn[own].sum(axis=0) == pytest.approx(own.sum())
+        assert left[own].sum(axis=0) == pytest.approx(own.sum())
+        assert (drawn[own] > 0).mean(axis=1) == pytest.approx(inside / own.sum(), abs=0.15)
 
 
 @pytest.mark.parametrize("count", [3, 30])

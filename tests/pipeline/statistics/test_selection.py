@@ -12,14 +12,15 @@ def corrected(labels, predicted, groups=None, metric="accuracy", resamples=200, 
     return selection.corrected(measured, units, resamples, 0.95, seed)
 
 
-def test_it_is_the_published_procedure_by_loops():
+def test_it_chooses_on_some_and_scores_on_the_others_as_by_loops():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 60)
     predicted = np.where(rng.random((15, 60)) < 0.7, labels, 1 - labels)
     units = resampling.units(None, labels, stratify=False)
     right, scores = predicted == labels, []
-    for weights in np.concatenate([*resampling.draw(units, 50, 3)], axis=1).T:
-        best = np.argmax(np.round(right @ weights, 9))
+    ((drawn, _),) = resampling.subsamples(units, 2 / 3, 50, 3)
+    for weights in drawn.T:
+        best = np.argmax(right[:, weights > 0].sum(axis=1))
         scores.append(right[best][weights == 0].mean())
     found = corrected(labels, predicted, resamples=50, seed=3)
     assert found.value == pytest.approx(np.mean(scores))
