@@ -78,10 +78,10 @@ def test_what_pages_say_runs(real_weights, tmp_path, monkeypatch, subtests):
             shutil.copytree(before, folder, symlinks=True)
             monkeypatch.chdir(folder)
             run(page)
-    for results in (tmp_path / "index" / "results", tmp_path / "networks" / "results-lenet"):
-        for path in sorted(path for path in results.rglob("*") if path.is_file()):
+    for results in ("index/results", "networks/results-lenet", "analysis/analysis"):
+        for path in sorted(path for path in (tmp_path / results).rglob("*") if path.is_file()):
             with subtests.test(fields=f"{path.parent.name}/{path.name}"):
-                assert f" {path.name}" in RESULTS or f", {path.suffix} " in RESULTS
+                assert path.name in RESULTS or f", {path.suffix} " in RESULTS
                 assert not {name for name in fields(path) if f"`{name}`" not in RESULTS}
 
 
