@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from features.errors import DataError, UsageError
+from pipeline.commands.main import main
 from pipeline.config import AddConfig, CompareConfig, EvaluateConfig, ReportConfig
 from pipeline.data.splits import Splits
 from pipeline.reports.comparison import text
@@ -255,3 +256,19 @@ def test_classes_and_ids_that_look_like_numbers_or_gaps_are_text(tmp_path):
 def test_what_is_no_table_is_refused(results):
     with pytest.raises(UsageError, match="expected a path, or a pandas frame"):
         add_predictions(results, [1, 2], name="x")
+
+
+def test_the_command_prints_the_folder_or_one_line_of_what_is_wrong(results, tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    table(results).to_csv(path, index=False)
+    command = ["add", str(results), str(path), "--name", "mine", "--seconds", "2", "--quiet"]
+    assert main(command) == 0
+    assert capsys.readouterr().out == f"{results}\n"
+    assert ResultsFolder(results).records["mine"].seconds == {"fit": 2.0}
+    labels(results, "label").to_csv(path, index=False)
+    assert main(command) == 2
+    assert "--replace to put these in its place" in capsys.readouterr().err
+    assert main([*command, "--replace"]) == 0
+    path.write_text("id,label\nx.png,ant\n")
+    assert main([*command, "--replace"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
