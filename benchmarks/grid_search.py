@@ -1,12 +1,12 @@
-"""The loop people write: StandardScaler, an estimator of scikit-learn, GridSearchCV.
+"""A plain grid search: StandardScaler, an estimator of scikit-learn, GridSearchCV.
 
-Each runs in a process of its own, with a time limit: `searched` starts it, and the child, which is
-`python -m benchmarks.grid_search FOLDER CLASSIFIER`, prints its figures as JSON.
+Each search runs in a separate process with a time limit: `run_search` starts
+`python -m benchmarks.grid_search FOLDER CLASSIFIER`, which prints its figures as JSON.
 
-The grids are our own spaces in the units of standardized features. Those of D features have a mean
-squared norm of D where ours have 1, so that C and gamma are divided by D and alpha is multiplied.
+The grids are our own spaces in the units of standardized features. Rows of D such features have a
+mean squared norm of D where ours have 1, so C and gamma are divided by D and alpha is multiplied.
 Models are as large as ours, forests and neighbours get all cores, and everything else is
-scikit-learn's default, but for the iterations that logistic regression needs to converge.
+scikit-learn's default, except for the iterations that logistic regression needs to converge.
 """
 
 import importlib
@@ -26,15 +26,18 @@ from pipeline.classifiers import find
 from pipeline.data.splits import Splits
 
 MATRIX = "x.npy"
-STARTING = 30.0  # seconds beyond the limit for imports and reading
+STARTING = 30.0  # seconds that imports and reading may take beyond the limit
 
 
 @dataclass(frozen=True)
 class Competitor:
-    """An estimator, the parameters that it is given, and how ours translate to its own.
+    """An estimator of scikit-learn that stands for a classifier of ours.
 
-    `powers`: of the number of features, by which a value of ours is multiplied. `names`: where
-    they differ; a parameter with an empty name is left out.
+    Attributes:
+        estimator: its module and class in scikit-learn.
+        parameters: the parameters that it is given.
+        powers: a value of ours is multiplied by the number of features to this power.
+        names: its name of a parameter of ours, where they differ; empty for one that it lacks.
     """
 
     estimator: str
@@ -68,13 +71,13 @@ COMPETITORS = {
 }
 
 
-def searched(folder: Path, classifier: str, limit: float) -> dict[str, float] | None:
+def run_search(folder: Path, classifier: str, limit: float) -> dict[str, float] | None:
     """Run one search; return its seconds and validation score, None where it took too long.
 
     Args:
-        folder: with splits.parquet, and `MATRIX` with float32 (N, D) in their order.
+        folder: a folder with splits.parquet and `MATRIX`, float32 (N, D) in their order.
         classifier: a name from `COMPETITORS`.
-        limit: seconds.
+        limit: the time limit in seconds.
     """
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.grid_search", str(folder), classifier],
@@ -82,19 +85,19 @@ def searched(folder: Path, classifier: str, limit: float) -> dict[str, float] | 
         text=True, start_new_session=True,
     )  # fmt: skip
     try:
-        said, complaints = child.communicate(timeout=limit + STARTING)
+        output, errors = child.communicate(timeout=limit + STARTING)
     except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)  # it, and joblib's processes
+        os.killpg(child.pid, signal.SIGKILL)  # with joblib's processes
         child.communicate()
         return None
     if child.returncode:
-        raise RuntimeError(f"{classifier}: {complaints.strip()}")
-    found = json.loads(said.splitlines()[-1])
-    return found if found["seconds"] <= limit else None
+        raise RuntimeError(f"{classifier}: {errors.strip()}")
+    figures = json.loads(output.splitlines()[-1])
+    return figures if figures["seconds"] <= limit else None
 
 
 def grid(classifier: str, features: int) -> list[dict[str, list]]:
-    """Return our space in the competitor's own names and units, a setting an entry."""
+    """Return our space in the competitor's names and units, with an entry for each setting."""
     competitor, settings = COMPETITORS[classifier], []
     for setting in find(classifier).space:
         ours = {name.removeprefix("model__"): value for name, value in setting.items()}
@@ -116,7 +119,10 @@ def main(folder: Path, classifier: str) -> None:
     splits = Splits.read(folder)
     rest = splits.rest
     x, y = np.load(folder / MATRIX)[rest], splits.labels[rest]
-    rounds = [tuple(np.searchsorted(rest, part) for part in both) for both in splits.rounds(1)]
+    rounds = [
+        (np.searchsorted(rest, train), np.searchsorted(rest, validation))
+        for train, validation in splits.rounds(1)
+    ]
     competitor = COMPETITORS[classifier]
     module, name = competitor.estimator.rsplit(".", 1)
     estimator = getattr(importlib.import_module(f"sklearn.{module}"), name)

@@ -1,20 +1,20 @@
-"""The whole suite of classifiers against the loop people write, on the same rows, in one run.
+"""The whole suite of classifiers against a plain grid search, on the same rows, in one run.
 
     python -m benchmarks.suite resnet50.h5                                 all of it
     python -m benchmarks.suite resnet50.h5 --classifiers logistic lda      two of them
 
-Ours is `classify` with tuning and no budget, on rows spread evenly over a feature file; its own
-parts are kept. The loop is `GridSearchCV(Pipeline(StandardScaler, estimator))` with scikit-learn's
-estimators, on the same training and validation rows, with as many settings (see `grid_search`).
-Both search, then fit the best setting on training and validation rows together.
+Ours is `classify` with tuning and no budget, on rows spread evenly over a feature file, whose own
+splits are kept. The competitor is `GridSearchCV(Pipeline(StandardScaler, estimator))` with
+scikit-learn's estimators, on the same training and validation rows, with as many settings (see
+`grid_search`). Both search, then fit the best setting on training and validation rows together.
 
 How to read the columns:
 
-    ours, theirs   seconds of search and last fit; all cores each, one after the other
+    ours, theirs   seconds of search and last fit; both use all cores, one after the other
     ratio          theirs as a multiple of ours
-    accuracy       on the validation rows, of the chosen setting
-    total          ours by the clock, from the feature file to the stored models, duplicates and
-                   predictions; theirs is the sum of the seconds above it
+    accuracy       of the chosen setting on the validation rows
+    total          ours by the clock, from the feature file to the stored models, near-duplicates
+                   and predictions; theirs is the sum of the seconds above it
 """
 
 import argparse
@@ -86,28 +86,29 @@ def take(path: Path, target: Path, count: int) -> Path:
 
 
 def _compared(sample: Path, results: Path, limit: float) -> list[dict[str, Any]]:
-    """Return one dict a classifier: what ours took and reached, and what theirs did."""
+    """Return the figures of each classifier, ours and theirs."""
     from tqdm import tqdm
 
     with FeatureFile(sample) as file:  # every row of it is labelled, or classify has left it out
         np.save(results / grid_search.MATRIX, file.features()[file.labels >= 0])
     records = {record.requested: (name, record) for name, record in candidates(results).items()}
     rows = []
-    for classifier in tqdm([one for one in SUITE if one.name in records], unit="search"):
+    for classifier in tqdm([member for member in SUITE if member.name in records], unit="search"):
         name, record = records[classifier.name]
-        found = Predictions.read(results / name / VALIDATION, record.class_names)
+        predictions = Predictions.read(results / name / VALIDATION, record.class_names)
+        hits = predictions.probabilities.argmax(axis=1) == predictions.labels
         rows.append({
             "classifier": classifier.name,
             "settings": len(classifier.space),
             "ours": record.seconds["search"] + record.seconds["fit"],
-            "our accuracy": float((found.probabilities.argmax(axis=1) == found.labels).mean()),
-            "theirs": grid_search.searched(results, classifier.name, limit),
+            "our accuracy": float(hits.mean()),
+            "theirs": grid_search.run_search(results, classifier.name, limit),
         })  # fmt: skip
     return rows
 
 
 def _cells(row: dict[str, Any], limit: float) -> list[str]:
-    """Return a row's text."""
+    """Return the cells of a row as text."""
     theirs = row["theirs"]
     return [
         row["classifier"],
@@ -121,7 +122,7 @@ def _cells(row: dict[str, Any], limit: float) -> list[str]:
 
 
 def _total(rows: list[dict[str, Any]], ours: float, limit: float) -> list[str]:
-    """Return the text of the last row; a search over the limit counts as the limit."""
+    """Return the cells of the last row; a search beyond the limit counts as the limit."""
     theirs = sum(row["theirs"]["seconds"] if row["theirs"] else limit for row in rows)
     more = "" if all(row["theirs"] for row in rows) else "> "
     settings = sum(row["settings"] for row in rows)
@@ -130,7 +131,7 @@ def _total(rows: list[dict[str, Any]], ours: float, limit: float) -> list[str]:
 
 
 def _facts(arguments: argparse.Namespace, sample: Path) -> dict[str, str]:
-    """Return what the figures depend on."""
+    """Return the facts on which the figures depend."""
     with FeatureFile(sample) as file:
         rows, features, backbone = *file.shape(), file.recipe.backbone
     return {

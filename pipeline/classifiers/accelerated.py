@@ -1,8 +1,8 @@
-"""Estimators of scikit-learn in Intel's implementation, where that is faster and equal.
+"""Estimators of scikit-learn in Intel's implementation, where it is faster and predicts the same.
 
-Of those in scikit-learn-intelex these two won clearly when measured on an AMD EPYC, with equal
-predictions. Its forests are others than scikit-learn's with the same seed; its linear models and
-PCA were not clearly faster.
+Measured on an AMD EPYC, these two of scikit-learn-intelex were clearly faster with equal
+predictions. Its forests differ from scikit-learn's with the same seed; its linear models and PCA
+were not clearly faster.
 """
 
 from contextlib import suppress
@@ -19,10 +19,10 @@ _FASTER = {("svm", "SVC"), ("neighbors", "KNeighborsClassifier")}
 
 
 def estimator(module: str, name: str) -> Any:
-    """Return the class `sklearn.<module>.<name>`, or its equal that is faster on this machine.
+    """Return the class `sklearn.<module>.<name>`, or Intel's where it is faster.
 
-    Intel's cannot be loaded after OpenVINO, whose own TBB is an older one; then it is
-    scikit-learn's too.
+    Intel's cannot be loaded after OpenVINO, which brings an older TBB; scikit-learn's own class is
+    returned then.
     """
     if (module, name) in _FASTER:
         with suppress(ImportError):
@@ -31,9 +31,10 @@ def estimator(module: str, name: str) -> Any:
 
 
 def plain(model: "Pipeline") -> "Pipeline":
-    """Return a fitted pipeline whose steps are scikit-learn's own and our own alone.
+    """Return an equal fitted pipeline whose steps are scikit-learn's and ours alone.
 
-    What Intel's classes learned is copied to the classes that they derive from; predictions stay.
+    The fitted attributes of Intel's classes are copied to the classes that they derive from, which
+    predict the same.
     """
     from sklearn.pipeline import Pipeline
 
@@ -46,13 +47,13 @@ def _plain(step: "BaseEstimator") -> "BaseEstimator":
     own = next(kind for kind in type(step).__mro__ if kind.__module__.startswith("sklearn."))
     parameters = step.get_params()
     copy = own(**{name: parameters[name] for name in own().get_params()})
-    if hasattr(step, "_fit_X"):  # of neighbours the rows are all there is to learn
+    if hasattr(step, "_fit_X"):  # a neighbours classifier learns its rows and nothing else
         return copy.fit(step._fit_X, step.classes_[step._y])
     return _with_vectors(copy, step)
 
 
 def _with_vectors(copy: "BaseEstimator", svc: "BaseEstimator") -> "BaseEstimator":
-    """Give an unfitted SVC what another has learned, as scikit-learn keeps it: in float64."""
+    """Copy the fitted attributes of an SVC to an unfitted one, in float64 as scikit-learn does."""
     for name in ("classes_", "class_weight_", "fit_status_", "shape_fit_", "n_features_in_",
                  "_gamma", "_sparse"):  # fmt: skip
         setattr(copy, name, getattr(svc, name))
@@ -60,7 +61,9 @@ def _with_vectors(copy: "BaseEstimator", svc: "BaseEstimator") -> "BaseEstimator
         setattr(copy, name, np.asarray(getattr(svc, name), np.int32))
     for name in ("support_vectors_", "dual_coef_", "intercept_"):
         setattr(copy, name, np.ascontiguousarray(getattr(svc, name), np.float64))
-    sign = -1 if len(svc.classes_) == 2 else 1  # what is shown of two classes is of the second
+    sign = (
+        -1 if len(svc.classes_) == 2 else 1
+    )  # public attributes of two classes have the other sign
     copy._dual_coef_, copy._intercept_ = sign * copy.dual_coef_, sign * copy.intercept_
     copy._probA = copy._probB = np.empty(0)
     copy._num_iter, copy._effective_probability = copy.n_iter_, False

@@ -1,4 +1,4 @@
-"""A small dense network on the features, as one would train it on top of a frozen backbone."""
+"""A small dense network on the features, as it is trained on top of a frozen backbone."""
 
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,14 @@ def _build(task: Task) -> "Pipeline":
     from features.quiet import keras_here
     from pipeline.classifiers.estimators.dense_head import DenseHead
 
-    keras_here("the dense head")  # its absence is told before anything is fitted
+    keras_here("the dense head")  # raises MissingPackageError before anything is fitted
     return Pipeline([("model", DenseHead(random_state=task.seed))])
 
 
 DENSE_HEAD = Classifier(
     name="dense-head",
     title="dense head",
-    good_for="what a network's own last layers would learn; the start of fine-tuning",
+    good_for="what a network's own last layers would learn; the first step of fine-tuning",
     build=_build,
     space=(
         {"model__hidden": (256,), "model__dropout": 0.5},

@@ -1,4 +1,4 @@
-"""What knows class frequencies alone: the floor that every other candidate must be above."""
+"""A classifier that knows class frequencies alone: every other candidate must be better."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ def _build(task: Task) -> "Pipeline":
 DUMMY = Classifier(
     name="dummy",
     title="class frequencies",
-    good_for="the floor: a candidate that is no better has learned nothing",
+    good_for="a floor: a candidate that is no better has learned nothing",
     build=_build,
     space=({},),
     default={},

@@ -21,7 +21,7 @@ def _build(task: Task) -> "Pipeline":
 EXTRA_TREES = Classifier(
     name="extra-trees",
     title="extra trees",
-    good_for="a forest in less time: it draws its thresholds instead of searching them",
+    good_for="a forest in less time: it draws its thresholds instead of searching for them",
     build=_build,
     space=(
         {"model__min_samples_leaf": 5, "model__max_features": "sqrt"},

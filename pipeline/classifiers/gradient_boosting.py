@@ -7,8 +7,8 @@ from pipeline.classifiers.base import Classifier, Task
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-_COMPONENTS = 64  # boosting takes seconds in proportion to features: 2,048 of them take 15 times
-_ROUNDS = 300  # at most: a tenth of the training rows says when to stop
+_COMPONENTS = 64  # time grows in proportion to features: all 2,048 of a layer take 15 times as long
+_ROUNDS = 300  # at most; the loss on a tenth of the training rows ends the boosting
 
 
 def _build(task: Task) -> "Pipeline":
@@ -26,7 +26,7 @@ def _build(task: Task) -> "Pipeline":
 GRADIENT_BOOSTING = Classifier(
     name="gradient-boosting",
     title="gradient boosting",
-    good_for="what trees can make of the principal components; slow where classes are many",
+    good_for="trees on the principal components; slow where there are many classes",
     build=_build,
     space=tuple(
         {"model__learning_rate": 0.1, "model__max_leaf_nodes": leaves} for leaves in (7, 15, 31)

@@ -1,4 +1,4 @@
-"""The k nearest neighbours, by angle and by distance; brute force, one search for all k."""
+"""The k nearest neighbours, cosine or Euclidean, by brute force: one search for all k."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ def _build_cosine(task: Task) -> "Pipeline":
 
     from pipeline.classifiers.estimators.unit_scale import UnitScale
 
-    # Of rows of length 1 the distance grows with the angle, and its search is the faster one.
+    # For rows of length 1 both distances give the same order, and the Euclidean search is faster.
     return Pipeline([("scale", UnitScale()), ("normalize", Normalizer()), _model()])
 
 
@@ -42,26 +42,27 @@ def _path(
     y: np.ndarray,
     x_validation: np.ndarray,
 ) -> Iterator[np.ndarray]:
-    """Search once for the most neighbours that any setting wants; each votes with its own k."""
+    """Search once for the largest k of all settings; yield the votes for the k of each setting."""
     most = max(setting[_K] for setting in settings)
     model.set_params(**{_K: most}).fit(x, y)
     for _, step in model.steps[:-1]:
         x_validation = step.transform(x_validation)
-    places = model[-1].kneighbors(x_validation, return_distance=False)
-    labels = np.searchsorted(model.classes_, y)[places]  # (n, most), nearest first
+    neighbours = model[-1].kneighbors(x_validation, return_distance=False)
+    labels = np.searchsorted(model.classes_, y)[neighbours]  # (n, most), nearest first
     for setting in settings:
         yield _votes(labels[:, : setting[_K]], len(model.classes_))
 
 
 def _votes(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the share of each class among k neighbours, float32 (n, classes)."""
-    return np.stack([(labels == one).mean(axis=1, dtype=np.float32) for one in range(classes)], 1)
+    """Return the share of each class among the neighbours, float32 (n, classes); labels (n, k)."""
+    shares = [(labels == label).mean(axis=1, dtype=np.float32) for label in range(classes)]
+    return np.stack(shares, axis=1)
 
 
 KNN_COSINE = Classifier(
     name="knn-cosine",
     title="k nearest neighbours, cosine",
-    good_for="seeing whether like images lie together; nothing to train, slow to predict",
+    good_for="seeing whether similar images lie together; nothing to train, slow to predict",
     build=_build_cosine,
     space=_SPACE,
     default={_K: 10},
@@ -73,7 +74,7 @@ KNN_COSINE = Classifier(
 KNN_EUCLIDEAN = Classifier(
     name="knn-euclidean",
     title="k nearest neighbours, Euclidean",
-    good_for="as by cosine, where the length of a feature vector means something",
+    good_for="the same where the length of a feature vector carries information",
     build=_build_euclidean,
     space=_SPACE,
     default={_K: 10},

@@ -20,7 +20,7 @@ def _build(task: Task) -> "Pipeline":
 LDA = Classifier(
     name="lda",
     title="linear discriminant analysis",
-    good_for="few images: the shrunk covariance is all that it learns beside class means",
+    good_for="few images: it learns only class means and a shrunk covariance",
     build=_build,
     space=tuple({"model__shrinkage": share} for share in (0.9, 0.5, 0.1, 0.01, 0.001)),
     default={"model__shrinkage": 0.1},

@@ -20,7 +20,7 @@ def _build(task: Task) -> "Pipeline":
 LINEAR_SVM = Classifier(
     name="linear-svm",
     title="linear SVM",
-    good_for="the classifier of most papers on CNN features, so the one to compare them by",
+    good_for="comparing with papers, most of which use it on CNN features",
     build=_build,
     space=tuple({"model__C": c} for c in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)),
     default={"model__C": 1.0},

@@ -20,7 +20,7 @@ def _build(task: Task) -> "Pipeline":
 LOGISTIC = Classifier(
     name="logistic",
     title="logistic regression",
-    good_for="the first thing to try: strong on CNN features, with probabilities to rely on",
+    good_for="a first try: strong on CNN features, with reliable probabilities",
     build=_build,
     space=tuple({"model__C": c} for c in (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)),
     default={"model__C": 10.0},

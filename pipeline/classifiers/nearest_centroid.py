@@ -1,4 +1,4 @@
-"""The nearest class mean."""
+"""The nearest class mean, with or without shrunken centroids."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ def _build(task: Task) -> "Pipeline":
 NEAREST_CENTROID = Classifier(
     name="nearest-centroid",
     title="nearest centroid",
-    good_for="very few images a class, or a quick look: class means are all that it learns",
+    good_for="very few images per class, or a quick look: it learns only class means",
     build=_build,
     space=({"model__shrink_threshold": 1.0}, {"model__shrink_threshold": None}),
     default={"model__shrink_threshold": None},

@@ -21,7 +21,7 @@ def _build(task: Task) -> "Pipeline":
 RANDOM_FOREST = Classifier(
     name="random-forest",
     title="random forest",
-    good_for="features of mixed kinds and scales; seldom the best on CNN features",
+    good_for="features of different kinds and scales; seldom the best on CNN features",
     build=_build,
     space=(
         {"model__min_samples_leaf": 5, "model__max_features": "sqrt"},

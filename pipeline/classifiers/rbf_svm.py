@@ -1,4 +1,4 @@
-"""Support vector machine with a Gaussian kernel on principal components, and its fallbacks."""
+"""A support vector machine with a Gaussian kernel on principal components, and its fallback."""
 
 from typing import TYPE_CHECKING
 
@@ -8,8 +8,8 @@ from pipeline.classifiers.base import Classifier, Task
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-_COMPONENTS = 256  # kernels of these cost a fraction of those of all features
-_LANDMARKS = 1000  # rows whose kernels are the features of the Nystroem approximation
+_COMPONENTS = 256  # their kernel costs a fraction of that of all features
+_LANDMARKS = 1000  # rows of the Nystroem approximation, whose kernels become the features
 
 
 def _components(task: Task) -> list:
@@ -41,7 +41,7 @@ def _build_nystroem(task: Task) -> "Pipeline":
 RBF_SVM_NYSTROEM = Classifier(
     name="rbf-svm-nystroem",
     title="RBF SVM by Nystroem",
-    good_for="nearly an RBF SVM where rows are too many for one",
+    good_for="an approximate RBF SVM where there are too many rows for an exact one",
     build=_build_nystroem,
     space=tuple(
         {"kernel__gamma": gamma, "model__C": c} for gamma in (0.5, 1.0) for c in (0.3, 3.0, 30.0)
@@ -53,7 +53,7 @@ RBF_SVM_NYSTROEM = Classifier(
 RBF_SVM = Classifier(
     name="rbf-svm",
     title="RBF SVM",
-    good_for="often the most accurate, where there is time for squared rows",
+    good_for="often the most accurate; its time grows with the square of the rows",
     build=_build,
     space=tuple(
         {"model__gamma": gamma, "model__C": c}

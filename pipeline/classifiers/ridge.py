@@ -21,7 +21,7 @@ def _build(task: Task) -> "Pipeline":
 RIDGE = Classifier(
     name="ridge",
     title="ridge classifier",
-    good_for="a linear model in one step, without iterations; a little less accurate",
+    good_for="a linear model that is solved without iterations; a little less accurate",
     build=_build,
     space=tuple({"model__alpha": alpha} for alpha in (1000.0, 100.0, 10.0, 1.0, 0.1)),
     default={"model__alpha": 1.0},

@@ -1,7 +1,7 @@
-"""Trees from a file, checked before they are walked.
+"""Checks of trees from a file, before they are used.
 
-scikit-learn follows the node numbers of a tree without asking whether they exist, so that a forged
-file could crash the process or make it read what is not its own; skops leaves this to its users.
+scikit-learn follows the node numbers of a tree without checking that they exist, so a forged file
+could crash the process or make it read foreign memory; skops leaves the check to its users.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from features.errors import DataError
 
 
 def check_trees(model: Any) -> None:
-    """Check every tree in a fitted pipeline, however deep inside of it.
+    """Check every tree in a fitted pipeline, however deeply nested it is.
 
-    Children must have higher numbers than their parents and be there, and features that are
-    asked for must be among those that any part of the last step is given.
+    Children must exist and have higher numbers than their parents, and features must be among
+    those that the estimators of the last step are given.
 
     Raises:
         DataError: a tree is not sound.
@@ -24,17 +24,17 @@ def check_trees(model: Any) -> None:
     from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
     from sklearn.tree._tree import Tree
 
-    parts = list(_parts(model[-1], set()))
-    width = min((vars(part)["n_features_in_"] for part in parts if _has_width(part)), default=0)
-    for part in parts:
-        if isinstance(part, Tree):
-            inner = part.children_left != -1
-            columns = part.children_left, part.children_right, part.feature
-        elif isinstance(part, TreePredictor):
-            inner = part.nodes["is_leaf"] == 0
-            columns = part.nodes["left"], part.nodes["right"], part.nodes["feature_idx"]
-            if part.nodes["is_categorical"].any():
-                raise DataError("a tree asks for categories, which features of images have not")
+    values = list(_nested(model[-1], set()))
+    width = min((vars(value)["n_features_in_"] for value in values if _has_width(value)), default=0)
+    for value in values:
+        if isinstance(value, Tree):
+            inner = value.children_left != -1
+            columns = value.children_left, value.children_right, value.feature
+        elif isinstance(value, TreePredictor):
+            inner = value.nodes["is_leaf"] == 0
+            columns = value.nodes["left"], value.nodes["right"], value.nodes["feature_idx"]
+            if value.nodes["is_categorical"].any():
+                raise DataError("a tree splits by categories, which features of images do not have")
         else:
             continue
         _check(np.flatnonzero(inner), len(inner), width, *(column[inner] for column in columns))
@@ -52,21 +52,21 @@ def _check(parents, nodes, width, left, right, feature):  # type: ignore[no-unty
         raise DataError("it holds a tree that points to nodes or features that are not there")
 
 
-def _has_width(part: Any) -> bool:
-    return "n_features_in_" in getattr(part, "__dict__", {})
+def _has_width(value: Any) -> bool:
+    return "n_features_in_" in getattr(value, "__dict__", {})
 
 
-def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Yield a value and all that it holds, each once."""
+def _nested(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield a value and all values inside of it, each once."""
     if id(value) in seen or isinstance(value, str | bytes | int | float | type(None)):
         return
     seen.add(id(value))
     yield value
     if isinstance(value, np.ndarray):
-        held = value.tolist() if value.dtype == object else []
+        inside = value.tolist() if value.dtype == object else []
     elif isinstance(value, list | tuple | set):
-        held = value
+        inside = value
     else:
-        held = (value if isinstance(value, dict) else getattr(value, "__dict__", {})).values()
-    for one in held:
-        yield from _parts(one, seen)
+        inside = (value if isinstance(value, dict) else getattr(value, "__dict__", {})).values()
+    for inner in inside:
+        yield from _nested(inner, seen)

@@ -19,9 +19,9 @@ from pipeline.search import tuning
 from pipeline.search.fitting import Cost
 
 FEWEST_ROWS = 1000  # a reduction to fewer images keeps at least so many
-_PLANNED = 0.8  # plans use this part of a share, because predictions err
+_PLANNED = 0.8  # a plan fills this fraction of its share, because predictions err
 _SLACK = 1.5  # grants are this multiple of the prediction, so that what just fits is planned whole
-_PATIENCE = 0.5  # no candidate may take more than this part of all remaining time
+_PATIENCE = 0.5  # no candidate may take more than this fraction of all remaining time
 
 
 class Budget:

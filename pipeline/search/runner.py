@@ -30,7 +30,7 @@ from pipeline.search.worker import JobFailedError, OutOfTimeError, Worker
 log = logging.getLogger("offshelf")
 
 MEASURED_FROM = 5000  # images: with fewer, measuring costs takes longer than it saves
-_MEASURING = 0.1  # the largest part of the budget that is spent on measuring
+_MEASURING = 0.1  # at most this fraction of the budget is spent on measuring
 _LEAST_MEASURING = 5.0  # seconds for each classifier at least, because a process has to start
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "skops")

@@ -40,7 +40,7 @@ class Examples:
         x: features, float32 (N, D), often a memory map, in the order of the splits.
         splits: the training, validation and locked images.
         share: the share of the training rows that is used, above 0 to 1.
-        seed: of the choice of rows and of the classifiers.
+        seed: the seed of the choice of rows and of the classifiers.
     """
 
     x: np.ndarray
@@ -107,7 +107,7 @@ class SearchResult:
     Attributes:
         setting: the best setting.
         trials: all settings that were tried, in their order.
-        probabilities: of the best setting, float32 (V, K), for `splits.validated` in order; with
+        probabilities: the best setting's, float32 (V, K), for `splits.validated` in order; with
             repeated cross-validation the mean over the repeats.
         stopped_early: whether the search ran out of time.
     """
@@ -255,9 +255,9 @@ def _fitted_in_turn(
     """Yield the probabilities of the unseen rows as each setting is fitted, float32 (n, K).
 
     Args:
-        classifier: that the pipeline was built by.
+        classifier: the classifier that built the pipeline.
         pipeline: an unfitted pipeline.
-        settings: to fit, in their order.
+        settings: the settings to fit, in their order.
         data: x and y of the training rows, and x of the unseen rows.
         classes: K.
     """

@@ -1,1 +1,1 @@
-"""Estimators of our own, after scikit-learn's conventions; each imports what it is made of."""
+"""Our own estimators, after scikit-learn's conventions; these modules import their libraries."""

@@ -1,4 +1,4 @@
-"""A dense network on features, after scikit-learn's conventions; Keras on any of its backends."""
+"""A dense network on features as a scikit-learn estimator, by Keras on any of its backends."""
 
 from typing import Any
 
@@ -16,27 +16,27 @@ _PREDICTED = 4096  # rows at a time
 
 
 class DenseHead(ClassifierMixin, BaseEstimator):
-    """Hidden layers, each with batch normalization, ReLU and dropout, then softmax.
+    """Hidden layers, each with batch normalization, ReLU and dropout, then a softmax layer.
 
-    Features are centred and divided by one number, inside the network, so that it can be used
-    without this class. It is trained by Adam until the loss of held-out training rows has not
-    fallen for some epochs; the best weights are restored.
+    The network itself centres the features and divides them by one number, so that it can be used
+    without this class. Adam trains it until the loss on held-out training rows has not fallen for
+    some epochs; then the best weights are restored.
 
     Args:
-        hidden: units of the hidden layers.
-        dropout: share of units dropped after each of them.
-        learning_rate: of Adam.
-        batch_size: rows a step.
-        epochs: at most.
-        patience: epochs without a lower held-out loss after which it ends.
-        held_out: share of the training rows that says when to stop; stratified where classes
-            have enough rows for it.
-        random_state: of the weights, the dropout, the order of rows and which are held out.
+        hidden: the units of each hidden layer.
+        dropout: the share of units that is dropped after each hidden layer.
+        learning_rate: Adam's learning rate.
+        batch_size: the number of rows in a training step.
+        epochs: the largest number of epochs.
+        patience: training ends after so many epochs without a lower held-out loss.
+        held_out: the share of the training rows that decides when to stop; stratified where
+            classes have enough rows.
+        random_state: the seed of weights, dropout, order of rows and held-out rows.
 
     Attributes:
-        classes_: K labels.
-        network_: the Keras network, float32 (n, D) to probabilities (n, K).
-        n_iter_: epochs that it trained.
+        classes_: the K labels.
+        network_: the Keras network, from float32 (n, D) to probabilities (n, K).
+        n_iter_: the number of epochs that were trained.
         n_features_in_: D.
     """
 
@@ -62,7 +62,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y):  # noqa: N803 # scikit-learn's names
-        """Learn from X (n, D), taken as float32, and y (n,), labels of at least two classes.
+        """Fit to X (n, D), converted to float32, and y (n,), labels of at least two classes.
 
         Raises:
             MissingPackageError: Keras or its backend is not installed.
@@ -75,7 +75,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             raise ValueError(f"expected at least 2 classes, got 1 class: {self.classes_[0]!r}")
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
-        rows, held = self._part(codes, seed)
+        rows, held_out = self._split(codes, seed)
         self.network_ = self.bare_network(X.shape[1], len(self.classes_), seed)
         scale = UnitScale().fit(X[rows])
         variance = np.full(X.shape[1], scale.scale_**2 / X.shape[1])  # 1 on average, when scaled
@@ -85,7 +85,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             "sparse_categorical_crossentropy",
             jit_compile=False,  # compiling takes longer than it saves
         )
-        self._train(X, codes.astype(np.int32), rows, held, random)
+        self._train(X, codes.astype(np.int32), rows, held_out, random)
         return self
 
     def predict_proba(self, X):  # noqa: N803
@@ -102,7 +102,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         return self.classes_[chances.argmax(axis=1)]
 
     def bare_network(self, features: int, classes: int, seed: int = 0) -> Any:
-        """Return the network that these parameters describe, untrained, not compiled."""
+        """Return the network of these parameters, neither trained nor compiled."""
         keras = keras_here("the dense head")
         seeds = iter(np.random.SeedSequence(seed).generate_state(2 * len(self.hidden) + 1).tolist())
 
@@ -117,21 +117,21 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             layers += [keras.layers.Dropout(self.dropout, seed=next(seeds))]
         return keras.Sequential([*layers, dense(classes, activation="softmax")], name="dense_head")
 
-    def _part(self, codes, seed):
-        """Return the positions of rows to train on and of rows that say when to stop."""
-        places, held = np.arange(len(codes)), max(1, round(self.held_out * len(codes)))
+    def _split(self, codes, seed):
+        """Return the positions of rows to train on and of held-out rows."""
+        rows, size = np.arange(len(codes)), max(1, round(self.held_out * len(codes)))
         counts = np.bincount(codes)
-        enough = counts.min() > 1 and min(held, len(codes) - held) >= len(counts)
+        enough = counts.min() > 1 and min(size, len(codes) - size) >= len(counts)
         stratify = codes if enough else None
-        return train_test_split(places, test_size=held, random_state=seed, stratify=stratify)
+        return train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
 
-    def _train(self, X, codes, rows, held, random):  # noqa: N803
+    def _train(self, X, codes, rows, held_out, random):  # noqa: N803
         least, best, waited = np.inf, self.network_.get_weights(), 0
         for epoch in range(1, self.epochs + 1):
             steps = max(1, len(rows) // self.batch_size)
             for batch in np.array_split(random.permutation(rows), steps):
                 self.network_.train_on_batch(X[batch], codes[batch])
-            loss, waited, self.n_iter_ = self._loss(X, codes, held), waited + 1, epoch
+            loss, waited, self.n_iter_ = self._loss(X, codes, held_out), waited + 1, epoch
             if loss < least:
                 least, best, waited = loss, self.network_.get_weights(), 0
             if waited == self.patience:
@@ -146,4 +146,4 @@ class DenseHead(ClassifierMixin, BaseEstimator):
 def _set_scaling(network: Any, mean: np.ndarray, variance: np.ndarray) -> None:
     layer = network.get_layer("scale")
     layer.set_weights([mean, variance, np.zeros(())])
-    layer.finalize_state()  # its other copy, which it computes with
+    layer.finalize_state()  # the layer computes with a copy of its weights

@@ -1,4 +1,4 @@
-"""Linear models for many rows and features: all classes at once, by products of matrices."""
+"""Linear models for many rows and features, which fit all classes at once by matrix products."""
 
 from abc import abstractmethod
 
@@ -11,27 +11,27 @@ from sklearn.utils.validation import validate_data
 
 from pipeline.classifiers.estimators.linear_solver import Loss, Problem
 
-_POSED = "_problem"
+_PROBLEM = "_problem"
 
 
 class _Linear(LinearClassifierMixin, BaseEstimator):
-    """What the models share: the objective 0.5 ||W||^2 + C sum of losses, and how it is solved.
+    """The base of the models: the objective 0.5 ||W||^2 + C sum of losses, and its solution.
 
     Args:
-        C: weight of the loss; smaller is more regularized.
-        tol: where `linear_solver.Problem.solve` ends.
-        max_iter: its most iterations.
-        warm_start: start from the solution of the fit before, and reuse what was computed of X
-            if it is the very same array, which must not have changed.
+        C: the weight of the loss; smaller is more regularized.
+        tol: the tolerance of `linear_solver.Problem.solve`.
+        max_iter: the largest number of its iterations.
+        warm_start: whether to start from the solution of the fit before, and to reuse what was
+            computed from X if it is the very same array, which must not have changed.
 
     Attributes:
-        classes_: K labels.
-        coef_: (K, D), or (1, D) for two classes; X's dtype.
-        intercept_: (K,) or (1,), not penalized.
-        n_iter_: how many iterations it took.
+        classes_: the K labels.
+        coef_: (K, D), or (1, D) for two classes; of X's dtype.
+        intercept_: (K,) or (1,), not penalized; of X's dtype.
+        n_iter_: the number of iterations.
     """
 
-    _curvature: float  # of the loss, as `solve` wants it
+    _curvature: float  # of the loss, an argument of `solve`
 
     def __init__(self, C=1.0, *, tol=1e-3, max_iter=1000, warm_start=False):  # noqa: N803
         self.C = C
@@ -44,7 +44,7 @@ class _Linear(LinearClassifierMixin, BaseEstimator):
         """Return the loss of scores (m, K), or (m, 1) for two classes; codes are 0 to K - 1."""
 
     def fit(self, X, y):  # noqa: N803
-        """Learn from X, float32 or float64 (n, D), and y (n,), labels of at least two classes."""
+        """Fit to X, float32 or float64 (n, D), and y (n,), labels of at least two classes."""
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], order="C")  # noqa: N806
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
@@ -52,23 +52,23 @@ class _Linear(LinearClassifierMixin, BaseEstimator):
             raise ValueError(f"expected at least 2 classes, got 1 class: {classes[0]!r}")
         start = self._start((len(classes) if len(classes) > 2 else 1, X.shape[1]))
         loss, penalty = self._loss(codes, len(classes), X.dtype), 1 / (self.C * len(X))
-        self.coef_, self.intercept_, self.n_iter_ = self._posed(X).solve(
+        self.coef_, self.intercept_, self.n_iter_ = self._problem_of(X).solve(
             loss, self._curvature, penalty, start, self.tol, self.max_iter
         )
         self.classes_ = classes
         return self
 
     def __getstate__(self):
-        return {name: value for name, value in super().__getstate__().items() if name != _POSED}
+        return {name: value for name, value in super().__getstate__().items() if name != _PROBLEM}
 
-    def _posed(self, X):  # noqa: N803
-        """Return the problem that these rows pose, which a path poses once for all its settings."""
-        posed = getattr(self, _POSED, None)
-        if posed is None or posed.X is not X:
-            posed = Problem(X)
+    def _problem_of(self, X):  # noqa: N803
+        """Return the problem of these rows, which is kept for all settings of a path."""
+        problem = getattr(self, _PROBLEM, None)
+        if problem is None or problem.X is not X:
+            problem = Problem(X)
         if self.warm_start:
-            setattr(self, _POSED, posed)
-        return posed
+            setattr(self, _PROBLEM, problem)
+        return problem
 
     def _start(self, shape):
         if self.warm_start and getattr(self, "coef_", np.empty(0)).shape == shape:
@@ -79,10 +79,10 @@ class _Linear(LinearClassifierMixin, BaseEstimator):
 class LinearSVM(_Linear):
     """One class against the rest, squared hinge loss, L2 penalty: the objective of LinearSVC.
 
-    With y of -1 and 1 a class's loss of a row is max(0, 1 - y (w x + b))^2, minimized in the
-    primal (O. Chapelle, "Training a support vector machine in the primal", Neural Computation 19,
-    2007). Unlike liblinear it does not penalize b, keeps float32 data in float32, and uses every
-    core. Parameters and attributes are those of `_Linear`.
+    For y of -1 or 1, the loss of a row is max(0, 1 - y (w x + b))^2. It is minimized in the primal
+    (O. Chapelle, "Training a support vector machine in the primal", Neural Computation 19, 2007).
+    Unlike liblinear this does not penalize b, keeps float32 data in float32, and uses all cores.
+    Parameters and attributes are those of `_Linear`.
     """
 
     _curvature = 2.0
@@ -92,8 +92,8 @@ class LinearSVM(_Linear):
         signs = np.where(codes[:, None] == positive, 1, -1).astype(dtype)  # (n, K)
 
         def squared_hinge(scores, rows):
-            short = np.maximum(1 - signs[rows] * scores, 0)  # of the margin
-            return float(np.square(short, dtype=np.float64).sum()), -2 * short * signs[rows]
+            slack = np.maximum(1 - signs[rows] * scores, 0)
+            return float(np.square(slack, dtype=np.float64).sum()), -2 * slack * signs[rows]
 
         return squared_hinge
 
@@ -101,8 +101,8 @@ class LinearSVM(_Linear):
 class SoftmaxRegression(_Linear):
     """Multinomial logistic regression, L2 penalty: the objective of LogisticRegression.
 
-    The same solution as scikit-learn's, sooner where rows and features are many, because its
-    solver is preconditioned. Parameters and attributes are those of `_Linear`.
+    The solution is scikit-learn's; the preconditioned solver is faster where there are many rows
+    and features. Parameters and attributes are those of `_Linear`.
     """
 
     _curvature = 0.1
@@ -110,10 +110,10 @@ class SoftmaxRegression(_Linear):
     def _loss(self, codes, classes, dtype):
         def cross_entropy(scores, rows):
             logs, truth = log_softmax(_columns(scores), axis=1), codes[rows]
-            places = np.arange(len(truth)), truth
-            total, pull = -float(logs[places].sum(dtype=np.float64)), np.exp(logs)
-            pull[places] -= 1
-            return total, pull[:, 1:] if classes == 2 else pull
+            true = np.arange(len(truth)), truth
+            total, gradient = -float(logs[true].sum(dtype=np.float64)), np.exp(logs)
+            gradient[true] -= 1
+            return total, gradient[:, 1:] if classes == 2 else gradient
 
         return cross_entropy
 
@@ -124,5 +124,5 @@ class SoftmaxRegression(_Linear):
 
 
 def _columns(scores: np.ndarray) -> np.ndarray:
-    """Return a score a class: of two classes the first one's is 0."""
+    """Return a score for each class; the first of two classes gets 0."""
     return scores if scores.shape[1] > 1 else np.hstack([np.zeros_like(scores), scores])

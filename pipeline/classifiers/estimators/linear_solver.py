@@ -1,9 +1,9 @@
-"""Linear models of many rows and classes: L-BFGS on products of matrices, preconditioned.
+"""Preconditioned L-BFGS for linear models of many rows and classes, by matrix products.
 
-CNN features are far from isotropic, so that plain L-BFGS takes hundreds of passes over the rows.
-The Hessian of a penalized linear model is near `penalty + curvature * covariance`; in coordinates
-in which this matrix is the identity, some dozens of passes do (J. Nocedal and S. Wright,
-"Numerical Optimization", section 5.1, preconditioning; L-BFGS is section 7.2).
+CNN features are far from isotropic, so plain L-BFGS takes hundreds of passes over the rows. The
+Hessian of a penalized linear model is close to `penalty + curvature * covariance`; in coordinates
+in which this matrix is the identity, some dozens of passes are enough (J. Nocedal and S. Wright,
+"Numerical Optimization", section 5.1 for preconditioning, section 7.2 for L-BFGS).
 """
 
 import warnings
@@ -15,19 +15,20 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 
-# Scores of some rows, and which rows -> their summed loss, and its derivative by the scores.
+# A function from the scores of some rows, and which rows they are, to the sum of their losses and
+# its gradient with respect to the scores.
 Loss = Callable[[np.ndarray, slice], tuple[float, np.ndarray]]
 
-_BLOCK_BYTES = 2**22  # of rows at a time: they stay in the cache between their two products
-_SAMPLE = 8  # rows a feature from which the covariance is estimated
-_WIDEST = 4096  # features, of which a covariance is small and soon factorized
+_BLOCK_BYTES = 2**22  # rows at a time, which stay in the cache between their two products
+_SAMPLE = 8  # rows for each feature, from which the covariance is estimated
+_WIDEST = 4096  # features, up to which a covariance is quickly factorized
 
 
 class Problem:
-    """Rows to learn from, and what makes any linear model of them quick to solve.
+    """The training rows of a linear model, and what is computed from them for preconditioning.
 
-    Where rows are fewer than features, weights lie in the span of the centred rows, and so they
-    are searched for there: the rows' principal coordinates take the features' place.
+    With fewer rows than features, the weights lie in the span of the centred rows. They are
+    searched for there: the rows' principal coordinates take the place of the features.
 
     Args:
         X: float32 or float64 (n, D), in C order; it must not change afterwards.
@@ -42,7 +43,7 @@ class Problem:
         elif X.shape[1] > _WIDEST:
             self._spread = X.var(axis=0, dtype=np.float64)
         else:
-            self._spread = _covariance(X, self._mean)  # (d, d); else its diagonal, (d,)
+            self._spread = _covariance(X, self._mean)  # (d, d); above only the diagonal, (d,)
 
     def solve(
         self,
@@ -56,15 +57,16 @@ class Problem:
         """Minimize the mean of `loss` plus 0.5 penalty ||W||^2 over weights W and intercepts.
 
         Args:
-            loss: convex and differentiable in the scores.
-            curvature: its second derivative by a score, roughly, averaged over rows.
-            penalty: above 0.
+            loss: a function that is convex and differentiable in the scores.
+            curvature: a rough mean over the rows of its second derivative in a score.
+            penalty: the weight of the penalty, above 0.
             start: weights (K, D) and intercepts (K,).
-            tol: it ends when no entry of the gradient, in the coordinates used, is larger.
-            max_iter: most iterations; reaching them gives a ConvergenceWarning.
+            tol: the solver ends when no entry of the gradient, in the preconditioned coordinates,
+                is larger.
+            max_iter: the largest number of iterations; reaching it gives a ConvergenceWarning.
 
         Returns:
-            Weights (K, D) and intercepts (K,) of X's dtype, and how many iterations it took.
+            Weights (K, D) and intercepts (K,) of X's dtype, and the number of iterations.
         """
         weights, intercepts = start
         centred = intercepts + weights @ self._mean  # scores at the mean
@@ -101,15 +103,15 @@ def _minimize(X, mean, loss, factor, penalty, start, tol, max_iter):  # noqa: N8
     scaled = weights @ factor if factor.ndim == 2 else weights * factor
     flat = np.column_stack([scaled, centred]).ravel()
     options = {"maxiter": max_iter, "gtol": tol, "ftol": np.finfo(float).eps, "maxls": 50}
-    found = minimize(objective, flat, method="L-BFGS-B", jac=True, options=options)
-    if found.status == 1:
+    result = minimize(objective, flat, method="L-BFGS-B", jac=True, options=options)
+    if result.status == 1:
         message = f"no convergence in {max_iter} iterations; raise max_iter or tol"
         warnings.warn(message, ConvergenceWarning, stacklevel=4)
-    return *unfold(found.x), max(1, found.nit)
+    return *unfold(result.x), max(1, result.nit)
 
 
 def _principal(X, mean):  # noqa: N803
-    """Return principal axes (D, d), the rows' coordinates (n, d), and their variances (d,)."""
+    """Return principal axes (D, d), the rows' coordinates on them (n, d), and variances (d,)."""
     centred = X - mean.astype(X.dtype)
     values, vectors = eigh((centred @ centred.T).astype(np.float64))
     kept = values > values[-1] * len(X) * np.finfo(X.dtype).eps if values[-1] > 0 else [-1]
@@ -119,7 +121,7 @@ def _principal(X, mean):  # noqa: N803
 
 
 def _covariance(X, mean):  # noqa: N803
-    """Return the covariance of the features, float64 (D, D), of enough of the rows."""
+    """Return the covariance of the features, float64 (D, D), estimated on enough of the rows."""
     rows = X[:: max(1, len(X) // (_SAMPLE * X.shape[1]))] - mean.astype(X.dtype)
     return (rows.T @ rows).astype(np.float64) / len(rows)
 
@@ -134,20 +136,20 @@ def _factor(spread, curvature, penalty):
 
 
 def _over(factor, table, transposed):
-    """Return the rows of a table (K, d) with the factor, or its transpose, divided out."""
+    """Solve for the rows of a table (K, d) with the factor, or with its transpose ("T")."""
     if factor.ndim == 1:
         return table / factor
     return solve_triangular(factor, table.T, lower=True, trans=transposed).T
 
 
 def _pass(X, loss, weights, intercepts):  # noqa: N803
-    """Return mean loss, its gradient by weights (K, D) and by intercepts (K,)."""
+    """Return the mean loss and its gradients in the weights (K, D) and the intercepts (K,)."""
     weights, intercepts = weights.astype(X.dtype), intercepts.astype(X.dtype)
     total, gradient, sums = 0.0, np.zeros(weights.shape), np.zeros(len(weights))
     for rows in gen_batches(len(X), max(1, _BLOCK_BYTES // X[0].nbytes)):
         block = X[rows]
-        value, pull = loss(block @ weights.T + intercepts, rows)
+        value, slope = loss(block @ weights.T + intercepts, rows)
         total += value
-        gradient += pull.T @ block
-        sums += pull.sum(axis=0, dtype=np.float64)
+        gradient += slope.T @ block
+        sums += slope.sum(axis=0, dtype=np.float64)
     return total / len(X), gradient / len(X), sums / len(X)

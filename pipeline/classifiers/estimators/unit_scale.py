@@ -1,4 +1,4 @@
-"""Features of any scale brought to one, so that one search space serves them all."""
+"""A common scale for the features of any network, so that one search space fits them all."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -9,20 +9,20 @@ _BLOCK = 1024  # rows at a time in float64
 
 
 class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Centre features and divide all by one number, so that rows have a mean squared norm of 1.
+    """Centre the features and divide all by one number, so that rows have a mean squared norm of 1.
 
-    A kernel's gamma and the C or alpha of a linear model then mean the same for every network and
-    layer. Unlike standardization it keeps the proportions between features, which carry
-    information: a feature that hardly varies stays small.
+    A kernel's gamma and a linear model's C or alpha then mean the same for every network and layer.
+    Unlike standardization this keeps the proportions between features, which carry information: a
+    feature that hardly varies stays small.
 
     Attributes:
-        mean_: of the training rows, float64 (D,).
-        scale_: root mean squared norm of the centred training rows; 1 where that is 0.
+        mean_: the mean of the training rows, float64 (D,).
+        scale_: the root mean squared norm of the centred training rows; 1 where that is 0.
         n_features_in_: D.
     """
 
     def fit(self, X, y=None):  # noqa: N803 # scikit-learn's names
-        """Learn mean and scale from X, float32 or float64 (n, D)."""
+        """Compute mean and scale of X, float32 or float64 (n, D)."""
         X = validate_data(self, X, dtype=[np.float64, np.float32])  # noqa: N806
         self.mean_ = X.mean(axis=0, dtype=np.float64)
         squares = sum(np.square(X[rows] - self.mean_).sum() for rows in gen_batches(len(X), _BLOCK))
@@ -30,7 +30,7 @@ class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):  # noqa: N803
-        """Return X centred and scaled, a new array of X's own dtype, (n, D)."""
+        """Return X centred and scaled, a new array (n, D) of X's dtype."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)  # noqa: N806
         centred = X - self.mean_.astype(X.dtype)

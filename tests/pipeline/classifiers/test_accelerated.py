@@ -28,14 +28,14 @@ def scores(model, x):
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory):
-    """A process as `classify` uses; in this one OpenVINO may have been loaded before."""
+    """A worker process, because OpenVINO may have been loaded in this one before."""
     if find_spec("sklearnex") is None:
         pytest.skip("scikit-learn-intelex is not installed")
     with Worker(tmp_path_factory.mktemp("worker") / "log") as worker:
         yield worker
 
 
-def hold_against(job, report):
+def compare_with_scikit_learn(job, report):
     module, name, options, classes = job
     x, y = mixture(classes)
     kind = estimator(module, name)
@@ -47,13 +47,13 @@ def hold_against(job, report):
     theirs = type(own[-1])(**options).fit(x[:200], y[:200])
     assert np.array_equal(own.predict(x), theirs.predict(x))
     assert vars(own[-1]).keys() == vars(theirs).keys()
-    return "held"
+    return "equal"
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("module, name, options", CASES)
 def test_what_intel_fits_becomes_scikit_learns_own(worker, module, name, options, classes):
-    assert worker.run(hold_against, (module, name, options, classes)) == "held"
+    assert worker.run(compare_with_scikit_learn, (module, name, options, classes)) == "equal"
 
 
 def test_scikit_learns_own_where_intels_is_not_installed(monkeypatch):

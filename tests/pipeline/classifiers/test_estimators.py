@@ -54,8 +54,8 @@ def test_linear_svm_finds_the_solution_of_liblinear_on_scaled_data(classes, c):
     # A large scaling makes liblinear's penalty of the intercept vanish.
     known = LinearSVC(C=c, intercept_scaling=100, tol=1e-8, max_iter=100_000, dual=False)
     expected = known.fit(x, y).decision_function(x)
-    found = LinearSVM(C=c, tol=1e-7).fit(x, y).decision_function(x)
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    scores = LinearSVM(C=c, tol=1e-7).fit(x, y).decision_function(x)
+    np.testing.assert_allclose(scores, expected, atol=2e-3)
 
 
 @pytest.mark.parametrize("model", [LinearSVM, SoftmaxRegression])
@@ -70,11 +70,11 @@ def test_linear_models_go_on_from_where_they_were(model):
 def test_scores_become_probabilities_in_the_same_order(classes):
     x, y = informative(classes)
     model = LinearSVM().fit(x, y)
-    found = probabilities(model, x, classes + 1)
-    assert found.shape == (400, classes + 1)
-    assert not found[:, classes].any()  # a class that the model has not seen
-    assert found.sum(axis=1) == pytest.approx(np.ones(400), abs=1e-5)
-    assert (found.argmax(axis=1) == model.predict(x)).all()
+    values = probabilities(model, x, classes + 1)
+    assert values.shape == (400, classes + 1)
+    assert not values[:, classes].any()  # a class that the model has not seen
+    assert values.sum(axis=1) == pytest.approx(np.ones(400), abs=1e-5)
+    assert (values.argmax(axis=1) == model.predict(x)).all()
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -101,8 +101,8 @@ def test_more_features_than_the_preconditioner_takes_give_the_same(monkeypatch):
     x, y = mixture(3)
     expected = LinearSVM(tol=1e-7).fit(x, y).decision_function(x)
     monkeypatch.setattr(linear_solver, "_WIDEST", 5)
-    found = LinearSVM(tol=1e-7).fit(x, y).decision_function(x)
-    assert np.allclose(found, expected, atol=1e-4)
+    scores = LinearSVM(tol=1e-7).fit(x, y).decision_function(x)
+    assert np.allclose(scores, expected, atol=1e-4)
 
 
 def test_too_few_iterations_are_told():
@@ -155,8 +155,8 @@ QUICK = {
 
 def quick_checks():
     model = DenseHead((16,), epochs=3, random_state=0)
-    found = estimator_checks_generator(model)
-    return [(one, check) for one, check in found if check.func.__name__ in QUICK]
+    checks = estimator_checks_generator(model)
+    return [(instance, check) for instance, check in checks if check.func.__name__ in QUICK]
 
 
 @pytest.mark.parametrize("estimator, check", quick_checks())
@@ -180,9 +180,9 @@ def test_the_dense_head_restores_the_best_epoch():
 
 def test_the_dense_head_scales_inside():
     x, y = mixture(3, np.float32)
-    one, two = (head(epochs=5).fit(v, y).predict_proba(v) for v in (x, x * 100 + 1000))
-    assert np.allclose(one, two, atol=0.01)
-    assert one.dtype == np.float32
+    small, large = (head(epochs=5).fit(v, y).predict_proba(v) for v in (x, x * 100 + 1000))
+    assert np.allclose(small, large, atol=0.01)
+    assert small.dtype == np.float32
 
 
 def test_the_dense_head_learns_from_very_few_rows():
@@ -193,5 +193,5 @@ def test_the_dense_head_learns_from_very_few_rows():
 def test_a_clone_of_a_dense_head_has_all_its_parameters():
     from sklearn.base import clone
 
-    one = head(hidden=(8, 4), dropout=0.25, patience=7)
-    assert clone(one).get_params() == one.get_params()
+    model = head(hidden=(8, 4), dropout=0.25, patience=7)
+    assert clone(model).get_params() == model.get_params()

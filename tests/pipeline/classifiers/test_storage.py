@@ -1,3 +1,5 @@
+"""Stored models: the round trip, and the refusal of changed, damaged and hostile files."""
+
 import json
 import os
 import zipfile
@@ -13,7 +15,7 @@ from features.packages import sha256_of
 from pipeline.classifiers import SUITE, find, storage
 from pipeline.classifiers.base import Task, probabilities
 
-ALL = [one.name for member in SUITE for one in (member, *member.fallbacks)]
+ALL = [c.name for member in SUITE for c in (member, *member.fallbacks)]
 
 
 def data():
@@ -29,9 +31,9 @@ def fitted(name):
     if "boosting" in name:
         model.set_params(model__max_iter=20)
     quick = {"n_estimators": 20, "epochs": 3, "hidden": (8, 4)}
-    there = model[-1].get_params()
+    known = model[-1].get_params()
     return model.set_params(
-        **{f"model__{key}": value for key, value in quick.items() if key in there}
+        **{f"model__{key}": value for key, value in quick.items() if key in known}
     ).fit(x, y)
 
 
@@ -43,10 +45,10 @@ def facts(path):
 def test_round_trip(name, tmp_path):
     x, _ = data()
     model = fitted(name)
-    told = storage.save(model, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [told["file"]]
-    assert told == facts(tmp_path / told["file"])
-    loaded = storage.load(tmp_path, told)
+    saved = storage.save(model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [saved["file"]]
+    assert saved == facts(tmp_path / saved["file"])
+    loaded = storage.load(tmp_path, saved)
     assert np.allclose(probabilities(loaded, x, 3), probabilities(model, x, 3), atol=1e-4)
     assert loaded[-1].get_params().items() <= model[-1].get_params().items()
     assert "sklearnex" not in type(loaded[-1]).__module__
@@ -63,16 +65,16 @@ def test_a_dense_head_opens_in_keras_too(tmp_path):
 
 
 def test_a_changed_or_missing_file_is_refused(tmp_path):
-    told = storage.save(fitted("ridge"), tmp_path)
-    path = tmp_path / told["file"]
+    saved = storage.save(fitted("ridge"), tmp_path)
+    path = tmp_path / saved["file"]
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(DataError, match="has changed since it was written"):
-        storage.load(tmp_path, told)
+        storage.load(tmp_path, saved)
     path.unlink()
     with pytest.raises(DataError, match="there is no"):
-        storage.load(tmp_path, told)
+        storage.load(tmp_path, saved)
     with pytest.raises(DataError, match="names a model '../model.skops'"):
-        storage.load(tmp_path, told | {"file": "../model.skops"})
+        storage.load(tmp_path, saved | {"file": "../model.skops"})
 
 
 @pytest.mark.parametrize("name", ["ridge", "dense-head"])
@@ -157,11 +159,11 @@ def test_forged_trees_are_refused(kind, forge, tmp_path):
 def rewrite(path, member, content):
     """Put another content in the place of a member of an archive."""
     with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    members[member] = content
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    contents[member] = content
     with zipfile.ZipFile(path, "w") as archive:
-        for name, held in members.items():
-            archive.writestr(name, held)
+        for name, data in contents.items():
+            archive.writestr(name, data)
 
 
 def test_of_a_keras_file_only_the_arrays_are_read(tmp_path, monkeypatch):
@@ -201,9 +203,9 @@ def test_foreign_keras_files_are_refused(tmp_path):
 def test_a_dense_head_of_other_parameters_than_its_arrays_is_refused(change, tmp_path):
     path = tmp_path / storage.save(fitted("dense-head"), tmp_path)["file"]
     with zipfile.ZipFile(path) as archive:
-        told = json.loads(archive.read("offshelf.json"))
-    told["parameters"] |= change
-    rewrite(path, "offshelf.json", json.dumps(told))
+        description = json.loads(archive.read("offshelf.json"))
+    description["parameters"] |= change
+    rewrite(path, "offshelf.json", json.dumps(description))
     with pytest.raises(DataError) as caught:
         storage.load(tmp_path, facts(path))
     assert "\n" not in str(caught.value)

@@ -1,3 +1,5 @@
+"""The suite: every classifier learns, is repeatable, and has settings that can be set."""
+
 import subprocess
 import sys
 
@@ -10,8 +12,8 @@ from pipeline.classifiers.base import Task, probabilities
 from pipeline.reports.classifiers import text
 from pipeline.stages.classifiers import run
 
-ALL = [one for member in SUITE for one in (member, *member.fallbacks)]
-LEARNERS = [one for one in ALL if one.name != "dummy"]
+ALL = [classifier for member in SUITE for classifier in (member, *member.fallbacks)]
+LEARNERS = [classifier for classifier in ALL if classifier.name != "dummy"]
 
 
 def name(classifier):
@@ -32,9 +34,9 @@ def fitted(classifier, x, y, seed=0):
     if "boosting" in classifier.name:
         model.set_params(model__max_iter=40)
     quick = {"n_estimators": 40, "epochs": 20, "hidden": (32,), "batch_size": 32}
-    there = model[-1].get_params()
+    known = model[-1].get_params()
     return model.set_params(
-        **{f"model__{key}": value for key, value in quick.items() if key in there}
+        **{f"model__{key}": value for key, value in quick.items() if key in known}
     ).fit(x, y)
 
 
@@ -61,8 +63,8 @@ def test_nothing_is_learned_from_permuted_labels(classifier):
 @pytest.mark.parametrize("classifier", ALL, ids=name)
 def test_a_seed_decides_everything(classifier):
     x, y = clusters(3, rows=120)
-    one, two = (probabilities(fitted(classifier, x, y, seed=5), x, 3) for _ in range(2))
-    assert np.array_equal(one, two)
+    first, second = (probabilities(fitted(classifier, x, y, seed=5), x, 3) for _ in range(2))
+    assert np.array_equal(first, second)
 
 
 def test_the_dummy_gives_class_frequencies():
@@ -81,7 +83,7 @@ def test_every_setting_can_be_set(classifier):
         assert setting.items() <= model.get_params().items()
 
 
-@pytest.mark.parametrize("classifier", [one for one in ALL if one.ordered], ids=name)
+@pytest.mark.parametrize("classifier", [c for c in ALL if c.ordered], ids=name)
 def test_paths_start_where_they_ended(classifier):
     x, y = clusters(3)
     model = classifier.build(Task(len(x), 12, 3, 0)).set_params(model__warm_start=True)
@@ -89,22 +91,22 @@ def test_paths_start_where_they_ended(classifier):
     assert model.fit(x, y)[-1].n_iter_ < cold
 
 
-@pytest.mark.parametrize("classifier", [one for one in ALL if one.path], ids=name)
+@pytest.mark.parametrize("classifier", [c for c in ALL if c.path], ids=name)
 def test_a_path_gives_what_each_fit_would(classifier):
     x, y = clusters(3)
-    x, seen = x[:160], np.concatenate([x[160:], x[:5]])
+    x, queries = x[:160], np.concatenate([x[160:], x[:5]])
     task = Task(len(x), 12, 3, 0)
-    found = list(classifier.path(classifier.build(task), classifier.space, x, y[:160], seen))
-    assert len(found) == len(classifier.space)
-    for setting, chances in zip(classifier.space, found, strict=True):
+    values = list(classifier.path(classifier.build(task), classifier.space, x, y[:160], queries))
+    assert len(values) == len(classifier.space)
+    for setting, chances in zip(classifier.space, values, strict=True):
         model = classifier.build(task).set_params(**setting).fit(x, y[:160])
-        assert np.allclose(chances, probabilities(model, seen, 3), atol=1e-6)
+        assert np.allclose(chances, probabilities(model, queries, 3), atol=1e-6)
         assert chances.dtype == np.float32
 
 
-def test_kin_are_found_by_name_and_a_wrong_name_is_told():
+def test_fallbacks_are_known_by_name_and_a_wrong_name_is_an_error():
     assert find("rbf-svm-nystroem") in find("rbf-svm").fallbacks
-    assert len({one.name for one in ALL}) == len(ALL)
+    assert len({classifier.name for classifier in ALL}) == len(ALL)
     with pytest.raises(UsageError, match="'linear-smv'; did you mean linear-svm"):
         find("linear-smv")
 
@@ -123,5 +125,7 @@ def test_the_registry_is_light():
 
 def test_the_overview_names_all():
     lines = text(run()).splitlines()
-    assert [line.split()[0] for line in lines[2 : 2 + len(ALL)]] == [one.name for one in ALL]
+    assert [line.split()[0] for line in lines[2 : 2 + len(ALL)]] == [
+        classifier.name for classifier in ALL
+    ]
     assert "C 0.01 to 1000" in text(run())

@@ -1,4 +1,4 @@
-"""What is given up when time is short: settings first, then the classifier, then images."""
+"""What is given up when time is short: first settings, then the classifier, then images."""
 
 import math
 
@@ -16,8 +16,8 @@ def planner(seconds=1.0, tune=True, fallback_seconds=None, sizes=SIZES):
     """A planner by which 1,000 rows take so many seconds; a fallback may take others."""
 
     def cost_of(classifier):
-        its = seconds if classifier is RBF or fallback_seconds is None else fallback_seconds
-        return Cost(1000, its, 0.0)
+        own = seconds if classifier is RBF or fallback_seconds is None else fallback_seconds
+        return Cost(1000, own, 0.0)
 
     return Planner(sizes, tune, cost_of)
 
@@ -40,14 +40,14 @@ def test_without_a_budget_or_a_measurement_everything_is_searched():
 
 
 def test_with_less_time_fewer_settings_around_the_default_are_searched():
-    plans = planner()
-    everything = plans.seconds(RBF)
-    plan = first(plans, 1.1 * everything)
+    planning = planner()
+    everything = planning.seconds(RBF)
+    plan = first(planning, 1.1 * everything)
     assert plan.classifier is RBF
     assert 1 <= len(plan.settings) < len(RBF.space)
     assert RBF.default in plan.settings
     assert f"{len(plan.settings)} of 9 settings" in plan.reason
-    assert plans.seconds(RBF, len(plan.settings)) <= plan.seconds < everything
+    assert planning.seconds(RBF, len(plan.settings)) <= plan.seconds < everything
 
 
 def test_with_still_less_a_cheaper_relative_is_taken():
@@ -57,13 +57,13 @@ def test_with_still_less_a_cheaper_relative_is_taken():
 
 
 def test_with_hardly_any_fewer_images_are_learned_from():
-    plans = planner(seconds=10)
-    plan = first(plans, 1000.0)
+    planning = planner(seconds=10)
+    plan = first(planning, 1000.0)
     assert plan.classifier is FALLBACKS[-1]
     assert FEWEST_ROWS / SIZES.rest <= plan.share < 1
     assert plan.settings == (FALLBACKS[-1].default,)
     assert "of 50,000 images" in plan.reason
-    assert plans.seconds(FALLBACKS[-1], 1, plan.share) <= 1000
+    assert planning.seconds(FALLBACKS[-1], 1, plan.share) <= 1000
     assert first(planner(seconds=1e6), 1.0).share == FEWEST_ROWS / SIZES.rest
 
 
@@ -99,10 +99,10 @@ def test_what_others_do_not_need_goes_to_those_that_need_more():
 
 
 def test_what_is_predicted_to_fit_is_planned_whole():
-    plans = planner()
-    needs = [plans.seconds(RBF)] * 2
+    planning = planner()
+    needs = [planning.seconds(RBF)] * 2
     share = Budget(3.01 * needs[0]).share(needs)
-    assert next(iter(plans.plans(RBF, FALLBACKS, lambda: share))).settings == RBF.space
+    assert next(iter(planning.plans(RBF, FALLBACKS, lambda: share))).settings == RBF.space
 
 
 def test_what_any_number_of_rows_costs_is_not_multiplied():

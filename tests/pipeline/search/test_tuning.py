@@ -1,4 +1,4 @@
-"""The search: what it tries, what it finds, and that nothing but training rows is fitted on."""
+"""The search: which settings it tries, which it chooses, and that it fits training rows alone."""
 
 import dataclasses
 import math
@@ -27,12 +27,13 @@ def examples(
     if permuted:
         labels = rng.permutation(labels)
     if folds == 1:
-        parts = (rng.permutation(count) % 5 > 0).astype(np.int16)[None]
+        assignment = (rng.permutation(count) % 5 > 0).astype(np.int16)[None]
     else:
-        parts = np.stack([rng.permutation(count) % folds for _ in range(repeats)]).astype(np.int16)
+        shuffles = [rng.permutation(count) % folds for _ in range(repeats)]
+        assignment = np.stack(shuffles).astype(np.int16)
     ids = tuple(map(str, range(count)))
     names = tuple(f"class {label}" for label in range(classes))
-    return Examples(x, Splits(ids, labels, names, parts, folds, "", seed), share, seed)
+    return Examples(x, Splits(ids, labels, names, assignment, folds, "", seed), share, seed)
 
 
 def run(name, given, clock=None, space=None):
@@ -43,14 +44,14 @@ def run(name, given, clock=None, space=None):
 @pytest.mark.parametrize("name", FAST)
 def test_every_setting_scores_as_if_it_were_fitted_alone(name):
     given, classifier = examples(spread=3.0), find(name)
-    found = run(name, given)
-    ((train, held),) = given.splits.rounds()
+    result = run(name, given)
+    ((train, rows),) = given.splits.rounds()
     y = given.splits.labels
-    for trial in found.trials:
+    for trial in result.trials:
         task = Task(len(train), given.x.shape[1], 3, 0)
         model = classifier.build(task).set_params(**trial.setting).fit(given.x[train], y[train])
-        alone = metrics.score("accuracy", y[held], probabilities(model, given.x[held], 3))
-        assert trial.score == pytest.approx(alone, abs=2.01 / len(held))
+        alone = metrics.score("accuracy", y[rows], probabilities(model, given.x[rows], 3))
+        assert trial.score == pytest.approx(alone, abs=2.01 / len(rows))
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -68,13 +69,13 @@ def test_permuted_labels_leave_only_chance(name, folds):
 @pytest.mark.parametrize("name", ["logistic", "extra-trees", "knn-cosine"])
 def test_the_chosen_setting_is_the_best_and_its_probabilities_are_given(name):
     given = examples(spread=3.0)
-    found = run(name, given)
+    result = run(name, given)
     truth = given.splits.labels[given.splits.validated]
-    best = max(trial.score for trial in found.trials)
-    assert metrics.score("accuracy", truth, found.probabilities) == pytest.approx(best)
-    assert found.setting in [trial.setting for trial in found.trials if trial.score == best]
-    assert found.probabilities.shape == (len(truth), 3)
-    assert np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
+    best = max(trial.score for trial in result.trials)
+    assert metrics.score("accuracy", truth, result.probabilities) == pytest.approx(best)
+    assert result.setting in [trial.setting for trial in result.trials if trial.score == best]
+    assert result.probabilities.shape == (len(truth), 3)
+    assert np.allclose(result.probabilities.sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_path_ends_when_scores_keep_falling():
@@ -90,23 +91,23 @@ def test_a_path_ends_when_scores_keep_falling():
     truth = given.splits.labels[next(given.splits.rounds())[1]]
     falling = dataclasses.replace(find("logistic"), path=path)
     space = tuple({"model__C": float(c)} for c in range(1, 6))
-    found = search(falling, space, given, "accuracy", Clock())
-    assert len(found.trials) == 4
-    assert found.setting == {"model__C": 2.0}
+    result = search(falling, space, given, "accuracy", Clock())
+    assert len(result.trials) == 4
+    assert result.setting == {"model__C": 2.0}
 
 
 def test_halving_narrows_a_grid_on_growing_shares_of_rows(monkeypatch):
     monkeypatch.setattr(tuning, "FEW_ROWS", 50)
-    found = run("rbf-svm", examples(540, spread=3.0))
-    rows = [trial.rows for trial in found.trials]
+    result = run("rbf-svm", examples(540, spread=3.0))
+    rows = [trial.rows for trial in result.trials]
     sizes = sorted(set(rows))
     assert [rows.count(size) for size in sizes] == [9, 3, 1]
     assert sizes[0] == pytest.approx(432 / 9, abs=3)
     assert sizes[2] == 432
-    assert found.trials[-1].setting == found.setting
+    assert result.trials[-1].setting == result.setting
 
 
-def test_less_of_the_rows_is_part_of_more_and_keeps_classes_in_proportion():
+def test_small_subsets_lie_in_larger_ones_and_keep_the_proportions_of_classes():
     given = examples(600)
     rows = given.splits.rest
     few, more = given.subset(rows, 0.1), given.subset(rows, 0.4)
@@ -119,22 +120,22 @@ def test_less_of_the_rows_is_part_of_more_and_keeps_classes_in_proportion():
 def test_without_time_one_setting_is_tried_on_all_rows(monkeypatch):
     monkeypatch.setattr(tuning, "FEW_ROWS", 50)
     for name in ("rbf-svm", "logistic", "ridge"):
-        found = run(name, examples(540, spread=3.0), Clock(time.monotonic()))
-        assert found.stopped_early
-        assert len({trial.rows for trial in found.trials}) == len(found.trials) <= 2
-        assert found.trials[-1].rows == 432
+        result = run(name, examples(540, spread=3.0), Clock(time.monotonic()))
+        assert result.stopped_early
+        assert len({trial.rows for trial in result.trials}) == len(result.trials) <= 2
+        assert result.trials[-1].rows == 432
 
 
 def test_repeats_are_averaged_over_images():
     given = examples(120, 3, 2, spread=3.0)
-    found = run("nearest-centroid", given)
-    once = dataclasses.replace(given.splits, folds=given.splits.folds[:1])
-    other = dataclasses.replace(given.splits, folds=given.splits.folds[1:])
-    parts = [
+    result = run("nearest-centroid", given)
+    first = dataclasses.replace(given.splits, folds=given.splits.folds[:1])
+    second = dataclasses.replace(given.splits, folds=given.splits.folds[1:])
+    repeats = [
         run("nearest-centroid", dataclasses.replace(given, splits=splits)).probabilities
-        for splits in (once, other)
+        for splits in (first, second)
     ]
-    assert np.allclose(found.probabilities, (parts[0] + parts[1]) / 2, atol=1e-6)
+    assert np.allclose(result.probabilities, (repeats[0] + repeats[1]) / 2, atol=1e-6)
 
 
 def test_locked_images_are_never_read():
@@ -145,8 +146,8 @@ def test_locked_images_are_never_read():
     x[:60] = np.nan  # would make any fit, scaling or prediction fail
     splits = dataclasses.replace(given.splits, folds=folds)
     for name in FAST:
-        found = run(name, dataclasses.replace(given, x=x, splits=splits))
-        assert np.isfinite(found.probabilities).all()
+        result = run(name, dataclasses.replace(given, x=x, splits=splits))
+        assert np.isfinite(result.probabilities).all()
 
 
 @pytest.mark.parametrize("classifier", [classifier for classifier in SUITE if classifier.name != "dummy"],

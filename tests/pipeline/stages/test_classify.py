@@ -44,10 +44,10 @@ def config(file, tmp_path, *classifiers, **changes):
 
 def test_each_candidate_leaves_a_record_its_predictions_and_its_model(file, tmp_path):
     out = classify.run(config(file, tmp_path, "ridge", "logistic")).path
-    found, splits = candidates(out), Splits.read(out)
-    assert set(found) == {f"vgg16.{LAYER}.ridge", f"vgg16.{LAYER}.logistic"}
+    records, splits = candidates(out), Splits.read(out)
+    assert set(records) == {f"vgg16.{LAYER}.ridge", f"vgg16.{LAYER}.logistic"}
     x, labels = clusters(160, spread=2.0)
-    for name, record in found.items():
+    for name, record in records.items():
         predictions = Predictions.read(out / name / "validation.parquet", record.class_names)
         assert predictions.ids == tuple(splits.ids[row] for row in splits.validated)
         assert metrics.score("accuracy", predictions.labels, predictions.probabilities) > 0.7
@@ -67,11 +67,11 @@ def test_two_runs_give_equal_predictions(file, tmp_path):
     names = ("extra-trees", "logistic", "knn-cosine")
     runs = [
         classify.run(dataclasses.replace(config(file, tmp_path, *names), out=tmp_path / out)).path
-        for out in ("one", "two")
+        for out in ("first", "second")
     ]
     for name in candidates(runs[0]):
-        one, two = ((out / name / "validation.parquet").read_bytes() for out in runs)
-        assert one == two
+        first, second = ((out / name / "validation.parquet").read_bytes() for out in runs)
+        assert first == second
 
 
 def test_what_is_finished_is_kept(file, tmp_path, monkeypatch):
@@ -135,7 +135,7 @@ def test_several_files_of_the_same_images_share_their_splits(file, tmp_path):
         classify.run(longer)
 
 
-def test_twins_in_other_parts_are_listed(tmp_path):
+def test_near_duplicates_in_other_splits_are_listed(tmp_path):
     x, labels = clusters(160)
     x[-1], labels[-1] = x[0], labels[0]
     file = write_features(tmp_path / "f.h5", x, labels, parts=with_test_part(160))
@@ -153,8 +153,8 @@ def test_permuted_labels_leave_only_chance(tmp_path, folds):
     out = classify.run(config(file, tmp_path, *names, folds=folds)).path
     splits = Splits.read(out)
     for name, record in candidates(out).items():
-        seen = Predictions.read(out / name / "validation.parquet", record.class_names)
-        assert metrics.score("accuracy", seen.labels, seen.probabilities) < 0.65, name
+        predictions = Predictions.read(out / name / "validation.parquet", record.class_names)
+        assert metrics.score("accuracy", predictions.labels, predictions.probabilities) < 0.65, name
         hits = storage.load(out / name, record.model).predict(x[splits.test]) == labels[splits.test]
         assert 0.3 < hits.mean() < 0.7, name
 
@@ -238,7 +238,7 @@ def test_what_was_given_up_for_a_wrong_prediction_is_made_up_for(file, tmp_path,
     assert len(record.trials) > 1
 
 
-def test_a_missing_package_is_told(file, tmp_path, monkeypatch):
+def test_a_missing_package_is_an_error(file, tmp_path, monkeypatch):
     run = runner.Worker.run
 
     def without_keras(self, function, job, *rest):
@@ -263,12 +263,12 @@ def test_a_missing_package_is_told(file, tmp_path, monkeypatch):
         ({"group_by": "patient"}, "patient"),
     ],
 )
-def test_bad_arguments_are_told(file, tmp_path, change, message):
+def test_bad_arguments_are_errors(file, tmp_path, change, message):
     with pytest.raises(UsageError, match=message):
         classify.run(dataclasses.replace(config(file, tmp_path), **change))
 
 
-def test_too_few_images_of_a_class_are_told(tmp_path):
+def test_too_few_images_of_a_class_are_an_error(tmp_path):
     x, labels = clusters(60)
     labels[:] = labels % 2
     labels[7] = 2
