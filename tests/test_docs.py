@@ -1,6 +1,7 @@
 """What the README and the documentation say is true: commands, Python, links, the site."""
 
 import argparse
+import dataclasses
 import json
 import re
 import runpy
@@ -10,11 +11,13 @@ import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import pandas
 import pytest
 
 import features
 import pipeline
+from features.records import Recipe
 from pipeline.commands.parser import parser
 from tests.pages import ROOT, blocks, check_command, check_python, run
 
@@ -85,6 +88,19 @@ def test_what_pages_say_runs(real_weights, tmp_path, monkeypatch, subtests):
                 assert not {name for name in fields(path) if f"`{name}`" not in RESULTS}
 
 
+def test_every_dataset_and_field_of_a_feature_file_is_described():
+    page = (ROOT / "docs" / "feature-file.md").read_text()
+    names: set[str] = set()
+    with h5py.File(ROOT / "tests" / "data" / "version_0_2" / "features.h5") as file:
+        file.visititems(
+            lambda name, item: names.add(f"/{name}") if hasattr(item, "dtype") else None
+        )
+        attributes = {*file.attrs}
+    names = {re.sub("^/features/.+", "/features/<layer>", name) for name in names}
+    recipe = {field.name for field in dataclasses.fields(Recipe)}
+    assert not {name for name in names | attributes | recipe if f"`{name}`" not in page}
+
+
 @pytest.mark.parametrize("command", dict.fromkeys(c for block in BLOCKS for c in block.commands))
 def test_commands_are_understood(command):
     check_command(command)
@@ -110,6 +126,13 @@ def test_every_block_says_what_it_is(page):
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
         assert (page.parent / link).exists() or link == MADE_AT_BUILD, link
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_files_that_are_named_are_there(page):
+    named = r"`((?:features|pipeline|docs|benchmarks)/[\w/]*(?:\.py)?)`"
+    for path in re.findall(named, page.read_text()):
+        assert (ROOT / path).exists(), path
 
 
 def test_the_site_has_every_page():
