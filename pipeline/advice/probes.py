@@ -17,7 +17,7 @@ from pipeline.classifiers.logistic import LOGISTIC
 from pipeline.classifiers.nearest_centroid import NEAREST_CENTROID
 from pipeline.data.images import Images
 from pipeline.data.layers import Layer, read_rows
-from pipeline.data.splits import TEST, Splits
+from pipeline.data.splits import Splits
 from pipeline.results.advice import Probe
 from pipeline.results.learning_curve import CurvePoint, Score, Z
 from pipeline.search import tuning
@@ -90,6 +90,7 @@ def _examples(layer: Layer, images: Images, splits: Splits, most: int, seed: int
         ids=tuple(splits.ids[place] for place in chosen.tolist()),
         labels=splits.labels[chosen],
         folds=splits.folds[:1, chosen],
+        groups=None if splits.groups is None else splits.groups[chosen],
     )
     return Examples(read_rows(layer, images.rows[chosen]), fewer, 1.0, seed)
 
@@ -101,7 +102,7 @@ def _chosen(splits: Splits, most: int, seed: int) -> np.ndarray:
     choice = Examples(nothing, splits, 1.0, seed)
     each = most // max(1, splits.count - 1)  # of k folds, k - 1 train
     samples = []
-    for fold in np.unique(folds[folds != TEST]).tolist():
+    for fold in np.unique(folds[folds >= 0]).tolist():
         rows = np.flatnonzero(folds == fold)
         limit = _HELD if splits.count == 1 and fold == 0 else each
         samples.append(choice.subset(rows, min(1.0, limit / len(rows))))

@@ -19,7 +19,7 @@ from features import durable
 from features.errors import DataError
 from pipeline.data.groups import groups
 from pipeline.data.neighbours import Neighbours, Search
-from pipeline.data.splits import TEST, Splits
+from pipeline.data.splits import EXCLUDED, TEST, Splits
 
 if TYPE_CHECKING:
     import pandas
@@ -101,7 +101,7 @@ def find_duplicates(splits: Splits, digests: np.ndarray, x: np.ndarray) -> Dupli
         x: features, float32 (N, D), finite, in the order of `splits`; may be a memory map.
     """
     contents, near, threshold = groups(digests, None), len(splits) <= LARGEST, SIMILARITY
-    batches = list(_equal(splits.folds[0], contents))
+    batches = list(_equal(splits, contents))
     if near:
         search = Search(x, splits.rest, splits.seed)
         threshold = _threshold(search.spread())
@@ -179,9 +179,10 @@ def free_of_near_duplicates(folders: Sequence[Path], split: str, ids: Sequence[s
     return np.array([image not in known for image in ids], bool)
 
 
-def _equal(folds: np.ndarray, contents: np.ndarray) -> Iterator[Neighbours]:
+def _equal(splits: Splits, contents: np.ndarray) -> Iterator[Neighbours]:
     """Yield, for each content, pairs of images that have it in different splits."""
-    repeated = np.flatnonzero(np.bincount(contents)[contents] > 1)
+    folds = splits.folds[0]
+    repeated = np.flatnonzero((np.bincount(contents)[contents] > 1) & (folds != EXCLUDED))
     order = repeated[np.argsort(contents[repeated], kind="stable")]
     starts = np.flatnonzero(np.diff(contents[order])) + 1
     for members in np.split(order, starts):
@@ -211,7 +212,8 @@ def _near(
     splits: Splits, contents: np.ndarray, search: Search, threshold: float
 ) -> Iterator[Neighbours]:
     """Yield pairs of near-duplicates in different splits, without those of equal content."""
-    members = [np.flatnonzero(splits.folds[0] == fold) for fold in np.unique(splits.folds[0])]
+    folds = splits.folds[0]
+    members = [np.flatnonzero(folds == fold) for fold in np.unique(folds[folds != EXCLUDED])]
     for rows, columns in permutations(members, 2):
         for first, second, similarity, cut in search.pairs(rows, columns, threshold, _CHECKED):
             near = contents[first] != contents[second]
@@ -252,7 +254,7 @@ def _split_names(splits: Splits) -> np.ndarray:
         {0: "validation", 1: "train"}
         if splits.count == 1
         else {fold: f"fold {fold}" for fold in range(splits.count)}
-    ) | {TEST: "test"}
+    ) | {TEST: "test", EXCLUDED: "excluded"}
     return np.array([names[fold] for fold in splits.folds[0].tolist()], object)
 
 

@@ -1,5 +1,7 @@
 """Groups of images that must stay in one split."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 
@@ -29,3 +31,23 @@ def groups(digests: np.ndarray, column: np.ndarray | None) -> np.ndarray:
     edges = (np.ones(len(named), bool), (numbers[named], start + names[named]))
     _, joined = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)
     return joined[numbers].astype(np.int64)
+
+
+def columns_like_groups(columns: Mapping[str, Sequence[str]], labels: np.ndarray) -> list[str]:
+    """Return the columns whose values may name what belongs together, such as patients.
+
+    Such a column repeats its values, at least twice on average, and has more of them than there
+    are classes, so that it is not the label under another name.
+
+    Args:
+        columns: texts (N,) by the column's name; "" is no value.
+        labels: int (N,).
+    """
+    classes = len(np.unique(labels))
+    likely = []
+    for name, texts in columns.items():
+        values = [text for text in texts if text]
+        distinct = len(set(values))
+        if classes < distinct <= len(values) / 2 and len(values) > len(texts) / 2:
+            likely.append(name)
+    return likely

@@ -66,6 +66,7 @@ def _with_results(
     places = _places(results, splits, path, ids, labels, names)  # -1: unlabelled, so not split
     split = np.full(len(splits) + 1, "train", object)
     split[splits.validated] = "validation" if splits.count == 1 else "train and validation"
+    split[splits.excluded] = "excluded"
     split[splits.test], split[-1] = LOCKED, ""
     numbers = np.array([names.index(name) for name in splits.class_names], np.int32)
     candidates = []

@@ -1,12 +1,14 @@
 """The splits of a results folder: made once, then shared by all its candidates."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 from features.errors import UsageError
 from pipeline.data import duplicates
 from pipeline.data.images import Images
-from pipeline.data.splits import FILE, SplitConfig, Splits, make_splits
+from pipeline.data.splits import FILE, Splits
+from pipeline.data.splitting import SplitConfig, make_splits
 from pipeline.results.records import Record, discard, finished_records
 
 
@@ -25,6 +27,8 @@ def load_or_make_splits(out: Path, images: Images, folds: int | None, seed: int)
         splits.write(out)
         return splits
     before = Splits.read(out)
+    if before.groups is None:  # version 0.2.0 did not keep groups
+        splits = dataclasses.replace(splits, groups=None)
     if before.digest != splits.digest:
         raise UsageError(
             f"{out} was made from other images or with other --folds, --group-by or --seed "

@@ -10,7 +10,8 @@ from pipeline.config import AdviseConfig
 from pipeline.data.images import Images, read_images
 from pipeline.data.layers import ALL, find_layers
 from pipeline.data.splits import FILE as SPLITS
-from pipeline.data.splits import SplitConfig, Splits, make_splits
+from pipeline.data.splits import Splits
+from pipeline.data.splitting import SplitConfig, make_splits
 from pipeline.results.advice import Advice, Findings, best
 from pipeline.results.source_of_features import SourceOfFeatures
 from pipeline.search.progress import Bar

@@ -11,7 +11,8 @@ from pipeline.classifiers import find, storage
 from pipeline.classifiers.base import Task, probabilities
 from pipeline.data.images import read_images
 from pipeline.data.layers import features_of, find_layers
-from pipeline.data.splits import SplitConfig, Splits, make_splits
+from pipeline.data.splits import Splits
+from pipeline.data.splitting import SplitConfig, make_splits
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import Record, read_record, write_record
 from pipeline.statistics import calibration

@@ -15,7 +15,7 @@ from pipeline.data.duplicates import (
     read,
     write,
 )
-from pipeline.data.splits import SplitConfig, make_splits
+from pipeline.data.splitting import SplitConfig, make_splits
 from tests.pipeline.data.test_groups import digests
 
 SOURCE_SPLITS = [Split.TRAIN] * 60 + [Split.VALIDATION] * 20 + [Split.TEST] * 20

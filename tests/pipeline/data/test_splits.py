@@ -1,11 +1,15 @@
 """Splits: seeded, stratified, groups together, kept by id."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from features.errors import DataError, UsageError
 from features.records import Split
-from pipeline.data.splits import FILE, SplitConfig, Splits, make_splits
+from pipeline.data.groups import columns_like_groups
+from pipeline.data.splits import FILE, Splits
+from pipeline.data.splitting import SplitConfig, make_splits
 
 NAMES = ("ant", "bee", "cat")
 
@@ -125,3 +129,72 @@ def test_a_class_in_the_test_part_alone_is_named():
     labels[:50], parts[:50] = 2, Split.TEST
     with pytest.raises(DataError, match="'cat'"):
         splits(labels=labels, parts=parts)
+
+
+def grouped(patients, each, test=()):
+    """Labels, the source's splits and groups: `each` images of each patient, some in the test."""
+    groups = np.repeat(np.arange(patients), each)
+    labels = (groups % 2).astype(np.int32)
+    split = np.full(len(groups), Split.TRAIN, np.uint8)
+    split[list(test)] = Split.TEST
+    ids = tuple(f"{number}.png" for number in range(len(groups)))
+    return ids, labels, ("a", "b"), split, groups
+
+
+def test_groups_on_both_sides_of_the_source_s_splits_are_left_out_of_learning(tmp_path):
+    # Of 40 patients with 5 images each, 10 are tested with 2 images, and of 4 of these more train.
+    test = [5 * patient + image for patient in range(10) for image in range(2)]
+    ids, labels, names, split, groups = grouped(40, 5, test)
+    drop = [5 * patient + image for patient in range(4, 10) for image in range(2, 5)]
+    keep = np.setdiff1d(np.arange(200), drop)
+    splits = make_splits(
+        tuple(ids[row] for row in keep), labels[keep], names, split[keep], groups[keep],
+        SplitConfig(folds=3),
+    )  # fmt: skip
+    assert len(splits.excluded) == 4 * 3
+    assert not set(splits.groups[splits.rest]) & set(splits.groups[splits.test])
+    assert "12 left out, because others of their group are judged" in splits.counts()
+    for train, held in splits.rounds():
+        assert not set(train) & set(splits.excluded)
+        assert not set(splits.groups[train]) & set(splits.groups[held])
+    splits.write(tmp_path)
+    again = Splits.read(tmp_path)
+    assert again.digest == splits.digest
+    assert again.groups.tolist() == splits.groups.tolist()
+    assert (again.frame()["split"] == "excluded").sum() == 12
+
+
+def test_too_many_groups_on_both_sides_are_refused():
+    test = [5 * patient for patient in range(40)]
+    with pytest.raises(DataError, match="160 of 160 images to learn from belong to groups"):
+        make_splits(*grouped(40, 5, test), SplitConfig())
+
+
+def test_the_source_s_validation_shares_no_group_with_training():
+    ids, labels, names, split, groups = grouped(60, 4, range(40))
+    split[40:42] = Split.VALIDATION  # half of a patient's images
+    split[44:52] = Split.VALIDATION
+    splits = make_splits(ids, labels, names, split, groups, SplitConfig())
+    ((train, held),) = splits.rounds()
+    assert len(held) == 10
+    assert len(splits.excluded) == 2
+    assert not set(splits.groups[train]) & set(splits.groups[held])
+
+
+def test_groups_are_in_the_digest_only_where_there_are_any():
+    alone = grouped(40, 1)
+    before = make_splits(*alone, SplitConfig(folds=2))
+    assert dataclasses.replace(before, groups=None).digest == before.digest
+    pairs = make_splits(*grouped(40, 2), SplitConfig(folds=2))
+    assert dataclasses.replace(pairs, groups=None).digest != pairs.digest
+
+
+def test_columns_that_may_name_groups():
+    labels = np.repeat([0, 1], 50)
+    columns = {
+        "patient": [f"p{number // 5}" for number in range(100)],
+        "label": ["cat"] * 50 + ["dog"] * 50,
+        "file": [str(number) for number in range(100)],
+        "mostly empty": ["", *["a", "b", "c"] * 3, *[""] * 90],
+    }
+    assert columns_like_groups(columns, labels) == ["patient"]

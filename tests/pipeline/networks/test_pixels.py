@@ -7,7 +7,8 @@ from PIL import Image
 from features.errors import DataError, UsageError
 from features.sources import open_source
 from pipeline.config import NetworkConfig
-from pipeline.data.splits import SplitConfig, Splits, make_splits
+from pipeline.data.splits import Splits
+from pipeline.data.splitting import SplitConfig, make_splits
 from pipeline.networks import pixels
 from tests.pipeline.networks.images import NAMES, colours, write_arrays
 

@@ -39,7 +39,7 @@ def make_network():
 
 @pytest.fixture(scope="module")
 def images():
-    from pipeline.data.splits import SplitConfig, make_splits
+    from pipeline.data.splitting import SplitConfig, make_splits
 
     x, labels = colours(60, 32)
     ids = tuple(f"{number:03d}" for number in range(60))
