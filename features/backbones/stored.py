@@ -1,7 +1,6 @@
 """Weights on the disk: loading a weights file, and the notes beside the files in the cache."""
 
 import json
-import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
+from features import durable, sealed
 from features.backbones.catalog import PixelScaling
 from features.backbones.network import randomize
+from features.backbones.weights_file import load
 from features.errors import DataError
 from features.packages import cache_folder, sha256_of
 
@@ -29,6 +29,8 @@ class Weights:
         path: the weights file, None for random weights.
         licence: the licence of the weights, as far as known.
         seed: the seed of random weights.
+        file_sha256: the SHA-256 of the file at `path`, which is checked when it is loaded; empty
+            where it is not known.
     """
 
     backbone: str
@@ -38,6 +40,7 @@ class Weights:
     path: Path | None = None
     licence: str = ""
     seed: int = 0
+    file_sha256: str = ""
 
     def load_into(self, base: Any) -> None:
         """Set the weights of a bare network.
@@ -48,7 +51,7 @@ class Weights:
         if self.path is None:
             randomize(base, self.seed)
         else:
-            _load(base, self.path, self.backbone)
+            load(base, self.path, self.backbone, self.file_sha256)
 
     def top(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return kernel (D, 1000) and bias (1000,) of the ImageNet classifier, None if not kept."""
@@ -56,6 +59,16 @@ class Weights:
             return None
         with np.load(path) as arrays:
             return arrays["kernel"], arrays["bias"]
+
+
+@dataclass(frozen=True)
+class PinnedFacts:
+    """What the catalog and the mirrors say of one set of weights; see `Weights`."""
+
+    backbone: str
+    weights_source: str
+    scaling: PixelScaling
+    licence: str
 
 
 def write_note(weights: Weights, path: Path) -> None:
@@ -73,7 +86,7 @@ def write_note(weights: Weights, path: Path) -> None:
         "files": {file.name: sha256_of(file) for file in files},
         "keras": version("keras"),
     }
-    durable.write(note_path(path), json.dumps(values, indent=2).encode())
+    durable.write(note_path(path), json.dumps(sealed.sealed(values), indent=2).encode())
 
 
 def read_note(path: Path) -> dict[str, Any]:
@@ -81,64 +94,42 @@ def read_note(path: Path) -> dict[str, Any]:
     try:
         note = json.loads(note_path(path).read_text())
         PixelScaling.from_dict(note["scaling"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if sealed.has_seal(note) and not sealed.is_intact(note):
+            raise ValueError("it has changed since it was written")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{note_path(path)} is no note of weights: {error!r}; remove it") from None
     return note
 
 
-def read_cached(path: Path) -> Weights | None:
-    """Return the weights at `path` as their note describes them, None where there is no note.
+def read_cached(path: Path, pinned: PinnedFacts) -> Weights | None:
+    """Return the weights at `path`, None where there is no note of them.
+
+    Args:
+        path: the weights file in the cache.
+        pinned: what is known of these weights without their note, which must say the same.
 
     Raises:
-        DataError: the note is damaged, or a file has changed since the note was written.
+        DataError: the note is damaged or of other weights, or a file has changed since the note
+            was written.
     """
     if not note_path(path).exists():
         return None
     note = read_note(path)
-    for name, expected in note["files"].items():
+    facts = PinnedFacts(
+        note.get("backbone", ""), note.get("origin", ""), PixelScaling.from_dict(note["scaling"]),
+        note.get("licence", ""),
+    )  # fmt: skip
+    files = note.get("files")
+    if facts != pinned or not isinstance(files, dict) or path.name not in files:
+        raise DataError(f"{note_path(path)} is the note of other weights; remove it")
+    for name, expected in files.items():
         file = path.with_name(name)
-        if not file.exists() or sha256_of(file) != expected:
-            raise DataError(
-                f"{file} is not the file that was put there; remove it and {note_path(path).name} "
-                "and fetch it again"
-            )
-    scaling = PixelScaling.from_dict(note["scaling"])
-    return Weights(note["backbone"], note["origin"], note["sha256"], scaling, path, note["licence"])
-
-
-def _load(base: Any, path: Path, name: str) -> None:
-    try:
-        with warnings.catch_warnings():
-            # Keras only warns of layers that a file lacks, and leaves them as they were.
-            warnings.filterwarnings("error", "Skipping", UserWarning)
-            if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
-                _check_layer_names(base, path)
-                base.load_weights(path, by_name=True)  # the file may hold a top, which is skipped
-            else:
-                base.load_weights(path)  # reads the arrays alone, of a .keras file too
-    except DataError:
-        raise
-    except UserWarning:
-        raise DataError(
-            f"{path} does not hold the weights of {name}: it lacks layers of that network"
-        ) from None
-    except Exception as error:  # Keras and h5py raise errors of many types
-        detail = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} does not hold the weights of {name}: {detail}") from None
-
-
-def _check_layer_names(base: Any, path: Path) -> None:
-    """Raise DataError unless the file has every layer: loading by name skips what it lacks."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        stored = set(file.get("model_weights", file))
-    missing = [layer.name for layer in base.layers if layer.weights and layer.name not in stored]
-    if missing:
-        raise DataError(
-            f"{path} lacks {len(missing)} layers of {base.name}, such as {missing[0]}: it holds "
-            "the weights of another network"
-        )
+        if not file.is_file() or sha256_of(file) != expected:
+            raise DataError(f"{file} is not the file that was put there")
+    return Weights(
+        pinned.backbone, pinned.weights_source, note["sha256"], pinned.scaling, path,
+        pinned.licence, file_sha256=files[path.name],
+    )  # fmt: skip
 
 
 def cache_path(backbone: str, weights_source: str) -> Path:

@@ -22,6 +22,7 @@ from features.backbones.catalog import SCALINGS, Backbone, PixelScaling
 from features.backbones.mirrors import MIRRORS, Mirror
 from features.backbones.network import build
 from features.backbones.stored import (
+    PinnedFacts,
     Weights,
     cache_path,
     note_path,
@@ -31,7 +32,8 @@ from features.backbones.stored import (
     write_note,
 )
 from features.errors import DataError, OffshelfError, UsageError
-from features.packages import fetch_package, sha256_of
+from features.locks import locked
+from features.packages import cache_folder, fetch_package, sha256_of
 from features.quiet import keras_here
 
 log = logging.getLogger("offshelf")
@@ -39,6 +41,8 @@ log = logging.getLogger("offshelf")
 KERAS = "keras"
 ANY, RANDOM = "imagenet", "none"
 SUFFIXES = (".h5", ".keras")  # the first covers .weights.h5
+
+_PATIENCE = 3600.0  # seconds to wait for another process that fetches the same weights
 
 
 def resolve(
@@ -65,7 +69,7 @@ def resolve(
     if wanted == ANY or wanted in weights_sources(backbone):
         if scaling is not None:
             raise UsageError("--scaling belongs to a weights file: give it with --weights PATH")
-        return cached(backbone, wanted) or fetch(backbone, wanted)
+        return cached_or_fetched(backbone, wanted)
     return _from_path(backbone, wanted, scaling)
 
 
@@ -83,9 +87,47 @@ def cached(backbone: Backbone, wanted: str = ANY) -> Weights | None:
     """
     for weights_source in weights_sources(backbone) if wanted == ANY else [wanted]:
         path = cache_path(backbone.name, weights_source)
-        if (weights := read_cached(path)) is not None:
+        if (weights := read_cached(path, _pinned(backbone, weights_source))) is not None:
             return weights
     return None
+
+
+def cached_or_fetched(backbone: Backbone, wanted: str = ANY) -> Weights:
+    """Return weights from the cache; they are fetched where they are missing or damaged there.
+
+    One process at a time fetches the weights of a backbone, and the others wait for it.
+
+    Raises:
+        UsageError: as `fetch`.
+        DataError: as `fetch`; the message also says what was damaged.
+    """
+    problem = ""
+    with contextlib.suppress(DataError):
+        if weights := cached(backbone, wanted):
+            return weights
+    place = cache_folder() / "weights"
+    with locked(place / f"{backbone.name}.fetching", wait=_PATIENCE):
+        try:
+            if weights := cached(backbone, wanted):
+                return weights
+        except DataError as error:
+            problem = f"{error}; "
+            log.warning("%s; the weights are fetched anew", error)
+        try:
+            return fetch(backbone, wanted)
+        except DataError as error:
+            raise DataError(f"{problem}{error}") from None
+
+
+def _pinned(backbone: Backbone, weights_source: str) -> PinnedFacts:
+    """Return what is known of weights before they are fetched."""
+    for mirror in MIRRORS:
+        if (mirror.backbone, mirror.weights_source) == (backbone.name, weights_source):
+            licence = f"{mirror.licence}; {mirror.package}, sha256 {mirror.package.sha256}"
+            scaling = SCALINGS[mirror.scaling]
+            return PinnedFacts(backbone.name, weights_source, scaling, licence)
+    licence = "as keras.applications states for this network"
+    return PinnedFacts(backbone.name, weights_source, SCALINGS[backbone.scaling], licence)
 
 
 def fetch(backbone: Backbone, wanted: str = ANY) -> Weights:
@@ -130,8 +172,7 @@ def _from_keras(backbone: Backbone) -> Weights:
     arrays = whole.get_weights()
     base.set_weights(arrays[: len(base.weights)])
     top = (arrays[-2], arrays[-1]) if backbone.top else None
-    licence = "as keras.applications states for this network"
-    return _keep(backbone, base, KERAS, SCALINGS[backbone.scaling], licence, top)
+    return _keep(base, _pinned(backbone, KERAS), top)
 
 
 def _from_mirror(backbone: Backbone, mirror: Mirror) -> Weights:
@@ -143,22 +184,13 @@ def _from_mirror(backbone: Backbone, mirror: Mirror) -> Weights:
             layer.set_weights(layers.pop(layer.name))
     if layers:
         raise DataError(f"{mirror.package} holds layers that are unknown: {', '.join(layers)}")
-    scaling = SCALINGS[mirror.scaling]
-    licence = f"{mirror.licence}; {mirror.package}, sha256 {mirror.package.sha256}"
     kernel_and_bias = (top[0], top[1]) if top else None
-    return _keep(backbone, base, mirror.weights_source, scaling, licence, kernel_and_bias)
+    return _keep(base, _pinned(backbone, mirror.weights_source), kernel_and_bias)
 
 
-def _keep(
-    backbone: Backbone,
-    base: Any,
-    weights_source: str,
-    scaling: PixelScaling,
-    licence: str,
-    top: tuple[np.ndarray, np.ndarray] | None,
-) -> Weights:
+def _keep(base: Any, pinned: PinnedFacts, top: tuple[np.ndarray, np.ndarray] | None) -> Weights:
     """Put converted weights into the cache once they have passed the golden check."""
-    path = cache_path(backbone.name, weights_source)
+    path = cache_path(pinned.backbone, pinned.weights_source)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="convert-") as scratch:
         draft = Path(scratch) / path.name
@@ -166,14 +198,17 @@ def _keep(
         if top is not None:
             np.savez(top_path(draft), kernel=top[0], bias=top[1])
         digest = _arrays_sha256(base.get_weights())
-        weights = Weights(backbone.name, weights_source, digest, scaling, draft, licence)
+        weights = Weights(
+            pinned.backbone, pinned.weights_source, digest, pinned.scaling, draft, pinned.licence
+        )
         for line in golden.check(weights):
             log.info("%s", line)
-        for place in (top_path, Path):  # the note comes last: without it nothing counts as cached
+        note_path(path).unlink(missing_ok=True)  # without its note nothing counts as cached
+        for place in (top_path, Path):
             if place(draft).exists():
                 place(draft).replace(place(path))
     write_note(weights, path)
-    kept = read_cached(path)
+    kept = read_cached(path, pinned)
     assert kept is not None  # noqa: S101 - it was written a line above
     return kept
 
@@ -191,7 +226,8 @@ def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
         pixel_scaling = SCALINGS[scaling or backbone.scaling]
     hint = "" if scaling else " (--scaling)"
     log.info("%s: pixel scaling %r%s", path.name, pixel_scaling.name, hint)
-    return Weights(backbone.name, "file", sha256_of(path), pixel_scaling, path)
+    sha256 = sha256_of(path)
+    return Weights(backbone.name, "file", sha256, pixel_scaling, path, file_sha256=sha256)
 
 
 def _arrays_sha256(arrays: Sequence[np.ndarray]) -> str:

@@ -1,4 +1,8 @@
-"""OpenVINO, for Intel and AMD processors. A network is converted once, by way of TensorFlow."""
+"""OpenVINO, for Intel and AMD processors. A network is converted once, by way of TensorFlow.
+
+The converted network is read from the cache as a whole and compared with its checksums before
+OpenVINO sees it: weights that have changed would give other features without a word.
+"""
 
 import logging
 import tempfile
@@ -7,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
+from features import durable, sealed
 from features.engines.base import BatchShape, Compiled, Make, use_keras_on
+from features.errors import DataError
 from features.quiet import import_without
 
 # With this package OpenVINO would report each conversion to its maker; without it nothing is sent.
 openvino = import_without("openvino_telemetry", "openvino")
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
-_MODEL = "network.xml"
+_MODEL, _WEIGHTS = "network.xml", "network.bin"
 
 log = logging.getLogger("offshelf")
 
@@ -25,9 +30,8 @@ def compile_network(
 ) -> Compiled:
     """Convert the network, or take it from `cache`; see `engines.compile_network`."""
     core = openvino.Core()
-    if cache is not None and (cache / _MODEL).exists():
-        model = core.read_model(cache / _MODEL)
-    else:
+    model = None if cache is None else _kept(core, cache)
+    if model is None:
         model = _converted(make("float32"), batch_shape)
         if cache is not None:
             _keep(model, cache)
@@ -57,6 +61,18 @@ def _converted(network: Any, batch_shape: BatchShape) -> Any:
     return model
 
 
+def _kept(core: Any, cache: Path) -> Any | None:
+    """Return the converted network from the cache, None where it is to be made anew."""
+    if not cache.exists():
+        return None
+    try:
+        graph, weights = sealed.read_files(cache, cache.name, (_MODEL, _WEIGHTS))
+        return core.read_model(graph, weights)
+    except (DataError, RuntimeError) as error:
+        log.warning("%s: the converted network is made anew, since %s", cache, error)
+        return None
+
+
 def _keep(model: Any, cache: Path) -> None:
     """Put the model into the cache, whole or not at all; log a warning where that fails."""
     try:
@@ -65,8 +81,8 @@ def _keep(model: Any, cache: Path) -> None:
             draft = Path(scratch) / "whole"
             draft.mkdir()
             openvino.save_model(model, draft / _MODEL, compress_to_fp16=False)
-            if not cache.exists():  # another process may have put it there meanwhile
-                durable.place_folder(draft, cache)
+            sealed.write_note(draft, cache.name)
+            durable.place_folder(draft, cache)
     except (OSError, RuntimeError) as error:  # a RuntimeError of OpenVINO may mean a full disk
         log.warning(
             "the converted network could not be kept in %s, is the disk full? (%s)",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from features.backbones import golden
 from features.backbones.catalog import BACKBONES, Backbone, find
-from features.backbones.weights import ANY, cached, fetch, weights_sources
+from features.backbones.weights import ANY, cached, cached_or_fetched, weights_sources
 from features.errors import DataError, UsageError
 from features.packages import cache_folder
 from pipeline.results.listings import WeightsFacts, WeightsList
@@ -57,7 +57,7 @@ def fetch_weights(names: Sequence[str], weights_source: str = ANY) -> None:
             "`backbones` lists all"
         )
     for backbone in [find(name) for name in names]:
-        weights = cached(backbone, weights_source) or fetch(backbone, weights_source)
+        weights = cached_or_fetched(backbone, weights_source)
         log.info("%s: weights from %s, %s", backbone.name, weights.weights_source, weights.path)
 
 

@@ -5,6 +5,8 @@ import hashlib
 import http.server
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from features.backbones import golden, weights
 from features.backbones.catalog import SCALINGS, find
 from features.backbones.network import build, randomize
 from features.errors import DataError, UsageError
+from features.sealed import sealed
 
 SMALL = find("mobilenetv2")
 SIZE = (32, 32)
@@ -63,6 +66,35 @@ def test_a_file_of_every_kind_is_loaded(tmp_path, name, with_top):
     assert_same(base, network(7))
     assert (chosen.weights_source, chosen.scaling.name) == ("file", SMALL.scaling)
     assert chosen.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module", params=["sequential", "functional", "frozen"])
+def around(request):
+    """A network, and a model of the Keras guide to transfer learning with it as a layer."""
+    import keras
+
+    base = network(9)
+    if request.param == "functional":
+        inputs = keras.Input((*SIZE, 3))
+        outputs = keras.layers.Dense(3)(keras.layers.Flatten()(base(inputs)))
+        return base, keras.Model(inputs, outputs)
+    base.trainable = request.param != "frozen"
+    layers = [base, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    model = keras.Sequential(layers)
+    model.build((None, *SIZE, 3))
+    return base, model
+
+
+@pytest.mark.parametrize("name", ["own.weights.h5", "own.h5", "own.keras"])
+def test_a_network_within_a_model_is_loaded(tmp_path, around, name):
+    inner, model = around
+    path = tmp_path / name
+    model.save_weights(path) if name.endswith("weights.h5") else model.save(path)
+    base = build(SMALL, SIZE)
+    weights.resolve(SMALL, str(path)).load_into(base)
+    own = {weight.path: np.array(weight) for weight in inner.weights}
+    for weight in base.weights:
+        np.testing.assert_array_equal(weight, own[weight.path])
 
 
 @pytest.mark.parametrize("name", ["own.weights.h5", "own.h5", "own.keras"])
@@ -175,13 +207,74 @@ def test_a_second_call_reads_the_cache(served, unchecked, cache, monkeypatch):
     assert weights.resolve(SMALL, "keras") == first
 
 
-def test_a_changed_file_in_the_cache_is_refused(served, unchecked, cache):
-    path = weights.resolve(SMALL).path
+def _changed(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DataError, match="is not the file that was put there"):
+
+
+def _truncated(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("damage", [_changed, _truncated, Path.unlink])
+@pytest.mark.parametrize("suffix", [".weights.h5", ".top.npz", ".json"])
+def test_what_has_changed_in_the_cache_is_fetched_anew(
+    served, unchecked, cache, damage, suffix, caplog
+):
+    first = weights.resolve(SMALL)
+    path = cache / "weights" / f"mobilenetv2-keras{suffix}"
+    damage(path)
+    if (damage, suffix) != (Path.unlink, ".json"):  # without its note nothing counts as cached
+        with pytest.raises(DataError, match="mobilenetv2-keras"):
+            weights.cached(SMALL)
+    second = weights.resolve(SMALL)
+    assert (second.sha256, second.scaling) == (first.sha256, first.scaling)
+    told = caplog.text.count("fetched anew")
+    assert told == ((damage, suffix) != (Path.unlink, ".json"))
+    assert weights.cached(SMALL) == second
+
+
+def test_damage_is_told_where_nothing_can_be_fetched(served, unchecked, cache, monkeypatch):
+    _changed(weights.resolve(SMALL).path)
+
+    def fail(backbone):
+        raise DataError("no connection")
+
+    monkeypatch.setattr(weights, "_from_keras", fail)
+    with pytest.raises(DataError, match=r"is not the file that was put there; .*no connection"):
         weights.resolve(SMALL)
+
+
+def test_facts_are_those_of_the_catalog_and_not_of_a_note(served, unchecked, cache):
+    """Also where the note of another scaling is sealed as it should be."""
+    note_path = weights.resolve(SMALL).path.with_name("mobilenetv2-keras.json")
+    note = json.loads(note_path.read_text())
+    del note["seal"]
+    note_path.write_text(json.dumps(note))
+    assert weights.cached(SMALL).scaling.name == "tf", "notes of Offshelf 0.2 have no seal"
+    note["scaling"] = SCALINGS["torch"].to_dict()
+    note_path.write_text(json.dumps(sealed(note)))
+    with pytest.raises(DataError, match="is the note of other weights"):
+        weights.cached(SMALL)
+
+
+def test_a_file_that_changes_after_the_check_is_not_loaded(served, unchecked, cache):
+    chosen = weights.resolve(SMALL)
+    _changed(chosen.path)
+    with pytest.raises(DataError, match="has changed since it was checked"):
+        chosen.load_into(build(SMALL, SIZE))
+
+
+def test_what_is_asked_for_at_once_is_fetched_once(served, unchecked, cache, monkeypatch):
+    fetched, from_keras = [], weights._from_keras
+    monkeypatch.setattr(
+        weights, "_from_keras", lambda backbone: fetched.append(1) or from_keras(backbone)
+    )
+    with ThreadPoolExecutor(3) as threads:
+        chosen = list(threads.map(lambda _: weights.resolve(SMALL), range(3)))
+    assert len(fetched) == 1
+    assert len({weights.sha256 for weights in chosen}) == 1
 
 
 def test_weights_that_fail_the_golden_check_are_not_kept(served, cache):
@@ -245,4 +338,4 @@ def test_a_note_that_cannot_be_read(served, unchecked, cache, note):
     weights.resolve(SMALL)
     (cache / "weights" / "mobilenetv2-keras.json").write_text(note)
     with pytest.raises(DataError, match="is no note of weights"):
-        weights.resolve(SMALL)
+        weights.cached(SMALL)

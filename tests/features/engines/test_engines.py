@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,54 @@ def test_openvino_keeps_the_converted_network(tmp_path, pixels):
     assert set(again.shapes) == set(LAYERS)
     for layer in LAYERS:
         np.testing.assert_array_equal(again.forward(pixels)[layer], first[layer])
+
+
+def _zeroed(path):
+    content = bytearray(path.read_bytes())
+    content[1000:41000] = bytes(40_000)
+    path.write_bytes(content)
+
+
+def _bit_flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _emptied(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
+def test_a_converted_network_that_has_changed_is_made_anew(tmp_path, pixels, caplog):
+    choice, kept = Choice("openvino", "float32", ""), tmp_path / "networks" / "key"
+    expected = compile_network(choice, make, BATCH, kept).forward(pixels)
+    ways = [
+        (_zeroed, "network.bin"),
+        (_truncated, "network.bin"),
+        (_bit_flipped, "network.xml"),
+        (_emptied, "network.xml"),
+        (_bit_flipped, "note.json"),
+        (Path.unlink, "note.json"),
+    ]
+    for damage, name in ways:
+        damage(kept / name)
+        caplog.clear()
+        found = compile_network(choice, make, BATCH, kept).forward(pixels)
+        assert caplog.text.count("is made anew") == 1, (damage, name)
+        for layer in LAYERS:
+            np.testing.assert_array_equal(found[layer], expected[layer])
+    caplog.clear()
+    other = kept.rename(kept.with_name("other key"))
+    compile_network(choice, make, BATCH, other)
+    assert "is made anew" in caplog.text, "it is no network of that key"
+    caplog.clear()
+    compile_network(choice, make, BATCH, other)
+    assert caplog.text == ""
 
 
 EXTRACT = """

@@ -1,0 +1,201 @@
+"""Whether an earlier run's work is that of the images that are there now: shown before it is used.
+
+Names, labels and sizes are compared by the fingerprint in the recipe. The content is compared by
+the digests that a feature file holds of each image: those of arrays are part of the fingerprint,
+files are read once more. That takes a small share of the time in which they are decoded.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+
+from features.errors import DataError, UsageError
+from features.planning import Plan
+from features.progress import progress_bar
+from features.records import DIGEST_BYTES, UNLABELLED
+from features.row_blocks import shortened
+from features.shards import Shards, check_same, has_shards_of, partial_folder
+from features.sources.base import Source, Subset
+from features.sources.contents import digest_contents
+from features.store import FeatureFile
+from features.stream import load_batches
+
+log = logging.getLogger("offshelf")
+
+
+def is_finished(plan: Plan) -> bool:
+    """Return whether the output is there already, whole, of this recipe and of these images.
+
+    Raises:
+        UsageError: the output was made by another recipe, or of other images.
+        DataError: the output is damaged.
+    """
+    config, recipe, out = plan.config, plan.recipe, plan.config.out
+    if config.restart or not out.exists():
+        return False
+    with FeatureFile(out) as file:
+        if file.recipe != recipe and has_shards_of(recipe, partial_folder(out)):
+            return False  # an earlier run was to replace the file, and goes on
+        check_same(replace(file.recipe, source=recipe.source), recipe, out)
+        if problems := file.problems():
+            raise DataError(f"{out} is damaged ({problems[0]}); --restart makes it anew")
+        if changes := _changes(plan, file):
+            raise UsageError(
+                f"{out} was made from other images than {plan.source.location} holds now: "
+                f"{'; '.join(changes)}; --restart extracts all of them again, or choose another "
+                "--out"
+            )
+        log.info("%s is there already: %d images", out, len(file))
+    return True
+
+
+def keep_unchanged(plan: Plan, shards: Shards) -> None:
+    """Drop those shards of an earlier run whose images have changed since; warn of each."""
+    if plan.source.digests is not None or not shards.sizes:
+        return  # the digests of arrays are part of the recipe
+    if plan.config.trust_source:
+        _warn_of_trust(plan.config.source)
+        return
+    with progress_bar(shards.covered, 0, "image", plan.config.progress) as bar:
+        bar.set_description_str("comparing", refresh=False)
+        for start, stop in shards.ranges():
+            if start not in shards.sizes:
+                continue
+            rows = shards.read(start, stop)
+            digests = dict(zip(rows.ids, map(bytes, rows.digests), strict=True))
+            changed = _changed_images(
+                plan, range(start, stop), digests, dict(rows.rejected), bar.update
+            )
+            if changed:
+                shards.drop(start)
+                log.warning(
+                    "%s since they were extracted; images %d to %d are extracted again",
+                    _listed(changed, "has changed", "have changed"), start, stop - 1,
+                )  # fmt: skip
+
+
+def _changes(plan: Plan, file: FeatureFile) -> list[str]:
+    """Return a phrase for each way in which the source is not that of the file."""
+    source, is_listed_alike = plan.source, file.recipe.source == plan.recipe.source
+    if is_listed_alike and source.digests is not None:
+        return []
+    if is_listed_alike and plan.config.trust_source:
+        _warn_of_trust(plan.config.source)
+        return []
+    phrases = [] if is_listed_alike else _listing_changes(source, file)
+    reasons, digests = dict(file.rejected), dict(zip(file.ids, map(bytes, file.digests), strict=True))
+    known = [r.index for r in source if r.id in digests or r.id in reasons]
+    with progress_bar(len(known), 0, "image", plan.config.progress) as bar:
+        bar.set_description_str("comparing", refresh=False)
+        changed = _changed_images(plan, known, digests, reasons, bar.update)
+    if changed:
+        phrases.append(_listed(changed, "has changed", "have changed"))
+    return phrases
+
+
+def _changed_images(
+    plan: Plan,
+    indices: Sequence[int],
+    digests: Mapping[str, bytes],
+    reasons: Mapping[str, str],
+    advance: object,
+) -> list[str]:
+    """Return the ids of those images whose content is no longer what it was.
+
+    Args:
+        plan: the plan, with the source.
+        indices: the images to look at, increasing.
+        digests: the digest of each image that had a row, by its id.
+        reasons: the reason of each image that was rejected, by its id.
+        advance: is called with a number of images when they are done.
+    """
+    source = plan.source
+    accepted = [index for index in indices if source[index].id in digests]
+    rejected = np.array([index for index in indices if source[index].id in reasons], np.int64)
+    now = (
+        digest_contents(source, accepted, advance)  # type: ignore[arg-type]
+        if source.digests is None
+        else source.digests[accepted]
+    )
+    names = [source[index].id for index in accepted]
+    changed = [name for name, digest in zip(names, map(bytes, now), strict=True) if digest != digests[name]]
+    if len(rejected):
+        stream = load_batches(plan.config, Subset(source, rejected), plan.given_size)
+        with closing(stream) as batches:
+            reasons_now = [outcome.reason for batch in batches for outcome in batch.outcomes]
+        names = [source[int(index)].id for index in rejected]
+        changed += [
+            name
+            for name, reason in zip(names, reasons_now, strict=True)
+            if reason is None or shortened(reason) != reasons[name]
+        ]
+    return changed
+
+
+def _listing_changes(source: Source, file: FeatureFile) -> list[str]:
+    """Return a phrase for each way in which names, labels, splits and columns differ."""
+    labels, splits = file.labels.tolist(), file.splits.tolist()
+    before = {
+        name: (_label(file.class_names, labels[row]), splits[row])
+        for row, name in enumerate(file.ids)
+    }
+    gone, rejected = before.keys() | dict(file.rejected), dict(file.rejected)
+    added, relabelled, moved = [], [], []
+    for record in source:
+        gone -= {record.id}
+        if record.id in before:
+            label, split = before[record.id]
+            if label != _label(source.class_names, record.label):
+                relabelled.append(record.id)
+            elif split != record.split:
+                moved.append(record.id)
+        elif record.id not in rejected:
+            added.append(record.id)
+    phrases = [
+        _listed(sorted(gone), "has gone", "have gone"),
+        _listed(added, "is new", "are new"),
+        _listed(relabelled, "has another label", "have other labels"),
+        _listed(moved, "is in another split", "are in other splits"),
+    ]
+    if file.class_names != source.class_names:
+        phrases.append(f"classes {', '.join(file.class_names)} -> {', '.join(source.class_names)}")
+    if file.columns != tuple(source.columns):
+        phrases.append(f"columns {', '.join(file.columns)} -> {', '.join(source.columns)}")
+    else:
+        phrases += _column_changes(source, file)
+    return [phrase for phrase in phrases if phrase]
+
+
+def _column_changes(source: Source, file: FeatureFile) -> list[str]:
+    rows = {name: row for row, name in enumerate(file.ids)}
+    places = [(record.index, rows[record.id]) for record in source if record.id in rows]
+    phrases = []
+    for column in file.columns:
+        before, now = file.column(column), source.columns[column]
+        changed = [file.ids[row] for index, row in places if before[row] != now[index]]
+        phrases.append(_listed(changed, f"has another {column}", f"have other {column}"))
+    return phrases
+
+
+def _label(class_names: Sequence[str], label: int) -> str | None:
+    return None if label == UNLABELLED else class_names[label]
+
+
+def _listed(names: Sequence[str], singular: str, plural: str) -> str:
+    """Return "a.png has changed", or "3 images, such as a.png, have changed"; "" for none."""
+    if not names:
+        return ""
+    if len(names) == 1:
+        return f"{names[0]} {singular}"
+    return f"{len(names)} images, such as {names[0]}, {plural}"
+
+
+def _warn_of_trust(source: object) -> None:
+    log.warning(
+        "--trust-source: the images of %s are taken for those of the earlier run by their names, "
+        "labels and sizes; their content was not compared",
+        source,
+    )

@@ -1,0 +1,75 @@
+"""Notes that say what a folder or a file of the cache should hold, and by which damage is found.
+
+A note has the SHA-256 of each file, and a seal: the SHA-256 of the note itself. A change of any
+byte is found, whichever of the two it meets.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from features import durable
+from features.errors import DataError
+
+NOTE = "note.json"
+_SEAL = "seal"
+
+
+def sealed(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with their seal."""
+    return values | {_SEAL: _seal_of(values)}
+
+
+def has_seal(values: dict[str, Any]) -> bool:
+    """Return whether a note has a seal; those of Offshelf 0.2 have none."""
+    return _SEAL in values
+
+
+def is_intact(values: dict[str, Any]) -> bool:
+    """Return whether a note is as it was sealed."""
+    rest = {name: value for name, value in values.items() if name != _SEAL}
+    return values.get(_SEAL) == _seal_of(rest)
+
+
+def write_note(folder: Path, key: str) -> None:
+    """Write the note of a folder: the checksum of each file in it; raises OSError.
+
+    Args:
+        folder: a folder of files.
+        key: what the folder is, so that it is not taken for another one.
+    """
+    files = {path.name: _sha256(path.read_bytes()) for path in sorted(folder.iterdir())}
+    note = sealed({"key": key, "files": files})
+    durable.write(folder / NOTE, json.dumps(note, indent=2).encode())
+
+
+def read_files(folder: Path, key: str, names: Iterable[str]) -> list[bytes]:
+    """Return the content of files, which is what was there when the note was written.
+
+    Raises:
+        DataError: the note or a file is missing, truncated or changed, or the folder is another.
+    """
+    try:
+        note = json.loads((folder / NOTE).read_bytes())
+        if not is_intact(note) or note["key"] != key:
+            raise DataError(f"{NOTE} in it has changed")
+        contents = [(folder / name).read_bytes() for name in names]
+    except OSError as error:
+        place = Path(str(error.filename)).name
+        raise DataError(f"{place} in it cannot be read: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise DataError(f"{NOTE} in it is damaged") from None
+    for name, content in zip(names, contents, strict=True):
+        if _sha256(content) != note["files"].get(name):
+            raise DataError(f"{name} in it has changed")
+    return contents
+
+
+def _seal_of(values: dict[str, Any]) -> str:
+    return _sha256(json.dumps(values, sort_keys=True).encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

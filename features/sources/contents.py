@@ -1,0 +1,94 @@
+"""The digest of every image of a source: what its content is, whatever its name and size."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from features.cpus import available_cpus
+from features.records import DIGEST_BYTES, blake2b
+
+if TYPE_CHECKING:
+    from features.sources.base import Source
+
+Content = bytes | np.ndarray | None  # None where it cannot be read
+
+_UNREADABLE = bytes(DIGEST_BYTES)
+_FILES = 16  # read and digested by one thread at a time
+_GROUP_BYTES, _GROUP_IMAGES = 2**22, 256  # digested by one thread at a time where one reads all
+
+
+def digest_contents(
+    source: "Source",
+    indices: Sequence[int] | np.ndarray,
+    advance: Callable[[int], object] = lambda count: None,
+) -> np.ndarray:
+    """Read images and digest them, in as many threads as there are CPUs.
+
+    Arrays and compressed archives are read by one thread, in order; files by all threads.
+
+    Args:
+        source: the images.
+        indices: the numbers of the images, increasing.
+        advance: is called with a number of images when they are done.
+
+    Returns:
+        BLAKE2b of each image's content, uint8 (n, 16), as `/images/digest` has it; zeros where the
+        image cannot be read.
+    """
+    threads = available_cpus()
+    under_way: deque[Future[list[bytes]]] = deque()
+    digests: list[bytes] = []
+
+    def collect(at_most: int) -> None:
+        while len(under_way) > at_most:
+            done = under_way.popleft().result()
+            digests.extend(done)
+            advance(len(done))
+
+    with ThreadPoolExecutor(threads, "digest") as pool:
+        if source.sequential or source.is_digested:
+            for group in _groups(_read(source, int(index)) for index in indices):
+                under_way.append(pool.submit(_digest, group))
+                collect(2 * threads)
+        else:
+            for start in range(0, len(indices), _FILES):
+                files = indices[start : start + _FILES]
+                under_way.append(pool.submit(_read_and_digest, source, files))
+                collect(1000)
+        collect(0)
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def _groups(contents: Iterable[Content]) -> Iterator[list[Content]]:
+    group: list[Content] = []
+    size = 0
+    for content in contents:
+        group.append(content)
+        size += 0 if content is None else memoryview(content).nbytes
+        if size >= _GROUP_BYTES or len(group) >= _GROUP_IMAGES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _read(source: "Source", index: int) -> Content:
+    try:
+        return source.read(index)
+    except OSError:
+        return None
+
+
+def _read_and_digest(source: "Source", indices: Sequence[int] | np.ndarray) -> list[bytes]:
+    return [digest for index in indices for digest in _digest([_read(source, int(index))])]
+
+
+def _digest(contents: list[Content]) -> list[bytes]:
+    return [_UNREADABLE if content is None else _digest_of(content) for content in contents]
+
+
+def _digest_of(content: bytes | np.ndarray) -> bytes:
+    return blake2b(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
