@@ -13,7 +13,8 @@ from benchmarks.images import jpegs
 from benchmarks.jobs import Job, SkippedError
 from benchmarks.timing import forward_rate, seconds
 from features.config import ExtractConfig
-from features.loading import available_cpus, load
+from features.cpus import available_cpus
+from features.loading import load
 from features.planning import compile_model, plan_extraction
 from features.row_blocks import Rows
 from features.shards import Shards, locked, partial_folder, shard_images

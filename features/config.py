@@ -59,6 +59,8 @@ class ExtractConfig:
         limit: take that many images only, spread evenly over the source.
         max_rejected: the share of unreadable images, 0 to 1, above which the run ends as failed.
         restart: discard what an earlier run left and begin anew.
+        trust_source: take images for those of an earlier run by their names, labels and sizes,
+            and do not read them again to compare their content.
         seed: seed of the random weights.
         progress: whether to show a progress bar.
 
@@ -85,6 +87,7 @@ class ExtractConfig:
     limit: int | None = None
     max_rejected: float = 0.05
     restart: bool = False
+    trust_source: bool = False  # reading takes a small share of the time to decode
     seed: int = 0
     progress: bool = True
 
@@ -109,6 +112,7 @@ class ExtractConfig:
             limit=optional(check_count),
             max_rejected=check_share,
             restart=check_flag,
+            trust_source=check_flag,
             seed=partial(check_count, at_least=0),
             progress=check_flag,
         )

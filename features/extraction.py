@@ -18,6 +18,7 @@ from features.errors import DataError
 from features.locks import locked
 from features.planning import Plan, check_output, compile_model, plan_extraction
 from features.progress import progress_bar
+from features.reuse import is_finished, keep_unchanged
 from features.shards import Shards, discard_shards, partial_folder, shard_images
 from features.sources import open_source
 from features.store import FeatureFile
@@ -46,6 +47,7 @@ def extract(
     limit: int | None = ExtractConfig.limit,
     max_rejected: float = ExtractConfig.max_rejected,
     restart: bool = ExtractConfig.restart,
+    trust_source: bool = ExtractConfig.trust_source,
     seed: int = ExtractConfig.seed,
     progress: bool = ExtractConfig.progress,
 ) -> Path:
@@ -77,6 +79,8 @@ def extract(
         limit: take that many images only, spread evenly over the source.
         max_rejected: the share of unreadable images, 0 to 1, above which the call fails.
         restart: discard what an earlier run left and begin anew.
+        trust_source: take images for those of an earlier run by their names, labels and sizes,
+            and do not read them again to compare their content.
         seed: seed of the random weights.
         progress: whether to show a progress bar.
 
@@ -97,7 +101,7 @@ def run(config: ExtractConfig) -> Path:
     check_output(config.out)
     with open_source(config.source, config.limit) as source, locked(partial_folder(config.out)):
         plan = plan_extraction(config, source)
-        if plan.is_finished:
+        if is_finished(plan):
             discard_shards(partial_folder(config.out))  # a kill may have left some
         else:
             compute_features(plan)
@@ -114,8 +118,9 @@ def compute_features(plan: Plan) -> None:
     row_bytes = sum(4 * math.prod(shape) for shape in network.shapes.values())
     images = shard_images(row_bytes, config.batch_size)
     shards = Shards(config.out, plan.recipe, len(plan.source), images)
-    kept = shards.resume(config.restart)
-    if kept:
+    shards.resume(config.restart)
+    keep_unchanged(plan, shards)
+    if kept := shards.covered:
         log.info("resuming: %d of %d images were there", kept, shards.total)
     with explaining_how_to_go_on(shards, config.restart):
         write_missing_shards(shards, plan, network)

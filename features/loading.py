@@ -1,6 +1,5 @@
 """Batches of pixels from a source, read and decoded by threads ahead of their use."""
 
-import os
 import threading
 from collections import deque
 from collections.abc import Generator
@@ -12,6 +11,7 @@ import numpy as np
 
 from features.arguments import check_choice
 from features.config import INTERPOLATIONS, RESIZES
+from features.cpus import available_cpus
 from features.decoding import RejectedImage, decode, fit
 from features.errors import DataError, UsageError
 from features.records import Batch, Outcome, blake2b
@@ -64,13 +64,6 @@ def load(
     stop = len(source) if stop is None else min(stop, len(source))
     job = _Job(source, size, resize, interpolation, exact, watched=_exists(source.location))
     return _batches(job, range(start, stop, batch_size), stop)
-
-
-def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

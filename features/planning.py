@@ -1,6 +1,5 @@
 """The plan of an extraction: everything that is decided before the first image is computed."""
 
-import logging
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +12,8 @@ from features.errors import DataError, UsageError
 from features.model import Model, find_model
 from features.packages import cache_folder
 from features.records import Recipe
-from features.shards import check_same, has_shards_of, partial_folder
 from features.sources.base import Source
 from features.store import FeatureFile
-
-log = logging.getLogger("offshelf")
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,6 @@ class Plan:
         model: the network or descriptor, its weights, and the engine that runs it.
         given_size: height and width in which images are given to the model.
         recipe: everything that can change a number in the output.
-        is_finished: whether the output is there already, whole and made by this very recipe.
     """
 
     config: ExtractConfig
@@ -38,17 +33,14 @@ class Plan:
     model: Model
     given_size: tuple[int, int]
     recipe: Recipe
-    is_finished: bool
 
 
 def plan_extraction(config: ExtractConfig, source: Source) -> Plan:
     """Return the plan; weights are fetched where they are not cached.
 
-    The output is looked at too, so whoever calls this holds the lock of `partial_folder`.
-
     Raises:
-        UsageError: the output was made by another recipe, or what `find_model` raises.
-        DataError: the output is damaged, or what `find_model` raises.
+        UsageError: what `find_model` raises.
+        DataError: what `find_model` raises.
         MissingPackageError: the engine is not installed.
     """
     model = find_model(config)
@@ -59,7 +51,7 @@ def plan_extraction(config: ExtractConfig, source: Source) -> Plan:
         "fingerprint": source.fingerprint(),
     }
     recipe = write_recipe(config, model, given_size, contents)
-    return Plan(config, source, model, given_size, recipe, _is_finished(config, recipe))
+    return Plan(config, source, model, given_size, recipe)
 
 
 def choose_given_size(
@@ -123,17 +115,3 @@ def check_output(out: Path) -> None:
             FeatureFile(out).close()
         except DataError as error:
             raise UsageError(f"{error}; it is not overwritten, choose another --out") from None
-
-
-def _is_finished(config: ExtractConfig, recipe: Recipe) -> bool:
-    out = config.out
-    if config.restart or not out.exists():
-        return False
-    with FeatureFile(out) as file:
-        if file.recipe != recipe and has_shards_of(recipe, partial_folder(out)):
-            return False  # an earlier run was to replace the file, and goes on
-        check_same(file.recipe, recipe, out)
-        if problems := file.problems():
-            raise DataError(f"{out} is damaged ({problems[0]}); --restart makes it anew")
-        log.info("%s is there already: %d images", out, len(file))
-    return True

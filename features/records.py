@@ -129,8 +129,18 @@ class Recipe:
 
     def differences(self, other: "Recipe") -> list[str]:
         """Return a line 'setting: value here -> value in other' for each that differs."""
-        ours, others = dataclasses.asdict(self), dataclasses.asdict(other)
-        return [f"{key}: {ours[key]} -> {others[key]}" for key in ours if ours[key] != others[key]]
+        return _differences(dataclasses.asdict(self), dataclasses.asdict(other))
+
+
+def _differences(ours: dict[str, Any], others: dict[str, Any], prefix: str = "") -> list[str]:
+    lines = []
+    for key in dict.fromkeys([*ours, *others]):
+        here, there = ours.get(key), others.get(key)
+        if isinstance(here, dict) and isinstance(there, dict):
+            lines += _differences(here, there, f"{prefix}{key}.")
+        elif here != there:
+            lines.append(f"{prefix}{key}: {here} -> {there}")
+    return lines
 
 
 def blake2b(data: bytes | memoryview) -> bytes:

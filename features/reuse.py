@@ -6,7 +6,7 @@ files are read once more. That takes a small share of the time in which they are
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ import numpy as np
 from features.errors import DataError, UsageError
 from features.planning import Plan
 from features.progress import progress_bar
-from features.records import DIGEST_BYTES, UNLABELLED
+from features.records import UNLABELLED
 from features.row_blocks import shortened
 from features.shards import Shards, check_same, has_shards_of, partial_folder
 from features.sources.base import Source, Subset
@@ -86,7 +86,10 @@ def _changes(plan: Plan, file: FeatureFile) -> list[str]:
         _warn_of_trust(plan.config.source)
         return []
     phrases = [] if is_listed_alike else _listing_changes(source, file)
-    reasons, digests = dict(file.rejected), dict(zip(file.ids, map(bytes, file.digests), strict=True))
+    reasons, digests = (
+        dict(file.rejected),
+        dict(zip(file.ids, map(bytes, file.digests), strict=True)),
+    )
     known = [r.index for r in source if r.id in digests or r.id in reasons]
     with progress_bar(len(known), 0, "image", plan.config.progress) as bar:
         bar.set_description_str("comparing", refresh=False)
@@ -101,7 +104,7 @@ def _changed_images(
     indices: Sequence[int],
     digests: Mapping[str, bytes],
     reasons: Mapping[str, str],
-    advance: object,
+    advance: Callable[[int], object],
 ) -> list[str]:
     """Return the ids of those images whose content is no longer what it was.
 
@@ -114,25 +117,32 @@ def _changed_images(
     """
     source = plan.source
     accepted = [index for index in indices if source[index].id in digests]
-    rejected = np.array([index for index in indices if source[index].id in reasons], np.int64)
     now = (
-        digest_contents(source, accepted, advance)  # type: ignore[arg-type]
+        digest_contents(source, accepted, advance)
         if source.digests is None
         else source.digests[accepted]
     )
     names = [source[index].id for index in accepted]
-    changed = [name for name, digest in zip(names, map(bytes, now), strict=True) if digest != digests[name]]
-    if len(rejected):
-        stream = load_batches(plan.config, Subset(source, rejected), plan.given_size)
-        with closing(stream) as batches:
-            reasons_now = [outcome.reason for batch in batches for outcome in batch.outcomes]
-        names = [source[int(index)].id for index in rejected]
-        changed += [
-            name
-            for name, reason in zip(names, reasons_now, strict=True)
-            if reason is None or shortened(reason) != reasons[name]
-        ]
-    return changed
+    pairs = zip(names, map(bytes, now), strict=True)
+    changed = [name for name, digest in pairs if digest != digests[name]]
+    rejected = [index for index in indices if source[index].id in reasons]
+    return changed + _no_longer_rejected(plan, rejected, reasons)
+
+
+def _no_longer_rejected(
+    plan: Plan, indices: Sequence[int], reasons: Mapping[str, str]
+) -> list[str]:
+    """Return the ids of rejected images that can be read now, or are rejected otherwise."""
+    if not indices:
+        return []
+    subset = Subset(plan.source, np.array(indices, np.int64))
+    with closing(load_batches(plan.config, subset, plan.given_size)) as batches:
+        outcomes = [outcome for batch in batches for outcome in batch.outcomes]
+    return [
+        subset[outcome.index].id
+        for outcome in outcomes
+        if outcome.reason is None or shortened(outcome.reason) != reasons[subset[outcome.index].id]
+    ]
 
 
 def _listing_changes(source: Source, file: FeatureFile) -> list[str]:

@@ -67,7 +67,7 @@ class Shards:
         for start, stop in self.ranges():
             if self._path(start).exists():
                 try:
-                    self.sizes[start] = self._read(start, stop).size
+                    self.sizes[start] = self.read(start, stop).size
                 except DataError as error:
                     log.warning("%s; its images are extracted again", error)
         return self.covered
@@ -113,10 +113,20 @@ class Shards:
 
     def _blocks(self, draft: durable.Draft) -> Iterator[Rows]:
         for start, stop in self.ranges():
-            yield self._read(start, stop)
+            yield self.read(start, stop)
             draft.check()
 
-    def _read(self, start: int, stop: int) -> Rows:
+    def drop(self, start: int) -> None:
+        """Take the shard that begins at an image for missing, so that it is computed again."""
+        del self.sizes[start]
+
+    def read(self, start: int, stop: int) -> Rows:
+        """Return the rows of a shard.
+
+        Raises:
+            UsageError: it was made by another recipe.
+            DataError: it is missing, damaged, or the shard of other images.
+        """
         path = self._path(start)
         with FeatureFile(path) as file:
             rows = file.rows()

@@ -3,12 +3,14 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
 from features.records import DIGEST_BYTES, ImageRecord, Split
+from features.sources.contents import digest_contents
 from features.sources.reading import Reading, count_images
 
 NO_COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -27,6 +29,7 @@ class Source(ABC):
         passed_over: number of files that are no images that can be read, by kind, as in `Reading`.
         not_read: what holds labels and lies in the source unread, as in `Reading`.
         warnings: what was guessed or looks wrong, as in `Reading`.
+        is_digested: True where the content of all images is read for the fingerprint (arrays).
         sequential: True where content must be read in order to be read fast (compressed tars).
     """
 
@@ -39,6 +42,7 @@ class Source(ABC):
     passed_over: Mapping[str, int] = MappingProxyType({})
     not_read: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    is_digested: bool = False
     sequential: bool = False
 
     @property
@@ -80,14 +84,27 @@ class Source(ABC):
         for index in range(len(self)):
             yield self[index]
 
+    @cached_property
+    def digests(self) -> np.ndarray | None:
+        """The digest of each image's content, uint8 (N, 16), if `is_digested`, else None.
+
+        All images are read at the first use. A row of zeros stands for one that cannot be read.
+        """
+        return digest_contents(self, range(len(self))) if self.is_digested else None
+
     def fingerprint(self) -> str:
-        """Return 32 hex digits over every id, label, split, extent and column, in order."""
+        """Return 32 hex digits over every id, label, split, extent and column, in order.
+
+        Where `digests` are known, the content is covered too.
+        """
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         digest.update("\0".join([*self.class_names, *self.columns]).encode())
         for record in self:
             line = (record.id, record.label, int(record.split), self.extent(record.index))
             further = (texts[record.index] for texts in self.columns.values())
             digest.update(repr((*line, *further)).encode())
+        if self.digests is not None:
+            digest.update(self.digests.tobytes())
         return digest.hexdigest()
 
     def close(self) -> None:  # noqa: B027 - many sources hold nothing open
@@ -143,7 +160,7 @@ class Subset(Source):
         self.columns = {
             name: [texts[index] for index in indices] for name, texts in source.columns.items()
         }
-        self.sequential = source.sequential
+        self.sequential, self.is_digested = source.sequential, source.is_digested
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -67,7 +67,7 @@ def _groups(contents: Iterable[Content]) -> Iterator[list[Content]]:
     size = 0
     for content in contents:
         group.append(content)
-        size += 0 if content is None else memoryview(content).nbytes
+        size += content.nbytes if isinstance(content, np.ndarray) else len(content or b"")
         if size >= _GROUP_BYTES or len(group) >= _GROUP_IMAGES:
             yield group
             group, size = [], 0

@@ -44,6 +44,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
     _add_image_options(option)
     option("--store", "the dtype of the stored features", choices=STORES)
     option("--restart", "discard what an earlier run left", action="store_true")
+    option(
+        "--trust-source",
+        "take images for those of an earlier run by their names, labels and sizes alone",
+        action="store_true",
+    )
     option("--seed", "the seed of random weights", type=int, metavar="N")
 
     def run(options: argparse.Namespace) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from features.cpus import available_cpus
 from features.errors import DataError, MissingPackageError, UsageError
-from features.loading import available_cpus
 from features.quiet import quiet_import
 
 EARLY, LATE = 250, 500  # iterations of t-SNE, with and without exaggeration

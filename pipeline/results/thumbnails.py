@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from features.cpus import available_cpus
 from features.decoding import RejectedImage, decode
 from features.errors import DataError, OffshelfError
-from features.loading import available_cpus
 from features.records import blake2b
 from features.sources import open_source
 from features.sources.base import Source

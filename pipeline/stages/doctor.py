@@ -16,9 +16,9 @@ from features.backbones.assembly import assemble
 from features.backbones.catalog import find
 from features.backbones.weights import RANDOM, resolve
 from features.config import ENGINES, ExtractConfig
+from features.cpus import available_cpus
 from features.engines import Choice, Compiled, choose, compile_network
 from features.engines.hardware import cpu_flags, cpu_name, gpu_names
-from features.loading import available_cpus
 from features.packages import cache_folder
 from pipeline.results.listings import Diagnosis, EngineRate, EngineRates
 from pipeline.stages.weights import list_weights

@@ -41,7 +41,7 @@ def read_shard(path: Path) -> object:
     shards.folder = path.parent
     if not shards.resume(restart=False):
         return None
-    return {name: column.tolist() for name, column in shards._read(0, 6).columns.items()}
+    return {name: column.tolist() for name, column in shards.read(0, 6).columns.items()}
 
 
 def feature_file(folder: Path) -> Path:
