@@ -3,15 +3,12 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from features.cpus import available_cpus
 from features.records import DIGEST_BYTES, blake2b
-
-if TYPE_CHECKING:
-    from features.sources.base import Source
 
 Content = bytes | np.ndarray | None  # None where it cannot be read
 
@@ -20,8 +17,18 @@ _FILES = 16  # read and digested by one thread at a time
 _GROUP_BYTES, _GROUP_IMAGES = 2**22, 256  # digested by one thread at a time where one reads all
 
 
+class Readable(Protocol):
+    """The side of a `Source` that is needed here."""
+
+    is_digested: bool
+    sequential: bool
+
+    def read(self, index: int) -> bytes | np.ndarray:
+        """Return the content of an image; raises OSError."""
+
+
 def digest_contents(
-    source: "Source",
+    source: Readable,
     indices: Sequence[int] | np.ndarray,
     advance: Callable[[int], object] = lambda count: None,
 ) -> np.ndarray:
@@ -75,14 +82,14 @@ def _groups(contents: Iterable[Content]) -> Iterator[list[Content]]:
         yield group
 
 
-def _read(source: "Source", index: int) -> Content:
+def _read(source: Readable, index: int) -> Content:
     try:
         return source.read(index)
     except OSError:
         return None
 
 
-def _read_and_digest(source: "Source", indices: Sequence[int] | np.ndarray) -> list[bytes]:
+def _read_and_digest(source: Readable, indices: Sequence[int] | np.ndarray) -> list[bytes]:
     return [digest for index in indices for digest in _digest([_read(source, int(index))])]
 
 
