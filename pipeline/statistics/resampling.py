@@ -22,7 +22,8 @@ class Units:
     """The independent units that n images form.
 
     Attributes:
-        group: int64 (n,), the group of each image, 0 to G - 1.
+        group: int64 (n,), the group of each image, 0 to G - 1; in the images' order where each is
+            a group of its own.
         stratum: int64 (G,), the stratum that each group is drawn within, 0 to H - 1.
         classes: int64 (K,), how many groups have images of each class, where the metric is
             class-wise; else empty.
@@ -104,8 +105,9 @@ def units(groups: np.ndarray | None, labels: np.ndarray, stratify: bool) -> Unit
         labels: int (n,).
         stratify: whether the metric is class-wise; see `scoring.CLASS_WISE`.
     """
-    names = np.arange(len(labels)) if groups is None else groups
-    group = np.unique(names, return_inverse=True)[1].reshape(-1)
+    group = np.arange(len(labels))
+    if groups is not None and len(names := np.unique(groups)) < len(groups):
+        group = np.searchsorted(names, groups)
     count = int(group.max()) + 1
     if not stratify:
         return Units(group, np.zeros(count, np.int64), np.zeros(0, np.int64))

@@ -47,6 +47,16 @@ def test_a_class_of_one_group_is_named_and_its_group_joins_the_largest_stratum()
     assert resampling.units(groups, labels, stratify=False).single == ()
 
 
+def test_names_of_images_that_stand_alone_change_nothing():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1], [20, 5]))
+    names = np.random.default_rng(1).permutation(25).astype(str)
+    alone, named = (resampling.units(groups, labels, stratify=True) for groups in (None, names))
+    assert (whole(alone) == whole(named)).all()
+    for units in (alone, named):  # what is left out of each class is weighed by the class
+        ((_, left),) = resampling.subsamples(units, 2 / 3, 50, 0)
+        assert units.sums(labels[None] * 1.0)[0] @ left == pytest.approx(5)
+
+
 def test_equal_seeds_draw_equally_however_many_are_held_at_a_time(monkeypatch):
     labels = np.arange(60) % 3
     units = resampling.units(np.arange(60) // 2, labels, stratify=True)
