@@ -30,7 +30,8 @@ from typing import Any
 from features.errors import UsageError, unknown_name
 
 # What the public functions accept; the configs hold tuples of Path, tuples of str, pairs of int.
-Paths = str | Path | Sequence[str | Path]
+OnePath = str | os.PathLike[str]
+Paths = OnePath | Sequence[OnePath]
 Names = str | Sequence[str]
 ImageSize = int | tuple[int, int]
 

@@ -9,5 +9,6 @@ SCHEDULES = ("cosine", "plateau", "constant")
 TRAINING_PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 AUGMENTATIONS = ("flip", "rotation", "zoom", "translation", "contrast")
 AUTO_AUGMENTATION, NO_AUGMENTATION = "auto", "none"  # each stands alone
+MODELS_FOLDER = "models"  # in a results folder, beside the folders of candidates
 BEST, RECOMMENDED = "best", "recommended"  # candidates named by their place in the ranking
 EXTERNAL_SECONDS = ("fit", "predict_1000")  # the times that may be known of another tool

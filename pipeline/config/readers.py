@@ -12,6 +12,7 @@ from pipeline.config.choices import (
     AUTO_AUGMENTATION,
     BEST,
     EXTERNAL_SECONDS,
+    MODELS_FOLDER,
     NO_AUGMENTATION,
     RECOMMENDED,
 )
@@ -68,6 +69,8 @@ def check_new_name(value: Any, option: str) -> str:
     name = check_text(value, option)
     if name.startswith(".") or any(sign in name for sign in '/\\:*?"<>|\0'):
         raise refused(value, option, "a name that a folder can have, such as my-svm")
+    if name == MODELS_FOLDER:
+        raise refused(value, option, f"another name: the folder {name} holds estimators' models")
     if name in (BEST, RECOMMENDED):
         raise refused(value, option, f"another name: {name} is what `evaluate` chooses by")
     return name

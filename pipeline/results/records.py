@@ -25,10 +25,13 @@ from typing import Any
 from features import __version__, durable
 from features.errors import DataError, OffshelfError, UsageError
 from features.locks import locked
+from pipeline.config.choices import MODELS_FOLDER
 
 SCHEMA = 1
 RECORD = "record.json"
-UNTRUSTED = "models/untrusted"  # in a results folder: models that can run code when loaded
+UNTRUSTED = (
+    f"{MODELS_FOLDER}/untrusted"  # in a results folder: models that can run code when loaded
+)
 
 # The kinds of candidates: a classifier on features, a network on pixels, and another tool, of
 # which only the predictions on validation are known.

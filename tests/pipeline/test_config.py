@@ -73,6 +73,7 @@ def test_blocks_come_as_names_or_numbers():
         (ClassifyConfig, {"seed": -1}, "seed=-1: expected a whole number of at least 0"),
         (ScratchConfig, {"image_size": "large"}, "image_size='large': expected pixels"),
         (ScratchConfig, {"name": "a/b"}, "name='a/b': expected a name that a folder can have"),
+        (ScratchConfig, {"name": "models"}, "name='models': expected another name"),
         (ScratchConfig, {"epochs": 0}, "epochs=0: expected a whole number of at least 1"),
         (ScratchConfig, {"batch_size": 1.5}, "batch_size=1.5: expected a whole number"),
         (ScratchConfig, {"learning_rate": 0}, "learning_rate=0: expected a number above 0"),

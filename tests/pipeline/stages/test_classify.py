@@ -298,7 +298,7 @@ def test_ctrl_c_leaves_a_state_from_which_the_same_command_goes_on(tmp_path):
                "--classifiers", "nearest-centroid,random-forest"]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     first = out / f"vgg16.{LAYER}.nearest-centroid" / "record.json"
-    for _ in range(600):
+    for _ in range(3000):
         if first.exists():
             break
         time.sleep(0.05)
