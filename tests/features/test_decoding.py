@@ -152,7 +152,7 @@ def test_arrays(pixels, expected):
 BROKEN = [
     (b"", "empty"),
     (b"not an image at all", "not a JPEG"),
-    (b"P6 1 1 255 abc", "not a JPEG"),
+    (b"P7 1 1 255 abc", "not a JPEG"),
     (encode(solid(RED, (200, 200)), "JPEG")[:700], "truncated"),
     (encode(solid(RED, (200, 200)), "PNG")[:100], "cannot be decoded"),
     (encode(solid(RED), "WEBP")[:20], "cannot be decoded"),

@@ -1,0 +1,117 @@
+"""JPEG by TurboJPEG, which says where data are damaged; Pillow drops the warnings of libjpeg.
+
+The pixels are the same as Pillow's, bit by bit: both use libjpeg-turbo.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from features.decoding.rejection import RejectedImage, check_pixels
+
+DAMAGED = "damaged, and taken as far as it was decoded"
+UNCHECKED = "with a header that is wrong, so that its data could not be checked for damage"
+
+_END = b"\xff\xd9"
+_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_APP1, _SCAN, _EOI = 0xE1, 0xDA, 0xD9
+_WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+
+# libjpeg's first warning is the one that is heard; see jerror.h.
+_CUT = "Premature end of JPEG file"
+_OF_HEADERS = (
+    "Unknown Adobe",
+    "Warning: unknown JFIF",
+    "Invalid SOS",
+    "Corrupt JPEG data: bad ICC",
+)
+_EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_PADDING = 16  # bytes after the last pixel, which some cameras write
+
+
+def decode_jpeg(
+    content: bytes, at_least: int | None, accept_damaged: bool, notes: list[str]
+) -> Image.Image:
+    """Return an image of mode RGB or CMYK, with its EXIF data and XMP in `info`.
+
+    Args:
+        content: the file.
+        at_least: as in `decode`.
+        accept_damaged: whether a damaged image is taken, which is added to `notes`.
+        notes: what was guessed or looks wrong.
+
+    Raises:
+        RejectedImage: the image is too large, or damaged.
+        ValueError: it cannot be decoded at all.
+    """
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(content, strict=False)
+    scale, info, is_progressive = _scale(width, height, at_least), {}, False
+    for marker, data in _segments(content):
+        is_progressive |= marker in _PROGRESSIVE
+        if marker == _APP1 and data.startswith(_EXIF):
+            info.setdefault("exif", data)
+        elif marker == _APP1 and data.startswith(_XMP):
+            info.setdefault("xmp", data.removeprefix(_XMP))
+    # a progressive image is held whole in memory, before it is decoded at any scale
+    check_pixels(width, height, 1 if is_progressive else scale)
+    space = "CMYK" if colours in ("CMYK", "YCCK") else "RGB"
+    size = {"min_width": -(-width // scale), "min_height": -(-height // scale)}
+    pixels = _pixels(content, {"colorspace": space, **size}, accept_damaged, notes)
+    # inks are stored inverted, as Adobe does
+    image = Image.fromarray(255 - pixels if space == "CMYK" else pixels, space)
+    image.info.update(info)
+    return image
+
+
+def _scale(width: int, height: int, at_least: int | None) -> int:
+    """Return 1, 2, 4 or 8: the largest by which the sides may be divided."""
+    if at_least is None:
+        return 1
+    largest = min(width, height) // at_least
+    return next((scale for scale in (8, 4, 2) if scale <= largest), 1)
+
+
+def _pixels(
+    content: bytes, options: dict[str, Any], accept_damaged: bool, notes: list[str]
+) -> np.ndarray:
+    """Return uint8 of shape (height, width, 3 or 4)."""
+    try:
+        return simplejpeg.decode_jpeg(content, **options)
+    except ValueError as error:
+        warning = str(error)
+    if warning.startswith(_CUT) and not content.endswith(_END):  # its end mark may be all it lacks
+        return _pixels(content + _END, options, accept_damaged, notes)
+    padding = _EXTRANEOUS.match(warning)
+    if warning.startswith(_OF_HEADERS):
+        notes.append(UNCHECKED)
+    elif not (padding and int(padding.group(1)) <= _PADDING):
+        pixels = simplejpeg.decode_jpeg(content, strict=False, **options)  # raises where it is none
+        if not accept_damaged:
+            reason = warning.removeprefix("Corrupt JPEG data: ")
+            raise RejectedImage(f"damaged or truncated: {reason}")
+        notes.append(DAMAGED)
+        return pixels
+    return simplejpeg.decode_jpeg(content, strict=False, **options)
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and data of the segments before the first scan."""
+    position = content.find(b"\xff", 2)
+    while 0 <= position < len(content) - 4:
+        marker = content[position + 1]
+        if marker in (_SCAN, _EOI):
+            return
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker in _WITHOUT_LENGTH:
+            position = content.find(b"\xff", position + 2)
+            continue
+        end = position + 2 + int.from_bytes(content[position + 2 : position + 4])
+        yield marker, content[position + 4 : end]
+        position = content.find(b"\xff", max(end, position + 4))

@@ -1,0 +1,46 @@
+"""TIFF with 16 bits in separate planes, uncompressed, which Pillow reads wrong."""
+
+import numpy as np
+from PIL import Image
+
+from features.decoding.rejection import RejectedImage
+
+_BITS, _COMPRESSION, _OFFSETS, _SAMPLES, _COUNTS, _PLANAR = 258, 259, 273, 277, 279, 284
+_NONE, _SEPARATE = 1, 2
+
+
+def has_separate_words(image: Image.Image) -> bool:
+    """Tell whether a TIFF has planes of 16 bits each, one after the other, uncompressed."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    return (
+        tags.get(_PLANAR) == _SEPARATE
+        and tags.get(_COMPRESSION, _NONE) == _NONE
+        and tags.get(_SAMPLES, 1) > 1
+        and max(tags.get(_BITS, (1,))) > 8
+    )
+
+
+def read_separate_words(image: Image.Image, content: bytes) -> Image.Image:
+    """Return the first three planes as mode RGB, the upper 8 bits of each value.
+
+    Args:
+        image: the TIFF, not loaded yet.
+        content: its file.
+
+    Raises:
+        RejectedImage: it has tiles, other colours than RGB, or strips that are not whole.
+    """
+    tags, (width, height) = image.tag_v2, image.size  # type: ignore[attr-defined]
+    planes = tags[_SAMPLES]
+    strips = zip(tags.get(_OFFSETS, ()), tags.get(_COUNTS, ()), strict=False)
+    data = b"".join(content[start : start + count] for start, count in strips)
+    if image.mode not in ("RGB", "RGBX", "RGBA") or len(data) != 2 * planes * width * height:
+        raise RejectedImage(
+            "16 bits in separate planes, which are not whole RGB strips; save it with "
+            "PlanarConfiguration 1, or with 8 bits"
+        )
+    dtype = np.dtype(np.uint16).newbyteorder(">" if tags.prefix == b"MM" else "<")
+    pixels = np.frombuffer(data, dtype).reshape(planes, height, width)[:3]
+    upright = Image.fromarray(np.ascontiguousarray((pixels >> 8).transpose(1, 2, 0), np.uint8))
+    upright.info["exif"] = image.getexif().tobytes()
+    return upright
