@@ -51,6 +51,7 @@ class ExtractConfig:
         resize: "stretch" keeps the whole image, "crop" its aspect ratio.
         interpolation: how pixels are resampled, always with antialiasing.
         exact_decode: decode JPEGs at full scale also where half of it would do.
+        accept_damaged: take damaged JPEGs as far as they can be decoded; they are counted.
         engine: "openvino", "tensorflow" or "jax"; "auto" takes the fastest that is installed and
             fits the hardware.
         precision: of the network's weights and operations; pooling is in float32 in any case.
@@ -80,6 +81,7 @@ class ExtractConfig:
     resize: str = "stretch"
     interpolation: str = "bilinear"
     exact_decode: bool = False
+    accept_damaged: bool = False  # half of such an image may be grey
     engine: str = AUTO
     precision: str = AUTO  # bfloat16 where the hardware has it: 3 to 20 times the rate
     batch_size: int = 32
@@ -105,6 +107,7 @@ class ExtractConfig:
             resize=partial(check_choice, choices=RESIZES),
             interpolation=partial(check_choice, choices=INTERPOLATIONS),
             exact_decode=check_flag,
+            accept_damaged=check_flag,
             engine=partial(check_choice, choices=(AUTO, *ENGINES)),
             precision=partial(check_choice, choices=(AUTO, *PRECISIONS)),
             batch_size=check_count,

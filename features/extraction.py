@@ -40,6 +40,7 @@ def extract(
     resize: str = ExtractConfig.resize,
     interpolation: str = ExtractConfig.interpolation,
     exact_decode: bool = ExtractConfig.exact_decode,
+    accept_damaged: bool = ExtractConfig.accept_damaged,
     engine: str = ExtractConfig.engine,
     precision: str = ExtractConfig.precision,
     batch_size: int = ExtractConfig.batch_size,
@@ -72,6 +73,7 @@ def extract(
         resize: "stretch" keeps the whole image, "crop" its aspect ratio.
         interpolation: "bilinear", "bicubic", "lanczos" or "nearest", always with antialiasing.
         exact_decode: decode JPEGs at full scale also where half of it would do.
+        accept_damaged: take damaged JPEGs as far as they can be decoded; they are counted.
         engine: "openvino", "tensorflow", "jax", or "auto" for the fastest here.
         precision: "float32", "bfloat16", "float16", or "auto" for the fastest here.
         batch_size: images in a forward pass.
@@ -106,6 +108,7 @@ def run(config: ExtractConfig) -> Path:
         else:
             compute_features(plan)
     with FeatureFile(config.out) as file:
+        report_notes(file.notes)
         report_rejected(file.rejected, len(file), config)
     return config.out
 
@@ -124,7 +127,8 @@ def compute_features(plan: Plan) -> None:
         log.info("resuming: %d of %d images were there", kept, shards.total)
     with explaining_how_to_go_on(shards, config.restart):
         write_missing_shards(shards, plan, network)
-        shards.assemble(config.out, describe_file(plan, started, shards.total - kept))
+        attributes = describe_file(plan, started, shards.total - kept)
+        shards.assemble(config.out, attributes | {"notes": json.dumps(shards.notes)})
 
 
 def write_missing_shards(shards: Shards, plan: Plan, network: Compiled) -> None:
@@ -179,6 +183,12 @@ def describe_file(plan: Plan, started: float, images: int) -> dict[str, Any]:
         "recipe_digest": plan.recipe.digest,
         "provenance": json.dumps(provenance),
     }
+
+
+def report_notes(notes: dict[str, int]) -> None:
+    """Warn of what was guessed of images that were taken, or looks wrong."""
+    for note, count in notes.items():
+        log.warning("%s %s", f"{count:,} image{' is' if count == 1 else 's are'}", note)
 
 
 def report_rejected(rejected: list[tuple[str, str]], rows: int, config: ExtractConfig) -> None:

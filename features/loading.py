@@ -33,6 +33,7 @@ def load(
     start: int = 0,
     stop: int | None = None,
     exact: bool = True,
+    accept_damaged: bool = False,
 ) -> Generator[Batch, None, None]:
     """Yield the images `start` to `stop` of a source in order, in batches of `batch_size`.
 
@@ -49,6 +50,7 @@ def load(
         stop: one past the index of the last image; None goes on to the end.
         exact: decode JPEGs at full scale; else at the smallest of 1/2, 1/4 and 1/8 that leaves at
             least twice the longer side of `size` on both sides.
+        accept_damaged: take damaged JPEGs, as in `decoding.decode`.
 
     Raises:
         UsageError: an argument has a wrong value.
@@ -62,7 +64,9 @@ def load(
             f"size {size}, batch size {batch_size}, start {start}: expected at least 1 (start: 0)"
         )
     stop = len(source) if stop is None else min(stop, len(source))
-    job = _Job(source, size, resize, interpolation, exact, watched=_exists(source.location))
+    job = _Job(
+        source, size, resize, interpolation, exact, accept_damaged, watched=_exists(source.location)
+    )
     return _batches(job, range(start, stop, batch_size), stop)
 
 
@@ -75,6 +79,7 @@ class _Job:
     resize: str
     interpolation: str
     exact: bool
+    accept_damaged: bool
     watched: bool  # False for a pattern of shards, which has no one path that could vanish
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -103,12 +108,14 @@ class _Job:
         if isinstance(content, OSError):
             return Outcome(index, b"", f"cannot be read: {content.strerror or content}")
         digest = blake2b(content if isinstance(content, bytes) else content.tobytes())
+        notes: list[str] = []
         try:
             at_least = None if self.exact else 2 * max(self.size)
-            pixels[:] = fit(decode(content, at_least), self.size, self.resize, self.interpolation)
+            image = decode(content, at_least, self.accept_damaged, notes)
+            pixels[:] = fit(image, self.size, self.resize, self.interpolation)
         except RejectedImage as error:
             return Outcome(index, digest, str(error))
-        return Outcome(index, digest)
+        return Outcome(index, digest, None, tuple(notes))
 
 
 class _Loading:

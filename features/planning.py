@@ -80,14 +80,14 @@ def write_recipe(
     config: ExtractConfig, model: Model, given_size: tuple[int, int], source: dict[str, Any]
 ) -> Recipe:
     """Return the recipe of features; `source` holds kind, count and fingerprint of the images."""
-    packages = ("offshelf", *model.packages, "numpy", "pillow", "h5py")
+    packages = ("offshelf", *model.packages, "numpy", "pillow", "simplejpeg", "h5py")
     return Recipe(
         backbone=model.backbone,
         weights=model.weights,
         layers=model.layers,
         pooling=model.pooling,
         image_size=model.image_size,
-        decoding="exact" if config.exact_decode else "reduced",
+        decoding=describe_decoding(config),
         given_size=given_size,
         resize=config.resize,
         interpolation=config.interpolation,
@@ -99,6 +99,12 @@ def write_recipe(
         source=source,
         versions={name: version(name) for name in packages},
     )
+
+
+def describe_decoding(config: ExtractConfig) -> str:
+    """Return how JPEGs are decoded, as a recipe has it."""
+    scale = "exact" if config.exact_decode else "reduced"
+    return f"{scale}, damaged ones too" if config.accept_damaged else scale
 
 
 def compile_model(model: Model, recipe: Recipe) -> Compiled:

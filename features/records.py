@@ -50,11 +50,13 @@ class Outcome:
         index: its position in the source's fixed order.
         digest: the 16-byte BLAKE2b of its bytes, empty where they could not be read.
         reason: why it was rejected, None where it was decoded.
+        notes: what was guessed of it or looks wrong, as in `decoding.decode`.
     """
 
     index: int
     digest: bytes
     reason: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,9 @@ class Recipe:
     pooling: str
     image_size: tuple[int, int]  # height, width
     given_size: tuple[int, int]  # height, width of the pixels; the network enlarges smaller ones
-    decoding: str  # "exact", or "reduced": JPEGs at a scale that leaves twice the size
+    decoding: (
+        str  # "exact", or "reduced": JPEGs at a scale that leaves twice the size; see planning
+    )
     resize: str
     interpolation: str
     scaling: dict[str, Any]  # channel order, scale and offset per channel

@@ -45,7 +45,8 @@ class Rows:
 
     Shapes: features[layer] (n, D) or (n, H, W, C) float32 or float16; ids n strings; digests
     (n, 16) uint8; labels (n,) int32; splits (n,) uint8; rejected holds pairs of id and reason;
-    extra[name] has n strings for each further column of the source.
+    extra[name] has n strings for each further column of the source; notes counts what was guessed
+    of images or looks wrong.
     """
 
     features: dict[str, np.ndarray]
@@ -55,6 +56,7 @@ class Rows:
     splits: np.ndarray
     rejected: Sequence[tuple[str, str]]
     extra: dict[str, Sequence[str]] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
 
     @property
     def size(self) -> Size:

@@ -5,7 +5,9 @@ to. A shard exists either whole or not at all, and the feature file is assembled
 The folder, which holds all unfinished work, is removed when the feature file is whole.
 """
 
+import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +50,7 @@ class Shards:
         self.folder = partial_folder(out)
         self.recipe, self.total, self.images = recipe, total, images
         self.sizes: dict[int, Size] = {}
+        self._notes: dict[int, dict[str, int]] = {}
 
     def resume(self, restart: bool) -> int:
         """Take over or discard the shards of an earlier run; return how many images they cover.
@@ -67,7 +70,7 @@ class Shards:
         for start, stop in self.ranges():
             if self._path(start).exists():
                 try:
-                    self.sizes[start] = self.read(start, stop).size
+                    self._keep(start, self.read(start, stop))
                 except DataError as error:
                     log.warning("%s; its images are extracted again", error)
         return self.covered
@@ -76,6 +79,14 @@ class Shards:
     def covered(self) -> int:
         """Number of images whose outcomes are safe on disk."""
         return sum(sum(size.counts.values()) for size in self.sizes.values())
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """The counts of `Rows.notes` of all shards together."""
+        return dict(sum(map(Counter, self._notes.values()), Counter()))
+
+    def _keep(self, start: int, rows: Rows) -> None:
+        self.sizes[start], self._notes[start] = rows.size, rows.notes
 
     def ranges(self) -> Iterator[tuple[int, int]]:
         """Yield (start, stop) of every shard: its first image, and one past its last."""
@@ -94,11 +105,16 @@ class Shards:
             UsageError: features are not finite.
         """
         _check_finite(rows)
-        attributes = {"start": start, "stop": stop, "recipe": self.recipe.to_json()}
+        attributes = {
+            "start": start,
+            "stop": stop,
+            "recipe": self.recipe.to_json(),
+            "notes": json.dumps(rows.notes),
+        }
         path = self._path(start)
         with _writing(path), durable.replacing(path) as draft:
             writer.write(draft, [rows], rows.size, attributes)
-        self.sizes[start] = rows.size
+        self._keep(start, rows)
 
     def assemble(self, out: Path, attributes: dict[str, Any]) -> None:
         """Write the feature file from all shards and remove them.

@@ -149,6 +149,13 @@ class FeatureFile:
         return list(pairs)
 
     @property
+    def notes(self) -> dict[str, int]:
+        """The numbers of images of which something was guessed or looks wrong, by what it is."""
+        with reading(f"{self.path}: its notes cannot be read"):
+            notes = json.loads(self._text("notes", "{}"))
+            return {str(note): int(count) for note, count in notes.items()}
+
+    @property
     def recipe(self) -> Recipe:
         """Everything that can change a number in this file; DataError where it is damaged."""
         with reading(f"{self.path}: its recipe cannot be read"):
@@ -206,6 +213,7 @@ class FeatureFile:
                 self.splits,
                 self.rejected,
                 {name: self.column(name).tolist() for name in self.columns},
+                self.notes,
             )
             for path, values in rows.columns.items():
                 if blake2b(content(values)).hex() != attributes_of(self._file[path]).get(DIGEST):

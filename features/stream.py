@@ -1,5 +1,6 @@
 """The stream of rows: images loaded ahead, run through the network, and joined shard by shard."""
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 
@@ -48,7 +49,7 @@ def load_batches(
     """Yield the batches of a range of images, read and decoded ahead of their use."""
     return load(
         source, size, config.resize, config.interpolation, config.batch_size, start, stop,
-        exact=config.exact_decode,
+        exact=config.exact_decode, accept_damaged=config.accept_damaged,
     )  # fmt: skip
 
 
@@ -123,4 +124,5 @@ def _as_rows(
             name: [texts[outcome.index] for outcome in accepted]
             for name, texts in source.columns.items()
         },
+        notes=Counter(note for outcome in accepted for note in outcome.notes),
     )

@@ -82,7 +82,9 @@ def _decoded(
         image = read_separate_words(image, content)
         note_dark_words(image, notes)
         return image
-    has_words = ";16" in str(image.tile)  # of 16 bits a channel Pillow keeps 8 in colour images
+    has_words = ";16" in str(
+        getattr(image, "tile", "")
+    )  # of 16 bits a channel Pillow keeps 8 in colour images
     image.load()
     if has_words and image.mode in ("RGB", "RGBA"):
         note_dark_words(image, notes)

@@ -11,12 +11,13 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from features.decoding.rejection import RejectedImage, check_pixels
+from features.decoding.rejection import MAX_PIXELS, RejectedImage, check_pixels
 
 DAMAGED = "damaged, and taken as far as it was decoded"
 UNCHECKED = "with a header that is wrong, so that its data could not be checked for damage"
 
-_END = b"\xff\xd9"
+_END, _SCAN_MARK = b"\xff\xd9", b"\xff\xda"
+_SCANS = 20  # of the largest image; each takes as long as the image does
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _APP1, _SCAN, _EOI = 0xE1, 0xDA, 0xD9
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
@@ -49,16 +50,21 @@ def decode_jpeg(
         RejectedImage: the image is too large, or damaged.
         ValueError: it cannot be decoded at all.
     """
-    height, width, colours, _ = simplejpeg.decode_jpeg_header(content, strict=False)
-    scale, info, is_progressive = _scale(width, height, at_least), {}, False
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(content, strict=False)
+    except ValueError:
+        raise RejectedImage("damaged or truncated: it has no whole header") from None
+    scale, is_progressive = _scale(width, height, at_least), False
+    info: dict[str, bytes] = {}
     for marker, data in _segments(content):
         is_progressive |= marker in _PROGRESSIVE
         if marker == _APP1 and data.startswith(_EXIF):
             info.setdefault("exif", data)
         elif marker == _APP1 and data.startswith(_XMP):
             info.setdefault("xmp", data.removeprefix(_XMP))
-    # a progressive image is held whole in memory, before it is decoded at any scale
     check_pixels(width, height, 1 if is_progressive else scale)
+    if is_progressive:
+        _check_scans(content, width, height)
     space = "CMYK" if colours in ("CMYK", "YCCK") else "RGB"
     size = {"min_width": -(-width // scale), "min_height": -(-height // scale)}
     pixels = _pixels(content, {"colorspace": space, **size}, accept_damaged, notes)
@@ -66,6 +72,15 @@ def decode_jpeg(
     image = Image.fromarray(255 - pixels if space == "CMYK" else pixels, space)
     image.info.update(info)
     return image
+
+
+def _check_scans(content: bytes, width: int, height: int) -> None:
+    # A progressive image is held whole in memory, and each scan goes through all of it.
+    scans = content.count(_SCAN_MARK)
+    if scans * width * height > _SCANS * MAX_PIXELS:
+        raise RejectedImage(
+            f"{scans} scans of {width} x {height} pixels, more than any tool writes"
+        )
 
 
 def _scale(width: int, height: int, at_least: int | None) -> int:

@@ -94,6 +94,11 @@ def _add_image_options(option: Any) -> None:
         "decode JPEGs at full scale also where half of it would do",
         action="store_true",
     )
+    option(
+        "--accept-damaged",
+        "take damaged JPEGs as far as they can be decoded; they are counted",
+        action="store_true",
+    )
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
     option(
         "--max-rejected",
