@@ -20,7 +20,7 @@ from PIL import (  # importing a plugin registers its format
 from features.decoding.rejection import RejectedImage, check_pixels
 
 HEAD_BYTES = 132  # of a file that `format_of` looks at: DICOM has its mark at the end of these
-READ = "JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, AVIF, JPEG 2000 or (with offshelf[heif]) HEIC"
+READ = "JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, AVIF, JPEG 2000 or HEIC"
 
 _JPEG = b"\xff\xd8\xff"
 _PILLOW = ("PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000")

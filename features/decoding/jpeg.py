@@ -5,16 +5,17 @@ The pixels are the same as Pillow's, bit by bit: both use libjpeg-turbo.
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from features.decoding.rejection import MAX_PIXELS, RejectedImage, check_pixels
 
 DAMAGED = "damaged, and taken as far as it was decoded"
-UNCHECKED = "with a header that is wrong, so that its data could not be checked for damage"
+UNCHECKED = "unusual in its header, so that it could not be checked for damage"
 
 _END, _SCAN_MARK = b"\xff\xd9", b"\xff\xda"
 _SCANS = 20  # of the largest image; each takes as long as the image does
@@ -52,8 +53,8 @@ def decode_jpeg(
     """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(content, strict=False)
-    except ValueError:
-        raise RejectedImage("damaged or truncated: it has no whole header") from None
+    except (KeyError, ValueError):  # it does not know every kind of subsampling
+        return _by_pillow(content, at_least, notes)
     scale, is_progressive = _scale(width, height, at_least), False
     info: dict[str, bytes] = {}
     for marker, data in _segments(content):
@@ -71,6 +72,16 @@ def decode_jpeg(
     # inks are stored inverted, as Adobe does
     image = Image.fromarray(255 - pixels if space == "CMYK" else pixels, space)
     image.info.update(info)
+    return image
+
+
+def _by_pillow(content: bytes, at_least: int | None, notes: list[str]) -> Image.Image:
+    image = JpegImagePlugin.JpegImageFile(BytesIO(content), "")
+    check_pixels(*image.size)
+    if at_least is not None:
+        image.draft(None, (at_least, at_least))
+    image.load()
+    notes.append(UNCHECKED)
     return image
 
 
@@ -105,12 +116,10 @@ def _pixels(
     if warning.startswith(_OF_HEADERS):
         notes.append(UNCHECKED)
     elif not (padding and int(padding.group(1)) <= _PADDING):
-        pixels = simplejpeg.decode_jpeg(content, strict=False, **options)  # raises where it is none
         if not accept_damaged:
             reason = warning.removeprefix("Corrupt JPEG data: ")
             raise RejectedImage(f"damaged or truncated: {reason}")
         notes.append(DAMAGED)
-        return pixels
     return simplejpeg.decode_jpeg(content, strict=False, **options)
 
 

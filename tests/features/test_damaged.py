@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
 from features.decoding import RejectedImage, decode
@@ -95,6 +96,17 @@ def test_a_jpeg_with_a_wrong_header_is_taken_and_said_to_be_unchecked():
     odd = content[: end - 3] + b"\x00\x00\x00" + content[end:]  # as some cameras write it
     notes = []
     assert np.array_equal(decode(odd, notes=notes), pillow(content))
+    assert notes == [UNCHECKED]
+
+
+def test_a_jpeg_of_a_rare_subsampling_is_what_pillow_makes_of_it():
+    content = encode(picture(48, 48), "JPEG", subsampling=0)
+    start = content.index(b"\xff\xc0") + 11
+    odd = content[:start] + b"\x13" + content[start + 1 :]  # of the luma: 1 x 3
+    with pytest.raises(ValueError, match="subsampling"):
+        simplejpeg.decode_jpeg(odd)
+    notes = []
+    assert np.array_equal(decode(odd, notes=notes), pillow(odd))
     assert notes == [UNCHECKED]
 
 

@@ -132,7 +132,9 @@ def test_no_reason_has_a_path_in_it(tmp_path):
     for name in ("a.tgz", "a.zip"):
         with open_source(tmp_path / name) as source:
             reasons = [o.reason for batch in loaded(source) for o in batch.outcomes if o.reason]
-        assert reasons == ["not a JPEG, PNG, WebP, BMP, TIFF or GIF file"]
+        assert reasons == [
+            "not a JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, AVIF, JPEG 2000 or HEIC file"
+        ]
 
 
 def pictures(tmp_path):
