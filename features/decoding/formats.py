@@ -33,6 +33,8 @@ def format_of(head: bytes) -> str | None:
 
     None stands for everything else.
     """
+    if len(head) < 4:
+        return None
     if head.startswith(_JPEG):
         return "JPEG"
     if head[4:8] == b"ftyp":

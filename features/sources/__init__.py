@@ -11,7 +11,7 @@ from features.errors import DataError, UsageError
 from features.sources.archive import ArchiveSource
 from features.sources.base import Source, Subset
 from features.sources.folder import FolderSource
-from features.sources.layout import IMAGE_SUFFIXES
+from features.sources.kinds import IMAGE_SUFFIXES
 from features.sources.manifest import MANIFEST_SUFFIXES, ManifestSource
 from features.sources.tarred import TAR_SUFFIXES, TarArchive
 from features.sources.webdataset import (

@@ -13,8 +13,15 @@ import numpy as np
 
 from features.errors import DataError
 from features.sources.base import ListedSource
-from features.sources.layout import is_hidden, is_image, kind_of, layout, unwrap
-from features.sources.manifest import MANIFEST_SUFFIXES, Listing, parse
+from features.sources.kinds import (
+    is_hidden,
+    is_image,
+    is_image_by_content,
+    is_worth_opening,
+    kind_of,
+)
+from features.sources.layout import below_wrappers, layout, unwrap
+from features.sources.manifest import MANIFEST_SUFFIXES, Listing, comparable, has_paths, parse
 
 _ABSENT = -1
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
@@ -27,9 +34,13 @@ class Archive(Protocol):
         names: every member that is a file, in the archive's order, as `member_name` returns them.
         sizes: their sizes in bytes.
         sequential: True where members must be read in order to be read fast.
+        warnings: what looks wrong with the archive, as in `Reading`.
+        is_cut: whether its end is missing, so that images may be missing too.
     """
 
     names: list[str]
+    warnings: list[str]
+    is_cut: bool
 
     @property
     def sizes(self) -> Sequence[int]: ...
@@ -40,6 +51,9 @@ class Archive(Protocol):
     def read(self, position: int) -> bytes:
         """Return a member's content; safe to call from any thread. Raises OSError if damaged."""
 
+    def head(self, position: int) -> bytes:
+        """Return a member's first bytes, by which its format is known; none if it is damaged."""
+
     def close(self) -> None:
         """Close the files of the archive."""
 
@@ -47,9 +61,10 @@ class Archive(Protocol):
 class ArchiveSource(ListedSource):
     """The images of an archive; ids are the full paths of its members.
 
-    A single table at the top (`.csv`, `.tsv`, `.parquet`) is its manifest. Without a table, labels
-    and splits come from the folders, as in `layout`; a single top folder that holds everything is
-    ignored. Of several members with the same name the last is taken, as unpacking would do.
+    A single table at the top (`.csv`, `.tsv`, `.parquet`) with a column `path` is its manifest.
+    Without one, labels and splits come from the folders, as in `layout`; a single top folder that
+    holds everything is ignored. Of several members with the same name the last is taken, as
+    unpacking would do.
 
     Images are sorted by id. Those of a sequential archive keep its order: if they were sorted,
     each would have to be searched for from the beginning.
@@ -65,19 +80,24 @@ class ArchiveSource(ListedSource):
         """
         self._archive, self.sequential = archive, archive.sequential
         members = visible(archive.names)
-        table = _manifest(list(members))
+        images, others = sort_members(archive, members)
+        table = _manifest(location, archive, members)
         if table is None:
-            ids = sorted(name for name in members if is_image(name))
-            listing = Listing(ids, *layout(unwrap(ids)), {})
+            ids = sorted(images)
+            listing = Listing(ids, *layout(below_wrappers(unwrap(ids))), {})
         else:
-            listing = _listed(location, archive, table, members[table])
+            listing = _listed(location, archive, table, members)
+        self.passed_over, self.not_read = others, []
+        tables = [name for name in members if name.lower().endswith(MANIFEST_SUFFIXES)]
+        self.not_read = sorted(name for name in tables if name != table)
+        if table is not None:
+            self.passed_over -= Counter([kind_of(table)])
+        self.warnings, self.is_cut = archive.warnings, archive.is_cut
         positions = np.array([members.get(name, _ABSENT) for name in listing.ids], np.int64)
         if archive.sequential:
             order = np.argsort(positions, kind="stable")
             positions, listing = positions[order], _reordered(listing, order)
         sizes = np.array([archive.sizes[p] if p != _ABSENT else -1 for p in positions], np.int64)
-        others = (name for name in members if not is_image(name) and name != table)
-        self.passed_over = Counter(map(kind_of, others))
         ids, labels, splits, class_names, columns = listing
         super().__init__(location, ids, labels, splits, sizes, class_names, columns)
         self._positions = positions
@@ -139,6 +159,27 @@ def refused(location: Path, name: str, reason: str) -> DataError:
     return DataError(f"{location} is refused: its member {name!r} {reason}; pack the files anew")
 
 
+def sort_members(archive: Archive, members: dict[str, int]) -> tuple[list[str], Counter[str]]:
+    """Return the names of the members that are images, and the numbers of others by kind.
+
+    Args:
+        archive: the archive.
+        members: the positions of its members by name.
+    """
+    images: list[str] = []
+    others: Counter[str] = Counter()
+    for name, position in members.items():
+        if is_image(name):
+            images.append(name)
+            continue
+        head = archive.head(position) if is_worth_opening(name) else b""
+        if head and is_image_by_content(name, head):
+            images.append(name)
+        else:
+            others[kind_of(name, head)] += 1
+    return images, others
+
+
 def visible(names: Sequence[str]) -> dict[str, int]:
     """Return the position of each member that is not hidden; of equal names the last position."""
     return {
@@ -148,23 +189,44 @@ def visible(names: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _manifest(names: Sequence[str]) -> str | None:
-    """Return the only table at the top, or in a top folder that holds everything; else None."""
+def _manifest(location: Path, archive: Archive, members: dict[str, int]) -> str | None:
+    """Return the only table at the top, or in a top folder that holds everything; else None.
+
+    A table without a column `path` is none, if there are images in folders.
+    """
+    names = list(members)
     tables = [
         name
         for name, below in zip(names, unwrap(names), strict=True)
         if "/" not in below and below.lower().endswith(MANIFEST_SUFFIXES)
     ]
-    return tables[0] if len(tables) == 1 else None
+    if len(tables) != 1:
+        return None
+    folder = _folder(tables[0])
+    has_folders = any(is_image(name) and "/" in name[len(folder) :] for name in names)
+    if has_folders and not has_paths(tables[0], _content(location, archive, members, tables[0])):
+        return None
+    return tables[0]
 
 
-def _listed(location: Path, archive: Archive, table: str, position: int) -> Listing:
+def _folder(name: str) -> str:
+    return name[: name.rfind("/") + 1]
+
+
+def _content(location: Path, archive: Archive, members: dict[str, int], table: str) -> bytes:
     try:
-        listing = parse(f"{location}, {table}", archive.read(position))
+        return archive.read(members[table])
     except OSError as error:
         raise DataError(f"{location}, {table} cannot be read: {error.strerror}") from None
-    folder = table[: table.rfind("/") + 1]
-    return listing._replace(ids=[folder + name for name in listing.ids])
+
+
+def _listed(location: Path, archive: Archive, table: str, members: dict[str, int]) -> Listing:
+    listing = parse(f"{location}, {table}", _content(location, archive, members, table))
+    folder, written = _folder(table), {comparable(name): name for name in members}
+    names = [folder + name for name in listing.ids]
+    return listing._replace(
+        ids=[name if name in members else written.get(comparable(name), name) for name in names]
+    )
 
 
 def _reordered(listing: Listing, order: np.ndarray) -> Listing:

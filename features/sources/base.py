@@ -11,6 +11,7 @@ import numpy as np
 
 from features.records import DIGEST_BYTES, ImageRecord, Split
 from features.sources.contents import digest_contents
+from features.sources.layout import doubtful_names
 from features.sources.reading import Reading, count_images
 
 NO_COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -29,6 +30,7 @@ class Source(ABC):
         passed_over: number of files that are no images that can be read, by kind, as in `Reading`.
         not_read: what holds labels and lies in the source unread, as in `Reading`.
         warnings: what was guessed or looks wrong, as in `Reading`.
+        is_cut: whether the end of the source is missing, so that images may be missing too.
         is_digested: True where the content of all images is read for the fingerprint (arrays).
         sequential: True where content must be read in order to be read fast (compressed tars).
     """
@@ -42,6 +44,7 @@ class Source(ABC):
     passed_over: Mapping[str, int] = MappingProxyType({})
     not_read: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    is_cut: bool = False
     is_digested: bool = False
     sequential: bool = False
 
@@ -49,8 +52,8 @@ class Source(ABC):
     def reading(self) -> Reading:
         """How the source was read: numbers of images, and what was not read."""
         counts = count_images(self.labels, self.splits, self.class_names)
-        further = dict(self.passed_over), tuple(self.not_read), tuple(self.warnings)
-        return Reading(*counts, *further)
+        warnings = (*self.warnings, *doubtful_names(counts[0]))
+        return Reading(*counts, dict(self.passed_over), tuple(self.not_read), warnings)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -156,7 +159,7 @@ class Subset(Source):
         self.class_names = source.class_names
         self.labels, self.splits = source.labels[indices], source.splits[indices]
         self.passed_over, self.not_read = source.passed_over, source.not_read
-        self.warnings = source.warnings
+        self.warnings, self.is_cut = source.warnings, source.is_cut
         self.columns = {
             name: [texts[index] for index in indices] for name, texts in source.columns.items()
         }

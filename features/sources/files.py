@@ -5,6 +5,8 @@ import os
 import stat
 from pathlib import Path
 
+from features.decoding.formats import HEAD_BYTES
+
 MAX_BYTES = 2**30  # twice the largest image that is decoded, uncompressed in 8 bits
 
 
@@ -21,6 +23,17 @@ def size_of(file: Path | os.DirEntry[str]) -> int:
     except OSError:
         return -1
     return status.st_size if stat.S_ISREG(status.st_mode) else -1
+
+
+def read_head(file: os.DirEntry[str]) -> bytes:
+    """Return the first bytes of a regular file, by which its format is known; else none."""
+    if size_of(file) < 1:
+        return b""
+    try:
+        with Path(file.path).open("rb", buffering=0) as opened:
+            return opened.read(HEAD_BYTES)
+    except OSError:
+        return b""
 
 
 def read_file(path: Path) -> bytes:

@@ -9,8 +9,16 @@ import numpy as np
 
 from features.errors import DataError
 from features.sources.base import ListedSource
-from features.sources.files import read_file, size_of
-from features.sources.layout import is_hidden, is_image, kind_of, layout
+from features.sources.files import read_file, read_head, size_of
+from features.sources.kinds import (
+    is_hidden,
+    is_image,
+    is_image_by_content,
+    is_worth_opening,
+    kind_of,
+)
+from features.sources.layout import below_wrappers, layout
+from features.sources.manifest import MANIFEST_SUFFIXES
 
 Listed = tuple[str, str, int]  # an image's id, its name relative to the folder, size in bytes
 Identity = tuple[int, int]  # device and inode
@@ -20,7 +28,8 @@ class FolderSource(ListedSource):
     """The images below a folder, sorted by id; see `layout` for their labels and splits.
 
     Everything with an image's suffix is listed, so that what cannot be read (a broken link, a
-    folder named x.jpg) is rejected with a reason instead of being ignored.
+    folder named x.jpg) is rejected with a reason instead of being ignored. Other files are images
+    if their first bytes say so. A single top folder with class folders in it is no class.
     """
 
     kind = "folder"
@@ -31,11 +40,12 @@ class FolderSource(ListedSource):
         Raises:
             DataError: a folder in it cannot be listed.
         """
-        images, self.passed_over = _scan(location)
+        images, others, tables = _scan(location)
+        self.passed_over, self.not_read = others, sorted(tables)
         images.sort()
         ids = [image[0] for image in images]
         sizes = np.array([image[2] for image in images], np.int64)
-        labels, splits, class_names = layout(ids)
+        labels, splits, class_names = layout(below_wrappers(ids))
         super().__init__(location, ids, labels, splits, sizes, class_names)
         self._names = [image[1] for image in images]
 
@@ -43,10 +53,11 @@ class FolderSource(ListedSource):
         return read_file(self.location / self._names[index])
 
 
-def _scan(root: Path) -> tuple[list[Listed], Counter[str]]:
-    """Return the images below `root`, in no order, and the numbers of other files by kind."""
+def _scan(root: Path) -> tuple[list[Listed], Counter[str], list[str]]:
+    """Return the images below `root`, in no order, other files by kind, and the tables of these."""
     images: list[Listed] = []
-    passed_over: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    tables: list[str] = []
     folders: list[tuple[str, tuple[Identity, ...]]] = [("", (_identity(root),))]
     while folders:
         prefix, above = folders.pop()
@@ -55,10 +66,16 @@ def _scan(root: Path) -> tuple[list[Listed], Counter[str]]:
             if is_image(entry.name):
                 images.append((_id(name), name, size_of(entry)))
             elif not _is_folder(entry):
-                passed_over[kind_of(name)] += 1
+                head = read_head(entry) if is_worth_opening(name) else b""
+                if head and is_image_by_content(name, head):
+                    images.append((_id(name), name, size_of(entry)))
+                    continue
+                others[kind_of(name, head)] += 1
+                if name.lower().endswith(MANIFEST_SUFFIXES):
+                    tables.append(_id(name))
             elif (identity := _identity(Path(entry.path))) not in above:
                 folders.append((f"{name}/", (*above, identity)))
-    return images, passed_over
+    return images, others, tables
 
 
 def _id(name: str) -> str:

@@ -1,30 +1,30 @@
-"""What names mean: which files are images, and which labels and splits their folders give."""
+"""What the names of folders mean: the labels and the splits of the images in them."""
 
-import posixpath
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
 
 from features.records import UNLABELLED, Split
 
-IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif",
-)  # fmt: skip
-
-SPLIT_NAMES = {
+_SPLITS = {
     "train": Split.TRAIN,
     "training": Split.TRAIN,
     "validation": Split.VALIDATION,
     "valid": Split.VALIDATION,
     "val": Split.VALIDATION,
+    "dev": Split.VALIDATION,
     "test": Split.TEST,
     "testing": Split.TEST,
 }
-
-_LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db"}
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_FILLERS = {"set", "data", "dataset", "images", "image", "imgs", "img", "split", "samples"}
+_YEAR = re.compile(r"(?<=[a-z])(19|20)\d\d$")  # train2017
+_NO_NAMES = {"nan", "none", "null", "na", "n/a", "<na>"}
+_NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
 class Layout(NamedTuple):
@@ -35,27 +35,12 @@ class Layout(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def is_image(name: str) -> bool:
-    """Tell by its suffix whether a file is taken as an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
-
-
-def kind_of(name: str) -> str:
-    """Return what a file that is no image is counted as: its suffix, in lower case."""
-    return posixpath.splitext(name)[1].lower() or "without a suffix"
-
-
-def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is hidden, or left behind by an operating system."""
-    return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
-
-
 def layout(paths: Sequence[str]) -> Layout:
     """Return labels and splits of images by the folders they lie in.
 
     The first folder is the class; deeper folders belong to it, and images beside the class folders
-    are unlabelled. Where the first folders are splits (train, validation, test and the like, in
-    upper or lower case), the class is the folder below. They are taken as splits if all of them
+    are unlabelled. Where the first folders are splits (train, validation, test and the like; see
+    `split_of`), the class is the folder below. They are taken as splits if all of them
     have such names, or at least two different splits occur among them: a class that happens to be
     called "train" is no split.
 
@@ -67,15 +52,32 @@ def layout(paths: Sequence[str]) -> Layout:
     for index, path in enumerate(paths):
         folder, slash, below = path.partition("/")
         if in_splits and slash:
-            splits[index] = SPLIT_NAMES.get(folder.lower(), Split.NONE)
+            split = split_of(folder)
+            splits[index] = split or Split.NONE
             folder, slash, below = below.partition("/")
+            if slash and "/" in below and split and split_of(folder) == split:
+                folder, slash, below = below.partition("/")  # train/train/cat
         names.append(folder if slash else "")
     labels, class_names = number_labels(names)
     return Layout(labels, splits, class_names)
 
 
+def split_of(name: str) -> Split | None:
+    """Return the split that a folder or a field is named after, None where it is none.
+
+    These are train, training, validation, valid, val, dev, test and testing, in upper or lower
+    case, also with words around them that say nothing: `training_set`, `TestImages`, `val2017`.
+    """
+    words = [word.lower() for word in re.findall(r"[A-Z]?[^\W_A-Z]+|[A-Z]+", name)]
+    words = [word for word in words if word not in _FILLERS]
+    if len(words) != 1:
+        return None
+    word = _YEAR.sub("", words[0])
+    return _SPLITS.get(word, _SPLITS.get(word.removesuffix("set")))
+
+
 def _are_splits(folders: Iterable[str]) -> bool:
-    splits = {SPLIT_NAMES.get(folder.lower()) for folder in folders}
+    splits = {split_of(folder) for folder in folders}
     return bool(splits) and (None not in splits or len(splits) > 2)
 
 
@@ -85,14 +87,68 @@ def unwrap(paths: Sequence[str]) -> list[str]:
     A top folder that is named like a split stays.
     """
     tops = {path.partition("/")[0] for path in paths}
-    if len(tops) == 1 and tops.pop().lower() not in SPLIT_NAMES:
+    if len(tops) == 1 and split_of(tops.pop()) is None:
         below = [path.partition("/")[2] for path in paths]
         return below if all(below) else list(paths)
     return list(paths)
 
 
+def below_wrappers(paths: Sequence[str]) -> list[str]:
+    """Return the paths without the top folders that hold all of them and have folders below.
+
+    `pets/cat/1.jpg` and `pets/dog/1.jpg` become `cat/1.jpg` and `dog/1.jpg`; `cat/1.jpg` and
+    `cat/2.jpg` stay as they are. A top folder that is named like a split stays.
+    """
+    paths = list(paths)
+    while True:
+        below = unwrap(paths)
+        in_folders = [path for path in below if "/" in path]
+        folders = {path.partition("/")[0] for path in in_folders}
+        are_all = len(in_folders) == len(below)
+        if below == paths or not (
+            are_all or (len(folders) > 1 and 2 * len(in_folders) > len(below))
+        ):
+            return paths
+        paths = below
+
+
+def doubtful_names(classes: Mapping[str, int]) -> list[str]:
+    """Return a sentence for each kind of class names that look as if they were none.
+
+    Args:
+        classes: the numbers of images by class.
+    """
+    sentences = [
+        f"{count:,} images are of a class called {name!r}; if they have no label, leave it empty"
+        for name, count in classes.items()
+        if name.lower() in _NO_NAMES
+    ]
+    splits = {name: split for name in classes if (split := _split_within(name))}
+    if len(set(splits.values())) > 1:
+        options = ",".join(f"{split.name.lower()}={name}" for name, split in splits.items())
+        sentences.append(
+            f"{len(splits)} classes are called like splits of the data ({', '.join(splits)}); if "
+            f"they are, say so by --splits {options}"
+        )
+    spellings = defaultdict(list)
+    for name in classes:
+        spellings[" ".join(name.casefold().split())].append(name)
+    for names in spellings.values():
+        if len(names) > 1:
+            sentences.append(f"{len(names)} classes differ in case or spaces alone: {names!r:.200}")
+    return sentences
+
+
+def _split_within(name: str) -> Split | None:
+    words = re.split(r"[\W_]+", name)
+    return next((split for word in words if (split := split_of(word))), None)
+
+
 def number_labels(names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Number class names in sorted order, in numerical order where all of them are integers.
+    """Number class names in sorted order, in numerical order where all of them are numbers.
+
+    Names that differ in Unicode's forms alone (NFC, as most systems write; NFD, as macOS does) are
+    one name, in NFC.
 
     Args:
         names: the class of each image, empty where it has none.
@@ -100,11 +156,12 @@ def number_labels(names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     Returns:
         Labels (int32, (N,), -1 where the name is empty) and the distinct names in their order.
     """
-    distinct = set(names) - {""}
-    if all(_INTEGER.fullmatch(name) for name in distinct):
-        class_names = sorted(distinct, key=lambda name: (int(name), name))
+    composed = {name: unicodedata.normalize("NFC", name) for name in set(names)}
+    distinct = set(composed.values()) - {""}
+    if all(_NUMBER.fullmatch(name) for name in distinct):
+        class_names = sorted(distinct, key=lambda name: (Decimal(name), name))
     else:
         class_names = sorted(distinct)
     numbers = {"": UNLABELLED} | {name: number for number, name in enumerate(class_names)}
-    labels = np.fromiter((numbers[name] for name in names), np.int32, len(names))
+    labels = np.fromiter((numbers[composed[name]] for name in names), np.int32, len(names))
     return labels, tuple(class_names)

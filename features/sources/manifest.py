@@ -4,6 +4,7 @@ import csv
 import io
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +15,12 @@ from features.errors import DataError
 from features.records import Split
 from features.sources.base import ListedSource
 from features.sources.files import read_file, size_of
-from features.sources.layout import SPLIT_NAMES, number_labels
+from features.sources.layout import number_labels, split_of
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 _COLUMNS = ("path", "label", "split")
-_SPLITS = {"": Split.NONE} | SPLIT_NAMES
+_ROW_NUMBERS = re.compile(r"|Unnamed: 0|__index_level_0__")  # as pandas writes and reads them
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 
 Row = tuple[int, list[str]]  # line number, fields
@@ -66,6 +67,8 @@ class ManifestSource(ListedSource):
             raise DataError(f"{location} cannot be read: {error.strerror}") from None
         ids, labels, splits, class_names, columns = parse(str(location), content)
         self._folder = location.parent
+        finder = FileFinder(self._folder)
+        ids = [finder.find(name) for name in ids]
         sizes = np.array([size_of(self._folder / name) for name in ids], np.int64)
         super().__init__(location, ids, labels, splits, sizes, class_names, columns=columns)
 
@@ -73,8 +76,54 @@ class ManifestSource(ListedSource):
         return read_file(self._folder / self.ids[index])
 
 
+class FileFinder:
+    r"""Finds files whose names are written in another form than they have on the disk.
+
+    Those are the forms of Unicode (macOS writes NFD, most others NFC), and `\` as separator.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Look below `folder`."""
+        self._folder = folder
+        self._names: dict[str, dict[str, str]] = {}  # of each folder, by what is compared
+
+    def find(self, path: str) -> str:
+        """Return the path that a file has, or `path` itself where there is none."""
+        if (path.isascii() and "\\" not in path) or (self._folder / path).exists():
+            return path
+        found = ""
+        for component in comparable(path).split("/"):
+            if found not in self._names:
+                self._names[found] = self._listed(found)
+            name = self._names[found].get(component)
+            if name is None:
+                return path
+            found = f"{found}/{name}" if found else name
+        return found
+
+    def _listed(self, below: str) -> dict[str, str]:
+        try:
+            return {comparable(p.name): p.name for p in (self._folder / below).iterdir()}
+        except OSError:
+            return {}
+
+
+def comparable(path: str) -> str:
+    r"""Return a path by which files are compared: in NFC, with `/` where it has `\`."""
+    return unicodedata.normalize("NFC", path.replace("\\", "/"))
+
+
+def has_paths(name: str, content: bytes) -> bool:
+    """Tell whether a table has a column `path`; DataError where it is no table."""
+    header = next(_rows(name, content), (0, []))[1]
+    return "path" in [column.strip() for column in header]
+
+
 def parse(name: str, content: bytes) -> Listing:
     """Return the content of a manifest.
+
+    The unnamed column of row numbers that pandas writes is dropped. Where no path has a `/`, a
+    backslash is the separator.
 
     Args:
         name: the file's name; its suffix decides the format, and messages begin with it.
@@ -85,15 +134,14 @@ def parse(name: str, content: bytes) -> Listing:
             can have, or has a wrong line: a path that leads outside or is listed twice, an
             unknown split.
     """
-    rows = (
-        _parquet_rows(name, content)
-        if name.lower().endswith(".parquet")
-        else (_text_rows(name, content, "\t" if name.lower().endswith(".tsv") else ","))
-    )
+    rows = _rows(name, content)
     header = [column.strip() for column in next(rows, (0, []))[1]]
+    has_numbers = len(header) > 1 and _ROW_NUMBERS.fullmatch(header[0]) is not None
+    header = header[has_numbers:]
     _check_header(name, header)
     images: dict[str, _Image] = {}
-    for line, fields in rows:
+    for line, all_fields in _with_separators(rows, header.index("path") + has_numbers):
+        fields = all_fields[has_numbers:]
         try:
             path, image = _image(header, fields)
             if path in images:
@@ -110,6 +158,29 @@ def parse(name: str, content: bytes) -> Listing:
         column: [image.further[number] for image in listed] for number, column in enumerate(further)
     }
     return Listing(ids, labels, splits, class_names, columns)
+
+
+def _rows(name: str, content: bytes) -> Iterator[Row]:
+    if name.lower().endswith(".parquet"):
+        return _parquet_rows(name, content)
+    return _text_rows(name, content, "\t" if name.lower().endswith(".tsv") else ",")
+
+
+def _with_separators(rows: Iterator[Row], column: int) -> list[Row]:
+    """Return the rows with their paths stripped, and with "/" where all of them have backslashes.
+
+    Args:
+        rows: the rows after the header.
+        column: the number of the column of paths.
+    """
+    listed = list(rows)
+    whole = [fields for _, fields in listed if len(fields) > column]
+    for fields in whole:
+        fields[column] = fields[column].strip()
+    if not any("/" in fields[column] for fields in whole):
+        for fields in whole:
+            fields[column] = fields[column].replace("\\", "/")
+    return listed
 
 
 def _check_header(name: str, header: list[str]) -> None:
@@ -134,7 +205,7 @@ def _image(header: list[str], fields: list[str]) -> tuple[str, _Image]:
     row = dict(zip(header, fields, strict=True))
     path, label = _inside(row.pop("path")), row.pop("label", "").strip()
     split_name = row.pop("split", "")
-    split = _SPLITS.get(split_name.strip().lower())
+    split = split_of(split_name) if split_name.strip() else Split.NONE
     if split is None:
         raise ValueError(f"split {split_name!r}, expected train, validation, test or nothing")
     if spoiled := next((column for column in row if "\0" in row[column]), None):
@@ -185,7 +256,10 @@ def _parquet_rows(name: str, content: bytes) -> Iterator[Row]:
 def _texts(name: str, column: str, values: Any) -> list[str | None]:
     """Return a column of a Parquet table (pyarrow.ChunkedArray) as text."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    if pa.types.is_floating(values.type):  # pandas writes a missing label as NaN
+        values = pc.if_else(pc.is_nan(values), None, values)
     try:
         return values.cast(pa.string()).to_pylist()
     except pa.ArrowException:

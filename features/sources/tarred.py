@@ -8,9 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, cast
 
+from features.decoding.formats import HEAD_BYTES
 from features.errors import DataError
 from features.sources.archive import member_name, opening, reading, refused
 from features.sources.files import check_size
+from features.sources.kinds import is_image, is_worth_opening
+
+_MOST_ZEROS = 2**24  # that are looked through for a further archive
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
@@ -31,7 +35,12 @@ class TarArchive:
         """
         self.path, self._lock = path, threading.Lock()
         self.names: list[str] = []
+        self.warnings: list[str] = []
+        self.is_cut = False
         self.sizes, self._offsets = array("q"), array("q")
+        self._heads: dict[
+            int, bytes
+        ] = {}  # of members that may be images, where it costs to go back
         with ExitStack() as stack, opening(path):
             self._tar, self.sequential = _open(path)
             stack.callback(self._tar.close)
@@ -40,14 +49,33 @@ class TarArchive:
                 stack.pop_all()
 
     def _list(self, tar: tarfile.TarFile) -> None:
-        while (member := tar.next()) is not None:
-            tar.members = []  # type: ignore[attr-defined] # a million would fill a gigabyte
-            name = _checked_name(self.path, member)
-            if not member.isdir():
-                self.names.append(name)
-                self.sizes.append(member.size)
-                self._offsets.append(member.offset_data)
-        _check_end(self.path, tar)
+        while True:
+            while (member := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined] # a million would fill a gigabyte
+                self._add(tar, member)
+            following, warning = _find_following(self.path, tar)
+            if following < 0:
+                break
+            tar.offset = following  # several were joined end to end
+        if warning:
+            self.warnings.append(warning)
+        if not _has_end_mark(tar):
+            self.is_cut = True
+            self.warnings.append(
+                f"{self.path} has no end mark: it was cut, and images may be missing"
+            )
+
+    def _add(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        name = _checked_name(self.path, member)
+        if member.isdir():
+            return
+        self.names.append(name)
+        self.sizes.append(member.size)
+        self._offsets.append(member.offset_data)
+        if self.sequential and not is_image(name) and is_worth_opening(name):
+            stream = _stream(tar)
+            stream.seek(member.offset_data)
+            self._heads[len(self.names) - 1] = stream.read(min(HEAD_BYTES, member.size))
 
     def read(self, position: int) -> bytes:
         """Return a member's content.
@@ -67,6 +95,18 @@ class TarArchive:
                     return _read_at(file, offset, size)
             except FileNotFoundError:
                 raise DataError(f"{self.path} has vanished while it was read") from None
+
+    def head(self, position: int) -> bytes:
+        """Return a member's first bytes; none where it is damaged."""
+        if self.sequential:
+            return self._heads.get(position, b"")
+        try:
+            with self.path.open("rb") as file:
+                return _read_at(
+                    file, self._offsets[position], min(HEAD_BYTES, self.sizes[position])
+                )
+        except OSError:
+            return b""
 
     def close(self) -> None:
         """Close the file."""
@@ -106,9 +146,38 @@ def _checked_name(path: Path, member: tarfile.TarInfo) -> str:
     return member_name(path, member.name)
 
 
-def _check_end(path: Path, tar: tarfile.TarFile) -> None:
-    # tarfile takes a damaged header for the end of the archive, but at its end there are zeros.
+def _find_following(path: Path, tar: tarfile.TarFile) -> tuple[int, str]:
+    """Return where a further archive begins after the zeros at the end of one, -1 if none does.
+
+    The text is a warning where something else follows.
+
+    Raises:
+        DataError: there is no end; tarfile takes a damaged header for one.
+    """
+    stream, offset = _stream(tar), tar.offset
+    stream.seek(offset)
+    for start in range(offset, offset + _MOST_ZEROS, tarfile.BLOCKSIZE):
+        block = stream.read(tarfile.BLOCKSIZE)
+        if not block:
+            return -1, ""
+        if block.strip(b"\0"):
+            if start == offset:
+                raise DataError(f"{path} is damaged: no member begins at byte {start}")
+            if _is_header(block):
+                return start, ""
+            return -1, f"{path} has other data after its end, which were not read"
+    return -1, ""
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _has_end_mark(tar: tarfile.TarFile) -> bool:
     stream = _stream(tar)
     stream.seek(tar.offset)
-    if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
-        raise DataError(f"{path} is damaged: no member begins at byte {tar.offset}")
+    return bool(stream.read(tarfile.BLOCKSIZE))

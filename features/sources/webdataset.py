@@ -12,9 +12,12 @@ import numpy as np
 from features.errors import DataError, UsageError
 from features.sources.archive import visible
 from features.sources.base import ListedSource
-from features.sources.layout import IMAGE_SUFFIXES, number_labels
+from features.sources.kinds import IMAGE_SUFFIXES, is_image_by_content, is_worth_opening, kind_of
+from features.sources.layout import number_labels
 from features.sources.tarred import TAR_SUFFIXES, TarArchive
 
+_IMAGE_WORDS = ("input", "inputs", "image", "img")
+_LABEL_WORDS = ("outputs", "output", "label", "target")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -22,7 +25,8 @@ class Samples(NamedTuple):
     """The files of a shard, by their positions in the archive.
 
     The key of a sample is its path up to the first dot of the file name: `a/0001` for
-    `a/0001.seg.png`.
+    `a/0001.seg.png`. Where no image has a plain suffix, `input.jpg`, `image.jpg` and `img.jpg` are
+    images, or all of `<word>.jpg` if there is but one such word; the same holds for `<word>.cls`.
 
     Attributes:
         images: positions of images, by name.
@@ -57,6 +61,7 @@ class WebDatasetSource(ListedSource):
             DataError: a label is no text, or neither a name nor a number.
         """
         self._shards: list[TarArchive] = []
+        self.warnings: list[str] = []
         ids: list[str] = []
         names: list[str] = []
         locations: list[np.ndarray] = []
@@ -64,6 +69,8 @@ class WebDatasetSource(ListedSource):
         for number, shard in enumerate(shards):
             self._shards.append(shard)
             samples = find_samples(shard)
+            self.warnings += shard.warnings
+            self.is_cut |= shard.is_cut
             passed_over += samples.others
             images = list(samples.images) if shard.sequential else sorted(samples.images)
             ids += [f"{shard_name(shard.path)}/{name}" for name in images]
@@ -141,17 +148,41 @@ def shard_name(path: Path) -> str:
 def find_samples(shard: TarArchive) -> Samples:
     """Sort a shard's files into images, texts and notes."""
     samples = Samples({}, {}, {}, Counter())
-    for name, position in visible(shard.names).items():
+    members = visible(shard.names)
+    suffixes = {name: _split(name)[1] for name in members}
+    image_suffixes = _chosen(suffixes.values(), IMAGE_SUFFIXES, _IMAGE_WORDS)
+    label_suffixes = _chosen(suffixes.values(), (".cls",), _LABEL_WORDS)
+    for name, position in members.items():
         key, suffix = _split(name)
-        if suffix in IMAGE_SUFFIXES:
+        if suffix in image_suffixes or _is_image_by_content(shard, name, position):
             samples.images[name] = position
-        elif suffix == ".cls":
+        elif suffix in label_suffixes:
             samples.texts[key] = position
         elif suffix == ".json":
             samples.notes[key] = position
         else:
             samples.others[suffix or "without a suffix"] += 1
     return samples
+
+
+def _chosen(suffixes: Iterable[str], plain: tuple[str, ...], words: tuple[str, ...]) -> set[str]:
+    """Return the suffixes of images or labels: plain ones, else those with a word before them."""
+    known = set(suffixes)
+    if chosen := known & set(plain):
+        return chosen
+    compound = {suffix for suffix in known if suffix[suffix.rfind(".") :] in plain}
+    by_word = {word: {s for s in compound if s[: s.rfind(".")] == f".{word}"} for word in words}
+    first = next((of_word for of_word in by_word.values() if of_word), None)
+    if first is not None:
+        return first
+    return compound if len({suffix[: suffix.rfind(".")] for suffix in compound}) == 1 else set()
+
+
+def _is_image_by_content(shard: TarArchive, name: str, position: int) -> bool:
+    """Tell whether a file with a plain suffix that is no image's is one: `0001.avif`, `0001`."""
+    if "." in _split(name)[1][1:] or kind_of(name) in IMAGE_SUFFIXES or not is_worth_opening(name):
+        return False
+    return is_image_by_content(name, shard.head(position))
 
 
 def is_webdataset(shard: TarArchive) -> bool:

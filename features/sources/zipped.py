@@ -4,19 +4,31 @@ import stat
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from zipfile import ZipFile, ZipInfo
+from zipfile import (
+    ZIP_BZIP2,
+    ZIP_DEFLATED,
+    ZIP_LZMA,
+    ZIP_STORED,
+    ZipFile,
+    ZipInfo,
+)
 
+from features.decoding.formats import HEAD_BYTES
+from features.errors import DataError
 from features.sources.archive import member_name, opening, reading, refused
 from features.sources.files import check_size
 
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
+_METHODS = (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA)
+_OTHER_METHODS = {1: "shrink", 6: "implode", 9: "deflate64", 93: "zstd", 95: "xz", 98: "ppmd"}
+_TAIL_BYTES = 2**16 + 22  # the end of a zip, with the longest comment
 
 
 class ZipArchive:
     """A zip that implements `archive.Archive`; members are read one at a time, under a lock."""
 
-    sequential = False
+    sequential, is_cut = False, False
 
     def __init__(self, path: Path) -> None:
         """Read the directory at the end of the file.
@@ -28,13 +40,19 @@ class ZipArchive:
         self._lock = threading.Lock()
         self._members: list[ZipInfo] = []
         self.names: list[str] = []
+        self.warnings: list[str] = []
+        check_segments(path)
         with ExitStack() as stack, opening(path):
             self._zip = stack.enter_context(ZipFile(path))
-            for member in self._zip.infolist():
-                name = _checked_name(path, member)
-                if not member.is_dir():
+            members = self._zip.infolist()
+            separator = "/" if any("/" in member.filename for member in members) else "\\"
+            for member in members:
+                if not member.filename.endswith(("/", separator)):
+                    _check_method(path, member)
                     self._members.append(member)
-                    self.names.append(name)
+                    self.names.append(_checked_name(path, member, separator))
+                else:
+                    _checked_name(path, member, separator)
             stack.pop_all()
         self.sizes = [member.file_size for member in self._members]
 
@@ -45,17 +63,47 @@ class ZipArchive:
         with self._lock, reading():
             return self._zip.read(member)
 
+    def head(self, position: int) -> bytes:
+        """Return a member's first bytes; none where it is damaged."""
+        try:
+            with self._lock, reading(), self._zip.open(self._members[position]) as member:
+                return member.read(HEAD_BYTES)
+        except OSError:
+            return b""
+
     def close(self) -> None:
         """Close the file."""
         self._zip.close()
 
 
-def _checked_name(path: Path, member: ZipInfo) -> str:
+def check_segments(path: Path) -> None:
+    """Raise DataError where a zip is one of several segments; OSError where it cannot be read."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        tail = file.read()
+    start = tail.rfind(b"PK\5\6")
+    if start >= 0 and tail[start + 4 : start + 8] not in (bytes(4), b"\xff" * 4):
+        raise DataError(
+            f"{path} is the last segment of a split zip; join the segments first: "
+            f"zip -s 0 {path.name} --out whole.zip"
+        )
+
+
+def _check_method(path: Path, member: ZipInfo) -> None:
+    if member.compress_type not in _METHODS:
+        method = _OTHER_METHODS.get(member.compress_type, f"method {member.compress_type}")
+        raise DataError(
+            f"{path} is compressed by {method}, which Python cannot read (it is not damaged); "
+            "pack the files anew by deflate, or unpack them and give the folder"
+        )
+
+
+def _checked_name(path: Path, member: ZipInfo, separator: str) -> str:
     if member.flag_bits & _ENCRYPTED:
         raise refused(path, member.filename, "is encrypted")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise refused(path, member.filename, "is a link")
-    return member_name(path, _decoded(member))
+    return member_name(path, _decoded(member).replace(separator, "/"))
 
 
 def _decoded(member: ZipInfo) -> str:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from features.sources.layout import is_image, layout, number_labels, unwrap
+from features.sources.kinds import is_image
+from features.sources.layout import layout, number_labels, unwrap
 
 LAYOUTS = {
     "flat": (["a.jpg", "b.jpg"], [-1, -1], [0, 0], ()),

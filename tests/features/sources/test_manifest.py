@@ -126,7 +126,7 @@ BAD = {
     "split": (lines("path,split", "a,tset"), "line 2: split 'tset', expected train, validation"),
     "comma": (lines("path,label", "a, b.jpg,cat"), "line 2: 3 fields, expected 2; quote"),
     "short": (lines("path,label", "a", "b,c"), "line 2: 1 fields, expected 2"),
-    "no name of a column": (lines(",path", "0,a"), "a column called ''.*rename it or leave it out"),
+    "no name of a column": (lines("path,", "a,0"), "a column called ''.*rename it or leave it out"),
     "slash in a column": (lines("path,m/s", "a,1"), "a column called 'm/s'"),
     "dot as a column": (lines("path,.", "a,1"), "a column called '.'"),
     "nul in a column's name": (lines("path,x\0", "a,1"), "a column called"),
