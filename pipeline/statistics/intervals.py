@@ -15,6 +15,8 @@ import numpy as np
 from pipeline.statistics import influence, metrics, resampling, scoring, variance
 from pipeline.statistics.resampling import Units
 
+MOST_CLASSES = 100  # beyond which no single class decides a mean over classes
+
 Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
@@ -61,9 +63,10 @@ def interval(
         squared = float(chance.variance[0]) or _at_least(metric, value, units)
         most = len(labels)
         low, high = bounds(metric, value, squared, float(chance.freedom[0]), most, confidence)
-    if metric == "balanced_accuracy":
-        right = (probabilities.argmax(axis=-1) == labels).reshape(-1, len(labels)).mean(axis=0)
-        below, above = _of_recalls(labels, right, units, confidence)
+    few = probabilities.shape[-1] <= MOST_CLASSES
+    if few and metric in ("balanced_accuracy", "macro_f1"):
+        predicted = probabilities.argmax(axis=-1).reshape(-1, len(labels))
+        below, above = _of_classes(metric, labels, predicted, units, confidence)
         low, high = min(low, below), max(high, above)
     return Interval(value, float(low), float(high))
 
@@ -149,44 +152,73 @@ def _unknowable(metric: str, units: Units) -> str:
     return ""
 
 
-def _of_recalls(
-    labels: np.ndarray, hits: np.ndarray, units: Units, confidence: float
+def _of_classes(
+    metric: str, labels: np.ndarray, predicted: np.ndarray, units: Units, confidence: float
 ) -> tuple[float, float]:
-    """Return the interval of a mean of classes' recalls, from those of the recalls.
+    """Return the interval of a mean of recalls, or of F1 scores, from those of the classes.
 
-    A class of few images that are all right has no variance of its own, but Wilson's interval; the
-    distances to its bounds are added up by squares, with the correlation that groups bring (G. Zou,
-    A. Donner, "Construction of confidence limits about effect measures", Statistics in Medicine 27,
-    2008).
+    A class of few images that are all right, or all wrong, has no variance of its own, but Wilson's
+    interval; the distances to its bounds are added up by squares, with the correlation that groups
+    and shared mistakes bring (G. Zou, A. Donner, "Construction of confidence limits about effect
+    measures", Statistics in Medicine 27, 2008). The F1 score F of a class is a share of images in
+    the form F / (2 - F): those right, of all that are of the class or taken for it.
 
     Args:
+        metric: "balanced_accuracy" or "macro_f1".
         labels: int (n,).
-        hits: float (n,), in how many of the repeats an image is predicted right, 0 to 1.
+        predicted: int (R, n).
         units: what is independent.
         confidence: that the interval holds the true value.
     """
-    occurring = np.unique(labels)
-    own = labels == occurring[:, None]  # (C, n)
-    right = own * hits
-    sizes = own.sum(axis=1)
-    recalls = right.sum(axis=1) / sizes
-    deviations = units.deviations((right - recalls[:, None] * own) / sizes[:, None])
-    squared = (deviations * deviations).sum(axis=1)
-    groups = np.array([len(np.unique(units.group[mask])) for mask in own])
-    bounds = np.empty((len(occurring), 2))
-    for row, (recall, size) in enumerate(zip(recalls, sizes, strict=True)):
-        images, quantile = float(size), _normal(confidence)
-        if not units.independent:
-            alike = recall * (1 - recall) / squared[row] if squared[row] else groups[row]
-            images, quantile = min(size, alike), _student(confidence, groups[row] - 1)
-        bounds[row] = wilson(recall, images, quantile)
-    scale = np.sqrt(np.outer(squared, squared))
-    correlation = deviations @ deviations.T / np.where(scale > 0, scale, np.inf)
+    f1 = metric == "macro_f1"
+    classes = np.unique(np.concatenate([labels, predicted.ravel()]) if f1 else labels)[:, None]
+    own = (labels == classes).astype(np.float64)  # (C, n)
+    right = own * (predicted == labels).mean(axis=0)
+    called = np.stack([(predicted == label).mean(axis=0) for label in classes])
+    weights = (own + called) / 2 if f1 else own
+    sizes = weights.sum(axis=1)
+    values = right.sum(axis=1) / sizes
+    deviations = units.deviations((right - values[:, None] * weights) / sizes[:, None])
+    covariance = deviations @ deviations.T
+    bounds_ = np.array(
+        [
+            _of_class(f1, value, squared, units.group[mask], units.independent, confidence)
+            for value, squared, mask in zip(values, covariance.diagonal(), weights > 0, strict=True)
+        ]
+    )
+    scale = np.sqrt(np.outer(covariance.diagonal(), covariance.diagonal()))
+    correlation = covariance / np.where(scale > 0, scale, np.inf)
     np.fill_diagonal(correlation, 1)
-    below, above = recalls - bounds[:, 0], bounds[:, 1] - recalls
+    below, above = values - bounds_[:, 0], bounds_[:, 1] - values
     half = [np.sqrt(max(side @ correlation @ side, 0)) / len(sizes) for side in (below, above)]
-    mean = recalls.mean()
+    mean = values.mean()
     return max(0.0, float(mean - half[0])), min(1.0, float(mean + half[1]))
+
+
+def _of_class(
+    f1: bool,
+    value: float,
+    squared: float,
+    groups: np.ndarray,
+    independent: bool,
+    confidence: float,
+) -> tuple[float, float]:
+    """Return the interval of one class's recall or F1 score, of known variance.
+
+    Args:
+        f1: whether it is an F1 score.
+        value: the score, 0 to 1.
+        squared: its variance; 0 where all images are right, or all wrong.
+        groups: int (k,), of the images that the score is of.
+        independent: whether each image is a group of its own.
+        confidence: that the interval holds the true value.
+    """
+    count = len(np.unique(groups))
+    share, slope = (value / (2 - value), 2 / (2 - value) ** 2) if f1 else (value, 1.0)
+    images = share * (1 - share) / (squared * slope**2) if squared else count
+    quantile = _normal(confidence) if independent else _student(confidence, max(count - 1, 1))
+    low, high = wilson(share, min(images, len(groups)), quantile)
+    return (2 * low / (1 + low), 2 * high / (1 + high)) if f1 else (low, high)
 
 
 def _at_least(metric: str, value: float, units: Units) -> float:

@@ -45,6 +45,14 @@ def test_a_class_of_two_images_is_not_missed():
     assert found.high == 1
 
 
+def test_a_rare_class_that_is_never_found_may_be_found_on_new_images():
+    labels = np.array([0] * 240 + [1] * 12)
+    found = measured("macro_f1", labels, np.tile([0.9, 0.1], (252, 1)))
+    alone = binomtest(0, 12).proportion_ci(0.95, "wilson").high
+    assert found.value == pytest.approx((480 / 492) / 2)  # F1 of one class, and 0
+    assert found.high > found.value + 0.9 * (2 * alone / (1 + alone)) / 2
+
+
 @pytest.mark.parametrize("metric", scoring.RANKING_METRICS)
 def test_a_class_of_one_group_or_a_single_group_says_so(metric):
     labels = np.array([0] * 6 + [1] * 2)
