@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeline.classifiers.base import Classifier, Task
+from pipeline.classifiers.components import principal_components
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -12,15 +13,13 @@ _ROUNDS = 300  # at most; the loss on a tenth of the training rows ends the boos
 
 
 def _build(task: Task) -> "Pipeline":
-    from sklearn.decomposition import PCA
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.pipeline import Pipeline
 
-    count = min(_COMPONENTS, task.features, task.rows)
     model = HistGradientBoostingClassifier(
         max_iter=_ROUNDS, early_stopping=True, random_state=task.seed
     )
-    return Pipeline([("pca", PCA(count, svd_solver="covariance_eigh")), ("model", model)])
+    return Pipeline([("pca", principal_components(task, _COMPONENTS)), ("model", model)])
 
 
 GRADIENT_BOOSTING = Classifier(

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def _build(task: Task) -> "Pipeline":
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.pipeline import Pipeline
 
+    from pipeline.classifiers.estimators.lda import LinearDiscriminant
     from pipeline.classifiers.estimators.unit_scale import UnitScale
 
-    return Pipeline([("scale", UnitScale()), ("model", LinearDiscriminantAnalysis(solver="lsqr"))])
+    return Pipeline([("scale", UnitScale()), ("model", LinearDiscriminant())])
 
 
 LDA = Classifier(

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.classifiers.accelerated import estimator
 from pipeline.classifiers.base import Classifier, Task
+from pipeline.classifiers.components import principal_components
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -13,12 +14,9 @@ _LANDMARKS = 1000  # rows of the Nystroem approximation, whose kernels become th
 
 
 def _components(task: Task) -> list:
-    from sklearn.decomposition import PCA
-
     from pipeline.classifiers.estimators.unit_scale import UnitScale
 
-    count = min(_COMPONENTS, task.features, task.rows)
-    return [("scale", UnitScale()), ("pca", PCA(count, svd_solver="covariance_eigh"))]
+    return [("scale", UnitScale()), ("pca", principal_components(task, _COMPONENTS))]
 
 
 def _build(task: Task) -> "Pipeline":

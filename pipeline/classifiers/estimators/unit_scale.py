@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-_BLOCK = 1024  # rows at a time in float64
+_VALUES = 2**17  # at a time in float64, 1 MiB
 
 
 class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -25,7 +25,8 @@ class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Compute mean and scale of X, float32 or float64 (n, D)."""
         X = validate_data(self, X, dtype=[np.float64, np.float32])  # noqa: N806
         self.mean_ = X.mean(axis=0, dtype=np.float64)
-        squares = sum(np.square(X[rows] - self.mean_).sum() for rows in gen_batches(len(X), _BLOCK))
+        blocks = gen_batches(len(X), max(1, _VALUES // X.shape[1]))
+        squares = sum(np.square(X[rows] - self.mean_).sum() for rows in blocks)
         self.scale_ = float(np.sqrt(squares / len(X))) or 1.0
         return self
 

@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
-from pipeline.classifiers.base import probabilities
+from pipeline.classifiers import SUITE
+from pipeline.classifiers.base import Task, probabilities
+from pipeline.classifiers.components import principal_components
 from pipeline.classifiers.estimators.dense_head import DenseHead
+from pipeline.classifiers.estimators.lda import LinearDiscriminant
 from pipeline.classifiers.estimators.linear import LinearSVM, SoftmaxRegression
 from pipeline.classifiers.estimators.unit_scale import UnitScale
 
@@ -136,6 +141,51 @@ def test_unit_scale_makes_no_copy_in_float64():
 
 def test_unit_scale_leaves_constant_rows_alone():
     assert np.array_equal(UnitScale().fit_transform(np.ones((3, 2))), np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("shrinkage", [0.9, 0.1, 0.001])
+@pytest.mark.parametrize("features", [20, 90])  # more than rows, and fewer
+def test_the_discriminant_analysis_is_that_of_scikit_learn(classes, shrinkage, features):
+    x, y = mixture(classes, rows=60, features=features)
+    expected = LinearDiscriminantAnalysis("lsqr", shrinkage=shrinkage).fit(x, y)
+    model = LinearDiscriminant(shrinkage).fit(x, y)
+    assert np.allclose(model.coef_, expected.coef_, rtol=1e-6, atol=1e-8)
+    assert np.allclose(model.predict_proba(x), expected.predict_proba(x), atol=1e-8)
+    single = LinearDiscriminant(shrinkage).fit(x.astype(np.float32), y)
+    assert np.allclose(single.predict_proba(x), expected.predict_proba(x), atol=0.01)
+
+
+def test_principal_components_by_rows_are_those_of_the_covariance():
+    x, _ = mixture(3, rows=30, features=50)
+    by_rows = principal_components(Task(30, 50, 3, 0), 8).fit(x)
+    expected = PCA(8, svd_solver="covariance_eigh").fit(x)
+    assert np.allclose(by_rows.explained_variance_, expected.explained_variance_)
+    cosines = np.abs((by_rows.components_ * expected.components_).sum(axis=1))
+    assert np.allclose(cosines, 1)
+
+
+FEW_OF_MANY = [
+    classifier
+    for member in SUITE
+    for classifier in (member, *member.fallbacks)
+    if classifier.name not in ("dense-head", "random-forest", "extra-trees")
+]
+
+
+@pytest.mark.parametrize("classifier", FEW_OF_MANY, ids=lambda classifier: classifier.name)
+def test_few_rows_of_many_features_need_no_square_of_the_features(classifier):
+    import tracemalloc
+
+    features = 6000
+    x, y = mixture(3, np.float32, rows=30, features=features)
+    model = classifier.build(Task(30, features, 3, 0)).set_params(**classifier.default)
+    model[-1].set_params(n_neighbors=3) if "knn" in classifier.name else None
+    tracemalloc.start()
+    probabilities(model.fit(x, y), x, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < features * features  # bytes: a quarter of such a matrix in float32
 
 
 # All checks but one pass, in a minute and a half: sample order changes float32 by 1e-8. These take
