@@ -67,4 +67,4 @@ class Ablation:
     def _correct(self, record: Record) -> np.ndarray:
         """Return which of the images that validate are predicted correctly, bool (n,)."""
         predictions = Predictions.read(self.folder / record.name / VALIDATION, record.class_names)
-        return predictions.probabilities.argmax(axis=1) == predictions.labels
+        return predictions.repeats[0].argmax(axis=1) == predictions.labels

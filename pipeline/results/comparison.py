@@ -59,7 +59,10 @@ class Comparison:
         return self.confusion_of(self.ranking.recommended)
 
     def confusion_of(self, rank: int) -> np.ndarray:
-        """Return the confusion matrix of the candidate at a rank, 0 for the best."""
+        """Return the confusion matrix of the candidate at a rank, 0 for the best.
+
+        Of several repeats of cross-validation it is that of the first.
+        """
         classes = len(self.ranking.splits.class_names)
         predicted = self.ranking.entries[rank].predicted
         return metrics.confusion(self.ranking.labels, predicted, classes)
@@ -82,6 +85,8 @@ class Comparison:
     def mistakes(self, candidate: str | None = None) -> "pd.DataFrame":
         """Return the validation images that a candidate predicts wrongly, the surest first.
 
+        Of several repeats of cross-validation these are the mistakes of the first.
+
         Args:
             candidate: its name; None takes the recommended one.
 
@@ -95,7 +100,7 @@ class Comparison:
         ranking = self.ranking
         entry = ranking.entry(self.recommended if candidate is None else candidate)
         ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
-        return mistakes(ids, ranking.labels, entry.probabilities, ranking.splits.class_names)
+        return mistakes(ids, ranking.labels, entry.probabilities[0], ranking.splits.class_names)
 
     def __repr__(self) -> str:
         ranking, metric = self.ranking, self.ranking.metric
@@ -125,13 +130,15 @@ def _judge(
     entry: Entry, labels: np.ndarray, kept: np.ndarray, config: CompareConfig
 ) -> tuple[dict[str, Estimate], tuple[Reliability, Reliability]]:
     probabilities = entry.probabilities
-    calibrated = calibration.cross_fitted(probabilities, labels, config.seed)
+    calibrated = np.stack(
+        [calibration.cross_fitted(given, labels, config.seed) for given in probabilities]
+    )
     estimates = bootstrap.estimates(
         labels, probabilities, calibrated, kept, config.resamples, config.confidence, config.seed
     )
     return estimates, (
-        metrics.reliability(labels, probabilities),
-        metrics.reliability(labels, calibrated),
+        metrics.reliability(labels, probabilities[0]),
+        metrics.reliability(labels, calibrated[0]),
     )
 
 

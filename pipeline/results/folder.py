@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.data.splits import Splits
 from pipeline.results.display import html
-from pipeline.results.ranking import read_probabilities
+from pipeline.results.ranking import mean_score, read_probabilities
 from pipeline.results.records import Record, candidates, finished_records
-from pipeline.statistics import metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +77,7 @@ class ResultsFolder(os.PathLike[str]):
             "title": record.title,
             "kind": record.kind,
             "metric": record.metric,
-            "score": metrics.score(record.metric, labels, probabilities),
+            "score": mean_score(record.metric, labels, probabilities),
             "rows": record.rows,
             "reason": record.reason,
             **record.costs,

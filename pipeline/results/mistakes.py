@@ -43,11 +43,12 @@ def choose(ranking: Ranking) -> Mistakes:
 def _choose(
     entry: Entry, labels: np.ndarray, places: dict[int, int]
 ) -> dict[tuple[int, int], list[tuple[int, float]]]:
-    """Choose images of a candidate, and give places to new ones."""
+    """Choose images of a candidate in its first repeat, and give places to new ones."""
     wrong = np.flatnonzero(entry.predicted != labels)
-    sure = entry.probabilities[wrong, entry.predicted[wrong]]
+    sure = entry.probabilities[0, wrong, entry.predicted[wrong]]
     known = np.isin(wrong, list(places))
-    kinds = labels[wrong].astype(np.int64) * entry.probabilities.shape[1] + entry.predicted[wrong]
+    classes = entry.probabilities.shape[2]
+    kinds = labels[wrong].astype(np.int64) * classes + entry.predicted[wrong]
     order = np.lexsort((-sure, ~known, kinds))
     turns = _turns(kinds[order])
     order, turns = order[turns < MOST], turns[turns < MOST]

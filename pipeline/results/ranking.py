@@ -27,7 +27,8 @@ class Entry:
         label: its name, with the results folder before it where names occur twice.
         folder: `results/<candidate>`.
         record: its record.
-        probabilities: float32 (n, K), of the validation images in the order of the splits.
+        probabilities: float32 (R, n, K), of the validation images in the order of the splits, in
+            each of R repeats of cross-validation; each repeat is scored by itself.
     """
 
     label: str
@@ -37,8 +38,8 @@ class Entry:
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """The most probable class of each image, int64 (n,)."""
-        return self.probabilities.argmax(axis=1)
+        """The most probable class of each image in the first repeat, int64 (n,)."""
+        return self.probabilities[0].argmax(axis=1)
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,26 @@ def rank_candidates(results: Sequence[Path], metric: str) -> Ranking:
     splits = _common_splits(results)
     labels = splits.labels[splits.validated]
     scored = [
-        (metrics.score(metric, labels, entry.probabilities), entry)
+        (mean_score(metric, labels, entry.probabilities), entry)
         for entry in _entries(results, splits)
     ]
     scored.sort(key=lambda pair: (-pair[0], pair[1].record.cost, pair[1].label))
     scores, entries = zip(*scored, strict=True)
     p_values = significance.pairwise(np.stack([entry.predicted == labels for entry in entries]))
     return Ranking(metric, splits, entries, scores, p_values, _unfinished(results))
+
+
+def mean_score(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean over repeats of a metric, higher is better.
+
+    Probabilities are not averaged first: that would score an ensemble which nobody keeps.
+
+    Args:
+        metric: its name.
+        labels: int (n,).
+        probabilities: float (R, n, K).
+    """
+    return float(np.mean([metrics.score(metric, labels, given) for given in probabilities]))
 
 
 def _common_splits(results: Sequence[Path]) -> Splits:
@@ -162,7 +176,8 @@ def read_probabilities(folder: Path, record: Record, splits: Splits) -> np.ndarr
         splits: of the results folder.
 
     Returns:
-        float32 (n, K), one row for each image of `splits.validated`; rows sum to 1.
+        float32 (R, n, K), for each repeat of cross-validation that the candidate validated on a
+        row for each image of `splits.validated`; rows sum to 1.
 
     Raises:
         DataError: they cannot be read, or do not belong to the splits.
@@ -184,9 +199,9 @@ def read_probabilities(folder: Path, record: Record, splits: Splits) -> np.ndarr
     order = np.array([rows[image] for image in expected])
     if (predictions.labels[order] != splits.labels[splits.validated]).any():
         raise DataError(f"{path} has other labels than the splits; run `classify` again")
-    probabilities = predictions.probabilities[order]
+    probabilities = predictions.repeats[:, order]
     if not (
-        np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=1), 1, 0, 0.01)
+        np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=2), 1, 0, 0.01)
     ):
         raise DataError(f"{path} holds values that are no probabilities; run `classify` again")
     return probabilities

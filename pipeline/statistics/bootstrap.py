@@ -42,8 +42,9 @@ def estimates(
 
     Args:
         labels: int (n,).
-        probabilities: float (n, K), as the candidate gave them.
-        calibrated: float (n, K), after temperature scaling.
+        probabilities: float (n, K), as the candidate gave them; or (R, n, K) of R repeats of
+            cross-validation, each measured by itself: values are means over them.
+        calibrated: the same after temperature scaling.
         kept: bool (n,): images without a near-duplicate among those learned from; they alone
             count in "accuracy_without_twins", which is left out where there are none.
         resamples: the number of resamples, at least 1.
@@ -54,27 +55,48 @@ def estimates(
         Estimates by name: METRICS, "accuracy_without_twins", "log_loss", "roc_auc",
         "calibration_error", "calibrated_log_loss" and "calibrated_calibration_error".
     """
-    images, classes = probabilities.shape
-    predicted = probabilities.argmax(axis=1)
-    hits = (labels == predicted)[kept].astype(float)
+    images, classes = probabilities.shape[-2:]
+    pairs = list(
+        zip(
+            probabilities.reshape(-1, images, classes),
+            calibrated.reshape(-1, images, classes),
+            strict=True,
+        )
+    )
 
     def quick(weights: np.ndarray) -> dict[str, np.ndarray]:
-        values = metrics.of_labels(labels, predicted, classes, weights)
-        if kept.any():
-            total = weights[kept].sum(axis=0)
-            values["accuracy_without_twins"] = hits @ weights[kept] / np.maximum(total, 1)
-        for prefix, p in (("", probabilities), ("calibrated_", calibrated)):
-            values[f"{prefix}log_loss"] = metrics.log_loss(labels, p, weights)
-            values[f"{prefix}calibration_error"] = metrics.calibration_error(labels, p, weights)
-        return values
+        return _mean([_quick(labels, *pair, kept, weights) for pair in pairs])
 
     def ranked(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {"roc_auc": metrics.roc_auc(labels, probabilities, weights)}
+        return _mean([{"roc_auc": metrics.roc_auc(labels, p, weights)} for p, _ in pairs])
 
     fewer = min(resamples, max(FEWEST, RANKED // (images * classes)))
     return intervals(quick, images, resamples, confidence, seed) | intervals(
         ranked, images, fewer, confidence, seed
     )
+
+
+def _mean(repeats: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.mean([values[name] for values in repeats], axis=0) for name in repeats[0]}
+
+
+def _quick(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    calibrated: np.ndarray,
+    kept: np.ndarray,
+    weights: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return the metrics that take little time, of one repeat."""
+    predicted = probabilities.argmax(axis=1)
+    values = metrics.of_labels(labels, predicted, probabilities.shape[1], weights)
+    if kept.any():
+        hits, total = (labels == predicted)[kept].astype(float), weights[kept].sum(axis=0)
+        values["accuracy_without_twins"] = hits @ weights[kept] / np.maximum(total, 1)
+    for prefix, p in (("", probabilities), ("calibrated_", calibrated)):
+        values[f"{prefix}log_loss"] = metrics.log_loss(labels, p, weights)
+        values[f"{prefix}calibration_error"] = metrics.calibration_error(labels, p, weights)
+    return values
 
 
 def intervals(

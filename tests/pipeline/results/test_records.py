@@ -77,6 +77,24 @@ def test_predictions_are_read_as_they_were_written(tmp_path):
         Predictions.read(tmp_path / "none.parquet", NAMES)
 
 
+def test_repeats_of_cross_validation_are_rows_of_one_table(tmp_path):
+    import pyarrow.parquet as pq
+
+    values = np.array([[[0.25, 0.75], [1, 0]], [[0.5, 0.5], [0, 1]]], np.float32)
+    Predictions(("a", "b"), np.array([1, 0], np.int32), values).write(tmp_path / "p", NAMES)
+    table = pq.read_table(tmp_path / "p")
+    assert table["repeat"].to_pylist() == [0, 0, 1, 1]
+    assert str(table.schema.field("repeat").type) == "int8"
+    pq.write_table(table.take([3, 0, 2, 1]), tmp_path / "p")  # any order of rows
+    read = Predictions.read(tmp_path / "p", NAMES)
+    assert read.ids == ("a", "b")
+    assert read.labels.tolist() == [1, 0]
+    assert (read.probabilities == values).all()
+    pq.write_table(table.take([0, 1, 2, 2]), tmp_path / "p")
+    with pytest.raises(DataError, match="do not have the same images"):
+        Predictions.read(tmp_path / "p", NAMES)
+
+
 class Killed(BaseException):
     """As if the process ended here."""
 

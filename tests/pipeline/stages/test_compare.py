@@ -170,6 +170,22 @@ def test_predictions_in_another_order_are_put_in_order(results):
     assert run(results).rows == before
 
 
+def test_each_repeat_of_cross_validation_is_scored_by_itself(results):
+    """Averaged probabilities would be an ensemble, which nobody keeps."""
+    path = results / BEST / VALIDATION
+    old = Predictions.read(path, NAMES)
+    right, wrong = np.eye(3)[old.labels], np.eye(3)[(old.labels + 1) % 3]
+    values = np.stack([0.8 * right + 0.2 * wrong, 0.4 * right + 0.6 * wrong]).astype(np.float32)
+    Predictions(old.ids, old.labels, values).write(path, NAMES)
+    rows = {row["candidate"]: row for row in run(results).rows}
+    assert rows[BEST]["accuracy"] == 0.5
+    assert rows[BEST]["log_loss"] == pytest.approx(-np.log([0.8, 0.4]).mean(), abs=1e-5)
+    ranking = rank_candidates([results], "accuracy")
+    assert ranking.entry(BEST).probabilities.shape == (2, 240, 3)
+    assert ranking.entry(CENTROID).probabilities.shape == (1, 240, 3)
+    assert dict(zip([e.label for e in ranking.entries], ranking.scores, strict=True))[BEST] == 0.5
+
+
 def test_other_labels_and_what_is_no_probability_are_refused(results):
     path = results / BEST / VALIDATION
     old = Predictions.read(path, NAMES)
