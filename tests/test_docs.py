@@ -28,6 +28,7 @@ README, CONTRIBUTING, TOUR = (
 )
 GUIDE = [page for page in sorted((ROOT / "docs").glob("*.md")) if page != TOUR]
 ALL = [README, CONTRIBUTING, TOUR, *GUIDE]
+FEATURES = (ROOT / "docs" / "feature-file.md").read_text()
 RESULTS = (ROOT / "docs" / "results-folder.md").read_text()
 BLOCKS = [block for page in ALL for block in blocks(page)]
 MADE_AT_BUILD = "commands.md"
@@ -61,6 +62,17 @@ def fields(path: Path) -> set[str]:
     return {re.sub(r"_(low|high)$", "", name) for name in names}
 
 
+def datasets(path: Path) -> set[str]:
+    """The datasets and attributes of a feature file, as the documentation calls them."""
+    names: set[str] = set()
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: names.add(f"/{name}") if isinstance(item, h5py.Dataset) else None
+        )
+        names |= {*file.attrs}
+    return {re.sub("^/features/.+", "/features/<layer>", name) for name in names}
+
+
 @pytest.mark.timeout(900)
 def test_what_pages_say_runs(real_weights, tmp_path, monkeypatch, subtests):
     """The tour makes feature files and results; each other page starts with a copy of them."""
@@ -81,6 +93,9 @@ def test_what_pages_say_runs(real_weights, tmp_path, monkeypatch, subtests):
             shutil.copytree(before, folder, symlinks=True)
             monkeypatch.chdir(folder)
             run(page)
+    with subtests.test(fields="r50.h5"):
+        names = datasets(tmp_path / "index" / "r50.h5")
+        assert not {name for name in names if f"`{name}`" not in FEATURES}
     for results in ("index/results", "networks/results-lenet", "analysis/analysis"):
         for path in sorted(path for path in (tmp_path / results).rglob("*") if path.is_file()):
             with subtests.test(fields=f"{path.parent.name}/{path.name}"):
@@ -88,17 +103,9 @@ def test_what_pages_say_runs(real_weights, tmp_path, monkeypatch, subtests):
                 assert not {name for name in fields(path) if f"`{name}`" not in RESULTS}
 
 
-def test_every_dataset_and_field_of_a_feature_file_is_described():
-    page = (ROOT / "docs" / "feature-file.md").read_text()
-    names: set[str] = set()
-    with h5py.File(ROOT / "tests" / "data" / "version_0_2" / "features.h5") as file:
-        file.visititems(
-            lambda name, item: names.add(f"/{name}") if hasattr(item, "dtype") else None
-        )
-        attributes = {*file.attrs}
-    names = {re.sub("^/features/.+", "/features/<layer>", name) for name in names}
+def test_every_field_of_a_recipe_is_described():
     recipe = {field.name for field in dataclasses.fields(Recipe)}
-    assert not {name for name in names | attributes | recipe if f"`{name}`" not in page}
+    assert not {name for name in recipe if f"`{name}`" not in FEATURES}
 
 
 @pytest.mark.parametrize("command", dict.fromkeys(c for block in BLOCKS for c in block.commands))
