@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from features.config import ExtractConfig
     from features.errors import DataError, MissingPackageError, OffshelfError, UsageError
-    from features.extraction import extract
+    from features.extraction import extract, read_source
     from features.sources import open_source
     from features.store import FeatureFile
     from features.transformer import FeatureExtractor
@@ -33,6 +33,7 @@ _MODULES = {
     "UsageError": "features.errors",
     "extract": "features.extraction",
     "open_source": "features.sources",
+    "read_source": "features.extraction",
 }
 __all__ = [
     "DataError",
@@ -44,6 +45,7 @@ __all__ = [
     "UsageError",
     "extract",
     "open_source",
+    "read_source",
 ]
 
 

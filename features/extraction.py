@@ -21,6 +21,7 @@ from features.progress import progress_bar
 from features.reuse import is_finished, keep_unchanged
 from features.shards import Shards, discard_shards, partial_folder, shard_images
 from features.sources import open_source
+from features.sources.reading import Reading, log_reading
 from features.store import FeatureFile
 from features.stream import stream_rows
 
@@ -98,10 +99,30 @@ def extract(
     return run(ExtractConfig(**locals()))  # the parameters are the fields of the config
 
 
+def read_source(source: str | Path, limit: int | None = None) -> Reading:
+    """Look at a source without decoding an image, as `extract --dry-run` does.
+
+    Args:
+        source: as in `extract`.
+        limit: as in `extract`.
+
+    Returns:
+        How it is read: numbers of images by class and split, files that are passed over by kind,
+        what lies there unread, and warnings. Its `sentence()` says it in one line.
+
+    Raises:
+        UsageError: as `open_source`.
+        DataError: as `open_source`.
+    """
+    with open_source(source, limit) as opened:
+        return opened.reading
+
+
 def run(config: ExtractConfig) -> Path:
     """Extract as `config` says; a repeated call goes on from where an earlier one stopped."""
     check_output(config.out)
     with open_source(config.source, config.limit) as source, locked(partial_folder(config.out)):
+        log_reading(source.reading)
         plan = plan_extraction(config, source)
         if is_finished(plan):
             discard_shards(partial_folder(config.out))  # a kill may have left some
@@ -170,6 +191,7 @@ def describe_file(plan: Plan, started: float, images: int) -> dict[str, Any]:
     """
     provenance = {
         "source": str(plan.source.location),
+        "reading": plan.source.reading.to_dict(),
         "licence": plan.model.licence,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime()),
         "seconds": round(time.time() - started, 1),

@@ -16,6 +16,7 @@ from features.hdf5 import attributes_of, blocks, texts_of
 from features.records import Recipe, Split, blake2b
 from features.row_blocks import COLUMN_GROUP, Rows
 from features.schema import DIGEST, column_names, content, reading, validate
+from features.sources.reading import Reading
 
 if TYPE_CHECKING:
     import pandas
@@ -165,6 +166,26 @@ class FeatureFile:
     def attributes(self) -> dict[str, Any]:
         """The file's attributes as they are stored."""
         return dict(self._attributes)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where, when and on what the file was made; DataError where it is damaged."""
+        with reading(f"{self.path}: its provenance cannot be read"):
+            values = json.loads(self._text("provenance", "{}"))
+            if not isinstance(values, dict):
+                raise DataError(f"it is {values!r:.60}, expected names with values")
+            return values
+
+    @property
+    def source_reading(self) -> Reading | None:
+        """How the source was read; None in files of Offshelf 0.2, DataError where damaged."""
+        values = self.provenance.get("reading")
+        with reading(f"{self.path}: its provenance cannot be read"):
+            if values is None:
+                return None
+            stored = Reading.from_dict(values)
+            stored.sentence()  # raises where the values are not what they should be
+            return stored
 
     def frame(self, layer: str | None = None) -> "pandas.DataFrame":
         """Return a pandas frame indexed by id: `label`, `split`, `columns`, and the features.

@@ -1,5 +1,6 @@
 """How a source was read: what was found in it, what was passed over, what lies there unread."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from features.records import UNLABELLED, Split
+
+log = logging.getLogger("offshelf")
 
 _NAMED_CLASSES, _NAMED_KINDS, _NAMED_UNREAD = 5, 8, 5  # further ones are counted
 _NAME_WIDTH = 40  # characters of a name that are shown
@@ -84,6 +87,13 @@ class Reading:
         """
         lists = {name: tuple(values.get(name, ())) for name in ("not_read", "warnings")}
         return cls(**{**values, **lists})
+
+
+def log_reading(reading: Reading) -> None:
+    """Say in one line how a source was read, and what was guessed or looks wrong in a line each."""
+    log.info("%s", reading.sentence())
+    for warning in reading.warnings:
+        log.warning("%s", warning)
 
 
 def count_images(

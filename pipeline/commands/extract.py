@@ -14,6 +14,7 @@ from features.config import (
     STORES,
     ExtractConfig,
 )
+from features.sources.reading import Reading
 from pipeline.commands.arguments import given, image_size, names, option_adder, share
 from pipeline.commands.help import add_command
 
@@ -51,13 +52,25 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     option("--seed", "the seed of random weights", type=int, metavar="N")
 
+    command.add_argument(
+        "--dry-run", action="store_true", help="say how the source is read, and stop"
+    )
+
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import extract
 
-        print(extract.run(ExtractConfig(**given(options, ExtractConfig))))
+        config = ExtractConfig(**given(options, ExtractConfig))
+        if options.dry_run:
+            print("\n".join(_lines(extract.read_source(config))))
+        else:
+            print(extract.run(config))
 
     command.set_defaults(run=run)
     return command
+
+
+def _lines(reading: Reading) -> list[str]:
+    return [reading.sentence(), *(f"warning: {warning}" for warning in reading.warnings)]
 
 
 def _add_network_options(option: Any) -> None:

@@ -13,6 +13,7 @@ from features.errors import DataError, UsageError
 from features.records import UNLABELLED
 from features.sources import open_source
 from features.sources.base import Source
+from features.sources.reading import log_reading
 from pipeline.config import NetworkConfig
 from pipeline.data.images import labelled_images
 from pipeline.data.splits import FILE, Splits
@@ -64,6 +65,7 @@ def read(config: NetworkConfig, folder: Path, size: tuple[int, int] | None = Non
         DataError: images or labels are missing, or cannot be read.
     """
     with open_source(config.source, config.limit) as source:
+        log_reading(source.reading)
         size = size or common_size(source) or DEFAULT_SIZE
         facts = {
             "source": str(config.source.resolve()),

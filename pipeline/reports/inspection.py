@@ -17,6 +17,7 @@ def text(inspection: Inspection) -> str:
         _layers(inspection),
         _classes(inspection),
         _columns(inspection),
+        "\n".join(f"warning: {text}" for text in _warnings(inspection)),
         "\n".join(_rejected(inspection)),
         "\n".join(_problems(inspection)),
     ]
@@ -39,6 +40,7 @@ def _summary(inspection: Inspection) -> str:
         "file": f"{inspection.path} ({facts['bytes'] / 1e6:.1f} MB)",
         "images": f"{inspection.images} rows, {len(inspection.rejected)} rejected",
         "source": f"{facts['source_kind']} {facts['source']}",
+        "read": inspection.reading.sentence() if inspection.reading else "",
         "backbone": facts["backbone"],
         "weights": _weights(facts["weights"]),
         "pixels": (
@@ -50,7 +52,7 @@ def _summary(inspection: Inspection) -> str:
         "recipe": facts["recipe_digest"],
         "created": facts["created"] or "unknown",
     }
-    return "\n".join(f"{name:<9} {value}" for name, value in lines.items())
+    return "\n".join(f"{name:<9} {value}" for name, value in lines.items() if value)
 
 
 def _weights(facts: dict[str, Any]) -> str:
@@ -86,6 +88,10 @@ def _classes(inspection: Inspection) -> str:
 def _columns(inspection: Inspection) -> str:
     rows = list(inspection.columns.items())
     return render(("column", "distinct values"), rows) if rows else ""
+
+
+def _warnings(inspection: Inspection) -> tuple[str, ...]:
+    return inspection.reading.warnings if inspection.reading else ()
 
 
 def _rejected(inspection: Inspection) -> Iterator[str]:

@@ -106,6 +106,8 @@ def recipes(report: Report) -> list[dict[str, Any]]:
             "problem": source.problem,
             "facts": dict(_recipe(source)),
             "rejected": source.rejected,
+            "reading": source.reading.sentence() if source.reading else "",
+            "warnings": source.reading.warnings if source.reading else (),
         }
         for source in report.sources
     ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from features.sources.reading import Reading
 from pipeline.results.display import html
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Inspection:
         columns: the number of distinct values of each column of the manifest.
         rejected: id and reason of each image that gave no row.
         problems: what is no longer as it was written, one line each; empty if all checks passed.
+        reading: how the source was read; None in files of Offshelf 0.2.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Inspection:
     columns: dict[str, int]
     rejected: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
+    reading: Reading | None = None
 
     def frame(self) -> "pd.DataFrame":
         """Return a row for each class, with the number of its images in each split."""

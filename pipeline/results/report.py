@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import DataError
+from features.sources.reading import Reading
 from features.store import FeatureFile
 from pipeline.data import duplicates
 from pipeline.data.duplicates import Duplicates
@@ -38,6 +39,7 @@ class Source:
         location: the source of its images; None where it is not known.
         rejected: id and reason of each image that gave no row.
         problem: why the file could not be read, else empty.
+        reading: how the source was read; None where it is not known.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class Source:
     location: str | None
     rejected: tuple[tuple[str, str], ...]
     problem: str
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -149,9 +152,9 @@ def _source(inputs: dict[str, Any], moved: Sequence[Path]) -> Source:
         try:
             with FeatureFile(path) as file:
                 if file.recipe.digest == inputs["recipe_digest"]:
-                    provenance = json.loads(str(file.attributes.get("provenance", "{}")))
-                    location, rejected = provenance.get("source"), tuple(file.rejected)
-                    return Source(path, inputs["recipe"], location, rejected, "")
+                    location, rejected = file.provenance.get("source"), tuple(file.rejected)
+                    reading = file.source_reading
+                    return Source(path, inputs["recipe"], location, rejected, "", reading)
             problem = problem or f"{path} was made by another recipe since"
         except DataError as error:
             problem = problem or str(error)

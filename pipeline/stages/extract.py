@@ -4,6 +4,12 @@ from pathlib import Path
 
 from features import extraction
 from features.config import ExtractConfig
+from features.sources.reading import Reading
+
+
+def read_source(config: ExtractConfig) -> Reading:
+    """Return how the source is read; no image is decoded and nothing is written."""
+    return extraction.read_source(config.source, config.limit)
 
 
 def run(config: ExtractConfig) -> Path:

@@ -1,6 +1,5 @@
 """The inspect stage: a feature file in; what it holds, and whether it is as it was written, out."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,13 @@ def run(path: str | Path) -> Inspection:
             columns={name: len(set(file.column(name))) for name in file.columns},
             rejected=tuple(file.rejected),
             problems=tuple(file.problems()),
+            reading=file.source_reading,
         )
 
 
 def _facts(file: FeatureFile) -> dict[str, Any]:
     recipe = file.recipe
-    provenance = json.loads(str(file.attributes.get("provenance", "{}")))
+    provenance = file.provenance
     return {
         "bytes": file.path.stat().st_size,
         "source_kind": recipe.source["kind"],

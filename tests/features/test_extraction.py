@@ -1,5 +1,6 @@
 """From images to a feature file, with a small network and random weights."""
 
+import json
 import re
 import shutil
 
@@ -348,3 +349,44 @@ def test_a_gpu_enlarges_small_arrays_itself(tmp_path, options, inside, monkeypat
     with features.FeatureFile(path) as file:
         assert file.recipe.given_size == plan.given_size
         assert file.shape() == (6, 1280)
+
+
+def test_how_a_source_was_read_is_said_and_kept(photos, tmp_path, caplog, capsys):
+    (photos / "cat" / "notes.txt").touch()
+    out = tmp_path / "out.h5"
+    told = features.read_source(photos).sentence()
+    assert told.startswith("found 20 images of 2 classes (cat 10, dog 10); unlabelled 0; passed")
+    assert main(["extract", str(photos), "--out", str(out), "--dry-run", "--quiet"]) == 0
+    assert capsys.readouterr().out == f"{told}\n"
+    assert not out.exists()
+    with caplog.at_level("INFO", "offshelf"):
+        stub.extract(photos, out)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == told, "before the work"
+    with features.FeatureFile(out) as file:
+        assert file.source_reading == features.read_source(photos)
+        assert file.source_reading.passed_over == {".txt": 1}
+    assert main(["inspect", str(out)]) == 0
+    assert f"read      {told}\n" in capsys.readouterr().out
+    assert main(["inspect", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reading"]["classes"] == {
+        "cat": 10, "dog": 10,
+    }  # fmt: skip
+
+
+def test_a_file_without_a_reading_is_read(photos, tmp_path, monkeypatch, capsys):
+    """As Offshelf 0.2 wrote it."""
+    describe = extraction.describe_file
+
+    def without(*arguments):
+        attributes = describe(*arguments)
+        provenance = json.loads(attributes["provenance"])
+        del provenance["reading"]
+        return attributes | {"provenance": json.dumps(provenance)}
+
+    monkeypatch.setattr(extraction, "describe_file", without)
+    out = stub.extract(photos, tmp_path / "out.h5")
+    with features.FeatureFile(out) as file:
+        assert file.source_reading is None
+    assert main(["inspect", str(out)]) == 0
+    assert "\nread " not in capsys.readouterr().out
