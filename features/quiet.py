@@ -1,6 +1,7 @@
 """Imports of packages that would print on standard error, or report to their makers."""
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,10 @@ def quiet_import(name: str) -> ModuleType:
         return module
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silenced(2):
-        return import_module(name)
+        module = import_module(name)
+    # TensorFlow advises its programmers there, such as on functions that are traced again.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    return module
 
 
 def keras_here(who: str = "a network") -> ModuleType:

@@ -59,7 +59,7 @@ def map_features(
     images: str | Path | None = MapConfig.images,
     limit: int | None = MapConfig.limit,
     components: int = MapConfig.components,
-    perplexity: float = MapConfig.perplexity,
+    perplexity: float | None = MapConfig.perplexity,
     seed: int = MapConfig.seed,
     progress: bool = MapConfig.progress,
 ) -> Map:
@@ -75,7 +75,8 @@ def map_features(
         images: where the images lie now; None: where the feature file says that they were.
         limit: take that many images only, spread evenly over the file.
         components: the number of principal components that the method sees.
-        perplexity: about how many neighbours an image has; UMAP takes it as their number.
+        perplexity: about how many neighbours an image has; UMAP takes it as their number. None
+            takes 30, or a third of the other images where they are few.
         seed: the seed of everything random.
         progress: whether to show a progress bar.
 

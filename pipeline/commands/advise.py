@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.arguments import GROUP_BY, given, option_adder
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import AdviseConfig
 
@@ -39,7 +40,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         from pipeline.reports import advice
         from pipeline.stages import advise
 
-        print(advice.text(advise.run(AdviseConfig(**given(options, AdviseConfig)))))
+        show(advice.text(advise.run(AdviseConfig(**given(options, AdviseConfig)))))
 
     command.set_defaults(run=run)
     return command

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from pipeline.commands.arguments import add_json_option, image_size
-from pipeline.commands.console import as_json
+from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 from pipeline.config import BackbonesConfig
 
@@ -42,7 +42,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
         config = BackbonesConfig(options.name, options.image_size, not options.all)
         result = backbones.run(config)
-        print(as_json(result) if options.json else report.text(result))
+        show(as_json(result) if options.json else report.text(result))
 
     command.set_defaults(run=run)
     return command

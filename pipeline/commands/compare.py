@@ -12,7 +12,7 @@ from pipeline.commands.arguments import (
     given,
     option_adder,
 )
-from pipeline.commands.console import as_json
+from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 from pipeline.config import CompareConfig
 from pipeline.config.choices import METRICS
@@ -60,7 +60,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
             facts = json.loads(reports.json_text(comparison))
             print(as_json(facts | {"files": comparison.files, "report": page}))
         else:
-            print(reports.text(comparison), *[page] if page else [], sep="\n")
+            show(reports.text(comparison), *[page] if page else [], sep="\n")
 
     command.set_defaults(run=run)
     return command

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from features.text import visible_lines
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, handled the way Ctrl-C is."""
@@ -45,6 +47,11 @@ def replace_unprintable() -> None:
             stream.reconfigure(errors="replace")
 
 
+def show(*texts: object, sep: str = "\n") -> None:
+    """Print texts on standard output, without what a terminal would obey."""
+    print(visible_lines(sep.join(map(str, texts))))
+
+
 def as_json(data: Any) -> str:
     """Return valid JSON of dataclasses, mappings, sequences and scalars."""
     return json.dumps(_plain(data), indent=1, allow_nan=False)
@@ -70,4 +77,4 @@ def _terminate(number: int, frame: object) -> None:
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        return prefix + record.getMessage()
+        return prefix + visible_lines(record.getMessage())

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.arguments import option_adder
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import DemoConfig
 
@@ -27,7 +28,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
         config = DemoConfig(out=options.out, progress=not options.quiet)
         comparison, evaluation = demo.run(config)
-        print(comparison_report.text(comparison), evaluation_report.text(evaluation), sep="\n\n")
+        show(comparison_report.text(comparison), evaluation_report.text(evaluation), sep="\n\n")
 
     command.set_defaults(run=run)
     return command

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from pipeline.commands.arguments import add_json_option
-from pipeline.commands.console import as_json
+from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 
 
@@ -27,12 +27,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
         diagnosis = doctor.run()
         if not options.json:
-            print(report.text(diagnosis))
+            show(report.text(diagnosis))
         rates = doctor.measure(options.measure) if options.measure else None
         if options.json:
             print(as_json({"machine": diagnosis, "measured": rates}))
         elif rates is not None:
-            print(f"\n{report.rates_text(rates)}")
+            show(f"\n{report.rates_text(rates)}")
 
     command.set_defaults(run=run)
     return command

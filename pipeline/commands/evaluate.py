@@ -11,7 +11,7 @@ from pipeline.commands.arguments import (
     given,
     option_adder,
 )
-from pipeline.commands.console import as_json
+from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 from pipeline.config import EvaluateConfig
 
@@ -53,7 +53,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         from pipeline.stages import evaluate
 
         result = evaluate.run(EvaluateConfig(**given(options, EvaluateConfig)))
-        print(as_json(report.data(result)) if options.json else report.text(result))
+        show(as_json(report.data(result)) if options.json else report.text(result))
 
     command.set_defaults(run=run)
     return command

@@ -16,6 +16,7 @@ from features.config import (
 )
 from features.sources.reading import Reading
 from pipeline.commands.arguments import given, image_size, names, option_adder, share
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 
 WEIGHTS = "imagenet, the name of one weights source, a weights file, or none for random weights"
@@ -61,7 +62,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
         config = ExtractConfig(**given(options, ExtractConfig))
         if options.dry_run:
-            print("\n".join(_lines(extract.read_source(config))))
+            show("\n".join(_lines(extract.read_source(config))))
         else:
             print(extract.run(config))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.arguments import add_json_option
-from pipeline.commands.console import as_json
+from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 
 
@@ -22,7 +22,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         from pipeline.stages import inspect
 
         inspection = inspect.run(options.file)
-        print(as_json(report.data(inspection)) if options.json else report.text(inspection))
+        show(as_json(report.data(inspection)) if options.json else report.text(inspection))
         return 1 if inspection.problems else 0
 
     command.set_defaults(run=run)

@@ -4,6 +4,7 @@ import os
 import sys
 
 from features.errors import OffshelfError
+from features.text import visible_lines
 from pipeline.commands.console import Terminated, messages_and_signals, replace_unprintable
 from pipeline.commands.parser import parser
 
@@ -18,14 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             return options.run(options) or 0
         except OffshelfError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(visible_lines(f"error: {error}"), file=sys.stderr)
             return error.exit_code
         except BrokenPipeError:  # the reader, such as `head`, has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except OSError as error:  # such as no space left in the cache
             place = f"{error.filename}: " if error.filename else ""
-            print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+            print(visible_lines(f"error: {place}{error.strerror or error}"), file=sys.stderr)
             return 1
         except Terminated:
             return TERMINATED

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.arguments import given, option_adder
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import MapConfig
 from pipeline.config.choices import MAP_METHODS
@@ -47,14 +48,19 @@ def add(commands: Any) -> argparse.ArgumentParser:
         type=int,
         metavar="N",
     )
-    option("--perplexity", "about how many neighbours an image has", type=float, metavar="P")
+    option(
+        "--perplexity",
+        "about how many neighbours an image has; without it, 30, or fewer for few images",
+        type=float,
+        metavar="P",
+    )
     option("--seed", "the seed of everything random", type=int, metavar="N")
 
     def run(options: argparse.Namespace) -> None:
         from pipeline.reports import map_text
         from pipeline.stages import map
 
-        print(map_text.text(map.run(MapConfig(**given(options, MapConfig)))))
+        show(map_text.text(map.run(MapConfig(**given(options, MapConfig)))))
 
     command.set_defaults(run=run)
     return command

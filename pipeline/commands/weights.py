@@ -5,7 +5,7 @@ from typing import Any
 
 from features.config import ExtractConfig
 from pipeline.commands.arguments import add_json_option
-from pipeline.commands.console import as_json
+from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 
 ACTIONS = ("list", "fetch", "verify")
@@ -45,11 +45,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
             raise UsageError(f"--json goes with `weights list`, not with `{options.action}`")
         if options.action == "list":
             result = weights.list_weights(options.names)
-            print(as_json(result) if options.json else report.text(result))
+            show(as_json(result) if options.json else report.text(result))
         elif options.action == "fetch":
             weights.fetch_weights(options.names, options.weights_source)
         else:
-            print("\n".join(weights.verify_weights(options.names)))
+            show("\n".join(weights.verify_weights(options.names)))
 
     command.set_defaults(run=run)
     return command

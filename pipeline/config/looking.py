@@ -33,7 +33,8 @@ class MapConfig:
         images: where the images lie now; None: where the feature file says that they were.
         limit: take that many images only, spread evenly over the file.
         components: the number of principal components that the method sees.
-        perplexity: about how many neighbours an image has; UMAP takes it as their number.
+        perplexity: about how many neighbours an image has; UMAP takes it as their number. None
+            takes 30, or a third of the other images where they are few.
         seed: the seed of everything random.
         progress: whether to show a progress bar.
     """
@@ -46,7 +47,7 @@ class MapConfig:
     images: Path | None = None
     limit: int | None = None
     components: int = 50  # the custom for t-SNE; what is left out is mostly noise
-    perplexity: float = 30.0
+    perplexity: float | None = None
     seed: int = 0
     progress: bool = True
 
@@ -61,7 +62,7 @@ class MapConfig:
             images=optional(as_path),
             limit=optional(check_count),
             components=partial(check_count, at_least=2),
-            perplexity=check_positive,
+            perplexity=optional(check_positive),
             seed=partial(check_count, at_least=0),
             progress=check_flag,
         )

@@ -9,6 +9,7 @@ from features.cpus import available_cpus
 from features.errors import DataError, MissingPackageError, UsageError
 from features.quiet import quiet_import
 
+PERPLEXITY = 30  # the default of most tools
 EARLY, LATE = 250, 500  # iterations of t-SNE, with and without exaggeration
 EXAGGERATION = 12
 MANY = 10_000  # points from which on several threads are faster than one
@@ -87,9 +88,18 @@ METHODS: dict[str, Callable[[np.ndarray, float, int, Progress], np.ndarray]] = {
 }
 
 
+def default_perplexity(count: int) -> float:
+    """Return 30, or the most that `count` points allow where they are few."""
+    return float(min(PERPLEXITY, max(1, _most(count))))
+
+
+def _most(count: int) -> int:
+    return (count - 1) // 3
+
+
 def check_perplexity(perplexity: float, count: int) -> None:
     """Raise UsageError unless `count` points are enough for the perplexity."""
-    most = (count - 1) // 3
+    most = _most(count)
     if not 1 <= perplexity <= most:
         few = f"expected 1 to {most}, a third of the others" if most else "expected 4 or more"
         raise UsageError(f"perplexity {perplexity:g} with {count:,} images: {few}")

@@ -29,6 +29,7 @@ import numpy as np
 from features import durable
 from features.errors import DataError
 from features.progress import progress_bar
+from features.text import plural
 from pipeline.networks import augmentation, checkpoints, schedules
 from pipeline.networks.checkpoints import State
 from pipeline.networks.data import TrainingData, batches, steps
@@ -215,8 +216,9 @@ class _StageRun:
         self._save(finished=True)
         best = self._history.epochs[self._history.best_epoch - 1]
         log.info(
-            "%s: %d epochs in %.0f s; epoch %d: %s", self._title, len(self._history.epochs),
-            self._history.seconds, best.epoch, _summary(best),
+            "%s: %s in %.0f s; epoch %d: %s", self._title,
+            plural(len(self._history.epochs), "epoch"), self._history.seconds, best.epoch,
+            _summary(best),
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 
+from features.text import for_csv
 from pipeline.reports.scores import TITLES, class_table, confused, interval, number
 from pipeline.reports.tables import render
 from pipeline.results.comparison import Comparison, rounded
@@ -56,7 +57,11 @@ def why(comparison: Comparison) -> str:
             f"{chosen.record.cost:.3g} s instead of {than} to fit and to predict 1,000 images"
         )
     if tied:
-        return f"{chosen.label}: the best, and none of the {tied} tied with it is cheaper"
+        if tied == 1:
+            others = "the one tied with it is not"
+        else:
+            others = f"none of the {tied} tied with it is"
+        return f"{chosen.label}: the best, and {others} cheaper"
     return f"{chosen.label}: the best, and told from every other (McNemar p < 0.05, Holm)"
 
 
@@ -143,7 +148,9 @@ def csv_text(comparison: Comparison) -> str:
     target = io.StringIO()
     writer = csv.DictWriter(target, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(comparison.rows)
+    writer.writerows(
+        {name: for_csv(value) for name, value in row.items()} for row in comparison.rows
+    )
     return target.getvalue()
 
 

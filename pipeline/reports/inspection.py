@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from features.text import for_terminal
 from pipeline.reports.tables import render
 from pipeline.results.inspection import Inspection
 
@@ -96,7 +97,7 @@ def _warnings(inspection: Inspection) -> tuple[str, ...]:
 
 def _rejected(inspection: Inspection) -> Iterator[str]:
     for image, reason in inspection.rejected[:REJECTED]:
-        yield f"rejected: {image}: {reason}"
+        yield for_terminal(f"rejected: {image}: {reason}", 300)
     if (more := len(inspection.rejected) - REJECTED) > 0:
         yield f"... and {more} more"
 

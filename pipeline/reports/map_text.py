@@ -3,6 +3,7 @@
 import csv
 import io
 
+from features.text import for_csv
 from pipeline.reports.tables import render
 from pipeline.results.map import Map
 
@@ -18,7 +19,10 @@ def text(layout: Map) -> str:
 
 
 def csv_text(layout: Map) -> str:
-    """Return the coordinates as CSV: id, x, y, class ("" where not known) and part (the split)."""
+    """Return the coordinates as CSV: id, x, y, class ("" where not known) and part (the split).
+
+    Ids and classes are written by `features.text.for_csv`.
+    """
     points = layout.points
     names = (*points.class_names, "")  # -1 takes the last
     target = io.StringIO()
@@ -26,7 +30,10 @@ def csv_text(layout: Map) -> str:
     writer.writerow(("id", "x", "y", "class", "part"))
     coordinates = ((f"{x:.6g}", f"{y:.6g}") for x, y in layout.coordinates.tolist())
     rows = zip(points.ids, coordinates, points.labels.tolist(), points.splits, strict=True)
-    writer.writerows((image, *place, names[label], split) for image, place, label, split in rows)
+    writer.writerows(
+        (for_csv(image), *place, for_csv(names[label]), split)
+        for image, place, label, split in rows
+    )
     return target.getvalue()
 
 

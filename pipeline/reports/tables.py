@@ -7,12 +7,18 @@ each column has its own setting.
 import re
 from collections.abc import Sequence
 
+from features.text import for_terminal
+
 _NUMBER = re.compile(r"(-?[\d,]+(\.\d+)?( [%M]|e[+-]?\d+)?)?")  # or an empty cell
 
 
 def render(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return aligned columns under a header: numbers to the right, everything else to the left."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    """Return aligned columns under a header: numbers to the right, everything else to the left.
+
+    A cell stays one line, whatever is in it, and is cut where it is very long.
+    """
+    cells = [[for_terminal(str(cell)) for cell in row] for row in rows]
+    header = [for_terminal(name) for name in header]
     columns = list(zip(header, *cells, strict=True))
     widths = [max(map(len, column)) for column in columns]
     numeric = [bool(rows) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]

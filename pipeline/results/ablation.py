@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from features import durable
+from features.text import for_csv
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import Record
 from pipeline.statistics import significance
@@ -61,7 +62,7 @@ class Ablation:
         table = io.StringIO()
         writer = csv.DictWriter(table, [*self.rows[0]], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows({name: for_csv(value) for name, value in row.items()} for row in self.rows)
         durable.write(self.folder / FILE, table.getvalue().encode())
 
     def _correct(self, record: Record) -> np.ndarray:

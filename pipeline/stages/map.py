@@ -44,7 +44,8 @@ def run(config: MapConfig) -> Map:
     _check(config)
     layer = _layer(config)
     points = read_points(config.features, config.limit, config.results)
-    _check_count(config, len(points))
+    perplexity = config.perplexity or layouts.default_perplexity(len(points))
+    _check_count(config, perplexity, len(points))
     durable.prepare_folder(config.out.parent)
     with tempfile.TemporaryDirectory(prefix=".map-", dir=config.out.parent) as scratch:
         write_matrix(layer, points.rows, Path(scratch) / "features.npy")
@@ -54,7 +55,7 @@ def run(config: MapConfig) -> Map:
             "%s images; %d principal components hold %.1f %% of the variance of %s",
             f"{len(points):,}", components.scores.shape[1], 100 * components.share, layer.title,
         )  # fmt: skip
-        coordinates = _laid_out(config, components)
+        coordinates = _laid_out(config, components, perplexity)
         log.info("measuring how well the neighbourhoods are kept")
         maps = {TITLES[config.method]: coordinates, PCA: components.scores[:, :2]}
         quality = measure(x, maps, points.labels, config.seed)
@@ -75,9 +76,9 @@ def _check(config: MapConfig) -> None:
         map_picture.check()
 
 
-def _check_count(config: MapConfig, count: int) -> None:
+def _check_count(config: MapConfig, perplexity: float, count: int) -> None:
     """Raise UsageError where the images are too few for the perplexity, or too many for a page."""
-    layouts.check_perplexity(config.perplexity, count)
+    layouts.check_perplexity(perplexity, count)
     if count > MOST and config.out.suffix.lower() == HTML:
         raise UsageError(
             f"{count:,} images, more than the {MOST:,} that a page can hold; --limit {MOST}, or "
@@ -95,13 +96,13 @@ def _layer(config: MapConfig) -> Layer:
     return layer
 
 
-def _laid_out(config: MapConfig, components: Components) -> np.ndarray:
+def _laid_out(config: MapConfig, components: Components, perplexity: float) -> np.ndarray:
     """Return coordinates, float64 (N, 2), while a bar shows the iterations."""
     total = layouts.EARLY + layouts.LATE
     with progress_bar(total, 0, "iteration", config.progress) as bar:
         bar.set_description(TITLES[config.method])
         return METHODS[config.method](
-            components.scores, config.perplexity, config.seed, lambda done: bar.update(done - bar.n)
+            components.scores, perplexity, config.seed, lambda done: bar.update(done - bar.n)
         )
 
 

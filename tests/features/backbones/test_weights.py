@@ -92,9 +92,9 @@ def test_a_network_within_a_model_is_loaded(tmp_path, around, name):
     model.save_weights(path) if name.endswith("weights.h5") else model.save(path)
     base = build(SMALL, SIZE)
     weights.resolve(SMALL, str(path)).load_into(base)
-    own = {weight.path: np.array(weight) for weight in inner.weights}
+    own = {weight.path: weight.numpy() for weight in inner.weights}
     for weight in base.weights:
-        np.testing.assert_array_equal(weight, own[weight.path])
+        np.testing.assert_array_equal(weight.numpy(), own[weight.path])
 
 
 @pytest.mark.parametrize("name", ["own.weights.h5", "own.h5", "own.keras"])

@@ -37,7 +37,8 @@ def test_inspect(results, capsys):
     path = results.parent / "f.h5"
     facts = loaded(capsys, "inspect", path)
     assert set(facts) == {
-        "path", "images", "facts", "layers", "splits", "classes", "columns", "rejected", "problems"
+        "path", "images", "facts", "layers", "splits", "classes", "columns", "rejected", "problems",
+        "reading",
     }  # fmt: skip
     assert facts["path"] == str(path)
     assert facts["splits"] == ["train", "test"]

@@ -85,3 +85,10 @@ def test_umap(scores):
     _, labels = clusters(200, dimensions=20, classes=4)
     _, quality = measure(scores, {"UMAP": found}, labels, 0)
     assert quality.accuracy > 0.95
+
+
+@pytest.mark.parametrize(("count", "expected"), [(20, 6), (4, 1), (91, 30), (10_000, 30), (2, 1)])
+def test_the_default_perplexity_shrinks_with_few_points(count, expected):
+    assert layouts.default_perplexity(count) == expected
+    if count >= 4:
+        layouts.check_perplexity(expected, count)
