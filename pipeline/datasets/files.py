@@ -24,7 +24,7 @@ def read(path: Path) -> tuple[str, Arrays]:
         DataError: it is no such file, or not a complete one.
     """
     try:
-        with h5py.File(path) as file:
+        with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("schema") != SCHEMA or not file.attrs.get("complete"):
                 raise DataError(f"{path} was not written by fetch, or not to its end")
             columns = (file[name][:] for name in ("images", "labels", "split"))

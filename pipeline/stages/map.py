@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ def run(config: MapConfig) -> Map:
     layer = _layer(config)
     points = read_points(config.features, config.limit, config.results)
     perplexity = config.perplexity or layouts.default_perplexity(len(points))
+    config = replace(config, perplexity=perplexity)
     _check_count(config, perplexity, len(points))
     durable.prepare_folder(config.out.parent)
     with tempfile.TemporaryDirectory(prefix=".map-", dir=config.out.parent) as scratch:

@@ -168,6 +168,16 @@ def test_images_that_moved_are_told(features):
     assert "there is nothing at" in layout.files[0].read_text()
 
 
+def test_a_few_images_at_the_defaults(tmp_path):
+    """Twenty images have fewer neighbours than the default perplexity asks for elsewhere."""
+    x, labels = clusters(20)
+    few = write_features(tmp_path / "few.h5", x, labels)
+    layout = run(few, perplexity=None)
+    assert layout.config.perplexity == 6
+    assert "<dt>Perplexity</dt><dd>6</dd>" in layout.files[0].read_text()
+    assert len(table(layout.files[1])) == 20
+
+
 def test_what_cannot_be_meant(features, tmp_path):
     x, labels = clusters(20)
     maps = write_features(tmp_path / "m.h5", x.reshape(20, 2, 2, 3), labels)
