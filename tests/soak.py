@@ -1,4 +1,4 @@
-"""The fault tests for longer: `python -m tests.soak`; ends with one line of what was lost."""
+"""The fault tests for longer: `python -m tests.soak`; ends with one line of what was lost or wrong."""
 
 import argparse
 import errno
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tests.features.faults import disks, flips, kills, mutilation, stub
+from tests.features.faults import disks, flips, kills, mutilation, reuse, stub
 
 ROUND = 1000  # images of which a share is mutilated at a time
 
@@ -55,12 +55,27 @@ def flipped(folder: Path, wanted: int) -> Iterator[int]:
         yield from flips.flips(make, read, _made(folder / make.__name__), max(1, wanted // 2))
 
 
+def changed_sources(folder: Path, wanted: int) -> Iterator[int]:
+    return reuse.changed_sources(folder)
+
+
+def changed_shards(folder: Path, wanted: int) -> Iterator[int]:
+    return reuse.changed_shards(folder)
+
+
+def changed_cache(folder: Path, wanted: int) -> Iterator[int]:
+    return reuse.changed_cache(folder)
+
+
 CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
     "kills": (killed, 1000, "kill -9 at a random moment"),
     "interrupts": (interrupted, 300, "Ctrl-C at a random moment"),
     "power-cuts": (power_cuts, 2000, "the power goes between two operations of the disk"),
     "failures": (failed, 1000, "an operation of the disk fails; at most all of them twice"),
     "mutilated": (mutilated, 20_000, "images spoiled in every way"),
+    "changed-sources": (changed_sources, 1000, "a source changes, and the command is repeated"),
+    "changed-shards": (changed_shards, 500, "a bit of a shard flips between two runs"),
+    "changed-cache": (changed_cache, 10_000, "a file of the cache is damaged or gone"),
     "flips": (flipped, 10_000, "bits flipped in a feature file and in a shard; at most each bit"),
 }
 
@@ -78,7 +93,7 @@ def main() -> int:
             results = list(tqdm(faults, name, wanted, unit="fault", mininterval=1))
         injected[name], lost = len(results), lost + sum(results)
     listed = ", ".join(f"{number:,} {name}" for name, number in injected.items())
-    print(f"{sum(injected.values()):,} faults injected ({listed}): {lost} rows lost")
+    print(f"{sum(injected.values()):,} faults injected ({listed}): {lost} rows lost or wrong")
     return int(lost > 0)
 
 

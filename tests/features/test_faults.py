@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import islice
 
 import pytest
 
@@ -16,7 +17,7 @@ from features.errors import DataError, UsageError
 from features.shards import Shards, partial_folder
 from features.store import FeatureFile
 from pipeline.commands.main import main
-from tests.features.faults import disks, flips, kills, mutilation, stub
+from tests.features.faults import disks, flips, kills, mutilation, reuse, stub
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="has no fork, no links and no pipes")
 IMAGES = 60  # eight shards of about 7 kB, and a file of 28 kB
@@ -75,6 +76,15 @@ def test_flipped_bits_are_found(make, read, tmp_path):
     lost = list(flips.flips(make, read, tmp_path, count=250))
     assert len(lost) > 200
     assert sum(lost) == 0
+
+
+@pytest.mark.parametrize(
+    ("faults", "number"),
+    [(reuse.changed_sources, 60), (reuse.changed_shards, 20), (reuse.changed_cache, 1000)],
+    ids=["source", "shard", "cache"],
+)
+def test_nothing_that_has_changed_is_reused(faults, number, tmp_path):
+    assert list(islice(faults(tmp_path / "faults"), number)) == [0] * number
 
 
 @pytest.fixture
