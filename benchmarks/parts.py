@@ -15,9 +15,10 @@ from benchmarks.timing import forward_rate, seconds
 from features.config import ExtractConfig
 from features.cpus import available_cpus
 from features.loading import load
+from features.locks import locked
 from features.planning import compile_model, plan_extraction
 from features.row_blocks import Rows
-from features.shards import Shards, locked, partial_folder, shard_images
+from features.shards import Shards, partial_folder, shard_images
 from features.sources import open_source
 from features.store import FeatureFile
 

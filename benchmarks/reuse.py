@@ -1,0 +1,151 @@
+"""What it costs to show that nothing is reused that is not the same.
+
+    python -m benchmarks.reuse                      512 images, 5 rounds, MobileNetV2
+    python -m benchmarks.reuse --backbone resnet50 --images 2048
+
+Each measurement is taken with the checks and without them, in turn, in one run; the medians are
+compared. Weights are random, which costs the same.
+
+How to read the rows:
+
+    extract a folder, arrays   from files to feature file, by a network that is ready
+    repeat                     the command once more, where everything is there already: with the
+                               checks, every image is read and compared by its content; without
+                               them (--trust-source), names and sizes are
+    network from the cache     the converted network, read and compiled by OpenVINO
+"""
+
+import argparse
+import importlib.util
+import json
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+import features
+from benchmarks import machine
+from benchmarks.images import jpegs, make_jpegs
+from benchmarks.timing import seconds
+from features.config import ExtractConfig
+from features.engines import openvino_engine
+from features.packages import cache_folder
+from features.planning import compile_model, plan_extraction
+from features.sources import open_source
+from features.sources.arrays import ArraySource
+from pipeline.reports.tables import render
+
+HEADER = ("", "with checks", "without", "difference")
+SIDE = 224
+
+
+def main() -> None:
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory(prefix="reuse-") as scratch:
+        rows = _measured(arguments, Path(scratch))
+    facts = machine.facts("numpy", "openvino", "h5py") | {
+        "images": f"{arguments.images} of {SIDE} pixels a side, {arguments.rounds} rounds",
+        "backbone": arguments.backbone,
+    }
+    print(render(HEADER, [_cells(row) for row in rows]))
+    print("\n" + "\n".join(f"{name}: {value}" for name, value in facts.items()))
+    if arguments.out:
+        content = {"facts": facts, "rows": rows}
+        arguments.out.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _measured(arguments: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
+    folder = make_jpegs(scratch / "photos", arguments.images, (SIDE, SIDE))
+    arrays = _as_arrays(folder, scratch / "arrays.npz")
+    rows = []
+    for title, source in (("extract a folder", folder), ("extract arrays", arrays)):
+        out = source.with_suffix(".features.h5")
+        config = _config(arguments, source, out)
+        with open_source(source) as opened:
+            plan = plan_extraction(config, opened)
+        compiled = compile_model(plan.model, plan.recipe)
+        with (
+            patch("features.planning.find_model", lambda config, plan=plan: plan.model),
+            patch("features.extraction.compile_model", lambda model, recipe, own=compiled: own),
+        ):
+            rows.append(_compared(title, arguments.rounds, _extracting(config)))
+            if source is folder:
+                rows.append(_compared("repeat", arguments.rounds, _repeating(config)))
+    if importlib.util.find_spec("openvino"):
+        place = cache_folder() / "networks" / plan.recipe.network_digest
+        rows.append(_compared("network from the cache", arguments.rounds, _reading(place)))
+    return rows
+
+
+def _extracting(config: ExtractConfig) -> Callable[[bool], None]:
+    def run(checks: bool) -> None:
+        with patch.object(ArraySource, "is_digested", checks):
+            features.extract(**vars(config) | {"restart": True})
+
+    return run
+
+
+def _repeating(config: ExtractConfig) -> Callable[[bool], None]:
+    return lambda checks: features.extract(**vars(config) | {"trust_source": not checks}) and None
+
+
+def _reading(place: Path) -> Callable[[bool], None]:
+    core = openvino_engine.openvino.Core()
+
+    def run(checks: bool) -> None:
+        model = (
+            openvino_engine._kept(core, place)
+            if checks
+            else core.read_model(place / openvino_engine._MODEL)
+        )
+        core.compile_model(model, "CPU")
+
+    return run
+
+
+def _compared(title: str, rounds: int, action: Callable[[bool], None]) -> dict[str, Any]:
+    action(True)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(rounds):
+        for checks in (True, False) if number % 2 else (False, True):
+            times[checks].append(seconds(lambda checks=checks: action(checks)))
+    return {"title": title, "with": times[True], "without": times[False]}
+
+
+def _as_arrays(folder: Path, path: Path) -> Path:
+    from PIL import Image
+
+    np.savez(path, images=np.stack([np.asarray(Image.open(file)) for file in jpegs(folder)]))
+    return path
+
+
+def _config(arguments: argparse.Namespace, source: Path, out: Path) -> ExtractConfig:
+    return ExtractConfig(
+        source, out, backbone=arguments.backbone, weights="none", progress=False, max_rejected=1.0
+    )
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    checked, plain = statistics.median(row["with"]), statistics.median(row["without"])
+    differences = [a - b for a, b in zip(row["with"], row["without"], strict=True)]
+    share = statistics.median(differences) / plain
+    return row["title"], f"{checked:.3f} s", f"{plain:.3f} s", f"{100 * share:+.1f} %"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backbone", default="mobilenetv2", metavar="NAME")
+    parser.add_argument("--images", type=int, default=512, metavar="N")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a .json file to write")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
