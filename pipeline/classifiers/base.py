@@ -1,7 +1,7 @@
 """What a classifier is: how it is built, which settings tuning tries, what it costs."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,7 @@ class Classifier:
             the solution of the one before, and the path ends when the score keeps falling.
         path: returns the probabilities of several settings for less than fitting each; None fits
             each.
+        at_most_rows: a parameter that may not be above the number of training rows; empty for none.
         keeps_rows: whether predicting takes seconds in proportion to the training rows.
         fallbacks: cheaper classifiers for a short budget, the most expensive first.
         needs: a package that it needs beside the regular ones.
@@ -70,10 +71,24 @@ class Classifier:
     growth: float
     ordered: bool = False
     path: Path | None = None
+    at_most_rows: str = ""
     keeps_rows: bool = False
     fallbacks: tuple["Classifier", ...] = ()
     needs: str | None = None
     digest: str = ""
+
+    def cut_to(self, rows: int) -> "Classifier":
+        """Return the classifier and its fallbacks with the settings that so many rows allow.
+
+        Args:
+            rows: the number of training rows of the smallest fit.
+        """
+        fallbacks = tuple(fallback.cut_to(rows) for fallback in self.fallbacks)
+        if not self.at_most_rows:
+            return replace(self, fallbacks=fallbacks) if fallbacks else self
+        space = tuple(setting for setting in self.space if setting[self.at_most_rows] <= rows)
+        default = self.default if self.default in space else space[0]
+        return replace(self, space=space, default=default, fallbacks=fallbacks)
 
     @property
     def own(self) -> bool:

@@ -14,8 +14,11 @@ def _build(task: Task) -> "Pipeline":
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.pipeline import Pipeline
 
+    from pipeline.classifiers.estimators.unit_scale import UnitScale
+
     forest = ExtraTreesClassifier(_TREES, n_jobs=-1, random_state=task.seed)
-    return Pipeline([("model", forest)])
+    # Trees take features that differ by less than 1e-7 for equal.
+    return Pipeline([("scale", UnitScale()), ("model", forest)])
 
 
 EXTRA_TREES = Classifier(

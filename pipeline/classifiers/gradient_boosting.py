@@ -8,6 +8,8 @@ from pipeline.classifiers.components import principal_components
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from pipeline.classifiers.estimators.unit_scale import UnitScale
+
 _COMPONENTS = 64  # time grows in proportion to features: all 2,048 of a layer take 15 times as long
 _ROUNDS = 300  # at most; the loss on a tenth of the training rows ends the boosting
 
@@ -16,10 +18,13 @@ def _build(task: Task) -> "Pipeline":
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.pipeline import Pipeline
 
+    from pipeline.classifiers.estimators.unit_scale import UnitScale
+
     model = HistGradientBoostingClassifier(
         max_iter=_ROUNDS, early_stopping=True, random_state=task.seed
     )
-    return Pipeline([("pca", principal_components(task, _COMPONENTS)), ("model", model)])
+    steps = [("scale", UnitScale()), ("pca", principal_components(task, _COMPONENTS))]
+    return Pipeline([*steps, ("model", model)])
 
 
 GRADIENT_BOOSTING = Classifier(

@@ -32,7 +32,10 @@ def _build_cosine(task: Task) -> "Pipeline":
 def _build_euclidean(task: Task) -> "Pipeline":
     from sklearn.pipeline import Pipeline
 
-    return Pipeline([_model()])
+    from pipeline.classifiers.estimators.unit_scale import UnitScale
+
+    # The order of distances stays, and no square is too large or too small for float32.
+    return Pipeline([("scale", UnitScale()), _model()])
 
 
 def _path(
@@ -68,6 +71,7 @@ KNN_COSINE = Classifier(
     default={_K: 10},
     growth=1.0,
     path=_path,
+    at_most_rows=_K,
     keeps_rows=True,
 )
 
@@ -80,5 +84,6 @@ KNN_EUCLIDEAN = Classifier(
     default={_K: 10},
     growth=1.0,
     path=_path,
+    at_most_rows=_K,
     keeps_rows=True,
 )

@@ -166,7 +166,8 @@ def _keras_file(head: Any) -> bytes:
     classes = head.classes_.tolist()
     bare = head.bare_network(head.n_features_in_, len(classes))
     bare.set_weights(head.network_.get_weights())
-    facts = {"parameters": head.get_params(), "features": head.n_features_in_, "classes": classes}
+    facts = {"parameters": head.get_params(), "features": head.n_features_in_, "classes": classes,
+             "factor": head.factor_}  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / KERAS
         bare.save(path)
@@ -188,6 +189,7 @@ def _read_keras(path: Path) -> "Pipeline":
     parameters["hidden"] = tuple(int(units) for units in parameters["hidden"])
     head = DenseHead(**parameters)
     head.classes_, head.n_features_in_ = np.array(facts["classes"]), int(facts["features"])
+    head.factor_ = float(facts.get("factor", 1.0))
     _check_size(path, (head.n_features_in_, *head.hidden, len(head.classes_)))
     head.network_ = head.bare_network(head.n_features_in_, len(head.classes_))
     with warnings.catch_warnings():

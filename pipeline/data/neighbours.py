@@ -88,6 +88,7 @@ class Search:
 
         chosen = self._random.permutation(self._learned)[:_SAMPLE]
         sample = self._x[np.sort(chosen)] - self._mean
+        sample /= _largest(sample)
         count = min(_AXES, *sample.shape)
         _, _, axes = randomized_svd(sample, count, n_iter=2, random_state=seed)  # any axes will do
         return np.ascontiguousarray(axes.T, np.float32)
@@ -106,8 +107,15 @@ class Search:
     def _units(self, x: np.ndarray) -> np.ndarray:
         """Return rows centred and of length 1; those at the mean itself become 0."""
         centred = x - self._mean
+        centred /= _largest(centred, axis=1)  # so that no square is too large or small for float32
         lengths = np.linalg.norm(centred, axis=1, keepdims=True)
         return np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0)
+
+
+def _largest(x: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Return the largest absolute value, with the dimensions kept; 1 where all are 0."""
+    largest = np.abs(x).max(axis=axis, keepdims=True)
+    return np.where(largest > 0, largest, np.ones_like(largest))
 
 
 def _blocks(count: int, size: int) -> Iterator[slice]:

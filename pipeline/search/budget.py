@@ -142,6 +142,7 @@ class Planner:
         requested: Classifier,
         fallbacks: Sequence[Classifier],
         share: Callable[[], Share],
+        failure: Callable[[], str] = lambda: "",
     ) -> Iterator[FitPlan]:
         """Yield plans for a candidate, the best first; each is for when the one before failed.
 
@@ -149,16 +150,18 @@ class Planner:
             requested: the classifier that was asked for.
             fallbacks: its cheaper fallbacks, the most expensive first.
             share: returns the candidate's share of the time at the moment of the call.
+            failure: returns the error that ended the plan before, empty where time did.
         """
         for classifier in (requested, *fallbacks):
             plan = self._on_all_rows(classifier, share())
             if plan and classifier is not requested:
-                why = f"{requested.title} would take longer than its share of the time"
-                reason = "; ".join(filter(None, (why, plan.reason)))
+                error = failure()
+                why = f"failed: {error}" if error else "would take longer than its share of the time"
+                reason = "; ".join(filter(None, (f"{requested.title} {why}", plan.reason)))
                 plan = dataclasses.replace(plan, reason=reason)
             if plan:
                 yield plan
-        yield self._on_fewer_rows((requested, *fallbacks)[-1], share())
+        yield self._on_fewer_rows((requested, *fallbacks)[-1], share(), failure())
 
     def seconds(self, classifier: Classifier, settings: int = 0, share: float = 1.0) -> float:
         """Return the predicted seconds of search and last fit.
@@ -190,14 +193,15 @@ class Planner:
                 return self._plan(classifier, _around(classifier, space, count), 1.0, reason, share)
         return None
 
-    def _on_fewer_rows(self, classifier: Classifier, share: Share) -> FitPlan:
+    def _on_fewer_rows(self, classifier: Classifier, share: Share, error: str) -> FitPlan:
         """Return a plan with one setting and as many rows as there is time for."""
         rows, least = 0.5, min(1.0, FEWEST_ROWS / self.sizes.rest)  # shares of the rows
         while rows > least and self.seconds(classifier, 1, rows) > share.own * _PLANNED:
             rows /= 2
         rows = max(rows, least)
-        few = f"{round(rows * self.sizes.rest):,} of {self.sizes.rest:,} images"
-        reason = f"one setting on {few}, as time or memory was short"
+        few = f" on {round(rows * self.sizes.rest):,} of {self.sizes.rest:,} images"
+        why = f"because the fit before failed: {error}" if error else "as time was short"
+        reason = f"one setting{few if rows < 1 else ''}, {why}"
         settings = _around(classifier, self._space(classifier), 1)
         return self._plan(classifier, settings, rows, reason, share)
 

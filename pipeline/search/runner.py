@@ -124,8 +124,12 @@ class CandidateRunner:
             bar: the progress bar to update.
         """
         requested, before = candidate.classifier, self._plans.get(candidate.title)
+        failure = ""  # the error that ended the plan before, which the reason of the next one names
         for plan in self._planner(candidate.layer).plans(
-            requested, self._fallbacks(requested), lambda: self._budget.share(needs)
+            requested,
+            self._fallbacks(requested),
+            lambda: self._budget.share(needs),
+            lambda: failure,
         ):
             if before and plan.rank(requested) <= before.rank(requested):
                 return True
@@ -133,6 +137,7 @@ class CandidateRunner:
                 record = self._follow(plan, candidate, bar)
             except (OutOfTimeError, JobFailedError) as error:
                 log.warning("%s: %s", candidate.title, error)
+                failure = str(error) if isinstance(error, JobFailedError) else ""
             except MissingPackageError as error:
                 if self._asked_for(requested):
                     raise
@@ -142,7 +147,8 @@ class CandidateRunner:
                 log.info("%s", _line(record))
                 self._plans[candidate.title] = plan
                 return True
-        log.warning("%s is left out: there was no way to fit it in its share", candidate.title)
+        why = failure or "there was no way to fit it in its share of the time"
+        log.warning("%s is left out: %s", candidate.title, why)
         return False
 
     def _asked_for(self, classifier: Classifier) -> bool:

@@ -40,7 +40,9 @@ def run(config: ClassifyConfig) -> ResultsFolder:
     with locked_results(config.out):
         splits = _splits(config, images)
         log.info("%s", splits.counts())
-        planned = candidates.plan(config, layers, chosen, splits)
+        fewest = min(len(train) for train, _ in splits.rounds())
+        fitted = [classifier.cut_to(fewest) for classifier in chosen]
+        planned = candidates.plan(config, layers, fitted, splits)
         if remaining := candidates.unfinished(config, planned):
             _fit(config, images, splits, remaining)
     return ResultsFolder(config.out)
@@ -87,5 +89,10 @@ def _list_duplicates(out: Path, splits: Splits, images: Images, matrix: Path) ->
 
     if (out / duplicates.FILE).exists():
         return
-    pairs = duplicates.find_duplicates(splits, images.digests, np.load(matrix, mmap_mode="r"))
+    try:
+        pairs = duplicates.find_duplicates(splits, images.digests, np.load(matrix, mmap_mode="r"))
+    except Exception as error:  # candidates do not depend on it, so they are fitted all the same
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        log.warning("duplicates are not listed, because the search for them failed: %s", why)
+        return
     log.info("%s", pairs.summary(duplicates.write(out, pairs)))

@@ -13,6 +13,7 @@ from features.quiet import keras_here
 from pipeline.classifiers.estimators.unit_scale import UnitScale
 
 _PREDICTED = 4096  # rows at a time
+_USUAL = (1e-4, 1e6)  # scales of features that float32 and Keras' smallest deviation allow
 
 
 class DenseHead(ClassifierMixin, BaseEstimator):
@@ -38,7 +39,10 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         network_: the Keras network, from float32 (n, D) to probabilities (n, K).
         n_iter_: the number of epochs that were trained.
         n_features_in_: D.
+        factor_: the number by which the network multiplies features of an unusual scale; else 1.
     """
+
+    factor_ = 1.0  # of heads that were stored before
 
     def __init__(
         self,
@@ -76,10 +80,12 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
         rows, held_out = self._split(codes, seed)
-        self.network_ = self.bare_network(X.shape[1], len(self.classes_), seed)
         scale = UnitScale().fit(X[rows])
-        variance = np.full(X.shape[1], scale.scale_**2 / X.shape[1])  # 1 on average, when scaled
-        _set_scaling(self.network_, scale.mean_, variance)
+        deviation = scale.scale_ / np.sqrt(X.shape[1])
+        self.factor_ = 1.0 if _USUAL[0] < deviation < _USUAL[1] else 1 / deviation
+        self.network_ = self.bare_network(X.shape[1], len(self.classes_), seed)
+        variance = np.full(X.shape[1], (self.factor_ * deviation) ** 2)  # 1 on average, when scaled
+        _set_scaling(self.network_, self.factor_ * scale.mean_, variance)
         self.network_.compile(
             keras.optimizers.Adam(self.learning_rate),
             "sparse_categorical_crossentropy",
@@ -110,7 +116,10 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             start = keras.initializers.GlorotUniform(seed=next(seeds))
             return keras.layers.Dense(units, kernel_initializer=start, **options)
 
-        layers = [keras.Input((features,)), keras.layers.Normalization(name="scale")]
+        layers = [keras.Input((features,))]
+        if self.factor_ != 1:
+            layers += [keras.layers.Rescaling(self.factor_)]
+        layers += [keras.layers.Normalization(name="scale")]
         for units in self.hidden:
             layers += [dense(units, use_bias=False), keras.layers.BatchNormalization()]
             layers += [keras.layers.Activation("relu")]

@@ -54,6 +54,16 @@ def test_round_trip(name, tmp_path):
     assert "sklearnex" not in type(loaded[-1]).__module__
 
 
+def test_a_dense_head_of_tiny_features_is_read_as_it_was(tmp_path):
+    x, y = data()
+    x *= np.float32(1e-30)
+    model = find("dense-head").build(Task(90, 6, 3, 0)).set_params(model__hidden=(8,))
+    model.set_params(model__epochs=3).fit(x, y)
+    loaded = storage.load(tmp_path, storage.save(model, tmp_path))
+    assert np.ptp(model.predict_proba(x)[:, 0]) > 0.01
+    assert np.allclose(loaded.predict_proba(x), model.predict_proba(x), atol=1e-6)
+
+
 def test_a_dense_head_opens_in_keras_too(tmp_path):
     import keras
 

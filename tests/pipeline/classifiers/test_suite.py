@@ -104,6 +104,26 @@ def test_a_path_gives_what_each_fit_would(classifier):
         assert chances.dtype == np.float32
 
 
+@pytest.mark.parametrize("factor", [1e-30, 1e-8, 1e30])
+@pytest.mark.parametrize("classifier", LEARNERS, ids=name)
+def test_features_of_any_scale_and_constant_ones_are_learned_from(classifier, factor):
+    x, y = clusters(3)
+    x[:, [0, 11]] = x[0, 11]  # a class that is seen by its other features, and a constant
+    x *= np.float32(factor / 100)
+    chances = probabilities(fitted(classifier, x[:160], y[:160]), x[160:], 3)
+    assert np.isfinite(chances).all()
+    assert (chances.argmax(axis=1) == y[160:]).mean() > 0.9
+
+
+def test_spaces_are_cut_to_the_rows():
+    knn = find("knn-cosine").cut_to(12)
+    assert [setting["model__n_neighbors"] for setting in knn.space] == [10, 5, 3, 1]
+    assert knn.default == {"model__n_neighbors": 10}
+    assert find("knn-euclidean").cut_to(4).default == {"model__n_neighbors": 3}
+    assert find("ridge").cut_to(1) is find("ridge")
+    assert find("knn-cosine").cut_to(50).space == find("knn-cosine").space
+
+
 def test_fallbacks_are_known_by_name_and_a_wrong_name_is_an_error():
     assert find("rbf-svm-nystroem") in find("rbf-svm").fallbacks
     assert len({classifier.name for classifier in ALL}) == len(ALL)

@@ -79,3 +79,13 @@ def test_rows_at_the_mean_are_near_nothing():
     x[:2, 0] = 1, -1
     pairs, cut = found(Search(x, np.arange(6), 0), np.arange(3), np.arange(3, 6))
     assert (pairs, cut) == ({}, 0)
+
+
+@pytest.mark.parametrize("exponent", [-99, 99])  # 1.6e-30 and 6.3e29
+def test_rows_of_any_scale_have_the_same_neighbours(exponent):
+    x = near_duplicates(40, 20, 0.2, 2)
+    rows, columns = np.arange(40), np.arange(40, 80)
+    pairs, _ = found(Search(x, rows, 0), rows, columns)
+    scaled, cut = found(Search(np.ldexp(x, exponent), rows, 0), rows, columns)
+    assert scaled.keys() == pairs.keys() != set()
+    assert (list(scaled.values()), cut) == (pytest.approx(list(pairs.values()), abs=1e-5), 0)

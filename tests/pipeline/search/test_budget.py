@@ -73,6 +73,16 @@ def test_after_a_plan_that_did_not_end_the_next_gives_up_more():
     assert [plan.share for plan in plans] == [1.0, 1.0, 0.5]
 
 
+def test_a_reason_names_the_error_where_it_was_not_time():
+    plans = planner().plans(RBF, FALLBACKS, lambda: Share(1e9, 1e9), lambda: "ValueError: no luck")
+    reasons = [plan.reason for plan in plans]
+    assert reasons[1] == "RBF SVM failed: ValueError: no luck"
+    assert reasons[2].endswith("25,000 of 50,000 images, because the fit before failed: "
+                               "ValueError: no luck")  # fmt: skip
+    few = planner(1e9, sizes=Sizes(train=40, validation=10, rest=50, rounds=1, repeats=1))
+    assert first(few, 1.0).reason == "one setting, as time was short"
+
+
 def test_what_keeps_its_rows_takes_longer_to_predict_the_more_it_learned_from():
     cost = Cost(1000, 0.0, 1.0)
     knn, ridge = (Planner(SIZES, True, lambda classifier: cost).seconds(find(name), 1)

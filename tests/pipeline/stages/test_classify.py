@@ -143,6 +143,24 @@ def test_near_duplicates_in_other_splits_are_listed(tmp_path):
     assert duplicates.near_duplicate_ids(out, "test") >= {"00159.png"}
 
 
+def test_a_failing_search_for_duplicates_does_not_end_the_run(file, tmp_path, monkeypatch, caplog):
+    def fails(*arguments):
+        raise ValueError("array must not contain infs or NaNs")
+
+    monkeypatch.setattr(duplicates, "find_duplicates", fails)
+    out = classify.run(config(file, tmp_path, "dummy")).path
+    assert len(candidates(out)) == 1
+    assert "the search for them failed: ValueError: array must not contain" in caplog.text
+
+
+def test_few_images_are_searched_with_the_neighbours_that_there_are(tmp_path):
+    x, labels = clusters(24, classes=2)
+    file = write_features(tmp_path / "f.h5", x, labels)
+    (record,) = classify.run(config(file, tmp_path, "knn-cosine")).records.values()
+    assert record.reason == ""
+    assert {trial.setting["model__n_neighbors"] for trial in record.trials} >= {1, 3, 5, 10}
+
+
 @pytest.mark.parametrize("folds", [None, 4])
 def test_permuted_labels_leave_only_chance(tmp_path, folds):
     """More features than images: had scaling or tuning seen the truth, it would show."""
