@@ -12,8 +12,9 @@ import numpy as np
 
 from features.errors import DataError
 from features.records import ImageRecord, Split
+from features.sources.array_roles import CLASS_NAMES, role_of
 from features.sources.base import Source
-from features.sources.labelled_arrays import NAMES, find_labelled_arrays, number_integers
+from features.sources.labelled_arrays import find_labelled_arrays, number_all
 from features.sources.named_arrays import NamedArray, open_arrays
 
 _BLOCK_IMAGES, _BLOCK_BYTES, _BLOCKS_KEPT = 256, 2**22, 4
@@ -25,13 +26,13 @@ class ArraySource(Source):
     """Images and labels in one file, in their order there; ids are running numbers.
 
     Images are `images`, `x` or `data`: uint8 or uint16 of shape (N, H, W) or (N, H, W, 1|3|4).
-    Labels, if any, are `labels` or `y`: integers of shape (N,) or (N, 1), -1 where unlabelled.
-    `split`, if it exists, has codes of `features.records.Split`. Instead of these, `x_train`,
-    `y_train`, `x_val`, `y_val`, `x_test` and `y_test` are read as the splits, in that order.
+    Labels, if any, are `labels`, `label`, `y` or `targets`: integers of shape (N,) or (N, 1), -1
+    where unlabelled, or names. `split`, if it exists, has codes of `features.records.Split`.
+    Instead of these, `x_train`, `y_train`, `x_val`, ... or, as MedMNIST has them, `train_images`,
+    `train_labels`, `val_images`, ... are read as the splits; see `array_roles`.
 
-    Names of the labels are JSON strings in the attribute `class_names` of an HDF5 file, or the
-    array `class_names` of an `.npz`; without them the distinct labels are their own names. An
-    HDF5 file is read block by block on demand, an `.npz` is held in memory.
+    Names of the labels are an array `class_names` or `label_names`, in an HDF5 file also an
+    attribute (JSON strings); without them the distinct labels are their own names. An HDF5 file is read block by block on demand, an `.npz` is held in memory.
     """
 
     kind = "arrays"
@@ -44,18 +45,21 @@ class ArraySource(Source):
             DataError: the file is damaged, or its arrays are not as described above.
         """
         self.location, self._lock = location, threading.Lock()
-        arrays, class_names, self._file = open_arrays(location, NAMES)
+        arrays, class_names, shapes, self._file = open_arrays(
+            location, lambda name: role_of(name) is not None, CLASS_NAMES
+        )
         with ExitStack() as stack:
             stack.callback(self.close)
             try:
-                sections = find_labelled_arrays(arrays)
-                labels = np.concatenate([section.labels for section in sections])
-                self.labels, self.class_names = number_integers(labels, class_names)
+                sections, unread = find_labelled_arrays(arrays, shapes)
+                self.labels, self.class_names = number_all(sections, class_names)
             except ValueError as error:
                 raise DataError(f"{location}: {error}") from None
             except _DAMAGE:
                 raise DataError(f"{location}: its labels are damaged") from None
             stack.pop_all()
+        if unread:
+            self.not_read = [f"arrays {', '.join(f'`{name}`' for name in sorted(unread))}"]
         self._images = [section.images for section in sections]
         self.splits = np.concatenate([section.splits for section in sections])
         self._starts = [0, *accumulate(len(images) for images in self._images)]

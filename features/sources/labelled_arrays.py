@@ -3,54 +3,89 @@
 Arrays that do not fit raise ValueError here; the caller knows the file's name.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 
 from features.records import UNLABELLED, Split
-from features.sources.named_arrays import NamedArray
-
-_IMAGES, _LABELS = ("images", "x", "data"), ("labels", "y")
-_SPLITS = {"train": Split.TRAIN, "val": Split.VALIDATION, "test": Split.TEST}  # x_train, y_train
-NAMES = {*_IMAGES, *_LABELS, "split"} | {f"{array}_{split}" for array in "xy" for split in _SPLITS}
+from features.sources.array_roles import EXPECTED, IMAGES, LABELS, SPLIT, Role, assign
+from features.sources.layout import number_labels
+from features.sources.named_arrays import NamedArray, Shape, texts_of
 
 _CHANNELS = (1, 3, 4)
+_SCANNED_BYTES = 2**26  # of images that are looked through at a time
+_ONES = (Split.TRAIN, Split.VALIDATION, Split.TEST)
+_LISTED = 12  # arrays that an error names
 
 
 class LabelledArrays(NamedTuple):
-    """N consecutive images of a file, with int64 labels and uint8 splits of shape (N,)."""
+    """N consecutive images of a file, with their labels and uint8 splits of shape (N,).
+
+    Labels are int64 of shape (N,), or a list of N names.
+    """
 
     images: NamedArray
-    labels: np.ndarray
+    labels: np.ndarray | list[str]
     splits: np.ndarray
 
 
-def find_labelled_arrays(arrays: dict[str, NamedArray]) -> list[LabelledArrays]:
-    """Return the images of a file with their labels and splits.
+def find_labelled_arrays(
+    arrays: dict[str, NamedArray], shapes: Mapping[str, Shape]
+) -> tuple[list[LabelledArrays], list[str]]:
+    """Return the images of a file with their labels and splits, and the names of arrays unread.
 
-    Where they come by split, as x_train, x_val and x_test, the list has an item for each.
+    Where they come by split, as x_train, x_val and x_test, the list has an item for each. Arrays
+    that were not read are named where they have a row for each image, as labels have.
+
+    Args:
+        arrays: the arrays that have a role.
+        shapes: shape and dtype of every array in the file.
 
     Raises:
         ValueError: there are no images, or an array has another dtype or shape than expected.
     """
-    if name := _first(_IMAGES, arrays):
-        images = _images(name, arrays)
-        labels = _integers(_first(_LABELS, arrays), arrays, len(images), UNLABELLED)
-        splits = _integers("split", arrays, len(images), Split.NONE)
-        if splits.size and not 0 <= splits.min() <= splits.max() <= max(Split):
-            codes = ", ".join(f"{split.value} {split.name.lower()}" for split in Split)
-            raise ValueError(f"split goes from {splits.min()} to {splits.max()}, expected {codes}")
-        return [LabelledArrays(images, labels, splits.astype(np.uint8))]
-    sections = []
-    for name, split in _SPLITS.items():
-        if f"x_{name}" in arrays:
-            images = _images(f"x_{name}", arrays)
-            labels = _integers(f"y_{name}", arrays, len(images), UNLABELLED)
-            splits = np.full(len(images), split, np.uint8)
-            sections.append(LabelledArrays(images, labels, splits))
+    roles = assign(arrays)
+    if Role(IMAGES, Split.NONE) in roles:
+        roles = {role: name for role, name in roles.items() if role.split == Split.NONE}
+        sections = [_section(roles, arrays, Split.NONE)]
+    else:
+        splits = [split for split in _ONES if Role(IMAGES, split) in roles]
+        roles = {role: name for role, name in roles.items() if role.split in splits}
+        sections = [_section(roles, arrays, split) for split in splits]
     if not sections:
-        raise ValueError(f"no array of images, expected one called {', '.join(_IMAGES)} or x_train")
-    return sections
+        listed = [f"{name} {shape} {dtype}" for name, (shape, dtype) in shapes.items()]
+        raise ValueError(
+            f"no array of images, expected one called {EXPECTED}; it has "
+            f"{', '.join(listed[:_LISTED]) or 'no arrays'}"
+        )
+    lengths = {len(section.images) for section in sections}
+    used = set(roles.values())
+    unread = [
+        name
+        for name, (shape, _) in shapes.items()
+        if name not in used and len(shape) in (1, 2) and shape[0] in lengths
+    ]
+    return sections, unread
+
+
+def number_all(
+    sections: Sequence[LabelledArrays], class_names: tuple[str, ...] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return int32 labels of all sections that are indices into the class names, and those names.
+
+    Raises:
+        ValueError: a label is below -1, or has no name where names are given.
+    """
+    if all(isinstance(section.labels, np.ndarray) for section in sections):
+        labels = np.concatenate([np.asarray(section.labels) for section in sections])
+        return number_integers(labels, class_names)
+    names = [str(label) for section in sections for label in section.labels]
+    if class_names is None or not set(names) <= {"", *class_names}:
+        return number_labels(names)
+    numbers = {"": UNLABELLED} | {name: number for number, name in enumerate(class_names)}
+    return np.array([numbers[name] for name in names], np.int32), class_names
 
 
 def number_integers(
@@ -72,18 +107,69 @@ def number_integers(
     return labels.astype(np.int32), class_names
 
 
-def _first(names: tuple[str, ...], arrays: dict[str, NamedArray]) -> str:
-    return next((name for name in names if name in arrays), "")
+def check_words(name: str, images: NamedArray) -> None:
+    """Raise ValueError where uint16 images hold 8 or 12 bits, and would all be nearly black.
+
+    Of others only the first images are looked at.
+    """
+    if images.dtype.itemsize != 2:
+        return
+    step = max(1, _SCANNED_BYTES // (2 * int(np.prod(images.shape[1:]))))
+    top = 0
+    for start in range(0, len(images), step):
+        top = max(top, int(images[start : start + step].max()))
+        if top >= 1 << 12:
+            return
+    if top:
+        bits = 8 if top < 1 << 8 else 12
+        values = name if bits == 8 else f"({name} >> 4)"
+        raise ValueError(
+            f"{name} is {images.dtype}, but its values end at {top:,}: they have {bits} bits, and "
+            f"would be nearly black; convert them by {values}.astype('uint8')"
+        )
+
+
+def _section(
+    roles: Mapping[Role, str], arrays: dict[str, NamedArray], split: Split
+) -> LabelledArrays:
+    name = roles[Role(IMAGES, split)]
+    images = _images(name, arrays)
+    check_words(name, images)
+    count, labels_name = len(images), roles.get(Role(LABELS, split), "")
+    if labels_name and _is_text(arrays[labels_name]):
+        labels: np.ndarray | list[str] = _names(labels_name, arrays, count)
+    else:
+        labels = _integers(labels_name, arrays, count, UNLABELLED)
+    if split != Split.NONE:
+        return LabelledArrays(images, labels, np.full(count, split, np.uint8))
+    splits = _integers(roles.get(Role(SPLIT, split), ""), arrays, count, Split.NONE)
+    if splits.size and not 0 <= splits.min() <= splits.max() <= max(Split):
+        codes = ", ".join(f"{code.value} {code.name.lower()}" for code in Split)
+        raise ValueError(f"split goes from {splits.min()} to {splits.max()}, expected {codes}")
+    return LabelledArrays(images, labels, splits.astype(np.uint8))
+
+
+def _is_text(array: NamedArray) -> bool:
+    return array.dtype.kind in "US" or h5py.check_string_dtype(array.dtype) is not None
+
+
+def _names(name: str, arrays: dict[str, NamedArray], count: int) -> list[str]:
+    array = arrays[name]
+    if array.shape not in ((count,), (count, 1)):
+        raise ValueError(f"{name} has shape {array.shape}, expected ({count},), one for each image")
+    return [text.strip() for text in texts_of(array)]
 
 
 def _images(name: str, arrays: dict[str, NamedArray]) -> NamedArray:
     images = arrays[name]
     shape, dtype = images.shape, images.dtype
     if dtype.kind != "u" or dtype.itemsize > 2:
-        raise ValueError(
-            f"{name} is {dtype}, expected uint8 (0 to 255) or uint16; values from 0 to 1 are "
-            "converted by (255 * values).round().astype('uint8')"
+        advice = (
+            f"whole values from 0 to 255 are converted by {name}.astype('uint8')"
+            if dtype.kind in "iu"
+            else "values from 0 to 1 are converted by (255 * values).round().astype('uint8')"
         )
+        raise ValueError(f"{name} is {dtype}, expected uint8 (0 to 255) or uint16; {advice}")
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in _CHANNELS):
         hint = "; move the channels to the end" if shape[1:2] in [(c,) for c in _CHANNELS] else ""
         raise ValueError(f"{name} has shape {shape}, expected (N, H, W) or (N, H, W, 1|3|4){hint}")

@@ -1,9 +1,10 @@
 """The named arrays of an `.npz` or HDF5 file, read safely from files that nobody vouches for."""
 
 import json
-from collections.abc import Collection
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import h5py
 import numpy as np
@@ -11,6 +12,9 @@ import numpy as np
 from features.errors import DataError
 
 NamedArray: TypeAlias = np.ndarray | h5py.Dataset
+Shape: TypeAlias = tuple[tuple[int, ...], str]  # of an array, and its dtype
+
+_MOST_NAMES = 2**20  # of classes
 
 
 class ArrayFile(NamedTuple):
@@ -19,53 +23,111 @@ class ArrayFile(NamedTuple):
     Attributes:
         arrays: the arrays by name; those of an HDF5 file are datasets, not read yet.
         class_names: names of the labels, None where the file has none.
+        shapes: shape and dtype of every array, also of those that were not asked for; without
+            the one that holds the class names.
         file: the HDF5 file, which the caller closes; None for an `.npz`.
     """
 
     arrays: dict[str, NamedArray]
     class_names: tuple[str, ...] | None
+    shapes: dict[str, Shape]
     file: h5py.File | None
 
 
-def open_arrays(path: Path, wanted: Collection[str]) -> ArrayFile:
-    """Return those arrays of a file whose names are in `wanted`.
+def open_arrays(
+    path: Path, is_wanted: Callable[[str], bool], names_of_classes: tuple[str, ...]
+) -> ArrayFile:
+    """Return those arrays of a file that are wanted, and the names of classes.
+
+    Args:
+        path: the file.
+        is_wanted: tells by its name whether an array is wanted.
+        names_of_classes: names of arrays of text, the first of which that the file has holds the
+            names of classes. In an HDF5 file it may also be an attribute, as JSON or an array.
 
     Raises:
         DataError: the file is damaged, or reading it would run code or read other files.
     """
-    return (_open_npz if path.name.lower().endswith(".npz") else _open_hdf5)(path, wanted)
+    opener = _open_npz if path.name.lower().endswith(".npz") else _open_hdf5
+    return opener(path, is_wanted, names_of_classes)
 
 
-def _open_npz(path: Path, wanted: Collection[str]) -> ArrayFile:
+def texts_of(array: Any) -> list[str]:
+    """Return the texts of an array or dataset; ValueError where one is not UTF-8."""
+    if isinstance(array, h5py.Dataset):
+        array = array[...]
+    values = np.asarray(array).reshape(-1).tolist()
+    texts = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+    for text in texts:
+        text.encode()  # a lone surrogate cannot be written to any file
+    return texts
+
+
+def _open_npz(
+    path: Path, is_wanted: Callable[[str], bool], names_of_classes: tuple[str, ...]
+) -> ArrayFile:
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name in wanted}
-            names = file["class_names"] if "class_names" in file.files else None
+            arrays = {name: file[name] for name in file.files if is_wanted(name)}
+            named = [name for name in names_of_classes if name in file.files]
+            shapes = {name: _shape(file.zip, name) for name in file.files if name not in named}
+            texts = file[named[0]] if named else None
     except MemoryError:
         raise
     except Exception as error:  # numpy, zipfile and zlib raise errors of their own
         reason = "Python objects are not read" if "pickle" in str(error) else str(error)
         raise DataError(f"{path} cannot be read as an .npz of plain arrays: {reason}") from None
-    if names is not None and (names.dtype.kind != "U" or names.ndim != 1):
-        raise DataError(f"{path}: class_names is {names.dtype}, expected a list of strings")
-    return ArrayFile(arrays, None if names is None else tuple(names.tolist()), None)
+    names = None if texts is None else _checked_names(path, named[0], texts)
+    return ArrayFile(arrays, names, shapes, None)
 
 
-def _open_hdf5(path: Path, wanted: Collection[str]) -> ArrayFile:
+def _shape(archive: zipfile.ZipFile, name: str) -> Shape:
+    """Return shape and dtype of an array by its header alone."""
+    member = name if name in archive.namelist() else f"{name}.npy"
+    with archive.open(member) as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0
+            if version != (1, 0):
+                read = np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+        except ValueError:
+            return (), "no array"
+    return tuple(shape), str(dtype)
+
+
+def _open_hdf5(
+    path: Path, is_wanted: Callable[[str], bool], names_of_classes: tuple[str, ...]
+) -> ArrayFile:
     try:
-        file = h5py.File(path, "r")
-    except OSError:
-        raise DataError(f"{path} cannot be read as an HDF5 file; is it whole?") from None
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read as an HDF5 file: {' '.join(str(error).split())[:200]}"
+        ) from None
     try:
         if file.get("features", getclass=True) is h5py.Group:
             raise DataError(
                 f"{path} is a feature file, expected images; it was made from them already"
             )
-        arrays = {name: _dataset(path, file, name) for name in file if name in wanted}
-        return ArrayFile(arrays, _class_names(path, file), file)
+        arrays = {name: _dataset(path, file, name) for name in file if is_wanted(name)}
+        names, place = _class_names(path, file, names_of_classes)
+        shapes = {
+            name: (tuple(file[name].shape), str(file[name].dtype))
+            for name in file
+            if name != place and _is_dataset(file, name)
+        }
+        return ArrayFile(arrays, names, shapes, file)
     except BaseException:
         file.close()
         raise
+
+
+def _is_dataset(file: h5py.File, name: str) -> bool:
+    is_here = isinstance(file.get(name, getlink=True), h5py.HardLink)
+    return (
+        is_here and file.get(name, getclass=True) is h5py.Dataset and file[name].shape is not None
+    )
 
 
 def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
@@ -77,6 +139,8 @@ def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
         raise DataError(f"{path}: {name} is a group, expected an array")
     if dataset.is_virtual or dataset.external:
         raise DataError(f"{path}: {name} lies in another file; copy the data into this one")
+    if dataset.shape is None:
+        raise DataError(f"{path}: {name} is empty, expected an array")
     creation = dataset.id.get_create_plist()
     for number in range(creation.get_nfilters()):
         code, *_, label = creation.get_filter(number)
@@ -88,14 +152,45 @@ def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     return dataset
 
 
-def _class_names(path: Path, file: h5py.File) -> tuple[str, ...] | None:
-    text = file.attrs.get("class_names")
-    if text is None:
-        return None
+def _class_names(
+    path: Path, file: h5py.File, names: tuple[str, ...]
+) -> tuple[tuple[str, ...] | None, str]:
+    """Return the names of classes, None if there are none, and the dataset they are in, if any."""
+    for name in names:
+        if name in file.attrs:
+            return _names_of_attribute(path, name, file.attrs[name]), ""
+        if name in file:
+            return _checked_names(path, name, _dataset(path, file, name)), name
+    return None, ""
+
+
+def _names_of_attribute(path: Path, name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, np.ndarray):
+        return _checked_names(path, name, value)
     try:
-        names = json.loads(text)
-    except (TypeError, ValueError):
-        names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{path}: attribute class_names is {text!r:.60}, expected json strings")
-    return tuple(names)
+        names = json.loads(value)
+        is_list = isinstance(names, list) and all(isinstance(text, str) for text in names)
+        return (
+            tuple(texts_of(np.array(names, dtype=object))) if is_list else _wrong(path, name, value)
+        )
+    except (TypeError, ValueError, RecursionError):
+        return _wrong(path, name, value)
+
+
+def _wrong(path: Path, name: str, value: Any) -> tuple[str, ...]:
+    raise DataError(f"{path}: attribute {name} is {value!r:.60}, expected json strings") from None
+
+
+def _checked_names(path: Path, name: str, array: Any) -> tuple[str, ...]:
+    is_text = array.dtype.kind in "US" or h5py.check_string_dtype(array.dtype) is not None
+    is_text = is_text or (
+        array.dtype == object
+        and isinstance(array, np.ndarray)
+        and all(isinstance(text, str | bytes) for text in array.reshape(-1))
+    )
+    if not is_text or array.ndim != 1 or len(array) > _MOST_NAMES:
+        raise DataError(f"{path}: {name} is {array.dtype}, expected a list of strings")
+    try:
+        return tuple(texts_of(array))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {name} cannot be read as text: {error}") from None

@@ -56,7 +56,7 @@ def test_records(suffix, write, tmp_path):
     [((3, 4), np.uint8), ((3, 4, 1), np.uint16), ((3, 4, 4), np.uint8), ((3, 4, 3), ">u2")],
 )
 def test_names_shapes_and_dtypes(suffix, write, names, shape, dtype, tmp_path):
-    images = RANDOM.integers(0, 256, (5, *shape)).astype(dtype)
+    images = RANDOM.integers(0, np.iinfo(dtype).max + 1, (5, *shape)).astype(dtype)
     arrays = dict(zip(names, (images, np.arange(5, dtype=np.int8)), strict=True))
     with opened(tmp_path, suffix, write, arrays) as source:
         assert source.class_names == ("0", "1", "2", "3", "4")
