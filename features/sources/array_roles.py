@@ -25,7 +25,7 @@ EXPECTED = "images (or image, x, data), x_train or train_images"
 
 
 class Role(NamedTuple):
-    """What an array holds, and of which split: `x_train` and `train_images` hold images of TRAIN."""
+    """What an array holds, and of which split: `x_train` holds images of TRAIN."""
 
     content: str
     split: Split

@@ -32,7 +32,8 @@ class ArraySource(Source):
     `train_labels`, `val_images`, ... are read as the splits; see `array_roles`.
 
     Names of the labels are an array `class_names` or `label_names`, in an HDF5 file also an
-    attribute (JSON strings); without them the distinct labels are their own names. An HDF5 file is read block by block on demand, an `.npz` is held in memory.
+    attribute (JSON strings); without them the distinct labels are their own names. An HDF5 file is
+    read block by block on demand, an `.npz` is held in memory.
     """
 
     kind = "arrays"

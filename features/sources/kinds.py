@@ -53,7 +53,9 @@ def is_image_by_content(name: str, head: bytes) -> bool:
 
 def kind_of(name: str, head: bytes = b"") -> str:
     """Return what a file that is no image is counted as: its suffix, else what it is."""
-    return _suffix(name) or format_of(head) or "without a suffix"
+    image_format = format_of(head)
+    is_certain = image_format == "DICOM" or image_format in _CERTAIN
+    return _suffix(name) or (str(image_format) if is_certain else "without a suffix")
 
 
 def is_hidden(name: str) -> bool:

@@ -188,4 +188,7 @@ def _integers(name: str, arrays: dict[str, NamedArray], count: int, default: int
             f"{name} is {array.dtype} of shape {array.shape}, expected integers of shape "
             f"({count},), one for each image"
         )
-    return array[...].reshape(count).astype(np.int64)
+    values = array[...].reshape(count)
+    if values.size and values.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} has the value {values.max()}, expected numbers of classes")
+    return values.astype(np.int64)

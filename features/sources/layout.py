@@ -119,7 +119,8 @@ def doubtful_names(classes: Mapping[str, int]) -> list[str]:
         classes: the numbers of images by class.
     """
     sentences = [
-        f"{count:,} images are of a class called {name!r}; if they have no label, leave it empty"
+        f"{count:,} image{' is' if count == 1 else 's are'} of a class called {name!r}; if that "
+        "stands for no label, leave the field empty"
         for name, count in classes.items()
         if name.lower() in _NO_NAMES
     ]

@@ -20,6 +20,7 @@ from features.sources.layout import number_labels, split_of
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 _COLUMNS = ("path", "label", "split")
+_MOST_ROWS = 50_000_000  # a file of some bytes can claim any number
 _ROW_NUMBERS = re.compile(r"|Unnamed: 0|__index_level_0__")  # as pandas writes and reads them
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 
@@ -241,7 +242,12 @@ def _parquet_rows(name: str, content: bytes) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read()
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if file.metadata.num_rows > _MOST_ROWS:
+            raise DataError(
+                f"{name} has {file.metadata.num_rows:,} rows, expected at most {_MOST_ROWS:,}"
+            )
+        table = file.read()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{name} cannot be read as a Parquet table: {reason}") from None

@@ -1,6 +1,7 @@
 """The named arrays of an `.npz` or HDF5 file, read safely from files that nobody vouches for."""
 
 import json
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ NamedArray: TypeAlias = np.ndarray | h5py.Dataset
 Shape: TypeAlias = tuple[tuple[int, ...], str]  # of an array, and its dtype
 
 _MOST_NAMES = 2**20  # of classes
+_DEFLATE_RATIO = 1032  # the largest that zlib reaches: https://zlib.net/zlib_tech.html
+_SLACK_BYTES = 2**26  # of a dataset that may be left to its fill value
 
 
 class ArrayFile(NamedTuple):
@@ -68,9 +71,9 @@ def _open_npz(
 ) -> ArrayFile:
     try:
         with np.load(path, allow_pickle=False) as file:
+            shapes = {name: _shape(file.zip, name) for name in file.files}
             arrays = {name: file[name] for name in file.files if is_wanted(name)}
             named = [name for name in names_of_classes if name in file.files]
-            shapes = {name: _shape(file.zip, name) for name in file.files if name not in named}
             texts = file[named[0]] if named else None
     except MemoryError:
         raise
@@ -78,11 +81,13 @@ def _open_npz(
         reason = "Python objects are not read" if "pickle" in str(error) else str(error)
         raise DataError(f"{path} cannot be read as an .npz of plain arrays: {reason}") from None
     names = None if texts is None else _checked_names(path, named[0], texts)
+    if named:
+        del shapes[named[0]]
     return ArrayFile(arrays, names, shapes, None)
 
 
 def _shape(archive: zipfile.ZipFile, name: str) -> Shape:
-    """Return shape and dtype of an array by its header alone."""
+    """Return shape and dtype of an array by its header alone; ValueError where the header lies."""
     member = name if name in archive.namelist() else f"{name}.npy"
     with archive.open(member) as file:
         try:
@@ -93,6 +98,9 @@ def _shape(archive: zipfile.ZipFile, name: str) -> Shape:
             shape, _, dtype = read(file)
         except ValueError:
             return (), "no array"
+    stored = archive.getinfo(member).file_size
+    if math.prod(shape) * dtype.itemsize > stored:
+        raise ValueError(f"{name} claims the shape {shape} but has {stored:,} bytes")
     return tuple(shape), str(dtype)
 
 
@@ -106,7 +114,10 @@ def _open_hdf5(
             f"{path} cannot be read as an HDF5 file: {' '.join(str(error).split())[:200]}"
         ) from None
     try:
-        if file.get("features", getclass=True) is h5py.Group:
+        is_own = "features" in file and isinstance(
+            file.get("features", getlink=True), h5py.HardLink
+        )
+        if is_own and file.get("features", getclass=True) is h5py.Group:
             raise DataError(
                 f"{path} is a feature file, expected images; it was made from them already"
             )
@@ -141,6 +152,12 @@ def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
         raise DataError(f"{path}: {name} lies in another file; copy the data into this one")
     if dataset.shape is None:
         raise DataError(f"{path}: {name} is empty, expected an array")
+    claimed, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if claimed > _DEFLATE_RATIO * stored + _SLACK_BYTES:
+        raise DataError(
+            f"{path}: {name} claims the shape {dataset.shape} but stores {stored:,} bytes; "
+            "its images were never written"
+        )
     creation = dataset.id.get_create_plist()
     for number in range(creation.get_nfilters()):
         code, *_, label = creation.get_filter(number)

@@ -222,4 +222,5 @@ def _label_of_note(note: Any) -> str:
         return ""
     if not isinstance(label, str | int):
         raise ValueError(f"{label!r:.60} is neither a name nor a number")
+    str(label).encode()  # a lone surrogate is a ValueError, as no file can hold it
     return str(label).strip()
