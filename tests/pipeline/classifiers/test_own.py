@@ -1,5 +1,7 @@
 """An analyst's own estimator: what is accepted, what it becomes, what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -156,7 +158,7 @@ def in_main():
         (SVC(), "expected a name or a tuple"),
         (3, "expected a name or a tuple"),
     ],
-    ids=str,
+    ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value)),  # equal in all processes
 )
 def test_what_cannot_be_a_candidate_is_told(choice, message):
     with pytest.raises(UsageError, match=message) as caught:
