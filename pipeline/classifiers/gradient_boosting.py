@@ -8,8 +8,6 @@ from pipeline.classifiers.components import principal_components
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from pipeline.classifiers.estimators.unit_scale import UnitScale
-
 _COMPONENTS = 64  # time grows in proportion to features: all 2,048 of a layer take 15 times as long
 _ROUNDS = 300  # at most; the loss on a tenth of the training rows ends the boosting
 

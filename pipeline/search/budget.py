@@ -155,8 +155,9 @@ class Planner:
         for classifier in (requested, *fallbacks):
             plan = self._on_all_rows(classifier, share())
             if plan and classifier is not requested:
-                error = failure()
-                why = f"failed: {error}" if error else "would take longer than its share of the time"
+                why = "would take longer than its share of the time"
+                if error := failure():
+                    why = f"failed: {error}"
                 reason = "; ".join(filter(None, (f"{requested.title} {why}", plan.reason)))
                 plan = dataclasses.replace(plan, reason=reason)
             if plan:

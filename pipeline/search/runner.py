@@ -124,12 +124,12 @@ class CandidateRunner:
             bar: the progress bar to update.
         """
         requested, before = candidate.classifier, self._plans.get(candidate.title)
-        failure = ""  # the error that ended the plan before, which the reason of the next one names
+        failures = [""]  # the error of each plan that did not end, empty where time was short
         for plan in self._planner(candidate.layer).plans(
             requested,
             self._fallbacks(requested),
             lambda: self._budget.share(needs),
-            lambda: failure,
+            lambda: failures[-1],
         ):
             if before and plan.rank(requested) <= before.rank(requested):
                 return True
@@ -137,7 +137,7 @@ class CandidateRunner:
                 record = self._follow(plan, candidate, bar)
             except (OutOfTimeError, JobFailedError) as error:
                 log.warning("%s: %s", candidate.title, error)
-                failure = str(error) if isinstance(error, JobFailedError) else ""
+                failures.append(str(error) if isinstance(error, JobFailedError) else "")
             except MissingPackageError as error:
                 if self._asked_for(requested):
                     raise
@@ -147,7 +147,7 @@ class CandidateRunner:
                 log.info("%s", _line(record))
                 self._plans[candidate.title] = plan
                 return True
-        why = failure or "there was no way to fit it in its share of the time"
+        why = failures[-1] or "there was no way to fit it in its share of the time"
         log.warning("%s is left out: %s", candidate.title, why)
         return False
 
