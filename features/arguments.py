@@ -23,7 +23,7 @@ Nothing here looks at the disk: whether a path exists is found out where it is o
 
 import operator
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ OnePath = str | os.PathLike[str]
 Paths = OnePath | Sequence[OnePath]
 Names = str | Sequence[str]
 ImageSize = int | tuple[int, int]
+SplitFolders = str | Mapping[str, str] | Sequence[tuple[str, str]]
+
+SPLITS = ("train", "validation", "test")
 
 Reader = Callable[[Any, str], Any]  # takes a value and its option's name
 
@@ -105,6 +108,28 @@ def as_names(
         for name in stripped:
             check_choice(name, option, choices)
     return stripped
+
+
+def as_splits(value: Any, option: str) -> tuple[tuple[str, str], ...]:
+    """Return which folder holds which split, as pairs of a split's name and a folder's.
+
+    Args:
+        value: a str such as "train=training_set,test=test_set", a mapping of names of splits to
+            names of folders, or pairs of them.
+        option: the name of the option.
+    """
+    expected = f"SPLIT=FOLDER with commas between, SPLIT one of {', '.join(SPLITS)}"
+    if isinstance(value, str):
+        pairs = [tuple(part.partition("=")[::2]) for part in value.split(",")]
+    else:
+        items = value.items() if isinstance(value, Mapping) else value
+        pairs = [tuple(pair) for pair in _listed(items, option, expected)]
+    for pair in pairs:
+        if len(pair) != 2 or not all(isinstance(name, str) and name.strip() for name in pair):
+            raise refused(value, option, expected)
+        if pair[0].strip() not in SPLITS:
+            raise refused(value, option, expected)
+    return tuple((split.strip(), folder.strip()) for split, folder in pairs)
 
 
 def as_image_size(value: Any, option: str = "image_size") -> tuple[int, int] | None:

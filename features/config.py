@@ -11,6 +11,7 @@ from features.arguments import (
     as_image_size,
     as_names,
     as_path,
+    as_splits,
     check_choice,
     check_count,
     check_flag,
@@ -58,6 +59,8 @@ class ExtractConfig:
         batch_size: images in a forward pass; 32 is near the best rate on CPUs and small GPUs.
         store: dtype of the stored features; float16 halves the file.
         limit: take that many images only, spread evenly over the source.
+        splits: which folder holds which split, such as {"train": "training_set"}, where their
+            names do not say so.
         max_rejected: the share of unreadable images, 0 to 1, above which the run ends as failed.
         restart: discard what an earlier run left and begin anew.
         trust_source: take images for those of an earlier run by their names, labels and sizes,
@@ -87,6 +90,7 @@ class ExtractConfig:
     batch_size: int = 32
     store: str = "float32"
     limit: int | None = None
+    splits: tuple[tuple[str, str], ...] | None = None
     max_rejected: float = 0.05
     restart: bool = False
     trust_source: bool = False  # reading takes a small share of the time to decode
@@ -113,6 +117,7 @@ class ExtractConfig:
             batch_size=check_count,
             store=partial(check_choice, choices=STORES),
             limit=optional(check_count),
+            splits=optional(as_splits),
             max_rejected=check_share,
             restart=check_flag,
             trust_source=check_flag,

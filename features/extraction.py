@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from features.arguments import ImageSize, Names
+from features.arguments import ImageSize, Names, SplitFolders
 from features.config import ExtractConfig
 from features.engines.base import Compiled
 from features.errors import DataError
@@ -47,6 +47,7 @@ def extract(
     batch_size: int = ExtractConfig.batch_size,
     store: str = ExtractConfig.store,
     limit: int | None = ExtractConfig.limit,
+    splits: SplitFolders | None = ExtractConfig.splits,
     max_rejected: float = ExtractConfig.max_rejected,
     restart: bool = ExtractConfig.restart,
     trust_source: bool = ExtractConfig.trust_source,
@@ -80,6 +81,8 @@ def extract(
         batch_size: images in a forward pass.
         store: dtype of the stored features, "float32" or "float16".
         limit: take that many images only, spread evenly over the source.
+        splits: which folder holds which split, such as {"train": "training_set"}, where their
+            names do not say so.
         max_rejected: the share of unreadable images, 0 to 1, above which the call fails.
         restart: discard what an earlier run left and begin anew.
         trust_source: take images for those of an earlier run by their names, labels and sizes,
@@ -99,12 +102,15 @@ def extract(
     return run(ExtractConfig(**locals()))  # the parameters are the fields of the config
 
 
-def read_source(source: str | Path, limit: int | None = None) -> Reading:
+def read_source(
+    source: str | Path, limit: int | None = None, splits: SplitFolders | None = None
+) -> Reading:
     """Look at a source without decoding an image, as `extract --dry-run` does.
 
     Args:
         source: as in `extract`.
         limit: as in `extract`.
+        splits: as in `extract`.
 
     Returns:
         How it is read: numbers of images by class and split, files that are passed over by kind,
@@ -114,14 +120,17 @@ def read_source(source: str | Path, limit: int | None = None) -> Reading:
         UsageError: as `open_source`.
         DataError: as `open_source`.
     """
-    with open_source(source, limit) as opened:
+    with open_source(source, limit, splits) as opened:
         return opened.reading
 
 
 def run(config: ExtractConfig) -> Path:
     """Extract as `config` says; a repeated call goes on from where an earlier one stopped."""
     check_output(config.out)
-    with open_source(config.source, config.limit) as source, locked(partial_folder(config.out)):
+    with (
+        open_source(config.source, config.limit, config.splits) as source,
+        locked(partial_folder(config.out)),
+    ):
         log_reading(source.reading)
         plan = plan_extraction(config, source)
         if is_finished(plan):

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from features.arguments import as_path, check_count
+from features.arguments import SplitFolders, as_path, as_splits, check_count
 from features.errors import DataError, UsageError
+from features.records import Split
 from features.sources.archive import ArchiveSource
-from features.sources.base import Source, Subset
+from features.sources.base import ListedSource, Source, Subset
 from features.sources.folder import FolderSource
 from features.sources.kinds import IMAGE_SUFFIXES
+from features.sources.layout import below_wrappers, layout
 from features.sources.manifest import MANIFEST_SUFFIXES, ManifestSource
 from features.sources.tarred import TAR_SUFFIXES, TarArchive
 from features.sources.webdataset import (
@@ -29,7 +31,9 @@ ACCEPTED = (
 )
 
 
-def open_source(path: str | Path, limit: int | None = None) -> Source:
+def open_source(
+    path: str | Path, limit: int | None = None, splits: SplitFolders | None = None
+) -> Source:
     """Return the images that `path` points to.
 
     Args:
@@ -38,13 +42,17 @@ def open_source(path: str | Path, limit: int | None = None) -> Source:
             arrays.
         limit: take that many images, evenly spread over the source, so that classes and splits
             keep their proportions; None takes all.
+        splits: which folder holds which split, such as {"train": "training_set"}, where their
+            names do not say so; None goes by the names.
 
     Raises:
-        UsageError: there is nothing at `path`, it is of an unknown kind, or `limit` is below 1.
+        UsageError: there is nothing at `path`, it is of an unknown kind, `limit` is below 1, or
+            `splits` names a folder that does not exist.
         DataError: there are no images, or the file is not what its suffix promises.
     """
     path = as_path(path, "source")
     limit = None if limit is None else check_count(limit, "limit")
+    pairs = None if splits is None else as_splits(splits, "splits")
     try:
         source = _open(path)
     except OSError as error:
@@ -57,9 +65,27 @@ def open_source(path: str | Path, limit: int | None = None) -> Source:
             f"no images found in {path}: {others} other files were ignored; "
             f"read are {', '.join(IMAGE_SUFFIXES)}"
         )
+    if pairs is not None:
+        _name_splits(source, pairs)
     if limit is None or limit >= count:
         return source
     return Subset(source, np.arange(limit, dtype=np.int64) * count // limit)
+
+
+def _name_splits(source: Source, pairs: tuple[tuple[str, str], ...]) -> None:
+    """Lay a source out anew by folders that are splits, as the user says."""
+    try:
+        if not isinstance(source, ListedSource) or not source.is_by_folders:
+            raise UsageError(
+                f"--splits names folders, but {source.location} does not have its labels by "
+                "folders; leave the option out"
+            )
+        named = {folder: Split[split.upper()] for split, folder in pairs}
+        laid_out = layout(below_wrappers(source.ids), named)
+    except UsageError:
+        source.close()
+        raise
+    source.labels, source.splits, source.class_names = laid_out
 
 
 def _open(path: Path) -> Source:

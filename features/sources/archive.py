@@ -82,6 +82,7 @@ class ArchiveSource(ListedSource):
         members = visible(archive.names)
         images, others = sort_members(archive, members)
         table = _manifest(location, archive, members)
+        self.is_by_folders = table is None
         if table is None:
             ids = sorted(images)
             listing = Listing(ids, *layout(below_wrappers(unwrap(ids))), {})

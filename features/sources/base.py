@@ -121,7 +121,13 @@ class Source(ABC):
 
 
 class ListedSource(Source):
-    """A source that knows the ids, labels, splits and sizes of all its images from the start."""
+    """A source that knows the ids, labels, splits and sizes of all its images from the start.
+
+    Attributes:
+        is_by_folders: True where labels and splits come from the folders that images lie in.
+    """
+
+    is_by_folders: bool = False
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class FolderSource(ListedSource):
     """
 
     kind = "folder"
+    is_by_folders = True
 
     def __init__(self, location: Path) -> None:
         """List the folder.

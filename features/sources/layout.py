@@ -5,10 +5,12 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from features.errors import UsageError
 from features.records import UNLABELLED, Split
 
 _SPLITS = {
@@ -27,6 +29,9 @@ _NO_NAMES = {"nan", "none", "null", "na", "n/a", "<na>"}
 _NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
+NO_SPLITS: Mapping[str, Split] = MappingProxyType({})
+
+
 class Layout(NamedTuple):
     """Labels (int32, (N,), -1 unlabelled), splits (uint8, (N,)) and the names of the labels."""
 
@@ -35,7 +40,7 @@ class Layout(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def layout(paths: Sequence[str]) -> Layout:
+def layout(paths: Sequence[str], named: Mapping[str, Split] = NO_SPLITS) -> Layout:
     """Return labels and splits of images by the folders they lie in.
 
     The first folder is the class; deeper folders belong to it, and images beside the class folders
@@ -46,13 +51,24 @@ def layout(paths: Sequence[str]) -> Layout:
 
     Args:
         paths: paths relative to the source, with `/` as separator.
+        named: the split of each first folder that is one; if there are any, no name is guessed.
+
+    Raises:
+        UsageError: a folder in `named` does not exist.
     """
-    in_splits = _are_splits({path.partition("/")[0] for path in paths if "/" in path})
+    folders = {path.partition("/")[0] for path in paths if "/" in path}
+    if missing := [folder for folder in named if folder not in folders]:
+        raise UsageError(
+            f"--splits: there is no folder {missing[0]!r} with images; the folders are "
+            f"{', '.join(sorted(folders)) or 'none'}"
+        )
+    split_in = named.get if named else split_of
+    in_splits = bool(named) or _are_splits(folders)
     names, splits = [], np.zeros(len(paths), np.uint8)
     for index, path in enumerate(paths):
         folder, slash, below = path.partition("/")
         if in_splits and slash:
-            split = split_of(folder)
+            split = split_in(folder)
             splits[index] = split or Split.NONE
             folder, slash, below = below.partition("/")
             if slash and "/" in below and split and split_of(folder) == split:

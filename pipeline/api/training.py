@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from features.arguments import ImageSize, Names
+from features.arguments import ImageSize, Names, SplitFolders
 from pipeline.config import FinetuneConfig, ScratchConfig
 from pipeline.results.folder import ResultsFolder
 from pipeline.stages import finetune as finetune_stage
@@ -31,6 +31,7 @@ def finetune(
     name: str | None = FinetuneConfig.name,
     image_size: ImageSize | None = FinetuneConfig.image_size,
     limit: int | None = FinetuneConfig.limit,
+    splits: SplitFolders | None = FinetuneConfig.splits,
     folds: int | None = FinetuneConfig.folds,
     group_by: str | None = FinetuneConfig.group_by,
     augment: Names = FinetuneConfig.augment,
@@ -77,6 +78,7 @@ def finetune(
         image_size: height and width the network sees, in pixels, or one int for both; None takes
             the backbone's own.
         limit: take that many images only, spread evenly over the source.
+        splits: which folder holds which split, as in `features.extract`.
         folds: the number of folds of cross-validation, where the folder has no splits yet; None
             as in `classify`.
         group_by: a column of the manifest; images with the same value stay in the same split.
@@ -122,6 +124,7 @@ def scratch(
     name: str | None = ScratchConfig.name,
     image_size: ImageSize | None = ScratchConfig.image_size,
     limit: int | None = ScratchConfig.limit,
+    splits: SplitFolders | None = ScratchConfig.splits,
     folds: int | None = ScratchConfig.folds,
     group_by: str | None = ScratchConfig.group_by,
     augment: Names = ScratchConfig.augment,
@@ -157,6 +160,7 @@ def scratch(
         image_size: height and width the network sees, in pixels, or one int for both; None takes
             the images' own.
         limit: take that many images only, spread evenly over the source.
+        splits: which folder holds which split, as in `features.extract`.
         folds: the number of folds of cross-validation, where the folder has no splits yet; None
             as in `classify`.
         group_by: a column of the manifest; images with the same value stay in the same split.

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.config.choices import METRICS, SCHEDULES, TRAINING_PRECISIONS
 
 GROUP_BY = "the column of a manifest whose equal values keep images in the same split"
+SPLITS = "the folders that are splits, where their names do not say so: train=a,test=b"
 RESULTS = "the results folder of `classify`, `finetune` or `scratch`"
 
 
@@ -60,6 +61,7 @@ def add_network_options(command: argparse.ArgumentParser, option: Callable[..., 
         metavar="SIZE",
     )
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
+    option("--splits", SPLITS, metavar="SPLIT=FOLDER,...")
     option(
         "--folds",
         "the number of folds of cross-validation, where the folder has no splits "

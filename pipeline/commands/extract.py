@@ -15,7 +15,7 @@ from features.config import (
     ExtractConfig,
 )
 from features.sources.reading import Reading
-from pipeline.commands.arguments import given, image_size, names, option_adder, share
+from pipeline.commands.arguments import SPLITS, given, image_size, names, option_adder, share
 from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 
@@ -114,6 +114,7 @@ def _add_image_options(option: Any) -> None:
         action="store_true",
     )
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
+    option("--splits", SPLITS, metavar="SPLIT=FOLDER,...")
     option(
         "--max-rejected",
         "the share of unreadable images up to which the run is a success",

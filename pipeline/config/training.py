@@ -8,6 +8,7 @@ from typing import ClassVar
 from features.arguments import (
     as_image_size,
     as_path,
+    as_splits,
     check_choice,
     check_count,
     check_flag,
@@ -40,6 +41,7 @@ class NetworkConfig:
         name: the name of the candidate; None calls it what it is, such as "scratch-small".
         image_size: height and width the network sees, in pixels; None leaves it to the stage.
         limit: take that many images only, spread evenly over the source.
+        splits: as in `features.config.ExtractConfig`.
         folds: the number of folds of cross-validation, where the folder has no splits yet; None
             as in `ClassifyConfig`.
         group_by: a column of the manifest; images with the same value stay in the same split.
@@ -65,6 +67,7 @@ class NetworkConfig:
     name: str | None = None
     image_size: tuple[int, int] | None = None
     limit: int | None = None
+    splits: tuple[tuple[str, str], ...] | None = None
     folds: int | None = None
     group_by: str | None = None
     augment: tuple[str, ...] = ("auto",)
@@ -88,6 +91,7 @@ class NetworkConfig:
             name=optional(check_new_name),
             image_size=as_image_size,
             limit=optional(check_count),
+            splits=optional(as_splits),
             folds=optional(partial(check_count, at_least=2)),
             group_by=optional(check_text),
             augment=as_augmentations,

@@ -64,7 +64,7 @@ def read(config: NetworkConfig, folder: Path, size: tuple[int, int] | None = Non
         UsageError: the source cannot be opened, or the results folder has splits of other images.
         DataError: images or labels are missing, or cannot be read.
     """
-    with open_source(config.source, config.limit) as source:
+    with open_source(config.source, config.limit, config.splits) as source:
         log_reading(source.reading)
         size = size or common_size(source) or DEFAULT_SIZE
         facts = {

@@ -9,7 +9,7 @@ from features.sources.reading import Reading
 
 def read_source(config: ExtractConfig) -> Reading:
     """Return how the source is read; no image is decoded and nothing is written."""
-    return extraction.read_source(config.source, config.limit)
+    return extraction.read_source(config.source, config.limit, config.splits)
 
 
 def run(config: ExtractConfig) -> Path:

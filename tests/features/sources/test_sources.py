@@ -175,3 +175,32 @@ def test_files_are_closed_by_close_and_after_an_error(name, tmp_path):
     with pytest.raises(DataError, match="no column 'path'; its columns are: no, such") as error:
         open_source(tmp_path / name)
     assert open_files() == before, error
+
+
+def test_folders_are_named_as_splits(tmp_path):
+    """Where their names do not say so; a name that is none lists the folders."""
+    from PIL import Image
+
+    from features.records import Split
+
+    for split in ("one", "two"):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "images" / split / label
+            folder.mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(folder / "0.png")
+    for splits in ({"train": "one", "test": "two"}, "train=one, test=two", [("train", "one")]):
+        with open_source(tmp_path / "images", splits=splits) as source:
+            assert source.class_names == ("cat", "dog")
+            test = Split.NONE if len(splits) == 1 else Split.TEST
+            assert source.splits.tolist() == [Split.TRAIN] * 2 + [test] * 2
+            assert source.reading.splits["train"] == 2
+    with open_source(tmp_path / "images") as source:
+        assert source.class_names == ("one", "two")
+    with pytest.raises(UsageError, match="no folder 'three' with images; the folders are one, two"):
+        open_source(tmp_path / "images", splits="train=three")
+    for wrong in ("train", "learn=one", "train=", {"train": 3}, 5):
+        with pytest.raises(UsageError, match="expected SPLIT=FOLDER"):
+            open_source(tmp_path / "images", splits=wrong)
+    (tmp_path / "m.csv").write_text("path\nimages/one/cat/0.png")
+    with pytest.raises(UsageError, match="does not have its labels by folders"):
+        open_source(tmp_path / "m.csv", splits="train=one")
