@@ -38,7 +38,8 @@ def add_predictions(
         name: the name of the candidate, unique in the folder.
         title: the name of the candidate in tables; None takes `name`.
         seconds: "fit" (to fit once) and "predict_1000" (to predict 1,000 images), as far as they
-            are known; a number is the time to fit. Without it the candidate is never the cheapest.
+            are known; a number is the time to fit. Without "predict_1000" it is never
+            the cheapest.
         replace: whether to replace other predictions that were added under this name.
 
     Returns:
@@ -60,6 +61,7 @@ def compare(
     resamples: int = CompareConfig.resamples,
     confidence: float = CompareConfig.confidence,
     seed: int = CompareConfig.seed,
+    give_up: float = CompareConfig.give_up,
 ) -> Comparison:
     """Rank candidates on validation, as the command `compare` does; the test stays locked.
 
@@ -70,6 +72,8 @@ def compare(
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
+        give_up: points of the metric, hundredths, that the recommended candidate may be below the
+            best, for a lower cost.
 
     Returns:
         The ranking, with every metric, its interval and the tests between candidates.
@@ -129,6 +133,7 @@ def report(
     resamples: int = ReportConfig.resamples,
     confidence: float = ReportConfig.confidence,
     seed: int = ReportConfig.seed,
+    give_up: float = ReportConfig.give_up,
 ) -> Report:
     """Compare candidates and write all of it as one HTML page, as the command `report` does.
 
@@ -141,6 +146,8 @@ def report(
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
+        give_up: points of the metric, hundredths, that the recommended candidate may be below the
+            best, for a lower cost.
 
     Returns:
         The content of the page, with its path as `path`; the page works without a network.

@@ -36,6 +36,17 @@ def add_bootstrap_options(option: Callable[..., None]) -> None:
     option("--seed", "the seed of the bootstrap", type=int, metavar="N")
 
 
+def add_give_up_option(option: Callable[..., None]) -> None:
+    """Add the option of every command that recommends a candidate."""
+    option(
+        "--give-up",
+        "the points of the metric that the recommended candidate may be below the best, for a "
+        "lower cost",
+        type=float,
+        metavar="POINTS",
+    )
+
+
 def add_network_options(command: argparse.ArgumentParser, option: Callable[..., None]) -> None:
     """Add the options of every command that trains networks on pixels."""
     command.add_argument(

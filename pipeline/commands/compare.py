@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.commands.arguments import (
     RESULTS,
     add_bootstrap_options,
+    add_give_up_option,
     add_json_option,
     given,
     option_adder,
@@ -42,6 +43,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     option("--metric", "the metric that ranks", choices=METRICS)
     add_bootstrap_options(option)
+    add_give_up_option(option)
     command.add_argument(
         "--report",
         type=Path,

@@ -4,7 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.arguments import RESULTS, add_bootstrap_options, given, option_adder
+from pipeline.commands.arguments import (
+    RESULTS,
+    add_bootstrap_options,
+    add_give_up_option,
+    given,
+    option_adder,
+)
 from pipeline.commands.help import add_command
 from pipeline.config import ReportConfig
 from pipeline.config.choices import METRICS
@@ -37,6 +43,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--images", "where the images lie now, if they have moved", type=Path, metavar="SOURCE")
     option("--metric", "the metric that ranks", choices=METRICS)
     add_bootstrap_options(option)
+    add_give_up_option(option)
 
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import report

@@ -17,12 +17,19 @@ from features.arguments import (
     optional,
 )
 from pipeline.config.choices import BEST, METRIC, METRICS
-from pipeline.config.readers import as_seconds, as_table, check_confidence, check_new_name
+from pipeline.config.readers import (
+    as_seconds,
+    as_table,
+    check_confidence,
+    check_new_name,
+    check_not_negative,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RESAMPLES, CONFIDENCE = 1000, 0.95  # of every bootstrap
+GIVE_UP = 0.5  # points of the metric, at most, for a lower cost
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ class AddConfig:
         name: the candidate's name, unique in the folder.
         title: the candidate's name in tables; None takes `name`.
         seconds: "fit" (to fit once) and "predict_1000" (to predict 1,000 images), as far as they
-            are known; a number is the time to fit. Without it the candidate is never the cheapest.
+            are known; a number is the time to fit. Without "predict_1000" it is never
+            the cheapest.
         replace: whether to replace other predictions that were added under this name.
     """
 
@@ -72,6 +80,8 @@ class CompareConfig:
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
+        give_up: points of the metric, hundredths, that the recommended candidate may be below the
+            best, for a lower cost.
     """
 
     results: tuple[Path, ...]
@@ -80,6 +90,7 @@ class CompareConfig:
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0
+    give_up: float = GIVE_UP
 
     def __post_init__(self) -> None:
         normalize(
@@ -90,6 +101,7 @@ class CompareConfig:
             resamples=check_count,
             confidence=check_confidence,
             seed=partial(check_count, at_least=0),
+            give_up=check_not_negative,
         )
 
 
@@ -144,6 +156,8 @@ class ReportConfig:
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
+        give_up: points of the metric, hundredths, that the recommended candidate may be below the
+            best, for a lower cost.
     """
 
     results: tuple[Path, ...]
@@ -154,6 +168,7 @@ class ReportConfig:
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0
+    give_up: float = GIVE_UP
 
     def __post_init__(self) -> None:
         normalize(
@@ -166,4 +181,5 @@ class ReportConfig:
             resamples=check_count,
             confidence=check_confidence,
             seed=partial(check_count, at_least=0),
+            give_up=check_not_negative,
         )

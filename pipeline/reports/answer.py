@@ -1,16 +1,18 @@
-"""The answer that a report begins with: the candidate, its score, those tied, and its cost."""
+"""The answer that a report begins with: the candidate, its score, its rivals, and its cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
+
 from pipeline.reports.scores import PLAIN, TITLES, number
 from pipeline.results.comparison import Comparison
 from pipeline.results.records import CLASSIFIER, EXTERNAL, NETWORK, Record
 from pipeline.results.report import Report
 
-NAMED = 2  # tied candidates whose names the sentence gives
+NAMED = 2  # other candidates whose names the sentence gives
 NARROW = "\N{NARROW NO-BREAK SPACE}"  # between a number and its unit
 UNKNOWN = "–"
 _GIVEN = {CLASSIFIER: "its features at hand", NETWORK: "from pixels", EXTERNAL: "by another tool"}
@@ -22,6 +24,7 @@ class Answer:
 
     Attributes:
         question: a headline.
+        verb: what to do with the candidate: "Take", or words for what only leads.
         title: the title of the recommended candidate.
         given: the backbone and layer that it learned from, or nothing.
         good: how good it is, such as "is right in 81.1 % of 1,500 validation images".
@@ -30,6 +33,7 @@ class Answer:
     """
 
     question: str
+    verb: str
     title: str
     given: str
     good: str
@@ -40,7 +44,7 @@ class Answer:
 def answer(comparison: Comparison) -> Answer:
     """Return a comparison in two sentences."""
     ranking, config = comparison.ranking, comparison.config
-    rank, metric = ranking.recommended, ranking.metric
+    rank, metric = ranking.shown, ranking.metric
     record, estimate = ranking.entries[rank].record, comparison.estimates[rank][metric]
     images, classes = len(ranking.labels), len(ranking.splits.class_names)
     value, low, high = (
@@ -53,6 +57,7 @@ def answer(comparison: Comparison) -> Answer:
     )
     return Answer(
         f"Which classifier tells these {classes:,} classes apart?",
+        "None is recommended; ahead is" if ranking.recommended is None else "Take",
         record.title,
         learned_from(record),
         good,
@@ -64,25 +69,29 @@ def answer(comparison: Comparison) -> Answer:
 def _because(comparison: Comparison) -> str:
     ranking = comparison.ranking
     rank, rivals = ranking.recommended, _rivals(comparison)
-    record, best = ranking.entries[rank].record, ranking.entries[0].record
-    costs = _costs(record)
+    if rank is None:
+        return (
+            "No candidate that could be the best is better than class frequencies by "
+            f"{TITLES[ranking.metric]} (p < 0.05)."
+        )
+    best, costs = ranking.entries[0].record, _costs(ranking.entries[rank].record)
     if len(ranking.entries) == 1:
         return f"It is the only candidate, and takes {costs}."
     if rank:
         score = percent(ranking.metric, ranking.scores[0])
-        others = f", nor from {_named(rivals)}" if rivals else ""
+        others = f", and so could {_named(rivals, 'and')}" if rivals else ""
         return (
-            f"McNemar's test cannot tell it from the best, {_name(best)} ({score}){others}; it is "
-            f"the cheapest of these {len(rivals) + 2}: {costs}."
+            f"It could be the best, as could {_name(best)} ({score}){others}; of those that give "
+            f"up little it is the cheapest, or the surest of equally cheap ones: {costs}."
         )
     if rivals:
         return (
-            f"McNemar's test cannot tell it from {_named(rivals)}; it is the best and the cheapest "
-            f"of these {len(rivals) + 1}: {costs}."
+            f"It is ahead, though {_named(rivals)} could be the best as well; none of these "
+            f"{len(rivals) + 1} is cheaper for as little given up: {costs}."
         )
     return (
-        f"It is the best of {len(ranking.entries)} candidates, told from every other one by "
-        f"McNemar's test, and takes {costs}."
+        f"It is the best of {len(ranking.entries)} candidates, no other of which could be the "
+        f"best, and takes {costs}."
     )
 
 
@@ -96,17 +105,17 @@ def _costs(record: Record) -> str:
 
 
 def _rivals(comparison: Comparison) -> list[Record]:
-    """Return the tied candidates other than the recommended one and the best."""
+    """Return those that could be the best, but for the recommended one and the first."""
     ranking = comparison.ranking
-    ranks = [n for n, tied in enumerate(ranking.tied.tolist()) if tied]
+    ranks = np.flatnonzero(ranking.could_be_best).tolist()
     return [ranking.entries[n].record for n in ranks if n not in (0, ranking.recommended)]
 
 
-def _named(records: list[Record]) -> str:
+def _named(records: list[Record], last: str = "or") -> str:
     names = [_name(record) for record in records[:NAMED]]
     if more := len(records) - len(names):
         names.append(f"{more} more")
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _name(record: Record) -> str:
@@ -156,13 +165,13 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     """Return the numbers beside the answer: a label, a value, a line below."""
     comparison = report.comparison
     ranking = comparison.ranking
-    rank = ranking.recommended
+    rank = ranking.shown
     record, accuracy = ranking.entries[rank].record, comparison.estimates[rank]["accuracy"]
     test = report.tests.get(rank)
     spent = record.seconds.get("search")
     searched = f"after {seconds(spent)} of search" if spent else "without a search"
     memory = f"{size(record.peak_memory)} memory to fit" if record.peak_memory else ""
-    others = f"{int(ranking.tied.sum()) - 1} of {len(ranking.entries) - 1}"
+    others = f"{int(ranking.could_be_best.sum()) - 1} of {len(ranking.entries) - 1}"
     return [
         _tile(
             "On validation",
@@ -173,7 +182,7 @@ def tiles(report: Report) -> list[dict[str, Any]]:
         _tile("To fit", cost(record.costs, "fit_seconds"), searched),
         _tile("1,000 predictions", cost(record.costs, "predict_1000_seconds"), _GIVEN[record.kind]),
         _tile("Model", cost(record.costs, "model_bytes"), memory),
-        _tile("Tied with the best", others, "other candidates"),
+        _tile("Could be the best", others, "other candidates"),
     ]
 
 

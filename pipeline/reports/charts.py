@@ -35,9 +35,9 @@ def cost(comparison: Comparison, over: str) -> Figure:
         if over in row and (not ranking.is_floor(rank) or len(comparison.rows) == 1)
     ]
     kinds = {
-        "others": ([row for row in shown if not row["tied"]], "--faint", "circle", 9),
-        "tied with the best": (
-            [row for row in shown if row["tied"] and not row["recommended"]],
+        "others": ([row for row in shown if not row["could_be_best"]], "--faint", "circle", 9),
+        "could be the best": (
+            [row for row in shown if row["could_be_best"] and not row["recommended"]],
             "--accent",
             "circle-open",
             11,

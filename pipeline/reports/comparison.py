@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from features.text import for_csv
 from pipeline.reports.scores import TITLES, class_table, confused, interval, number
 from pipeline.reports.tables import render
-from pipeline.results.comparison import Comparison, rounded
+from pipeline.results.comparison import Comparison
+from pipeline.results.ranking import Ranking, mean_log_loss
+from pipeline.results.verdict import rounded_cost
 from pipeline.statistics import metrics
 from pipeline.statistics.bootstrap import Estimate
 
@@ -28,13 +30,13 @@ def text(comparison: Comparison) -> str:
     """Return the table, notes on it, and the classes of the recommended candidate."""
     ranking = comparison.ranking
     names = ranking.splits.class_names
+    shown = ranking.entries[ranking.shown].label
     sections = [
         _heading(comparison),
         _table(comparison),
         "\n".join(_notes(comparison)),
         f"recommended: {why(comparison)}",
-        f"{comparison.recommended}, class by class, the hardest first:\n"
-        + class_table(comparison.confusion, names),
+        f"{shown}, class by class, the hardest first:\n" + class_table(comparison.confusion, names),
         confused(comparison.confusion, names),
         "written: " + ", ".join(map(str, comparison.files)),
     ]
@@ -44,25 +46,40 @@ def text(comparison: Comparison) -> str:
 def why(comparison: Comparison) -> str:
     """Return a sentence that says which candidate is recommended, and why."""
     ranking = comparison.ranking
-    rank, tied = ranking.recommended, int(ranking.tied.sum()) - 1
-    chosen, first = ranking.entries[rank], ranking.entries[0]
-    if len(ranking.entries) == 1:
-        return f"{chosen.label}, the only candidate"
-    if rank:
-        cost = first.record.cost
-        than = f"{cost:.3g} s" if math.isfinite(cost) else "an unknown time"
+    rank, others = ranking.recommended, int(ranking.could_be_best.sum()) - 1
+    if rank is None:
         return (
-            f"{chosen.label}: it cannot be told from the best, {first.label} (McNemar p = "
-            f"{ranking.p_values[0, rank]:.2g} after Holm's correction), and costs "
-            f"{chosen.record.cost:.3g} s instead of {than} to fit and to predict 1,000 images"
+            "none, as no candidate that could be the best is better than class frequencies by "
+            f"{TITLES[ranking.metric]} (p < 0.05); more images, another layer or another backbone "
+            "may help"
         )
-    if tied:
-        if tied == 1:
-            others = "the one tied with it is not"
-        else:
-            others = f"none of the {tied} tied with it is"
-        return f"{chosen.label}: the best, and {others} cheaper"
-    return f"{chosen.label}: the best, and told from every other (McNemar p < 0.05, Holm)"
+    chosen = ranking.entries[rank].label
+    if len(ranking.entries) == 1:
+        return f"{chosen}, the only candidate"
+    if rank:
+        return (
+            f"{chosen}: it could be the best (p = {ranking.p_best[rank]:.2g}), as "
+            f"{ranking.best_entry.label} could, and {_advantage(ranking, rank)}"
+        )
+    if others:
+        rivals = "the other one" if others == 1 else f"none of the {others} others"
+        is_not = " is not" if others == 1 else " is"
+        return (
+            f"{chosen}: the best on these images, and {rivals} that could be the best{is_not} "
+            "cheaper for as little given up"
+        )
+    return f"{chosen}: the best, and no other could be (p < 0.05)"
+
+
+def _advantage(ranking: Ranking, rank: int) -> str:
+    """Return what a candidate has before the one with the highest score."""
+    chosen, first = ranking.entries[rank], ranking.best_entry
+    cost, other = chosen.record.cost, first.record.cost
+    if rounded_cost(cost) < rounded_cost(other):
+        than = f"{other:.3g} s" if math.isfinite(other) else "an unknown time"
+        return f"costs {cost:.3g} s instead of {than} for 1,000 images"
+    loss, than_loss = (mean_log_loss(ranking.labels, e.probabilities) for e in (chosen, first))
+    return f"costs about as much, with a log loss of {loss:.3g} instead of {than_loss:.3g}"
 
 
 def _heading(comparison: Comparison) -> str:
@@ -79,11 +96,11 @@ def _table(comparison: Comparison) -> str:
     header = ("", "", "candidate", "accuracy %", *(SHORT[name] for name in shown), "fit s",
               "1000 s", "MB", "peak MB")  # fmt: skip
     rows = []
-    tied = comparison.ranking.tied
+    could_be_best = comparison.ranking.could_be_best
     for rank, (entry, estimates) in enumerate(
         zip(comparison.ranking.entries, comparison.estimates, strict=True)
     ):
-        mark = "=" if tied[rank] and tied.sum() > 1 else ""
+        mark = "*" if could_be_best[rank] and could_be_best.sum() > 1 else ""
         rows.append(
             (rank + 1, mark, entry.label, _with_interval(estimates["accuracy"]),
              *(number(name, estimates[name].value) for name in shown), *_costs(entry.record.costs))
@@ -119,8 +136,8 @@ def _seconds(value: float) -> str:
 
 def _notes(comparison: Comparison) -> Iterator[str]:
     ranking = comparison.ranking
-    if ranking.tied.sum() > 1:
-        yield "=: cannot be told from the best by McNemar's test with Holm's correction (p >= 0.05)"
+    if ranking.could_be_best.sum() > 1:
+        yield "*: could be the best; these hold the truly best candidate with 95 % confidence"
     yield (
         "ECE: expected calibration error in %, with T after temperature scaling (cross-fitted); "
         "1000 s: seconds to predict 1,000 images; MB: of the model's file"
@@ -133,7 +150,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     for rank, entry in enumerate(ranking.entries):
         if entry.record.reason:
             yield f"{entry.label}: {entry.record.reason}"
-        if ranking.is_floor(rank) and rank and ranking.tied[rank]:
+        if ranking.is_floor(rank) and rank and ranking.could_be_best[rank]:
             yield (
                 "warning: the best cannot be told from class frequencies alone; more images, "
                 "another layer or another backbone may help"
@@ -174,7 +191,6 @@ def json_text(comparison: Comparison) -> str:
             row | {"setting": entry.record.setting, "reason": entry.record.reason}
             for row, entry in zip(comparison.rows, ranking.entries, strict=True)
         ],
-        "p_values": [[rounded(p) for p in row] for row in ranking.p_values],
         "per_class": metrics.per_class(comparison.confusion, names),
         "confused": [{"true": names[a], "predicted": names[b], "images": n} for a, b, n in pairs],
         "unfinished": list(ranking.unfinished),

@@ -94,7 +94,7 @@ def _page(report: Report) -> dict[str, Any]:
     ranking, small = report.comparison.ranking, report.thumbnails
     return {
         "classes": ranking.splits.class_names,
-        "shown": ranking.recommended,
+        "shown": ranking.shown,
         "candidates": [_candidate(report, rank) for rank in range(len(ranking.entries))],
         "images": [
             [image, small.uri(image), small.lost.get(image, "")] for image in report.mistakes.ids

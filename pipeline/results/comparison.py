@@ -19,7 +19,13 @@ from pipeline.statistics.metrics import Reliability
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN = ("rank", "candidate", "title", "tied", "recommended")  # in a notebook, beside the metric
+_SHOWN = (
+    "rank",
+    "candidate",
+    "title",
+    "could_be_best",
+    "recommended",
+)  # in a notebook, beside the metric
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,7 +34,7 @@ class Comparison:
 
     Attributes:
         config: the settings of `compare`.
-        ranking: the candidates, best first, and which of them are tied with the best.
+        ranking: the candidates, best first, and which of them could be the best.
         estimates: every metric of each candidate with its interval, by rank.
         reliability: of each candidate, before and after temperature scaling (cross-fitted).
         near_duplicates: validation images with an equal or nearly equal image among those that
@@ -49,14 +55,15 @@ class Comparison:
         return self.ranking.best_entry.label
 
     @property
-    def recommended(self) -> str:
-        """Name of the cheapest among the best candidate and those tied with it."""
-        return self.ranking.recommended_entry.label
+    def recommended(self) -> str | None:
+        """Name of the candidate to take; None where none knows more than class frequencies."""
+        entry = self.ranking.recommended_entry
+        return None if entry is None else entry.label
 
     @cached_property
     def confusion(self) -> np.ndarray:
-        """Of the recommended candidate: true class by row, predicted by column, int64 (K, K)."""
-        return self.confusion_of(self.ranking.recommended)
+        """Of the recommended candidate, or else the best: true class by row, int64 (K, K)."""
+        return self.confusion_of(self.ranking.shown)
 
     def confusion_of(self, rank: int) -> np.ndarray:
         """Return the confusion matrix of the candidate at a rank, 0 for the best.
@@ -88,7 +95,7 @@ class Comparison:
         Of several repeats of cross-validation these are the mistakes of the first.
 
         Args:
-            candidate: its name; None takes the recommended one.
+            candidate: its name; None takes the recommended one, or else the best.
 
         Returns:
             columns `id`, `label` (the true class), `predicted` and `probability` (of the predicted
@@ -98,22 +105,25 @@ class Comparison:
             UsageError: there is no such candidate.
         """
         ranking = self.ranking
-        entry = ranking.entry(self.recommended if candidate is None else candidate)
+        shown = ranking.entries[ranking.shown]
+        entry = shown if candidate is None else ranking.entry(candidate)
         ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
         return mistakes(ids, ranking.labels, entry.probabilities[0], ranking.splits.class_names)
 
     def __repr__(self) -> str:
         ranking, metric = self.ranking, self.ranking.metric
-        score = self.estimates[ranking.recommended][metric]
-        count = len(ranking.entries)
+        count, score = len(ranking.entries), self.estimates[ranking.shown][metric]
+        name = f"recommended: {self.recommended}"
+        if self.recommended is None:
+            name = f"none is recommended; the best: {self.best}"
         return (
             f"Comparison of {count} candidate{'s' * (count != 1)} by {metric}\n"
-            f"recommended: {self.recommended}, {percent(score.value, score.low, score.high)}"
+            f"{name}, {percent(score.value, score.low, score.high)}"
         )
 
     def _repr_html_(self) -> str:
         metric = self.ranking.metric
-        shown = [*_SHOWN, metric, f"{metric}_low", f"{metric}_high", "p_value"]
+        shown = [*_SHOWN, metric, f"{metric}_low", f"{metric}_high", "p_best"]
         return html(repr(self), self.frame()[shown])
 
 
@@ -153,9 +163,11 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
             "candidate": entry.label,
             "title": entry.record.title,
             "method": entry.record.method,
-            "tied": bool(ranking.tied[rank]),
+            "could_be_best": bool(ranking.could_be_best[rank]),
             "recommended": rank == ranking.recommended,
-            "p_value": rounded(ranking.p_values[0, rank]),
+            "p_best": rounded(ranking.p_best[rank]),
+            "p_chance": rounded(ranking.p_chance[rank]),
+            "p_value": rounded(ranking.p_values[rank]),
         }
         for name, estimate in estimates.items():
             bounds = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}

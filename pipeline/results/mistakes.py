@@ -32,7 +32,7 @@ def choose(ranking: Ranking) -> Mistakes:
     """
     places: dict[int, int] = {}  # row of the predictions -> place on the page
     cells: dict[int, dict[tuple[int, int], list[tuple[int, float]]]] = {}
-    first = ranking.recommended
+    first = ranking.shown
     for rank in (first, *(rank for rank in range(len(ranking.entries)) if rank != first)):
         cells[rank] = _choose(ranking.entries[rank], ranking.labels, places)
     images = ranking.splits.validated

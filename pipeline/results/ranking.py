@@ -1,4 +1,4 @@
-"""Candidates ranked on validation: the best, those tied with it, and the recommended one.
+"""Candidates ranked on validation: the best, those that could be, and the recommended one.
 
 Only records and predictions on validation are read, never the locked test or the features.
 """
@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from features.errors import DataError, UsageError, unknown_name
+from pipeline.config.judging import GIVE_UP
 from pipeline.data.splits import Splits
+from pipeline.results import verdict
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import RECORD, Record, candidates
-from pipeline.statistics import metrics, significance
+from pipeline.statistics import influence, metrics, resampling, scoring
+from pipeline.statistics.influence import Measured
+from pipeline.statistics.resampling import Units
+from pipeline.statistics.significance import LEVEL
 
 FLOOR = "dummy"  # the method that only knows class frequencies
 
@@ -50,16 +55,23 @@ class Ranking:
         metric: the metric by which they are ranked.
         splits: the splits that all of them share.
         entries: m candidates.
-        scores: the metric of each, 0 to 1.
-        p_values: float64 (m, m), McNemar's test between all pairs, corrected by Holm's method.
+        measured: the metric of each, and each validation image's influence on it.
+        p_best: float64 (m,), how well the images agree with each one's being the best: those from
+            0.05 on are a set that holds the best one with 95 % confidence.
+        p_chance: float64 (m,), how well they agree with its knowing class frequencies alone.
+        p_values: float64 (m,), McNemar's test of accuracy against the first, by Holm's method.
+        give_up: points of the metric that the recommended one may be below the best, for its cost.
         unfinished: folders of candidates without a record.
     """
 
     metric: str
     splits: Splits
     entries: tuple[Entry, ...]
-    scores: tuple[float, ...]
+    measured: Measured
+    p_best: np.ndarray
+    p_chance: np.ndarray
     p_values: np.ndarray
+    give_up: float
     unfinished: tuple[str, ...]
 
     @property
@@ -68,18 +80,45 @@ class Ranking:
         return self.splits.labels[self.splits.validated]
 
     @property
-    def tied(self) -> np.ndarray:
-        """Bool (m,): the best, and those that McNemar's test cannot tell from it."""
-        return self.p_values[0] >= significance.LEVEL
+    def units(self) -> Units:
+        """The groups of validation images, as the metric takes them."""
+        return units_of(self.metric, self.splits)
 
     @property
-    def recommended(self) -> int:
-        """Rank of the cheapest of the tied; of equally cheap ones the best.
+    def scores(self) -> tuple[float, ...]:
+        """The metric of each candidate."""
+        return tuple(self.measured.scores.tolist())
 
-        A candidate that only knows class frequencies is taken where no other is tied.
+    @property
+    def could_be_best(self) -> np.ndarray:
+        """Bool (m,): the candidates that could be the best by the metric that ranks."""
+        return self.p_best >= LEVEL
+
+    @property
+    def better_than_chance(self) -> np.ndarray:
+        """Bool (m,): the candidates that know more than class frequencies, by that metric."""
+        return self.p_chance < LEVEL
+
+    @cached_property
+    def recommended(self) -> int | None:
+        """Rank of the candidate to take, by `verdict.recommend`.
+
+        None where no candidate that could be the best knows more than class frequencies.
         """
-        able = [n for n in np.flatnonzero(self.tied).tolist() if not self.is_floor(n)] or [0]
-        return min(able, key=lambda n: self.entries[n].record.cost)
+        floors = np.array([self.is_floor(rank) for rank in range(len(self.entries))])
+        return verdict.recommend(
+            self.measured,
+            self.could_be_best & self.better_than_chance & ~floors,
+            self.give_up / 100,
+            [entry.record.cost for entry in self.entries],
+            [mean_log_loss(self.labels, entry.probabilities) for entry in self.entries],
+            [entry.label for entry in self.entries],
+        )
+
+    @property
+    def shown(self) -> int:
+        """Rank of the candidate that is shown first: the recommended one, or else the best."""
+        return self.recommended or 0
 
     @property
     def best_entry(self) -> Entry:
@@ -87,9 +126,9 @@ class Ranking:
         return self.entries[0]
 
     @property
-    def recommended_entry(self) -> Entry:
-        """The cheapest of the best and those tied with it."""
-        return self.entries[self.recommended]
+    def recommended_entry(self) -> Entry | None:
+        """The candidate to take, if there is one."""
+        return None if self.recommended is None else self.entries[self.recommended]
 
     def entry(self, name: str) -> Entry:
         """Return the candidate of that name; raises UsageError where there is none."""
@@ -103,8 +142,13 @@ class Ranking:
         return self.entries[number].record.method == FLOOR
 
 
-def rank_candidates(results: Sequence[Path], metric: str) -> Ranking:
+def rank_candidates(results: Sequence[Path], metric: str, give_up: float = GIVE_UP) -> Ranking:
     """Rank the candidates of results folders by a metric on validation.
+
+    Args:
+        results: results folders with equal splits.
+        metric: one of `scoring.RANKING_METRICS`.
+        give_up: points of the metric that the recommended candidate may be below the best.
 
     Raises:
         UsageError: there is no such metric, no candidate, or folders have different splits.
@@ -113,14 +157,38 @@ def rank_candidates(results: Sequence[Path], metric: str) -> Ranking:
     metrics.check(metric)
     splits = _common_splits(results)
     labels = splits.labels[splits.validated]
-    scored = [
-        (mean_score(metric, labels, entry.probabilities), entry)
-        for entry in _entries(results, splits)
-    ]
-    scored.sort(key=lambda pair: (-pair[0], pair[1].record.cost, pair[1].label))
-    scores, entries = zip(*scored, strict=True)
-    p_values = significance.pairwise(np.stack([entry.predicted == labels for entry in entries]))
-    return Ranking(metric, splits, entries, scores, p_values, _unfinished(results))
+    entries = _entries(results, splits)
+    measured = influence.measure(metric, labels, [entry.probabilities for entry in entries])
+    # Equal scores differ by rounding alone, which depends on the processor.
+    goodness = np.round(measured.goodness, 12)
+    order = sorted(
+        range(len(entries)), key=lambda n: (-goodness[n], entries[n].record.cost, entries[n].label)
+    )
+    entries = [entries[n] for n in order]
+    measured = Measured(metric, measured.scores[order], measured.influence[order])
+    units = units_of(metric, splits)
+    return Ranking(
+        metric,
+        splits,
+        tuple(entries),
+        measured,
+        verdict.p_of_being_best(measured, units),
+        verdict.p_of_chance(measured, labels, len(splits.class_names), units),
+        verdict.mcnemar_against_best(np.stack([entry.predicted == labels for entry in entries])),
+        give_up,
+        _unfinished(results),
+    )
+
+
+def units_of(metric: str, splits: Splits) -> Units:
+    """Return the units of chance of the validation images, as a metric takes them."""
+    labels = splits.labels[splits.validated]
+    return resampling.units(splits.validation_groups, labels, metric in scoring.CLASS_WISE)
+
+
+def mean_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean over repeats of the log loss, of probabilities (R, n, K)."""
+    return float(np.mean([metrics.log_loss(labels, given) for given in probabilities]))
 
 
 def mean_score(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -19,7 +19,7 @@ def run(config: CompareConfig) -> Comparison:
             that cannot be written to.
         DataError: a record or predictions cannot be read, or do not belong to the splits.
     """
-    ranking = rank_candidates(config.results, config.metric)
+    ranking = rank_candidates(config.results, config.metric, config.give_up)
     out = config.out or config.results[0]
     durable.prepare_folder(out)
     result = replace(judge(ranking, config), files=(out / CSV, out / JSON))

@@ -67,6 +67,11 @@ def _chosen(config: EvaluateConfig) -> Record:
         )
     ranking = rank_candidates([config.results], used[0] if used else METRIC)
     entry = ranking.best_entry if config.candidate == BEST else ranking.recommended_entry
+    if entry is None:
+        raise UsageError(
+            f"no candidate in {config.results} is better than class frequencies by "
+            f"{ranking.metric}, so that none is recommended; give --candidate a name"
+        )
     return entry.record
 
 

@@ -20,10 +20,16 @@ def run(config: ReportConfig) -> Report:
             that cannot be written to.
         DataError: a record or predictions cannot be read, or do not belong to the splits.
     """
-    ranking = rank_candidates(config.results, config.metric)
+    ranking = rank_candidates(config.results, config.metric, config.give_up)
     _prepare(config.out)
     compared = CompareConfig(
-        config.results, None, config.metric, config.resamples, config.confidence, config.seed
+        config.results,
+        None,
+        config.metric,
+        config.resamples,
+        config.confidence,
+        config.seed,
+        config.give_up,
     )
     return write(judge(ranking, compared), config.out, config.features, config.images)
 

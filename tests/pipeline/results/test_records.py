@@ -37,7 +37,9 @@ def record(**changes):
 def test_a_record_is_read_as_it_was_written(tmp_path):
     write_record(tmp_path, record())
     assert read_record(tmp_path) == record()
-    assert record().cost == 1.5
+    assert record().cost == 0.5
+    assert record(extraction={"seconds_1000": 4.0}).cost == 4.5
+    assert record(seconds={"fit": 1.0}).cost == float("inf")
 
 
 def test_candidates_come_by_name(tmp_path):

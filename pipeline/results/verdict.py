@@ -1,0 +1,76 @@
+"""What the images say about candidates: which could be the best, and which one to take."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.statistics import best_set, significance
+from pipeline.statistics.influence import Measured
+from pipeline.statistics.resampling import Units
+
+_EQUAL = 1e-9  # scores this near to each other differ by rounding alone
+_NO_TIME = 1e-3  # seconds for 1,000 images: what takes less is as cheap
+
+
+def p_of_being_best(measured: Measured, units: Units) -> np.ndarray:
+    """Return how well the images agree with each candidate's being the best, float64 (m,).
+
+    Where all images are of one group nothing can be told, and all values are 1.
+    """
+    if units.count == 1:
+        return np.ones(len(measured.scores))
+    return best_set.could_be_best(measured, units)
+
+
+def p_of_chance(measured: Measured, labels: np.ndarray, classes: int, units: Units) -> np.ndarray:
+    """Return how well the images agree with each knowing class frequencies alone, float64 (m,)."""
+    if units.count == 1:
+        return np.ones(len(measured.scores))
+    return best_set.better_than_chance(measured, labels, classes, units)
+
+
+def mcnemar_against_best(correct: np.ndarray) -> np.ndarray:
+    """Return p-values of McNemar's test between each candidate and the first, float64 (m,).
+
+    They are corrected by Holm's method for the m - 1 candidates that are held against the first,
+    whose own is 1. The test is of accuracy, whatever ranks.
+
+    Args:
+        correct: bool (m, n): which of n images each candidate predicts right, the best first.
+    """
+    return np.array([1.0, *significance.holm(significance.mcnemar(correct)[0, 1:]).tolist()])
+
+
+def recommend(
+    measured: Measured,
+    allowed: np.ndarray,
+    give_up: float,
+    costs: Sequence[float],
+    losses: Sequence[float],
+    names: Sequence[str],
+) -> int | None:
+    """Return which candidate to take; None where none is allowed.
+
+    Of those that give up little, the one with the lowest cost is taken, where costs within a factor
+    of two count as equal, so that the noise of a measurement cannot decide; then the one with the
+    lowest log loss; then the first by name.
+
+    Args:
+        measured: the m candidates by the metric that ranks them.
+        allowed: bool (m,), those that could be the best and know more than class frequencies.
+        give_up: how much worse than the best of all the score may be at most.
+        costs: seconds to predict 1,000 images; infinite where they are not known.
+        losses: log losses.
+        names: names.
+    """
+    least = measured.goodness.max() - give_up - _EQUAL
+    able = np.flatnonzero(allowed & (measured.goodness >= least)).tolist()
+    return min(
+        able, key=lambda n: (rounded_cost(costs[n]), round(losses[n], 6), names[n]), default=None
+    )
+
+
+def rounded_cost(seconds: float) -> float:
+    """Return the nearest power of two as its exponent; infinite where the cost is not known."""
+    return round(math.log2(max(seconds, _NO_TIME))) if math.isfinite(seconds) else math.inf
