@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LEVEL = 0.05  # candidates with a p-value from this on are tied
+LEVEL = 0.05  # of all tests
 
 
 def mcnemar(correct: np.ndarray) -> np.ndarray:
