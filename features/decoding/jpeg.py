@@ -14,7 +14,7 @@ from PIL import Image, JpegImagePlugin
 
 from features.decoding.rejection import MAX_PIXELS, RejectedImage, check_pixels
 
-DAMAGED = "damaged, and taken as far as it was decoded"
+DAMAGED = "damaged and taken with what could be decoded"
 UNCHECKED = "unusual in its header, so that it could not be checked for damage"
 
 _END, _SCAN_MARK = b"\xff\xd9", b"\xff\xda"

@@ -52,8 +52,13 @@ class Source(ABC):
     def reading(self) -> Reading:
         """How the source was read: numbers of images, and what was not read."""
         counts = count_images(self.labels, self.splits, self.class_names)
-        warnings = (*self.warnings, *doubtful_names(counts[0]))
-        return Reading(*counts, dict(self.passed_over), tuple(self.not_read), warnings)
+        warnings = [*self.warnings, *doubtful_names(counts[0])]
+        if self.not_read and not self.class_names:
+            warnings.append(
+                f"no image has a label, but {', '.join(self.not_read)[:200]} may hold some; a "
+                "table with a column `path` can be given as the source"
+            )
+        return Reading(*counts, dict(self.passed_over), tuple(self.not_read), tuple(warnings))
 
     @abstractmethod
     def __len__(self) -> int:

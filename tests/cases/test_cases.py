@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 
 from features.decoding import RejectedImage, decode, formats
@@ -40,6 +41,26 @@ def test_files_are_what_their_bytes_are_and_the_rest_is_counted(reads_heif, tmp_
     for record in source:
         if not record.id.endswith(".HEIC"):  # those here have no pixels
             assert decode(source.read(record.index)).size == (24, 24)
+
+
+def test_heic_is_read_with_the_extra_and_named_without_it(tmp_path, monkeypatch):
+    pillow_heif.register_heif_opener()
+    content = encode(solid((200, 30, 40), (64, 48)), "HEIF", quality=95)
+    assert formats.format_of(content[:132]) == "HEIF"
+    assert np.abs(np.subtract(decode(content).getpixel((9, 9)), (200, 30, 40))).max() < 6
+    write_files(tmp_path, {"a/1.jpg": content, "a/2.heic": content})
+    assert len(open_source(tmp_path)) == 2
+    monkeypatch.setattr(formats, "_reads_heif", lambda: False)
+    source = open_source(tmp_path)
+    assert source.passed_over == {".heic": 1}
+    with pytest.raises(RejectedImage, match=r"HEIF is not read here; pip install"):
+        decode(source.read(0))
+
+
+def test_a_table_beside_images_without_labels_is_pointed_at(tmp_path):
+    contents = {"1.png": b"", "labels.csv": b"file,label\n1.png,x\n"}
+    (warning,) = open_source(write_files(tmp_path, contents)).reading.warnings
+    assert warning.startswith("no image has a label, but labels.csv may hold some")
 
 
 def test_a_file_of_another_kind_is_none_of_ours(tmp_path):
