@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Setting = dict[str, Any]  # parameters by their names in a scikit-learn pipeline, such as model__C
 
+CLASS_WEIGHT = "model__class_weight"
+
 # A function that takes a model, its settings, x and y of the training rows and x of the validation
 # rows. It yields the probabilities of each setting, with a column for each class among the training
 # rows, in increasing order.
@@ -54,6 +56,7 @@ class Classifier:
             the solution of the one before, and the path ends when the score keeps falling.
         path: returns the probabilities of several settings for less than fitting each; None fits
             each.
+        weighs_classes: whether the model takes `class_weight`; see `with_class_weights`.
         at_most_rows: a parameter that may not be above the number of training rows; empty for none.
         keeps_rows: whether predicting takes seconds in proportion to the training rows.
         fallbacks: cheaper classifiers for a short budget, the most expensive first.
@@ -71,6 +74,7 @@ class Classifier:
     growth: float
     ordered: bool = False
     path: Path | None = None
+    weighs_classes: bool = False
     at_most_rows: str = ""
     keeps_rows: bool = False
     fallbacks: tuple["Classifier", ...] = ()
@@ -89,6 +93,18 @@ class Classifier:
         space = tuple(setting for setting in self.space if setting[self.at_most_rows] <= rows)
         default = self.default if self.default in space else space[0]
         return replace(self, space=space, default=default, fallbacks=fallbacks)
+
+    def with_class_weights(self) -> "Classifier":
+        """Return it and its fallbacks with each setting once more with balanced class weights.
+
+        The images of a class then weigh together as much as those of any other class.
+        """
+        fallbacks = tuple(fallback.with_class_weights() for fallback in self.fallbacks)
+        pairs = [(setting, setting | {CLASS_WEIGHT: "balanced"}) for setting in self.space]
+        space = tuple(setting for pair in pairs for setting in pair)
+        return replace(
+            self, space=space if self.weighs_classes else self.space, fallbacks=fallbacks
+        )
 
     @property
     def own(self) -> bool:

@@ -30,5 +30,6 @@ DENSE_HEAD = Classifier(
     ),
     default={"model__hidden": (1024,), "model__dropout": 0.5},
     growth=1.0,
+    weighs_classes=True,
     needs="keras",
 )

@@ -35,4 +35,5 @@ GRADIENT_BOOSTING = Classifier(
     ),
     default={"model__learning_rate": 0.1, "model__max_leaf_nodes": 15},
     growth=1.0,
+    weighs_classes=True,
 )

@@ -26,4 +26,5 @@ LINEAR_SVM = Classifier(
     default={"model__C": 1.0},
     growth=1.0,
     ordered=True,
+    weighs_classes=True,
 )

@@ -26,4 +26,5 @@ LOGISTIC = Classifier(
     default={"model__C": 10.0},
     growth=1.0,
     ordered=True,
+    weighs_classes=True,
 )

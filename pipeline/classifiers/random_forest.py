@@ -33,4 +33,5 @@ RANDOM_FOREST = Classifier(
     ),
     default={"model__min_samples_leaf": 1, "model__max_features": "sqrt"},
     growth=1.1,
+    weighs_classes=True,
 )

@@ -46,6 +46,7 @@ RBF_SVM_NYSTROEM = Classifier(
     ),
     default={"kernel__gamma": 0.5, "model__C": 3.0},
     growth=1.0,
+    weighs_classes=True,
 )
 
 RBF_SVM = Classifier(
@@ -60,6 +61,7 @@ RBF_SVM = Classifier(
     ),
     default={"model__gamma": 1.0, "model__C": 3.0},
     growth=2.0,
+    weighs_classes=True,
     keeps_rows=True,
     fallbacks=(RBF_SVM_NYSTROEM,),
 )

@@ -26,4 +26,5 @@ RIDGE = Classifier(
     space=tuple({"model__alpha": alpha} for alpha in (1000.0, 100.0, 10.0, 1.0, 0.1)),
     default={"model__alpha": 1.0},
     growth=1.0,
+    weighs_classes=True,
 )

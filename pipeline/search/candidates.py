@@ -5,6 +5,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from features.errors import UsageError
 from features.records import blake2b
 from pipeline.classifiers.base import Classifier
@@ -12,8 +14,11 @@ from pipeline.config import ClassifyConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
 from pipeline.results.records import SCHEMA, Record, candidates, finished_records
+from pipeline.statistics.scoring import CLASS_WISE
 
 log = logging.getLogger("offshelf")
+
+UNEQUAL = 3  # times as many images of the largest class as of the smallest
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,21 @@ class PlannedCandidate:
     def title(self) -> str:
         """Its name in messages."""
         return f"{self.layer.title}.{self.classifier.name}"
+
+
+def suited(classifiers: Sequence[Classifier], splits: Splits, metric: str) -> list[Classifier]:
+    """Return the classifiers with the search spaces that suit the images and the metric.
+
+    Settings that need more training rows than there are go; class weights are searched where rare
+    classes matter: by a metric that counts classes alike, or where classes differ in size by more
+    than `UNEQUAL`.
+    """
+    sizes = np.bincount(splits.labels[splits.rest], minlength=len(splits.class_names))
+    fewest = min(len(train) for train, _ in splits.rounds())
+    cut = [classifier.cut_to(fewest) for classifier in classifiers]
+    if metric in CLASS_WISE or sizes.max() > UNEQUAL * sizes.min():
+        return [classifier.with_class_weights() for classifier in cut]
+    return cut
 
 
 def plan(

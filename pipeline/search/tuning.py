@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.classifiers.base import Classifier, Setting, Task, probabilities
+from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Setting, Task, probabilities
 from pipeline.data.splits import Splits
 from pipeline.results.records import Trial
 from pipeline.statistics import metrics
@@ -150,11 +150,11 @@ def search(
         if stopped_early and share < 1:  # no time to narrow the grid further
             continue
         level: list[_Attempt] = []
-        for attempt in _attempts(classifier, candidates, examples, rounds, share, metric):
+        for attempt, more in _along_paths(classifier, candidates, examples, rounds, share, metric):
             level.append(attempt)
             attempts.append(attempt)
             report(f"{len(attempts)} settings tried")
-            if (classifier.ordered and _falls(level)) or len(level) == len(candidates):
+            if not more:
                 break
             seconds = attempt.trial.seconds
             if not clock.allows(seconds / share**classifier.growth, seconds * (share < 1)):
@@ -195,6 +195,34 @@ def _shares(classifier: Classifier, settings: int, rows: int) -> list[float]:
 def _kept(settings: int) -> int:
     """Return how many settings go on to the next level."""
     return math.ceil(settings / FACTOR)
+
+
+def _along_paths(
+    classifier: Classifier,
+    settings: Sequence[Setting],
+    examples: Examples,
+    rounds: Sequence[tuple[np.ndarray, np.ndarray]],
+    share: float,
+    metric: str,
+) -> Iterator[tuple[_Attempt, bool]]:
+    """Yield attempts and whether more follow; a path of an ordered space ends where scores fall."""
+    paths = _paths(settings) if classifier.ordered else [list(settings)]
+    for number, path in enumerate(paths, 1):
+        tried: list[_Attempt] = []
+        for attempt in _attempts(classifier, path, examples, rounds, share, metric):
+            tried.append(attempt)
+            ended = len(tried) == len(path) or (classifier.ordered and _falls(tried))
+            yield attempt, not ended or number < len(paths)
+            if ended:
+                break
+
+
+def _paths(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """Return settings by class weight: the others lie along one parameter each."""
+    paths: dict[str, list[Setting]] = {}
+    for setting in settings:
+        paths.setdefault(str(setting.get(CLASS_WEIGHT)), []).append(setting)
+    return list(paths.values())
 
 
 def _falls(level: list[_Attempt]) -> bool:

@@ -40,9 +40,8 @@ def run(config: ClassifyConfig) -> ResultsFolder:
     with locked_results(config.out):
         splits = _splits(config, images)
         log.info("%s", splits.counts())
-        fewest = min(len(train) for train, _ in splits.rounds())
-        fitted = [classifier.cut_to(fewest) for classifier in chosen]
-        planned = candidates.plan(config, layers, fitted, splits)
+        suited = candidates.suited(chosen, splits, config.metric)
+        planned = candidates.plan(config, layers, suited, splits)
         if remaining := candidates.unfinished(config, planned):
             _fit(config, images, splits, remaining)
     return ResultsFolder(config.out)

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -32,6 +33,8 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         patience: training ends after so many epochs without a lower held-out loss.
         held_out: the share of the training rows that decides when to stop; stratified where
             classes have enough rows.
+        class_weight: the weight of each class's losses, as scikit-learn's models take it: None,
+            "balanced", or a dictionary by label.
         random_state: the seed of weights, dropout, order of rows and held-out rows.
 
     Attributes:
@@ -54,6 +57,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         epochs=100,
         patience=5,
         held_out=0.1,
+        class_weight=None,
         random_state=None,
     ):
         self.hidden = hidden
@@ -63,6 +67,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.patience = patience
         self.held_out = held_out
+        self.class_weight = class_weight
         self.random_state = random_state
 
     def fit(self, X, y):  # noqa: N803 # scikit-learn's names
@@ -91,7 +96,9 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             "sparse_categorical_crossentropy",
             jit_compile=False,  # compiling takes longer than it saves
         )
-        self._train(X, codes.astype(np.int32), rows, held_out, random)
+        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        weights = weights.astype(np.float32)  # (K,)
+        self._train(X, codes.astype(np.int32), weights, rows, held_out, random)
         return self
 
     def predict_proba(self, X):  # noqa: N803
@@ -134,22 +141,23 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         stratify = codes if enough else None
         return train_test_split(rows, test_size=size, random_state=seed, stratify=stratify)
 
-    def _train(self, X, codes, rows, held_out, random):  # noqa: N803
+    def _train(self, X, codes, weights, rows, held_out, random):  # noqa: N803
         least, best, waited = np.inf, self.network_.get_weights(), 0
         for epoch in range(1, self.epochs + 1):
             steps = max(1, len(rows) // self.batch_size)
             for batch in np.array_split(random.permutation(rows), steps):
-                self.network_.train_on_batch(X[batch], codes[batch])
-            loss, waited, self.n_iter_ = self._loss(X, codes, held_out), waited + 1, epoch
+                self.network_.train_on_batch(X[batch], codes[batch], weights[codes[batch]])
+            loss = self._loss(X, codes, held_out, weights)
+            waited, self.n_iter_ = waited + 1, epoch
             if loss < least:
                 least, best, waited = loss, self.network_.get_weights(), 0
             if waited == self.patience:
                 break
         self.network_.set_weights(best)
 
-    def _loss(self, X, codes, rows):  # noqa: N803
+    def _loss(self, X, codes, rows, weights):  # noqa: N803
         chances = self.predict_proba(X[rows])[np.arange(len(rows)), codes[rows]]
-        return -np.log(np.maximum(chances, 1e-7)).mean()
+        return np.average(-np.log(np.maximum(chances, 1e-7)), weights=weights[codes[rows]])
 
 
 def _set_scaling(network: Any, mean: np.ndarray, variance: np.ndarray) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator
 from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
@@ -23,6 +24,8 @@ class _Linear(LinearClassifierMixin, BaseEstimator):
         max_iter: the largest number of its iterations.
         warm_start: whether to start from the solution of the fit before, and to reuse what was
             computed from X if it is the very same array, which must not have changed.
+        class_weight: the weight of each class's losses, as scikit-learn's models take it: None,
+            "balanced", or a dictionary by label.
 
     Attributes:
         classes_: the K labels.
@@ -32,16 +35,31 @@ class _Linear(LinearClassifierMixin, BaseEstimator):
     """
 
     _curvature: float  # of the loss, an argument of `solve`
+    class_weight = None  # of models that were stored without it
 
-    def __init__(self, C=1.0, *, tol=1e-3, max_iter=1000, warm_start=False):  # noqa: N803
+    def __init__(
+        self,
+        C=1.0,  # noqa: N803
+        *,
+        tol=1e-3,
+        max_iter=1000,
+        warm_start=False,
+        class_weight=None,
+    ):
         self.C = C
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start
+        self.class_weight = class_weight
 
     @abstractmethod
-    def _loss(self, codes: np.ndarray, classes: int, dtype: type) -> Loss:
-        """Return the loss of scores (m, K), or (m, 1) for two classes; codes are 0 to K - 1."""
+    def _loss(self, codes: np.ndarray, weights: np.ndarray) -> Loss:
+        """Return the loss of scores (m, K), or (m, 1) for two classes.
+
+        Args:
+            codes: the classes of all rows, (n,), 0 to K - 1.
+            weights: the weight of each class, (K,), of the scores' dtype.
+        """
 
     def fit(self, X, y):  # noqa: N803
         """Fit to X, float32 or float64 (n, D), and y (n,), labels of at least two classes."""
@@ -51,7 +69,8 @@ class _Linear(LinearClassifierMixin, BaseEstimator):
         if len(classes) < 2:
             raise ValueError(f"expected at least 2 classes, got 1 class: {classes[0]!r}")
         start = self._start((len(classes) if len(classes) > 2 else 1, X.shape[1]))
-        loss, penalty = self._loss(codes, len(classes), X.dtype), 1 / (self.C * len(X))
+        weights = compute_class_weight(self.class_weight, classes=classes, y=y).astype(X.dtype)
+        loss, penalty = self._loss(codes, weights), 1 / (self.C * len(X))
         self.coef_, self.intercept_, self.n_iter_ = self._problem_of(X).solve(
             loss, self._curvature, penalty, start, self.tol, self.max_iter
         )
@@ -82,18 +101,26 @@ class LinearSVM(_Linear):
     For y of -1 or 1, the loss of a row is max(0, 1 - y (w x + b))^2. It is minimized in the primal
     (O. Chapelle, "Training a support vector machine in the primal", Neural Computation 19, 2007).
     Unlike liblinear this does not penalize b, keeps float32 data in float32, and uses all cores.
+    As in liblinear, the weight of a class is that of its rows in its own problem against the rest,
+    where the rest have weight 1; with two classes both have their own.
     Parameters and attributes are those of `_Linear`.
     """
 
     _curvature = 2.0
 
-    def _loss(self, codes, classes, dtype):
+    def _loss(self, codes, weights):
+        classes = len(weights)
         positive = np.arange(classes) if classes > 2 else np.array([1])
-        signs = np.where(codes[:, None] == positive, 1, -1).astype(dtype)  # (n, K)
+        own = codes[:, None] == positive  # (n, K)
+        signs = np.where(own, 1, -1).astype(weights.dtype)
+        rest = np.ones(1, weights.dtype) if classes > 2 else weights[:1]
+        factors = np.where(own, weights[codes][:, None], rest)
 
         def squared_hinge(scores, rows):
             slack = np.maximum(1 - signs[rows] * scores, 0)
-            return float(np.square(slack, dtype=np.float64).sum()), -2 * slack * signs[rows]
+            weighted = factors[rows] * slack
+            total = float(np.multiply(weighted, slack, dtype=np.float64).sum())
+            return total, -2 * weighted * signs[rows]
 
         return squared_hinge
 
@@ -107,12 +134,16 @@ class SoftmaxRegression(_Linear):
 
     _curvature = 0.1
 
-    def _loss(self, codes, classes, dtype):
+    def _loss(self, codes, weights):
+        factors, classes = weights[codes], len(weights)
+
         def cross_entropy(scores, rows):
             logs, truth = log_softmax(_columns(scores), axis=1), codes[rows]
             true = np.arange(len(truth)), truth
-            total, gradient = -float(logs[true].sum(dtype=np.float64)), np.exp(logs)
+            total = -float((factors[rows] * logs[true]).sum(dtype=np.float64))
+            gradient = np.exp(logs)
             gradient[true] -= 1
+            gradient *= factors[rows, None]
             return total, gradient[:, 1:] if classes == 2 else gradient
 
         return cross_entropy

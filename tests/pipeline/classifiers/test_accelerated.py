@@ -11,6 +11,7 @@ from pipeline.search.worker import Worker
 
 CASES = [
     ("svm", "SVC", {"gamma": 0.05, "C": 2.0}),
+    ("svm", "SVC", {"gamma": 0.05, "C": 2.0, "class_weight": "balanced"}),
     ("neighbors", "KNeighborsClassifier", {"algorithm": "brute"}),
 ]
 

@@ -91,6 +91,28 @@ def test_the_softmax_regression_is_that_of_scikit_learn(classes, c):
     assert np.allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=1e-5)
 
 
+def rare(classes):
+    """The mixture with less and less of each class."""
+    x, y = mixture(classes, rows=900)
+    kept = np.random.default_rng(1).random(len(y)) < 1 / (1 + 3 * y)
+    return x[kept] - x.mean(axis=0), y[kept]
+
+
+@pytest.mark.parametrize("weights", ["balanced", {0: 0.3, 1: 4.0}])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_class_weights_are_those_of_scikit_learn(classes, weights):
+    x, y = rare(classes)
+    logistic = LogisticRegression(C=0.1, class_weight=weights, tol=1e-9, max_iter=10**5).fit(x, y)
+    softmax = SoftmaxRegression(C=0.1, class_weight=weights, tol=1e-9).fit(x, y)
+    assert np.allclose(softmax.predict_proba(x), logistic.predict_proba(x), atol=1e-5)
+    liblinear = LinearSVC(C=0.1, class_weight=weights, intercept_scaling=1e3, dual=False,
+                          tol=1e-10, max_iter=10**6).fit(x, y)  # fmt: skip
+    svm = LinearSVM(C=0.1, class_weight=weights, tol=1e-9).fit(x, y)
+    assert np.allclose(svm.decision_function(x), liblinear.decision_function(x), atol=1e-3)
+    plain = SoftmaxRegression(C=0.1, tol=1e-9).fit(x, y)
+    assert not np.allclose(plain.predict_proba(x), softmax.predict_proba(x), atol=0.05)
+
+
 @pytest.mark.parametrize("model", [LinearSVM, SoftmaxRegression])
 def test_linear_models_stay_in_float32_and_agree_with_float64(model):
     x, y = mixture(3)
@@ -238,6 +260,17 @@ def test_the_dense_head_scales_inside():
 def test_the_dense_head_learns_from_very_few_rows():
     x, y = np.eye(3, dtype=np.float32), np.array([0, 1, 1])
     assert head(epochs=2).fit(x, y).predict_proba(x).shape == (3, 2)
+
+
+def test_class_weights_let_a_dense_head_find_the_rare_class():
+    x, y = mixture(2, np.float32, rows=600)
+    kept = (y == 0) | (np.arange(600) % 10 == 0)
+    weights = (None, "balanced")
+    found = [
+        (head(epochs=15, class_weight=weight).fit(x[kept], y[kept]).predict(x)[y == 1] == 1).mean()
+        for weight in weights
+    ]
+    assert found[1] > found[0] + 0.1
 
 
 def test_a_clone_of_a_dense_head_has_all_its_parameters():

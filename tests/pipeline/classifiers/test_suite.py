@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,6 +114,24 @@ def test_features_of_any_scale_and_constant_ones_are_learned_from(classifier, fa
     chances = probabilities(fitted(classifier, x[:160], y[:160]), x[160:], 3)
     assert np.isfinite(chances).all()
     assert (chances.argmax(axis=1) == y[160:]).mean() > 0.9
+
+
+@pytest.mark.parametrize("classifier", [c for c in ALL if c.weighs_classes], ids=name)
+def test_balanced_class_weights_find_more_of_a_rare_class(classifier):
+    rng = np.random.default_rng(0)
+    y = (np.arange(800) % 16 == 0).astype(np.int32)
+    x = (rng.normal(size=(800, 12)) + 1.2 * y[:, None] * (np.arange(12) < 2)).astype(np.float32)
+    weighted = classifier.with_class_weights()
+    assert len(weighted.space) == 2 * len(classifier.space)
+    setting = weighted.default | {"model__class_weight": "balanced"}
+    if "trees" in classifier.name or "forest" in classifier.name:
+        setting |= {"model__min_samples_leaf": 20}
+    plain, balanced = (
+        fitted(replace(classifier, default=default), x, y)
+        for default in (setting | {"model__class_weight": None}, setting)
+    )
+    found = [(model.predict(x)[y == 1] == 1).mean() for model in (plain, balanced)]
+    assert found[1] > found[0] + 0.2
 
 
 def test_spaces_are_cut_to_the_rows():

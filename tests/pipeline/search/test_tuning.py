@@ -96,6 +96,19 @@ def test_a_path_ends_when_scores_keep_falling():
     assert result.setting == {"model__C": 2.0}
 
 
+def test_each_class_weight_has_a_path_of_its_own():
+    given = examples(spread=3.0)
+    plain = find("logistic")
+    both = run("logistic", given, space=plain.with_class_weights().space)
+    alone = run("logistic", given, space=plain.space)
+    weights = [trial.setting.get("model__class_weight") for trial in both.trials]
+    count = len(alone.trials)
+    assert weights[:count] == [None] * count
+    assert set(weights[count:]) == {"balanced"}
+    assert [t.setting for t in both.trials[:count]] == [t.setting for t in alone.trials]
+    assert len(both.trials) >= 2 * count - 2
+
+
 def test_halving_narrows_a_grid_on_growing_shares_of_rows(monkeypatch):
     monkeypatch.setattr(tuning, "FEW_ROWS", 50)
     result = run("rbf-svm", examples(540, spread=3.0))

@@ -161,6 +161,19 @@ def test_few_images_are_searched_with_the_neighbours_that_there_are(tmp_path):
     assert {trial.setting["model__n_neighbors"] for trial in record.trials} >= {1, 3, 5, 10}
 
 
+@pytest.mark.parametrize(
+    ("change", "every", "weighted"),
+    [({}, 2, False), ({"metric": "balanced_accuracy"}, 2, True), ({}, 5, True)],
+)
+def test_class_weights_are_searched_where_rare_classes_matter(tmp_path, change, every, weighted):
+    x, labels = clusters(160, classes=2)
+    labels[:] = np.arange(160) % every == 0
+    file = write_features(tmp_path / "f.h5", x, labels)
+    (record,) = classify.run(config(file, tmp_path, "ridge", **change)).records.values()
+    weights = {trial.setting.get("model__class_weight") for trial in record.trials}
+    assert weights == ({None, "balanced"} if weighted else {None})
+
+
 @pytest.mark.parametrize("folds", [None, 4])
 def test_permuted_labels_leave_only_chance(tmp_path, folds):
     """More features than images: had scaling or tuning seen the truth, it would show."""
