@@ -20,6 +20,7 @@ from features.sources.layout import number_labels, split_of
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 _COLUMNS = ("path", "label", "split")
+_MOST_COLUMNS = 1000  # each becomes a dataset of the feature file
 _MOST_ROWS = 50_000_000  # a file of some bytes can claim any number
 _ROW_NUMBERS = re.compile(r"|Unnamed: 0|__index_level_0__")  # as pandas writes and reads them
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
@@ -188,6 +189,11 @@ def _check_header(name: str, header: list[str]) -> None:
     if "path" not in header:
         raise DataError(
             f"{name} has no column 'path'; its columns are: {', '.join(header) or 'none'}"
+        )
+    if len(header) > _MOST_COLUMNS:
+        raise DataError(
+            f"{name} has {len(header):,} columns, expected at most {_MOST_COLUMNS:,}; leave out "
+            "those that are not needed"
         )
     for column in header:
         if column in ("", ".") or "/" in column or "\0" in column:

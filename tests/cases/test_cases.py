@@ -2,15 +2,20 @@
 
 import tarfile
 import unicodedata
+import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pillow_heif
 import pytest
 
 from features.decoding import RejectedImage, decode, formats
+from features.decoding.jpeg import DAMAGED
 from features.errors import DataError
 from features.sources import open_source
+from features.store import FeatureFile
+from tests.features.faults import stub
 from tests.features.pictures import encode, solid
 from tests.features.sources.builders import write_files, write_tar, write_zip
 
@@ -305,3 +310,47 @@ def test_names_that_a_terminal_would_obey_are_ids(tmp_path):
             assert [record.id for record in source] == sorted(contents)
             assert all(decode(source.read(index)) for index in range(len(contents)))
             assert source.reading.sentence().isprintable()
+
+
+def test_a_cut_archive_fails_after_everything_else_was_written(tmp_path):
+    out = tmp_path / "out.h5"
+    with pytest.raises(DataError, match="was cut, so images may be missing; those that it has"):
+        stub.extract(INPUTS / "tars/trunc_boundary.tar", out)
+    with FeatureFile(out) as file:
+        assert (len(file), file.problems()) == (2, [])
+        assert "has no end mark" in file.source_reading.warnings[0]
+
+
+@pytest.mark.parametrize(("accept", "rows"), [(False, 1), (True, 3)])
+def test_damaged_jpegs_are_rejected_or_counted_in_the_file(accept, rows, tmp_path):
+    out = tmp_path / "out.h5"
+    stub.extract(INPUTS / "damaged", out, accept_damaged=accept, max_rejected=1.0)
+    with FeatureFile(out) as file:
+        assert (len(file), len(file.rejected)) == (rows, 3 - rows)
+        assert file.notes == ({DAMAGED: 2} if accept else {})
+        assert file.recipe.decoding == ("reduced, damaged ones too" if accept else "reduced")
+
+
+def test_a_bzip2_member_gives_no_more_than_it_claims(tmp_path):
+    picture = encode(solid((1, 2, 3)))
+    contents = {"a.png": picture, "b": bytes(10_000_000)}
+    path = write_zip(tmp_path / "a.zip", contents, compression=zipfile.ZIP_BZIP2)
+    source = open_source(path)
+    assert [source.read(index) for index in range(len(source))] == [picture]
+    content = path.read_bytes()
+    path.write_bytes(content.replace((len(picture)).to_bytes(4, "little"), b"\5\0\0\0"))
+    with pytest.raises(OSError, match="its content is not the 5 bytes that it claims"):
+        open_source(path).read(0)
+
+
+def test_tables_of_absurd_width_are_refused(tmp_path):
+    (tmp_path / "m.csv").write_text(",".join(["path", *(f"c{n}" for n in range(2000))]) + "\n")
+    with pytest.raises(DataError, match="2,001 columns, expected at most 1,000"):
+        open_source(tmp_path / "m.csv")
+
+
+def test_arrays_that_claim_more_than_they_store_are_refused(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("images", (10**9, 1, 1), np.uint8, chunks=(1000, 1, 1))
+    with pytest.raises(DataError, match="claims the shape .* but stores 0 bytes"):
+        open_source(tmp_path / "a.h5")
