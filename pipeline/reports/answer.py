@@ -1,5 +1,6 @@
 """The answer that a report begins with: the candidate, its score, its rivals, and its cost."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -7,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.reports.scores import PLAIN, TITLES, number
+from pipeline.reports.scores import PLAIN, TITLES, bounds, number
 from pipeline.results.comparison import Comparison
 from pipeline.results.records import CLASSIFIER, EXTERNAL, NETWORK, Record
 from pipeline.results.report import Report
+from pipeline.statistics.intervals import Interval
 
 NAMED = 2  # other candidates whose names the sentence gives
 NARROW = "\N{NARROW NO-BREAK SPACE}"  # between a number and its unit
@@ -47,13 +49,11 @@ def answer(comparison: Comparison) -> Answer:
     rank, metric = ranking.shown, ranking.metric
     record, estimate = ranking.entries[rank].record, comparison.estimates[rank][metric]
     images, classes = len(ranking.labels), len(ranking.splits.class_names)
-    value, low, high = (
-        number(metric, share) for share in (estimate.value, estimate.low, estimate.high)
-    )
+    value = percent(metric, estimate.value)
     good = (
-        f"is right in {value}{NARROW}% of {images:,} validation images"
+        f"is right in {value} of {images:,} validation images"
         if metric == "accuracy"
-        else f"reaches a {TITLES[metric]} of {value}{NARROW}% on {images:,} validation images"
+        else f"reaches a {TITLES[metric]} of {value} on {images:,} validation images"
     )
     return Answer(
         f"Which classifier tells these {classes:,} classes apart?",
@@ -61,9 +61,17 @@ def answer(comparison: Comparison) -> Answer:
         record.title,
         learned_from(record),
         good,
-        f"{100 * config.confidence:g}{NARROW}% interval {low} to {high}{NARROW}%",
+        _interval(metric, estimate, config.confidence),
         _because(comparison),
     )
+
+
+def _interval(metric: str, estimate: Interval, confidence: float) -> str:
+    if estimate.reason:
+        return f"no interval: {estimate.reason}"
+    unit = "" if metric in PLAIN else f"{NARROW}%"
+    shown = bounds(metric, estimate.low, estimate.high)
+    return f"{100 * confidence:g}{NARROW}% interval {shown}{unit}"
 
 
 def _because(comparison: Comparison) -> str:
@@ -196,8 +204,9 @@ def _tile(label: str, value: str, below: str, strong: bool = True) -> dict[str, 
     return {"label": label, "value": value, "below": below, "strong": strong}
 
 
-def _between(low: float, high: float) -> str:
-    return f"{number('accuracy', low)} to {number('accuracy', high)}{NARROW}%"
+def _between(low: float | None, high: float | None) -> str:
+    shown = bounds("accuracy", low, high)
+    return shown if low is None or math.isnan(low) else f"{shown}{NARROW}%"
 
 
 def _tested(test: dict[str, Any] | None) -> tuple[str, str]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 from pipeline.results.comparison import Comparison
 from pipeline.statistics.metrics import Reliability
 
@@ -244,11 +246,14 @@ def plain(text: str) -> str:
 
 
 def _errors(values: Sequence[float], low: Sequence[float], high: Sequence[float]) -> Figure:
+    """Return error bars, of no length where there is no interval."""
+    at, ends = np.array(values), np.array([low, high], np.float64)
+    below, above = np.nan_to_num(np.stack([at - ends[0], ends[1] - at]))
     return {
         "type": "data",
         "symmetric": False,
-        "array": [top - value for value, top in zip(values, high, strict=True)],
-        "arrayminus": [value - end for value, end in zip(values, low, strict=True)],
+        "array": above.tolist(),
+        "arrayminus": below.tolist(),
         "thickness": 1,
         "width": 0,
     }

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from features.text import for_csv
 from pipeline.reports.scores import TITLES, class_table, confused, interval, number
@@ -13,11 +14,14 @@ from pipeline.results.comparison import Comparison
 from pipeline.results.ranking import Ranking, mean_log_loss
 from pipeline.results.verdict import rounded_cost
 from pipeline.statistics import metrics
-from pipeline.statistics.bootstrap import Estimate
+from pipeline.statistics.estimates import unequal
+from pipeline.statistics.intervals import Interval
 
 SHORT = {
     "balanced_accuracy": "balanced",
     "macro_f1": "macro F1",
+    "rarest_recall": "rarest",
+    "average_precision": "AP",
     "log_loss": "log loss",
     "roc_auc": "AUC",
     "calibration_error": "ECE",
@@ -86,8 +90,8 @@ def _heading(comparison: Comparison) -> str:
     ranking, config = comparison.ranking, comparison.config
     return (
         f"{len(ranking.labels)} validation images of {len(ranking.splits.class_names)} "
-        f"classes, ranked by {TITLES[ranking.metric]}, with {config.confidence:.0%} bootstrap "
-        f"intervals ({config.resamples} resamples)"
+        f"classes, ranked by {TITLES[ranking.metric]}, with {config.confidence:.0%} "
+        "intervals"
     )
 
 
@@ -109,9 +113,15 @@ def _table(comparison: Comparison) -> str:
 
 
 def columns(comparison: Comparison) -> list[str]:
-    """Return the metrics beside the accuracy that tables have."""
-    distinct = 0 < comparison.near_duplicates < len(comparison.ranking.labels)
-    return [name for name in SHORT if name != "accuracy_without_twins" or distinct]
+    """Return the metrics beside the accuracy that tables have.
+
+    Those of the rarest class stand there where classes differ much in size, or where they rank.
+    """
+    labels, metric = comparison.ranking.labels, comparison.ranking.metric
+    left_out = set() if unequal(labels) else {"rarest_recall", "average_precision"} - {metric}
+    if not 0 < comparison.near_duplicates < len(labels):
+        left_out.add("accuracy_without_twins")
+    return [name for name in SHORT if name not in left_out]
 
 
 def _costs(costs: Mapping[str, float]) -> Iterator[str]:
@@ -126,7 +136,7 @@ def _costs(costs: Mapping[str, float]) -> Iterator[str]:
         yield shown(costs[name] / scale) if name in costs else ""
 
 
-def _with_interval(estimate: Estimate) -> str:
+def _with_interval(estimate: Interval) -> str:
     return interval(estimate.value, estimate.low, estimate.high)
 
 
@@ -142,6 +152,11 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         "ECE: expected calibration error in %, with T after temperature scaling (cross-fitted); "
         "1000 s: seconds to predict 1,000 images; MB: of the model's file"
     )
+    if unequal(ranking.labels):
+        yield "rarest: recall of the rarest class in %; AP: average precision"
+    for metric, estimate in comparison.estimates[ranking.shown].items():
+        if estimate.reason:
+            yield f"no interval of {TITLES[metric]}: {estimate.reason}"
     if comparison.near_duplicates:
         yield (
             f"dedup.: accuracy in % without {comparison.near_duplicates} images that have a "
@@ -171,6 +186,14 @@ def csv_text(comparison: Comparison) -> str:
     return target.getvalue()
 
 
+def _without_nan(row: dict[str, Any], instead: Any) -> dict[str, Any]:
+    """Return a row whose missing bounds are given as something else than NaN."""
+    return {
+        name: instead if isinstance(value, float) and math.isnan(value) else value
+        for name, value in row.items()
+    }
+
+
 def json_text(comparison: Comparison) -> str:
     """Return the whole comparison; equal inputs and seeds give equal text."""
     ranking, config = comparison.ranking, comparison.config
@@ -188,7 +211,8 @@ def json_text(comparison: Comparison) -> str:
         "recommended": comparison.recommended,
         "why": why(comparison),
         "candidates": [
-            row | {"setting": entry.record.setting, "reason": entry.record.reason}
+            _without_nan(row, None)
+            | {"setting": entry.record.setting, "reason": entry.record.reason}
             for row, entry in zip(comparison.rows, ranking.entries, strict=True)
         ],
         "per_class": metrics.per_class(comparison.confusion, names),

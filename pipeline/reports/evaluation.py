@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.reports.scores import PLAIN, TITLES, class_table, confused, number
+from pipeline.reports.scores import PLAIN, TITLES, bounds, class_table, confused, number
 from pipeline.reports.tables import render
 from pipeline.results.evaluation import Evaluation
 
@@ -13,8 +13,7 @@ def text(evaluation: Evaluation) -> str:
     facts, names = evaluation.facts, evaluation.facts["class_names"]
     sections = [
         f"{facts['candidate']} ({facts['title']}) on {facts['images']} images that were locked "
-        f"away, with {facts['confidence']:.0%} bootstrap intervals ({facts['resamples']} "
-        "resamples)",
+        f"away, with {facts['confidence']:.0%} intervals",
         _table(evaluation),
         class_table(evaluation.confusion, names),
         confused(evaluation.confusion, names),
@@ -41,9 +40,10 @@ def _table(evaluation: Evaluation) -> str:
     for name, title in TITLES.items():
         if name not in estimates or (name == "accuracy_without_twins" and not count):
             continue
-        value, low, high = (number(name, estimates[name][key]) for key in ("value", "low", "high"))
-        unit = "" if name in PLAIN else " %"
-        rows.append((title, value + unit, f"{low} to {high}"))
+        estimate, unit = estimates[name], "" if name in PLAIN else " %"
+        shown = bounds(name, estimate["low"], estimate["high"])
+        shown += f": {estimate['reason']}" if "reason" in estimate else ""
+        rows.append((title, number(name, estimate["value"]) + unit, shown))
     table = render(("metric", "value", "interval"), rows)
     if count:
         have = "image has" if count == 1 else "images have"
@@ -63,6 +63,8 @@ def _openings(evaluation: Evaluation) -> str:
         else f"nothing was opened now: the result was stored at opening {opening['number']}, "
         f"{opening['when']}"
     )
+    if evaluation.renewed:
+        this += "; its intervals were computed anew from the stored predictions"
     line = f"the lock was opened {times} in all; {this}"
     caution = warning(evaluation.contenders)
     return f"{line}\nwarning: {caution}" if caution else line

@@ -43,10 +43,8 @@ def rows(report: Report) -> list[dict[str, Any]]:
     """Return a row for each candidate, best first: its values, and these as text."""
     ranking, flat = report.comparison.ranking, report.comparison.rows
     shown = [row for rank, row in enumerate(flat) if not ranking.is_floor(rank)] or flat
-    low, high = (
-        min(row["accuracy_low"] for row in shown),
-        max(row["accuracy_high"] for row in shown),
-    )
+    low = min(np.fmin(row["accuracy_low"], row["accuracy"]) for row in shown)
+    high = max(np.fmax(row["accuracy_high"], row["accuracy"]) for row in shown)
 
     def place(share: float) -> float:  # on the scale of the intervals, in percent of its width
         return round(float(np.clip(4 + 92 * (share - low) / max(high - low, 1e-9), -9, 109)), 2)
@@ -58,7 +56,10 @@ def rows(report: Report) -> list[dict[str, Any]]:
             "given": answer.learned_from(entry.record),
             "reason": entry.record.reason,
             "floor": ranking.is_floor(rank),
-            "whisker": [place(row[f"accuracy{end}"]) for end in ("_low", "", "_high")],
+            "whisker": [
+                place(row["accuracy"] if np.isnan(row[name]) else row[name])
+                for name in ("accuracy_low", "accuracy", "accuracy_high")
+            ],
             "texts": {
                 "accuracy": number("accuracy", row["accuracy"]),
                 "low": number("accuracy", row["accuracy_low"]),
@@ -88,7 +89,10 @@ def tests(report: Report) -> list[dict[str, Any]]:
             "images": facts["images"],
             "validation": answer.percent("accuracy", flat[rank]["accuracy"]),
             "metrics": {
-                name: {key: answer.percent(name, value) for key, value in estimate.items()}
+                name: {
+                    key: "–" if estimate[key] is None else answer.percent(name, estimate[key])
+                    for key in ("value", "low", "high")
+                }
                 for name, estimate in facts["metrics"].items()
             },
             "opening": facts["opening"],

@@ -1,5 +1,6 @@
 """Names and tables that the reports on validation and on the locked test share."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,12 +17,19 @@ TITLES = {
     "macro_f1": "macro F1",
     "log_loss": "log loss",
     "roc_auc": "ROC AUC, one class against the rest",
+    "average_precision": "average precision",
+    "rarest_recall": "recall of the rarest class",
     "calibration_error": "expected calibration error",
     "calibrated_log_loss": "log loss after temperature scaling",
     "calibrated_calibration_error": "expected calibration error after it",
     "accuracy_without_twins": "accuracy without near-duplicates",
 }
-PLAIN = ("log_loss", "roc_auc", "calibrated_log_loss")  # plain numbers; all others are shares
+PLAIN = (
+    "log_loss",
+    "roc_auc",
+    "average_precision",
+    "calibrated_log_loss",
+)  # plain numbers; all others are shares
 
 
 def number(name: str, value: float) -> str:
@@ -29,9 +37,17 @@ def number(name: str, value: float) -> str:
     return f"{value:.4f}" if name in PLAIN else f"{100 * value:.1f}"
 
 
+def bounds(name: str, low: float | None, high: float | None) -> str:
+    """Return the bounds of a metric's interval, such as "79.1 to 83.1", or that there are none."""
+    if low is None or high is None or math.isnan(low):
+        return "no interval"
+    return f"{number(name, low)} to {number(name, high)}"
+
+
 def interval(value: float, low: float, high: float) -> str:
     """Return a share in percent with its interval, such as "81.1 [79.1, 83.1]"."""
-    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    shown = f"{100 * value:.1f}"
+    return shown if math.isnan(low) else f"{shown} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def class_table(confusion: np.ndarray, class_names: Sequence[str]) -> str:

@@ -12,8 +12,9 @@ from pipeline.config import CompareConfig
 from pipeline.data import duplicates
 from pipeline.results.display import html, mistakes, percent
 from pipeline.results.ranking import Entry, Ranking
-from pipeline.statistics import bootstrap, calibration, metrics
-from pipeline.statistics.bootstrap import Estimate
+from pipeline.statistics import calibration, metrics
+from pipeline.statistics.estimates import estimates
+from pipeline.statistics.intervals import Interval
 from pipeline.statistics.metrics import Reliability
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Comparison:
 
     config: CompareConfig
     ranking: Ranking
-    estimates: tuple[dict[str, Estimate], ...]
+    estimates: tuple[dict[str, Interval], ...]
     reliability: tuple[tuple[Reliability, Reliability], ...]
     near_duplicates: int
     files: tuple[Path, ...] = field(default=())
@@ -82,8 +83,8 @@ class Comparison:
     def frame(self) -> "pd.DataFrame":
         """Return a row for each candidate, best first, with the columns of comparison.csv.
 
-        Metrics are from 0 to 1 with `_low` and `_high` ends of their intervals; what is not known
-        of a candidate is missing.
+        Metrics have `_low` and `_high` ends of their intervals; what is not known of a candidate
+        is missing.
         """
         import pandas as pd
 
@@ -118,7 +119,7 @@ class Comparison:
             name = f"none is recommended; the best: {self.best}"
         return (
             f"Comparison of {count} candidate{'s' * (count != 1)} by {metric}\n"
-            f"{name}, {percent(score.value, score.low, score.high)}"
+            f"{name}, {percent(score.value, score.low, score.high, metric)}"
         )
 
     def _repr_html_(self) -> str:
@@ -131,22 +132,23 @@ def judge(ranking: Ranking, config: CompareConfig) -> Comparison:
     """Measure ranked candidates by every metric, with intervals; nothing is written."""
     ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
     kept = duplicates.free_of_near_duplicates(config.results, "validation", ids)
-    judged = [_judge(entry, ranking.labels, kept, config) for entry in ranking.entries]
-    estimates, reliability = zip(*judged, strict=True)
-    return Comparison(config, ranking, estimates, reliability, int((~kept).sum()))
+    judged = [_judge(entry, ranking, kept, config) for entry in ranking.entries]
+    measured, reliability = zip(*judged, strict=True)
+    return Comparison(config, ranking, measured, reliability, int((~kept).sum()))
 
 
 def _judge(
-    entry: Entry, labels: np.ndarray, kept: np.ndarray, config: CompareConfig
-) -> tuple[dict[str, Estimate], tuple[Reliability, Reliability]]:
-    probabilities = entry.probabilities
+    entry: Entry, ranking: Ranking, kept: np.ndarray, config: CompareConfig
+) -> tuple[dict[str, Interval], tuple[Reliability, Reliability]]:
+    probabilities, labels = entry.probabilities, ranking.labels
     calibrated = np.stack(
         [calibration.cross_fitted(given, labels, config.seed) for given in probabilities]
     )
-    estimates = bootstrap.estimates(
-        labels, probabilities, calibrated, kept, config.resamples, config.confidence, config.seed
-    )
-    return estimates, (
+    measured = estimates(
+        labels, probabilities, calibrated, kept, ranking.splits.validation_groups,
+        config.resamples, config.confidence, config.seed,
+    )  # fmt: skip
+    return measured, (
         metrics.reliability(labels, probabilities[0]),
         metrics.reliability(labels, calibrated[0]),
     )
@@ -155,7 +157,7 @@ def _judge(
 def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """Yield a flat dictionary for each candidate: every metric with its bounds, and every cost."""
     ranking = comparison.ranking
-    for rank, (entry, estimates) in enumerate(
+    for rank, (entry, measured) in enumerate(
         zip(ranking.entries, comparison.estimates, strict=True)
     ):
         row: dict[str, Any] = {
@@ -169,7 +171,7 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
             "p_chance": rounded(ranking.p_chance[rank]),
             "p_value": rounded(ranking.p_values[rank]),
         }
-        for name, estimate in estimates.items():
+        for name, estimate in measured.items():
             bounds = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
             row |= {name + suffix: rounded(value) for suffix, value in bounds.items()}
         yield row | entry.record.costs

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.statistics.scoring import LOWER_IS_BETTER
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -25,9 +27,13 @@ def _number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
-def percent(value: float, low: float, high: float) -> str:
-    """Return a share with its interval, such as "81.1 % [79.1, 83.1]"."""
-    return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+def percent(value: float, low: float | None, high: float | None, metric: str = "") -> str:
+    """Return a score with its interval, such as "81.1 % [79.1, 83.1]"; a loss is no share."""
+    scale, digits, unit = (1, 4, "") if metric in LOWER_IS_BETTER else (100, 1, " %")
+    shown = f"{scale * value:.{digits}f}{unit}"
+    if low is None or high is None or np.isnan(low):
+        return f"{shown}, no interval"
+    return f"{shown} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
 
 
 def predictions(

@@ -32,12 +32,15 @@ class Evaluation:
         openings: all openings of the locked test so far.
         fresh: whether the test was opened now; else the result was stored by an earlier opening.
         folder: the candidate's folder, with test.json and test.parquet in it.
+        renewed: whether the intervals were computed anew from the stored predictions, with other
+            settings than those of the stored result.
     """
 
     facts: dict[str, Any]
     openings: tuple[Opening, ...]
     fresh: bool
     folder: Path
+    renewed: bool = False
 
     @property
     def accuracy(self) -> float:
@@ -60,7 +63,10 @@ class Evaluation:
         return self.folder / RESULT, self.folder / TEST
 
     def frame(self) -> "pd.DataFrame":
-        """Return a row for each metric: `metric`, `value` and its interval, `low` and `high`."""
+        """Return a row for each metric: `metric`, `value` and its interval, `low` and `high`.
+
+        Where a metric has no interval, `reason` says why.
+        """
         import pandas as pd
 
         return pd.DataFrame(
@@ -102,9 +108,10 @@ class Evaluation:
 
     def __repr__(self) -> str:
         accuracy, count = self.facts["metrics"]["accuracy"], len(self.openings)
+        shown = percent(accuracy["value"], accuracy["low"], accuracy["high"])
         return (
             f"Evaluation of {self.facts['candidate']} on {self.facts['images']:,} test images\n"
-            f"accuracy {percent(**accuracy)}; the test was opened {count} "
+            f"accuracy {shown}; the test was opened {count} "
             f"time{'s' * (count != 1)}"
         )
 

@@ -16,7 +16,7 @@ from pipeline.data.splits import Splits
 from pipeline.results import verdict
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import RECORD, Record, candidates
-from pipeline.statistics import influence, metrics, resampling, scoring
+from pipeline.statistics import influence, metrics, resampling, scoring, significance
 from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
 from pipeline.statistics.significance import LEVEL
@@ -174,7 +174,7 @@ def rank_candidates(results: Sequence[Path], metric: str, give_up: float = GIVE_
         measured,
         verdict.p_of_being_best(measured, units),
         verdict.p_of_chance(measured, labels, len(splits.class_names), units),
-        verdict.mcnemar_against_best(np.stack([entry.predicted == labels for entry in entries])),
+        significance.against_first(np.stack([entry.predicted == labels for entry in entries])),
         give_up,
         _unfinished(results),
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.statistics import best_set, significance
+from pipeline.statistics import best_set
 from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
 
@@ -28,18 +28,6 @@ def p_of_chance(measured: Measured, labels: np.ndarray, classes: int, units: Uni
     if units.count == 1:
         return np.ones(len(measured.scores))
     return best_set.better_than_chance(measured, labels, classes, units)
-
-
-def mcnemar_against_best(correct: np.ndarray) -> np.ndarray:
-    """Return p-values of McNemar's test between each candidate and the first, float64 (m,).
-
-    They are corrected by Holm's method for the m - 1 candidates that are held against the first,
-    whose own is 1. The test is of accuracy, whatever ranks.
-
-    Args:
-        correct: bool (m, n): which of n images each candidate predicts right, the best first.
-    """
-    return np.array([1.0, *significance.holm(significance.mcnemar(correct)[0, 1:]).tolist()])
 
 
 def recommend(

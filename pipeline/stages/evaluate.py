@@ -4,8 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from features.errors import UsageError, unknown_name
 from features.packages import sha256_of
 from pipeline import predictors
@@ -20,11 +18,18 @@ from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
 from pipeline.results.ranking import rank_candidates
 from pipeline.results.records import EXTERNAL, Record, candidates, versions
-from pipeline.statistics import bootstrap, calibration, metrics
+from pipeline.statistics import calibration, metrics
+from pipeline.statistics import estimates as measures
+from pipeline.statistics.intervals import Interval
+
+_OF_INTERVALS = ("confidence", "resamples", "seed")
 
 
 def run(config: EvaluateConfig) -> Evaluation:
     """Open the locked test for a candidate, or return the stored result of an earlier opening.
+
+    With other settings of the intervals than a stored result has, these are computed anew from the
+    stored predictions, and nothing is opened.
 
     Everything that can fail does so before the opening is recorded, and the opening is recorded
     before any score is computed.
@@ -41,12 +46,16 @@ def run(config: EvaluateConfig) -> Evaluation:
         _check(record, splits)
         folder = config.results / record.name
         if (facts := evaluation.stored(folder, record)) is not None:
-            return Evaluation(facts, openings.read(config.results), False, folder)
+            renewed = any(facts[name] != getattr(config, name) for name in _OF_INTERVALS)
+            if renewed:
+                predictions = Predictions.read(folder / evaluation.TEST, splits.class_names)
+                facts |= _scores(config, splits, record, predictions)
+                evaluation.write(folder, facts)
+            return Evaluation(facts, openings.read(config.results), False, folder, renewed)
         predictions = predictors.predict(config, splits, record)
-        kept = duplicates.free_of_near_duplicates([config.results], "test", predictions.ids)
         opening = openings.add(config.results, record)
         predictions.write(folder / evaluation.TEST, splits.class_names)
-        facts = _scores(config, record, predictions, kept)
+        facts = _scores(config, splits, record, predictions)
         facts |= _provenance(record, opening, folder)
         evaluation.write(folder, facts)
         return Evaluation(facts, openings.read(config.results), True, folder)
@@ -86,18 +95,20 @@ def _check(record: Record, splits: Splits) -> None:
 
 
 def _scores(
-    config: EvaluateConfig, record: Record, predictions: Predictions, kept: np.ndarray
+    config: EvaluateConfig, splits: Splits, record: Record, predictions: Predictions
 ) -> dict[str, Any]:
+    kept = duplicates.free_of_near_duplicates([config.results], "test", predictions.ids)
     labels, probabilities = predictions.labels, predictions.probabilities
     calibrated = calibration.apply(probabilities, record.temperature)
-    estimates = bootstrap.estimates(
-        labels, probabilities, calibrated, kept, config.resamples, config.confidence, config.seed
-    )
+    estimates = measures.estimates(
+        labels, probabilities[None], calibrated[None], kept, splits.test_groups,
+        config.resamples, config.confidence, config.seed,
+    )  # fmt: skip
     matrix = metrics.confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1])
     return {
         "images": len(labels),
         "suspects": int((~kept).sum()),  # near-duplicates, by the name in files
-        "metrics": {name: asdict(estimate) for name, estimate in estimates.items()},
+        "metrics": {name: _as_facts(estimate) for name, estimate in estimates.items()},
         "confidence": config.confidence,
         "resamples": config.resamples,
         "seed": config.seed,
@@ -105,6 +116,13 @@ def _scores(
         "per_class": metrics.per_class(matrix, record.class_names),
         "confusion": matrix.tolist(),
     }
+
+
+def _as_facts(interval: Interval) -> dict[str, Any]:
+    """Return an interval as JSON takes it: without bounds there is a reason."""
+    if interval.reason:
+        return {"value": interval.value, "low": None, "high": None, "reason": interval.reason}
+    return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
 def _provenance(record: Record, opening: Opening, folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tests of the difference between candidates: McNemar's test, corrected for many pairs."""
+"""Tests of the difference between candidates: McNemar's test, corrected for their number."""
 
 import numpy as np
 
@@ -36,13 +36,13 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def pairwise(correct: np.ndarray) -> np.ndarray:
-    """Return p-values of McNemar's test, corrected over all pairs: float64 (m, m), 1 with itself.
+def against_first(correct: np.ndarray) -> np.ndarray:
+    """Return p-values of McNemar's test between each candidate and the first, float64 (m,).
+
+    They are corrected by Holm's method for the m - 1 candidates that are held against the first,
+    whose own is 1.
 
     Args:
         correct: bool (m, n): which of n images each of m candidates predicts right.
     """
-    p, pairs = mcnemar(correct), np.triu_indices(len(correct), 1)
-    corrected = np.ones_like(p)
-    corrected[pairs] = holm(p[pairs])
-    return np.minimum(corrected, corrected.T)
+    return np.array([1.0, *holm(mcnemar(correct)[0, 1:]).tolist()])

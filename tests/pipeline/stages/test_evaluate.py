@@ -18,7 +18,7 @@ from pipeline.results import openings
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record
 from pipeline.stages import evaluate
-from pipeline.statistics import bootstrap
+from pipeline.statistics import estimates
 from tests.pipeline import candidates
 from tests.pipeline.candidates import NAMES
 from tests.pipeline.stages.test_compare import mark_duplicates
@@ -66,6 +66,23 @@ def test_the_same_candidate_again_opens_nothing(results, monkeypatch):
     assert f"stored at opening 1, {again.openings[0].when}" in text(again)
 
 
+def test_other_settings_of_intervals_open_nothing(results, monkeypatch):
+    first = run(results, BEST).facts
+    monkeypatch.setattr(evaluate.predictors, "predict", None)
+    wider = run(results, BEST, confidence=0.99)
+    assert (wider.fresh, wider.renewed) == (False, True)
+    assert len(openings.read(results)) == 1
+    before, after = (facts["metrics"]["accuracy"] for facts in (first, wider.facts))
+    assert after["value"] == before["value"]
+    assert after["low"] < before["low"]
+    assert "nothing was opened now" in text(wider)
+    assert "computed anew from the stored predictions" in text(wider)
+    assert "99% intervals" in text(wider)
+    assert wider.facts["opening"] == first["opening"]
+    again = run(results, BEST, confidence=0.99)
+    assert (again.renewed, again.facts["metrics"]) == (False, wider.facts["metrics"])
+
+
 def test_a_second_candidate_is_told(results):
     run(results, BEST)
     second = run(results, CENTROID)
@@ -100,7 +117,7 @@ def test_the_opening_is_on_disk_before_any_score_is_computed(results, monkeypatc
         assert opening.candidate == BEST
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bootstrap, "estimates", power_cut)
+    monkeypatch.setattr(estimates, "estimates", power_cut)
     with pytest.raises(KeyboardInterrupt):
         run(results, BEST)
     assert not (results / BEST / evaluation_files.RESULT).exists()
