@@ -4,15 +4,16 @@
     python -m benchmarks.reuse --backbone resnet50 --images 2048
 
 Each measurement is taken with the checks and without them, in turn, in one run; the medians are
-compared. Weights are random, which costs the same.
+compared, by the clock and in seconds of all CPUs, which other work on the machine disturbs less.
+Weights are random, which costs the same.
 
 How to read the rows:
 
-    extract a folder, arrays   from files to feature file, by a network that is ready
-    repeat                     the command once more, where everything is there already: with the
-                               checks, every image is read and compared by its content; without
-                               them (--trust-source), names and sizes are
-    network from the cache     the converted network, read and compiled by OpenVINO
+    extract ...              from files to feature file, by a network that is ready
+    repeat                   the command once more, where everything is there already: with the
+                             checks, every image is read and compared by its content; without
+                             them (--trust-source), names and sizes are
+    network from the cache   the converted network, read and compiled by OpenVINO
 """
 
 import argparse
@@ -20,6 +21,7 @@ import importlib.util
 import json
 import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,9 @@ from features.sources import open_source
 from features.sources.arrays import ArraySource
 from pipeline.reports.tables import render
 
-HEADER = ("", "with checks", "without", "difference")
+HEADER = (
+    "", "with checks", "without", "difference", "CPU with checks", "CPU without", "CPU difference"
+)  # fmt: skip
 SIDE = 224
 
 
@@ -60,10 +64,10 @@ def main() -> None:
 
 def _measured(arguments: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
     folder = make_jpegs(scratch / "photos", arguments.images, (SIDE, SIDE))
-    arrays = _as_arrays(folder, scratch / "arrays.npz")
+    npz, hdf5 = _as_arrays(folder, scratch)
     rows = []
-    for title, source in (("extract a folder", folder), ("extract arrays", arrays)):
-        out = source.with_suffix(".features.h5")
+    for title, source in (("a folder", folder), ("arrays, .npz", npz), ("arrays, .h5", hdf5)):
+        out = source.with_name(f"{source.name}.features.h5")
         config = _config(arguments, source, out)
         with open_source(source) as opened:
             plan = plan_extraction(config, opened)
@@ -72,7 +76,7 @@ def _measured(arguments: argparse.Namespace, scratch: Path) -> list[dict[str, An
             patch("features.planning.find_model", lambda config, plan=plan: plan.model),
             patch("features.extraction.compile_model", lambda model, recipe, own=compiled: own),
         ):
-            rows.append(_compared(title, arguments.rounds, _extracting(config)))
+            rows.append(_compared(f"extract {title}", arguments.rounds, _extracting(config)))
             if source is folder:
                 rows.append(_compared("repeat", arguments.rounds, _repeating(config)))
     if importlib.util.find_spec("openvino"):
@@ -109,18 +113,24 @@ def _reading(place: Path) -> Callable[[bool], None]:
 
 def _compared(title: str, rounds: int, action: Callable[[bool], None]) -> dict[str, Any]:
     action(True)
-    times: dict[bool, list[float]] = {True: [], False: []}
+    times: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     for number in range(rounds):
         for checks in (True, False) if number % 2 else (False, True):
-            times[checks].append(seconds(lambda checks=checks: action(checks)))
+            begun = time.process_time()
+            wall = seconds(lambda checks=checks: action(checks))
+            times[checks].append((wall, time.process_time() - begun))
     return {"title": title, "with": times[True], "without": times[False]}
 
 
-def _as_arrays(folder: Path, path: Path) -> Path:
+def _as_arrays(folder: Path, scratch: Path) -> tuple[Path, Path]:
+    import h5py
     from PIL import Image
 
-    np.savez(path, images=np.stack([np.asarray(Image.open(file)) for file in jpegs(folder)]))
-    return path
+    pixels = np.stack([np.asarray(Image.open(file)) for file in jpegs(folder)])
+    np.savez(scratch / "arrays.npz", images=pixels)
+    with h5py.File(scratch / "arrays.h5", "w") as file:
+        file["images"] = pixels
+    return scratch / "arrays.npz", scratch / "arrays.h5"
 
 
 def _config(arguments: argparse.Namespace, source: Path, out: Path) -> ExtractConfig:
@@ -130,10 +140,13 @@ def _config(arguments: argparse.Namespace, source: Path, out: Path) -> ExtractCo
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    checked, plain = statistics.median(row["with"]), statistics.median(row["without"])
-    differences = [a - b for a, b in zip(row["with"], row["without"], strict=True)]
-    share = statistics.median(differences) / plain
-    return row["title"], f"{checked:.3f} s", f"{plain:.3f} s", f"{100 * share:+.1f} %"
+    cells = [row["title"]]
+    for kind in (0, 1):
+        checked, plain = (
+            statistics.median(times[kind] for times in row[name]) for name in ("with", "without")
+        )
+        cells += [f"{checked:.3f} s", f"{plain:.3f} s", f"{100 * (checked / plain - 1):+.1f} %"]
+    return tuple(cells)
 
 
 def _arguments() -> argparse.Namespace:

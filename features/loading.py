@@ -14,7 +14,7 @@ from features.config import INTERPOLATIONS, RESIZES
 from features.cpus import available_cpus
 from features.decoding import RejectedImage, decode, fit
 from features.errors import DataError, UsageError
-from features.records import Batch, Outcome, blake2b
+from features.records import Batch, Outcome
 from features.sources.base import Source
 
 Content = bytes | np.ndarray | OSError
@@ -107,7 +107,7 @@ class _Job:
         """Write an image into its row, uint8 (height, width, 3), and return the outcome."""
         if isinstance(content, OSError):
             return Outcome(index, b"", f"cannot be read: {content.strerror or content}")
-        digest = blake2b(content if isinstance(content, bytes) else content.tobytes())
+        digest = self.source.digest_of(index, content)
         notes: list[str] = []
         try:
             at_least = None if self.exact else 2 * max(self.size)

@@ -49,6 +49,7 @@ class ArraySource(Source):
         arrays, class_names, shapes, self._file = open_arrays(
             location, lambda name: role_of(name) is not None, CLASS_NAMES
         )
+        self.is_held = self._file is None
         with ExitStack() as stack:
             stack.callback(self.close)
             try:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from features.records import DIGEST_BYTES, ImageRecord, Split
-from features.sources.contents import digest_contents
+from features.sources.contents import digest_contents, digest_of
 from features.sources.layout import doubtful_names
 from features.sources.reading import Reading, count_images
 
@@ -32,6 +32,7 @@ class Source(ABC):
         warnings: what was guessed or looks wrong, as in `Reading`.
         is_cut: whether the end of the source is missing, so that images may be missing too.
         is_digested: True where the content of all images is read for the fingerprint (arrays).
+        is_held: True where the content of all images is held in memory.
         sequential: True where content must be read in order to be read fast (compressed tars).
     """
 
@@ -46,6 +47,7 @@ class Source(ABC):
     warnings: Sequence[str] = ()
     is_cut: bool = False
     is_digested: bool = False
+    is_held: bool = False
     sequential: bool = False
 
     @property
@@ -99,6 +101,12 @@ class Source(ABC):
         All images are read at the first use. A row of zeros stands for one that cannot be read.
         """
         return digest_contents(self, range(len(self))) if self.is_digested else None
+
+    def digest_of(self, index: int, content: bytes | np.ndarray) -> bytes:
+        """Return the 16-byte BLAKE2b of an image's content, as `read` gave it."""
+        if self.is_held and "digests" in self.__dict__ and self.digests is not None:
+            return self.digests[index].tobytes()  # it cannot have changed since
+        return digest_of(content)
 
     def fingerprint(self) -> str:
         """Return 32 hex digits over every id, label, split, extent and column, in order.
@@ -175,6 +183,7 @@ class Subset(Source):
             name: [texts[index] for index in indices] for name, texts in source.columns.items()
         }
         self.sequential, self.is_digested = source.sequential, source.is_digested
+        self.is_held = source.is_held
 
     def __len__(self) -> int:
         return len(self.indices)

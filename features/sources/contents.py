@@ -94,8 +94,9 @@ def _read_and_digest(source: Readable, indices: Sequence[int] | np.ndarray) -> l
 
 
 def _digest(contents: list[Content]) -> list[bytes]:
-    return [_UNREADABLE if content is None else _digest_of(content) for content in contents]
+    return [_UNREADABLE if content is None else digest_of(content) for content in contents]
 
 
-def _digest_of(content: bytes | np.ndarray) -> bytes:
+def digest_of(content: bytes | np.ndarray) -> bytes:
+    """Return the 16-byte BLAKE2b of the bytes of a file, or of the pixels of an array."""
     return blake2b(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
