@@ -66,13 +66,29 @@ def decode_jpeg(
     check_pixels(width, height, 1 if is_progressive else scale)
     if is_progressive:
         _check_scans(content, width, height)
-    space = "CMYK" if colours in ("CMYK", "YCCK") else "RGB"
+    space = "CMYK" if colours in ("CMYK", "YCCK") else "RGBX"
     size = {"min_width": -(-width // scale), "min_height": -(-height // scale)}
     pixels = _pixels(content, {"colorspace": space, **size}, accept_damaged, notes)
     # inks are stored inverted, as Adobe does
-    image = Image.fromarray(255 - pixels if space == "CMYK" else pixels, space)
+    image = Image.fromarray(255 - pixels, space) if space == "CMYK" else _without_copy(pixels)
     image.info.update(info)
     return image
+
+
+def _without_copy(pixels: np.ndarray) -> Image.Image:
+    """Return uint8 of shape (height, width, 4) as mode RGB, which Pillow holds in four bytes too.
+
+    The image shares the memory of the pixels. A copy would take a tenth of the time of decoding.
+    """
+    import pyarrow
+
+    height, width, _ = pixels.shape
+    values = pyarrow.Array.from_buffers(
+        pyarrow.uint8(), pixels.size, [None, pyarrow.py_buffer(pixels)]
+    )
+    return Image.fromarrow(
+        pyarrow.FixedSizeListArray.from_arrays(values, 4), "RGB", (width, height)
+    )
 
 
 def _by_pillow(content: bytes, at_least: int | None, notes: list[str]) -> Image.Image:
@@ -105,7 +121,7 @@ def _scale(width: int, height: int, at_least: int | None) -> int:
 def _pixels(
     content: bytes, options: dict[str, Any], accept_damaged: bool, notes: list[str]
 ) -> np.ndarray:
-    """Return uint8 of shape (height, width, 3 or 4)."""
+    """Return uint8 of shape (height, width, 4)."""
     try:
         return simplejpeg.decode_jpeg(content, **options)
     except ValueError as error:
