@@ -115,7 +115,7 @@ def _hits(classifier: Classifier, settings: Sequence[Setting], examples: Example
         warnings.simplefilter("ignore")  # about features that never vary
         result = tuning.search(classifier, settings, examples, "accuracy", Clock())
     truth = examples.splits.labels[examples.splits.validated]
-    return result.probabilities.argmax(axis=1) == truth
+    return result.probabilities[0].argmax(axis=1) == truth
 
 
 def _score(draws: Sequence[np.ndarray]) -> Score:

@@ -5,6 +5,7 @@ know of which kind a candidate is.
 
     results/<candidate>/record.json          everything about the candidate
     results/<candidate>/validation.parquet   id, label, and a probability for each class
+    results/<candidate>/trials.npz           the classes that each tried setting predicted
     results/<candidate>/model.skops          the model of a classifier; model.keras of a network
     results/models/untrusted/<candidate>/model.joblib   that of an analyst's own estimator
     results/<candidate>/history.json         loss and accuracy of each epoch of a network
@@ -90,6 +91,8 @@ class Record:
         created: time of writing, ISO 8601 in UTC.
         extraction: of the features that it reads, as far as known: "seconds_1000" (to extract
             1,000 images, at the rate at which the file was made).
+        trials_file: "file", "bytes" and "sha256" of `trials.npz`; empty where there is none.
+        warnings: what libraries warned of in the last fit, each once.
     """
 
     name: str
@@ -116,6 +119,8 @@ class Record:
     created: str
     schema: int = field(default=SCHEMA)
     extraction: dict[str, Any] = field(default_factory=dict)
+    trials_file: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def cost(self) -> float:
@@ -152,6 +157,7 @@ class Record:
             raise ValueError(f"its schema is {values.get('schema')}, this version reads {SCHEMA}")
         values["trials"] = tuple(Trial(**trial) for trial in values["trials"])
         values["class_names"] = tuple(values["class_names"])
+        values["warnings"] = tuple(values.get("warnings", ()))
         return cls(**values)
 
 

@@ -1,7 +1,9 @@
 """The jobs of the worker process: fitting one candidate, and measuring what a fit costs."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +16,7 @@ from pipeline.classifiers.base import Classifier, Setting, probabilities
 from pipeline.data.splits import Splits
 from pipeline.results.memory import peak_since_reset, reset_peak
 from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.ranking import mean_score
 from pipeline.results.records import Trial
 from pipeline.search import tuning
 from pipeline.search.tuning import Clock, Examples, Report
@@ -22,6 +25,7 @@ from pipeline.statistics import calibration
 SAMPLE = 1000  # rows on which costs are measured first
 _SMALL = 10_000_000  # values of a matrix, 40 MB
 _FACTOR = 3  # the next measurement takes so many times the rows, while there is time
+_FOR_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 _WARM_UP = 200  # rows of a fit that is not timed, because it loads libraries
 
 
@@ -62,7 +66,9 @@ class FitResult:
     """The outcome of a `FitJob`.
 
     Attributes:
-        setting, trials, rows, seconds, peak_memory, model, temperature: as in a record.
+        setting, trials, rows, seconds, peak_memory, model, temperature, trials_file, warnings: as
+            in a record.
+        score: the metric on validation, the mean over the repeats.
         accelerated: whether Intel's extension fitted it.
         stopped_early: whether the search ran out of time.
     """
@@ -74,6 +80,9 @@ class FitResult:
     peak_memory: int
     model: dict[str, Any]
     temperature: float
+    trials_file: dict[str, Any]
+    warnings: tuple[str, ...]
+    score: float
     accelerated: bool
     stopped_early: bool
 
@@ -133,7 +142,9 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
     report("the last fit")
     rows = examples.subset(examples.splits.rest)
     x, y = examples.x[rows], examples.splits.labels[rows]
-    model = classifier.build(examples.task(len(rows))).set_params(**search.setting).fit(x, y)
+    model = classifier.build(examples.task(len(rows))).set_params(**search.setting)
+    with collected_warnings() as caught:
+        model.fit(x, y)
     fitted = time.perf_counter()
     predict_1000 = _seconds_of_predicting(model, x, examples.classes)
     predictions = _predictions(examples.splits, search.probabilities)
@@ -145,10 +156,26 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
         {"search": searched - started, "fit": fitted - searched, "predict_1000": predict_1000},
         peak_since_reset(),
         (storage.save_untrusted if classifier.own else storage.save)(model, job.folder),
-        calibration.temperature(search.probabilities, predictions.labels),
+        _temperature(predictions),
+        search.tried.write(job.folder),
+        tuple(dict.fromkeys(caught)),
+        mean_score(job.metric, predictions.labels, predictions.repeats),
         any(type(step).__module__.startswith("sklearnex") for _, step in model.steps),
         search.stopped_early,
     )
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Yield a list that gets the texts of all warnings but those that are for programmers."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield texts
+    for warning in caught:
+        if not issubclass(warning.category, _FOR_PROGRAMMERS):
+            text = " ".join(str(warning.message).split())[:300]
+            texts.append(f"{warning.category.__name__}: {text}")
 
 
 def measure(job: MeasureJob, report: Report) -> Cost:
@@ -230,5 +257,15 @@ def _seconds_of_predicting(model: Any, x: np.ndarray, classes: int) -> float:
 
 
 def _predictions(splits: Splits, values: np.ndarray) -> Predictions:
+    """Return predictions of (R, V, K) probabilities; one repeat needs no column for it."""
     rows = splits.validated
-    return Predictions(tuple(splits.ids[row] for row in rows.tolist()), splits.labels[rows], values)
+    ids = tuple(splits.ids[row] for row in rows.tolist())
+    return Predictions(ids, splits.labels[rows], values if len(values) > 1 else values[0])
+
+
+def _temperature(predictions: Predictions) -> float:
+    """Return the temperature of the predictions of all repeats."""
+    repeats = predictions.repeats
+    return calibration.temperature(
+        np.concatenate(list(repeats)), np.tile(predictions.labels, len(repeats))
+    )

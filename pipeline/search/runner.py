@@ -134,7 +134,7 @@ class CandidateRunner:
             if before and plan.rank(requested) <= before.rank(requested):
                 return True
             try:
-                record = self._follow(plan, candidate, bar)
+                line = self._follow(plan, candidate, bar)
             except (OutOfTimeError, JobFailedError) as error:
                 log.warning("%s: %s", candidate.title, error)
                 failures.append(str(error) if isinstance(error, JobFailedError) else "")
@@ -144,7 +144,7 @@ class CandidateRunner:
                 log.warning("%s is left out: %s", candidate.title, error)
                 return False
             else:
-                log.info("%s", _line(record))
+                log.info("%s", line)
                 self._plans[candidate.title] = plan
                 return True
         why = failures[-1] or "there was no way to fit it in its share of the time"
@@ -158,8 +158,8 @@ class CandidateRunner:
         """Return a classifier's fallbacks that are not candidates themselves."""
         return tuple(fallback for fallback in classifier.fallbacks if not self._asked_for(fallback))
 
-    def _follow(self, plan: FitPlan, candidate: PlannedCandidate, bar: Bar) -> Record:
-        """Fit as planned; move the finished candidate into the results folder."""
+    def _follow(self, plan: FitPlan, candidate: PlannedCandidate, bar: Bar) -> str:
+        """Fit as planned; move the candidate into the results folder; return a line about it."""
         name = f"{candidate.layer.title}.{plan.classifier.name}"
         if plan.share < 1:
             name += f".{round(plan.share * self._sizes.rest)}-images"
@@ -179,7 +179,7 @@ class CandidateRunner:
             self._worker.close()  # so that the package's memory is not counted for the next one
         record = self._record(name, plan, candidate, result)
         self._place(draft, record)
-        return record
+        return _line(record, result.score)
 
     def _place(self, draft: Path, record: Record) -> None:
         """Move a finished candidate into the results folder, in place of its older versions."""
@@ -218,6 +218,8 @@ class CandidateRunner:
             peak_memory=result.peak_memory,
             model=result.model,
             temperature=result.temperature,
+            trials_file=result.trials_file,
+            warnings=result.warnings,
             versions=versions(*packages),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -254,11 +256,10 @@ def _as_json(setting: Setting) -> Setting:
     return {name: json.loads(json.dumps(value, default=repr)) for name, value in setting.items()}
 
 
-def _line(record: Record) -> str:
+def _line(record: Record, score: float) -> str:
     """Return the message about a finished candidate."""
-    score = max(trial.score for trial in record.trials if trial.setting == record.setting)
     seconds = record.seconds["search"] + record.seconds["fit"]
     phrases = [f"{record.metric.replace('_', ' ')} {score:.4f} on validation", f"{seconds:.1f} s"]
     phrases += [f"{name.rpartition('__')[2]} {value}" for name, value in record.setting.items()]
-    phrases += [f"({record.reason})"] if record.reason else []
+    phrases += [f"({text})" for text in (record.reason, *record.warnings) if text]
     return f"{record.name}: {', '.join(phrases)}"

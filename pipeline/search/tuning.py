@@ -18,6 +18,7 @@ import numpy as np
 from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Setting, Task, probabilities
 from pipeline.data.splits import Splits
 from pipeline.results.records import Trial
+from pipeline.results.trials import TriedSettings
 from pipeline.statistics import metrics
 
 if TYPE_CHECKING:
@@ -107,21 +108,23 @@ class SearchResult:
     Attributes:
         setting: the best setting.
         trials: all settings that were tried, in their order.
-        probabilities: the best setting's, float32 (V, K), for `splits.validated` in order; with
-            repeated cross-validation the mean over the repeats.
+        probabilities: the best setting's in each of R repeats, float32 (R, V, K), for
+            `splits.validated` in order.
+        tried: what the settings that were tried on all rows predicted in the first repeat.
         stopped_early: whether the search ran out of time.
     """
 
     setting: Setting
     trials: tuple[Trial, ...]
     probabilities: np.ndarray
+    tried: TriedSettings
     stopped_early: bool
 
 
 @dataclass(frozen=True)
 class _Attempt:
     trial: Trial
-    probabilities: np.ndarray
+    probabilities: np.ndarray  # (V, K)
 
 
 def search(
@@ -168,7 +171,8 @@ def search(
     return SearchResult(
         best.trial.setting,
         tuple(attempt.trial for attempt in attempts),
-        _averaged(classifier, best, examples, metric),
+        _in_each_repeat(classifier, best, examples, metric),
+        _tried(level, len(examples.splits.class_names)),
         stopped_early,
     )
 
@@ -317,17 +321,22 @@ def _of_model(setting: Setting) -> Setting:
     }
 
 
-def _averaged(
+def _tried(attempts: Sequence[_Attempt], classes: int) -> TriedSettings:
+    predicted = np.stack([attempt.probabilities.argmax(axis=1) for attempt in attempts])
+    scores = np.array([attempt.trial.score for attempt in attempts])
+    return TriedSettings(predicted.astype(np.uint8 if classes <= 2**8 else np.uint16), scores)
+
+
+def _in_each_repeat(
     classifier: Classifier, best: _Attempt, examples: Examples, metric: str
 ) -> np.ndarray:
-    """Return the mean probabilities of the best setting over all repeats, float32 (V, K)."""
-    total, repeats = best.probabilities.astype(np.float64), 1
+    """Return the probabilities of the best setting in each repeat, float32 (R, V, K)."""
+    values = [best.probabilities]
     per_repeat = examples.splits.count
     rounds = list(examples.splits.rounds())[per_repeat:]
     setting = [best.trial.setting]
     for start in range(0, len(rounds), per_repeat):
         repeat = rounds[start : start + per_repeat]
         (again,) = _attempts(classifier, setting, examples, repeat, 1.0, metric)
-        total += again.probabilities
-        repeats += 1
-    return (total / repeats).astype(np.float32)
+        values.append(again.probabilities)
+    return np.stack(values)

@@ -72,10 +72,14 @@ def test_the_chosen_setting_is_the_best_and_its_probabilities_are_given(name):
     result = run(name, given)
     truth = given.splits.labels[given.splits.validated]
     best = max(trial.score for trial in result.trials)
-    assert metrics.score("accuracy", truth, result.probabilities) == pytest.approx(best)
+    assert metrics.score("accuracy", truth, result.probabilities[0]) == pytest.approx(best)
     assert result.setting in [trial.setting for trial in result.trials if trial.score == best]
-    assert result.probabilities.shape == (len(truth), 3)
-    assert np.allclose(result.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert result.probabilities.shape == (1, len(truth), 3)
+    assert np.allclose(result.probabilities.sum(axis=2), 1, atol=1e-5)
+    assert result.tried.predicted.dtype == np.uint8
+    right = (result.tried.predicted == truth).mean(axis=1)
+    assert right.tolist() == pytest.approx(result.tried.scores.tolist())
+    assert result.tried.scores.tolist() == [trial.score for trial in result.trials]
 
 
 def test_a_path_ends_when_scores_keep_falling():
@@ -118,6 +122,7 @@ def test_halving_narrows_a_grid_on_growing_shares_of_rows(monkeypatch):
     assert sizes[0] == pytest.approx(432 / 9, abs=3)
     assert sizes[2] == 432
     assert result.trials[-1].setting == result.setting
+    assert result.tried.scores.tolist() == [result.trials[-1].score]  # on all rows
 
 
 def test_small_subsets_lie_in_larger_ones_and_keep_the_proportions_of_classes():
@@ -139,7 +144,7 @@ def test_without_time_one_setting_is_tried_on_all_rows(monkeypatch):
         assert result.trials[-1].rows == 432
 
 
-def test_repeats_are_averaged_over_images():
+def test_repeats_are_kept_apart():
     given = examples(120, 3, 2, spread=3.0)
     result = run("nearest-centroid", given)
     first = dataclasses.replace(given.splits, folds=given.splits.folds[:1])
@@ -148,7 +153,8 @@ def test_repeats_are_averaged_over_images():
         run("nearest-centroid", dataclasses.replace(given, splits=splits)).probabilities
         for splits in (first, second)
     ]
-    assert np.allclose(result.probabilities, (repeats[0] + repeats[1]) / 2, atol=1e-6)
+    assert np.array_equal(result.probabilities, np.concatenate(repeats))
+    assert not np.array_equal(*result.probabilities)
 
 
 def test_locked_images_are_never_read():

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from features.errors import DataError, MissingPackageError, UsageError
 from pipeline.classifiers import find, storage
@@ -16,12 +17,13 @@ from pipeline.config import ClassifyConfig
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.results.predictions import Predictions
+from pipeline.results.ranking import mean_score
 from pipeline.results.records import candidates
+from pipeline.results.trials import TRIALS, TriedSettings
 from pipeline.search import fitting, runner
 from pipeline.search.worker import JobFailedError, OutOfTimeError
 from pipeline.search.workspace import WORKSPACE
 from pipeline.stages import classify
-from pipeline.statistics import metrics
 from tests.pipeline.featurefiles import LAYER, clusters, with_test_part, write_features
 
 TWO = ("ridge", "nearest-centroid")
@@ -50,7 +52,9 @@ def test_each_candidate_leaves_a_record_its_predictions_and_its_model(file, tmp_
     for name, record in records.items():
         predictions = Predictions.read(out / name / "validation.parquet", record.class_names)
         assert predictions.ids == tuple(splits.ids[row] for row in splits.validated)
-        assert metrics.score("accuracy", predictions.labels, predictions.probabilities) > 0.7
+        assert mean_score("accuracy", predictions.labels, predictions.repeats) > 0.7
+        tried = TriedSettings.read(out / name, record.trials_file)
+        assert tried.predicted.shape == (len(record.trials), len(splits.validated))
         model = storage.load(out / name, record.model)
         assert (model.predict(x[splits.test]) == labels[splits.test]).mean() > 0.7
         assert record.rows == len(splits.rest) == 120
@@ -174,6 +178,36 @@ def test_class_weights_are_searched_where_rare_classes_matter(tmp_path, change, 
     assert weights == ({None, "balanced"} if weighted else {None})
 
 
+def test_the_printed_score_is_that_of_the_comparison(file, tmp_path, caplog):
+    caplog.set_level("INFO", "offshelf")
+    out = classify.run(config(file, tmp_path, "ridge"))
+    (record,) = out.records.values()
+    predictions = Predictions.read(out.path / record.name / "validation.parquet",
+                                   record.class_names)  # fmt: skip
+    assert len(predictions.repeats) == 2
+    (score,) = out.frame()["score"]
+    assert score == pytest.approx(mean_score("accuracy", predictions.labels, predictions.repeats))
+    assert f"ridge: accuracy {score:.4f} on validation" in caplog.text
+
+
+def test_warnings_of_the_last_fit_are_kept_once(file, tmp_path, caplog):
+    caplog.set_level("INFO", "offshelf")
+    hasty = ("hasty", LogisticRegression(max_iter=1))
+    (record,) = classify.run(config(file, tmp_path, hasty)).records.values()
+    (warning,) = record.warnings
+    assert warning.startswith("ConvergenceWarning: ")
+    assert warning in caplog.text
+
+
+def test_a_changed_file_of_trials_is_refused(file, tmp_path):
+    out = classify.run(config(file, tmp_path, "ridge"))
+    (record,) = out.records.values()
+    (out.path / record.name / TRIALS).write_bytes(b"PK")
+    with pytest.raises(DataError, match="is missing or has changed"):
+        TriedSettings.read(out.path / record.name, record.trials_file)
+    assert TriedSettings.read(out.path / record.name, {}) is None
+
+
 @pytest.mark.parametrize("folds", [None, 4])
 def test_permuted_labels_leave_only_chance(tmp_path, folds):
     """More features than images: had scaling or tuning seen the truth, it would show."""
@@ -185,7 +219,7 @@ def test_permuted_labels_leave_only_chance(tmp_path, folds):
     splits = Splits.read(out)
     for name, record in candidates(out).items():
         predictions = Predictions.read(out / name / "validation.parquet", record.class_names)
-        assert metrics.score("accuracy", predictions.labels, predictions.probabilities) < 0.65, name
+        assert mean_score("accuracy", predictions.labels, predictions.repeats) < 0.65, name
         hits = storage.load(out / name, record.model).predict(x[splits.test]) == labels[splits.test]
         assert 0.3 < hits.mean() < 0.7, name
 
