@@ -17,8 +17,8 @@ def finetune(
     weights: str | Path = FinetuneConfig.weights,
     scaling: str | None = FinetuneConfig.scaling,
     unfreeze: Names | int = FinetuneConfig.unfreeze,
-    epochs: int = FinetuneConfig.epochs,
-    head_epochs: int = FinetuneConfig.head_epochs,
+    epochs: int | None = FinetuneConfig.epochs,
+    head_epochs: int | None = FinetuneConfig.head_epochs,
     learning_rate: float = FinetuneConfig.learning_rate,
     warmup: float = FinetuneConfig.warmup,
     weight_decay: float = FinetuneConfig.weight_decay,
@@ -35,7 +35,7 @@ def finetune(
     folds: int | None = FinetuneConfig.folds,
     group_by: str | None = FinetuneConfig.group_by,
     augment: Names = FinetuneConfig.augment,
-    batch_size: int = FinetuneConfig.batch_size,
+    batch_size: int | None = FinetuneConfig.batch_size,
     schedule: str = FinetuneConfig.schedule,
     patience: int = FinetuneConfig.patience,
     label_smoothing: float = FinetuneConfig.label_smoothing,
@@ -61,8 +61,10 @@ def finetune(
         unfreeze: what is trained beside the head, one stage for each: "conv5_block1" (that block
             and all deeper ones), "conv5", a number of blocks, "all", or "none" alone; nothing
             given means as many of the deepest blocks as hold two fifths of the weights.
-        epochs: the largest number of epochs of each stage that unfreezes something.
-        head_epochs: the largest number of epochs of the stage that trains the head alone.
+        epochs: the largest number of epochs of each stage that unfreezes something; None chooses
+            it by the number of images.
+        head_epochs: the largest number of epochs of the stage that trains the head alone; None
+            likewise.
         learning_rate: the head's highest learning rate; blocks take a tenth and a hundredth of it.
         warmup: epochs in which the learning rate of a cosine schedule rises.
         weight_decay: the weight decay of AdamW.
@@ -84,7 +86,7 @@ def finetune(
         group_by: a column of the manifest; images with the same value stay in the same split.
         augment: names among "flip", "rotation", "zoom", "translation" and "contrast"; or "auto",
             which suits the classes; or "none".
-        batch_size: images in a training step.
+        batch_size: images in a training step; None chooses it by the number of images.
         schedule: "cosine", "plateau" or "constant": how the learning rate changes.
         patience: epochs without a lower validation loss after which a stage ends; 0 for never.
         label_smoothing: share of each label that is spread over all classes, 0 to 1.
@@ -128,7 +130,7 @@ def scratch(
     folds: int | None = ScratchConfig.folds,
     group_by: str | None = ScratchConfig.group_by,
     augment: Names = ScratchConfig.augment,
-    batch_size: int = ScratchConfig.batch_size,
+    batch_size: int | None = ScratchConfig.batch_size,
     schedule: str = ScratchConfig.schedule,
     patience: int = ScratchConfig.patience,
     label_smoothing: float = ScratchConfig.label_smoothing,
@@ -148,7 +150,7 @@ def scratch(
         source: a folder, a manifest, an archive or a file of arrays, with labels.
         out: the folder of the results; its splits are taken where it has any.
         architecture: "small", "lenet", "vgg" or "resnet18".
-        epochs: the largest number of epochs; None takes the architecture's own.
+        epochs: the largest number of epochs; None chooses it by the number of images.
         learning_rate: the highest learning rate; None takes the architecture's own.
         weight_decay: the weight decay of AdamW.
         batchnorm: whether the network has batch normalization.
@@ -166,7 +168,7 @@ def scratch(
         group_by: a column of the manifest; images with the same value stay in the same split.
         augment: names among "flip", "rotation", "zoom", "translation" and "contrast"; or "auto",
             which suits the classes; or "none".
-        batch_size: images in a training step.
+        batch_size: images in a training step; None chooses it by the number of images.
         schedule: "cosine", "plateau" or "constant": how the learning rate changes.
         patience: epochs without a lower validation loss after which training ends; 0 for never.
         label_smoothing: share of each label that is spread over all classes, 0 to 1.

@@ -88,7 +88,12 @@ def add_network_options(command: argparse.ArgumentParser, option: Callable[..., 
         type=names,
         metavar="NAMES",
     )
-    option("--batch-size", "the number of images in a training step", type=int, metavar="N")
+    option(
+        "--batch-size",
+        "the number of images in a training step; without it, by the number of images",
+        type=int,
+        metavar="N",
+    )
     option("--schedule", "how the learning rate changes", choices=SCHEDULES)
     option(
         "--patience",

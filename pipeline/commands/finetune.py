@@ -34,13 +34,14 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     option(
         "--epochs",
-        "the largest number of epochs of each stage that unfreezes blocks",
+        "the largest number of epochs of each stage that unfreezes blocks; without it, by the "
+        "number of images",
         type=int,
         metavar="N",
     )
     option(
         "--head-epochs",
-        "the largest number of epochs of the stage of the head alone",
+        "the largest number of epochs of the stage of the head alone; without it, likewise",
         type=int,
         metavar="N",
     )

@@ -27,7 +27,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--architecture", "the architecture of the CNN", choices=ARCHITECTURES)
     option(
         "--epochs",
-        "the largest number of epochs; without it, the architecture's own",
+        "the largest number of epochs; without it, by the number of images",
         type=int,
         metavar="N",
     )

@@ -46,7 +46,7 @@ class NetworkConfig:
             as in `ClassifyConfig`.
         group_by: a column of the manifest; images with the same value stay in the same split.
         augment: names from `choices.AUGMENTATIONS`, or "auto", or "none".
-        batch_size: images in a training step.
+        batch_size: images in a training step; None chooses it by the number of images.
         schedule: how the learning rate changes, one of `choices.SCHEDULES`.
         patience: epochs without a lower validation loss after which a stage ends; 0 for never.
         label_smoothing: share of each label that is spread over all classes, 0 to 1.
@@ -71,7 +71,7 @@ class NetworkConfig:
     folds: int | None = None
     group_by: str | None = None
     augment: tuple[str, ...] = ("auto",)
-    batch_size: int = 128
+    batch_size: int | None = None
     schedule: str = SCHEDULES[0]
     patience: int = 10
     label_smoothing: float = 0.0
@@ -95,7 +95,7 @@ class NetworkConfig:
             folds=optional(partial(check_count, at_least=2)),
             group_by=optional(check_text),
             augment=as_augmentations,
-            batch_size=check_count,
+            batch_size=optional(check_count),
             schedule=partial(check_choice, choices=SCHEDULES),
             patience=partial(check_count, at_least=0),
             label_smoothing=check_share,
@@ -115,7 +115,8 @@ class ScratchConfig(NetworkConfig):
 
     Attributes:
         architecture: one of `choices.ARCHITECTURES`.
-        epochs: the largest number of epochs; None takes the architecture's own.
+        epochs: the largest number of epochs; None chooses it by the number of images, from half of
+            the architecture's own to twice as many.
         learning_rate: the highest learning rate; None takes the architecture's own.
         weight_decay: the weight decay of AdamW.
         batchnorm: whether the network has batch normalization.
@@ -163,8 +164,10 @@ class FinetuneConfig(NetworkConfig):
         unfreeze: what is trained beside the head, one stage for each: "conv5_block1" (that block
             and all deeper ones), "conv5", a number of blocks, "all", or "none" alone; nothing
             given means as many of the deepest blocks as hold two fifths of the weights.
-        epochs: the largest number of epochs of each stage that unfreezes something.
-        head_epochs: the largest number of epochs of the stage that trains the head alone.
+        epochs: the largest number of epochs of each stage that unfreezes something; None chooses
+            it by the number of images.
+        head_epochs: the largest number of epochs of the stage that trains the head alone; None
+            likewise.
         learning_rate: the head's highest learning rate; blocks take a tenth and a hundredth of it.
         warmup: epochs in which the learning rate of a cosine schedule rises.
         weight_decay: the weight decay of AdamW.
@@ -184,8 +187,8 @@ class FinetuneConfig(NetworkConfig):
     weights: str = ExtractConfig.weights
     scaling: str | None = None
     unfreeze: tuple[str, ...] = ()
-    epochs: int = 10
-    head_epochs: int = 5
+    epochs: int | None = None
+    head_epochs: int | None = None
     learning_rate: float = 1e-3
     warmup: float = 1.0
     weight_decay: float = 0.01
@@ -204,8 +207,8 @@ class FinetuneConfig(NetworkConfig):
             weights=as_text_or_path,
             scaling=optional(partial(check_choice, choices=catalog.SCALINGS)),
             unfreeze=as_blocks,
-            epochs=check_count,
-            head_epochs=check_count,
+            epochs=optional(check_count),
+            head_epochs=optional(check_count),
             learning_rate=check_positive,
             warmup=check_not_negative,
             weight_decay=check_not_negative,

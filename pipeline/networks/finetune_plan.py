@@ -13,13 +13,14 @@ from features.backbones.weights import resolve
 from features.config import AUTO, ExtractConfig
 from features.errors import UsageError
 from pipeline.config import FinetuneConfig
-from pipeline.networks import augmentation, precision, transfer
+from pipeline.networks import augmentation, precision, training_length, transfer
 from pipeline.networks.blocks import blocks_to_unfreeze
 from pipeline.networks.finetuning import FACTORS, HEAD_STAGE, FineTuning, TrunkCache
 from pipeline.networks.linear_head import LinearHead, find_head
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan
 from pipeline.networks.train_stage import TrainStage
+from pipeline.networks.training_length import TrainingLength
 from pipeline.networks.transfer import Transfer
 from pipeline.networks.trunk import Views
 
@@ -61,13 +62,15 @@ def prepare(config: FinetuneConfig, images: Pixels, folder: Path) -> FineTuning:
 
 def plan(config: FinetuneConfig, tuning: FineTuning) -> NetworkPlan:
     """Return the candidate."""
-    backbone = catalog.find(config.backbone)
+    backbone, rows = catalog.find(config.backbone), tuning.images.splits.smallest
+    length = training_length.finetune(config, rows)
+    log.info("%s", training_length.describe(length, rows))
     return NetworkPlan(
         candidate_name(config),
         f"{backbone.builder} fine-tuned",
         f"finetune-{backbone.name}",
-        _setting(config, tuning),
-        tuple(_stages(config, tuning)),
+        _setting(config, tuning, length),
+        tuple(_stages(config, tuning, length)),
         tuning.train,
     )
 
@@ -135,19 +138,19 @@ def _engine(engine: str) -> str:
     return "jax" if engine == AUTO and keras.backend.backend() == "jax" else engine
 
 
-def _stages(config: FinetuneConfig, tuning: FineTuning) -> list[TrainStage]:
+def _stages(config: FinetuneConfig, tuning: FineTuning, length: TrainingLength) -> list[TrainStage]:
     """Return a stage for each unfreezing, after one for the head unless a classifier gives it."""
 
     def stage(name: str, epochs: int) -> TrainStage:
         return TrainStage(
-            name, epochs, config.learning_rate, config.batch_size, config.schedule,
+            name, epochs, config.learning_rate, length.batch_size, config.schedule,
             config.warmup, config.patience, config.label_smoothing, config.balanced,
             config.weight_decay,
         )  # fmt: skip
 
     head_first = not (tuning.head and tuning.unfrozen)
-    first = [stage(HEAD_STAGE, config.head_epochs)] if head_first else []
-    return [*first, *(stage(name, config.epochs) for name in _stage_names(tuning))]
+    first = [stage(HEAD_STAGE, length.head_epochs)] if head_first else []
+    return [*first, *(stage(name, length.epochs) for name in _stage_names(tuning))]
 
 
 def _stage_names(tuning: FineTuning) -> list[str]:
@@ -155,7 +158,7 @@ def _stage_names(tuning: FineTuning) -> list[str]:
     return [tuning.blocks[positions[0]].name for positions in tuning.unfrozen]
 
 
-def _setting(config: FinetuneConfig, tuning: FineTuning) -> dict[str, Any]:
+def _setting(config: FinetuneConfig, tuning: FineTuning, length: TrainingLength) -> dict[str, Any]:
     """Return the settings that the record keeps."""
     return tuning.facts | {
         "weights": {"origin": tuning.weights.weights_source, "sha256": tuning.weights.sha256},
@@ -165,7 +168,9 @@ def _setting(config: FinetuneConfig, tuning: FineTuning) -> dict[str, Any]:
         "cache": _cache_setting(tuning.cache),
         "head": None if tuning.head is None else tuning.head.record.key,
         "learning_rate": config.learning_rate,
-        "batch_size": config.batch_size,
+        "batch_size": length.batch_size,
+        "epochs": length.epochs,
+        "head_epochs": length.head_epochs,
         "schedule": config.schedule,
         "label_smoothing": config.label_smoothing,
         "balanced": config.balanced,

@@ -1,6 +1,7 @@
 """From the config of `scratch` to the networks that it trains, and the variants of an ablation."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 
 from features.backbones.network import randomize
 from pipeline.config import ScratchConfig
-from pipeline.networks import architectures, augmentation, precision
+from pipeline.networks import architectures, augmentation, precision, training_length
 from pipeline.networks.data import TrainingData
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan, TrainedNetwork
 from pipeline.networks.train_stage import TrainStage
 from pipeline.networks.training import Setup, train
+
+log = logging.getLogger("offshelf")
 
 TRICKS = ("batchnorm", "dropout", "augment", "standardize")
 
@@ -48,12 +51,14 @@ def plan(config: ScratchConfig, images: Pixels) -> NetworkPlan:
     names = augmentation.choose(config.augment, images.splits.class_names)
     training = ScratchTraining(config, names, precision.choose(config.precision))
     missing, title = missing_tricks(config), architectures.find(config.architecture).title
+    rows = images.splits.smallest
+    log.info("%s", training_length.describe(training_length.scratch(config, rows), rows))
     return NetworkPlan(
         candidate_name(config),
         f"{title} from scratch" + (f" without {', '.join(missing)}" if missing else ""),
         f"scratch-{config.architecture}",
-        setting(config) | {"augment": [*names], "precision": training.precision},
-        (_stage(config),),
+        setting(config, rows) | {"augment": [*names], "precision": training.precision},
+        (_stage(config, rows),),
         training.train,
     )
 
@@ -100,10 +105,10 @@ class ScratchTraining:
         }
 
 
-def setting(config: ScratchConfig) -> dict[str, Any]:
-    """Return the settings that a record keeps."""
+def setting(config: ScratchConfig, rows: int) -> dict[str, Any]:
+    """Return the settings that a record keeps, for the training images of the smallest round."""
     kept = ("architecture", "batchnorm", "dropout", "augment", "standardize", "precision")
-    stage = dataclasses.asdict(_stage(config))
+    stage = dataclasses.asdict(_stage(config, rows))
     for name in ("name", "rates"):
         del stage[name]
     return {name: getattr(config, name) for name in kept} | {"augment": [*config.augment]} | stage
@@ -115,13 +120,14 @@ def _without(config: ScratchConfig, tricks: Sequence[str]) -> ScratchConfig:
     return dataclasses.replace(config, **changes)  # type: ignore[arg-type] # by field
 
 
-def _stage(config: ScratchConfig) -> TrainStage:
+def _stage(config: ScratchConfig, rows: int) -> TrainStage:
     architecture = architectures.find(config.architecture)
+    length = training_length.scratch(config, rows)
     return TrainStage(
         "scratch",
-        config.epochs or architecture.epochs,
+        length.epochs,
         config.learning_rate or architecture.learning_rate,
-        config.batch_size,
+        length.batch_size,
         config.schedule,
         patience=config.patience,
         label_smoothing=config.label_smoothing,

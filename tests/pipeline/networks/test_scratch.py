@@ -213,9 +213,9 @@ def test_an_ablation_leaves_out_one_trick_after_the_other(source, tmp_path):
         "scratch-lenet", "scratch-lenet.no-batchnorm", "scratch-lenet.no-dropout",
         "scratch-lenet.no-augment", "scratch-lenet.no-standardize", "scratch-lenet.plain",
     ]  # fmt: skip
-    assert scratch_plan.setting(variants[1])["batchnorm"] is False
-    assert scratch_plan.setting(variants[3])["augment"] == ["none"]
-    assert scratch_plan.setting(variants[5])["standardize"] is False
+    assert scratch_plan.setting(variants[1], 48)["batchnorm"] is False
+    assert scratch_plan.setting(variants[3], 48)["augment"] == ["none"]
+    assert scratch_plan.setting(variants[5], 48)["standardize"] is False
 
 
 def test_the_table_of_an_ablation_holds_each_against_all_tricks(results):
