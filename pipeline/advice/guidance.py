@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.results.advice import Distance, Findings, Probe, Recommendation, best
+from pipeline.advice import costs
+from pipeline.results.advice import Distance, Findings, Gain, Probe, Recommendation, best
 
 NEAR, BETWEEN, FAR = "near", "between", "far"
 
@@ -25,6 +26,10 @@ FEW, MANY, PLENTY = 100, 1000, 5000
 FLAT = 0.02  # gain in accuracy with four times the data, below which the curve is flat
 SURE = 2.0  # standard errors by which layers must differ
 NOTABLE = 0.01  # accuracy by which they must differ
+WORTH, WORTH_AN_HOUR = 0.005, 0.002  # gain in accuracy that fine-tuning, and its hours, must bring
+# Share of a linear model's errors that fine-tuning takes away: from none to two thirds. A rule of
+# thumb after Kornblith et al., who see hardly any on Pets and most on Cars and Aircraft.
+REMOVED, REMOVED_AT_MOST = 1 / 3, 2 / 3
 CLOSE, APART = 2.0, 3.0  # errors of class means over those of a linear model: near, far
 MOST, HALF = 0.75, 0.5  # share of a linear model's gain on chance by class means: near, far
 
@@ -75,13 +80,31 @@ def _by_means(probe: Probe) -> tuple[int, str]:
 
 
 def recommend(findings: Findings) -> Recommendation:
-    """Return the next command: the row and the column of the table above."""
+    """Return the next command: the row and the column of the table above.
+
+    Where fine-tuning could hardly gain anything, or too little for its hours, it is not advised.
+    """
+    if findings.source.pretrained and _gain_of_tuning(findings).expected < WORTH:
+        return _nothing_more(findings)
+    choice = _by_table(findings)
+    gain, hours = choice.gain, (choice.cost.seconds or 0) / 3600
+    if gain is not None and gain.expected < WORTH + WORTH_AN_HOUR * hours:
+        return _classify(
+            findings,
+            f"fine-tuning would bring {gain} in about {hours:.0f} hours, too little for its time: "
+            f"a simple classifier on {best(findings.probes).layer.name}",
+        )
+    return choice
+
+
+def _by_table(findings: Findings) -> Recommendation:
     source, layer = findings.source, best(findings.probes).layer
     if not source.pretrained:
         return Recommendation(
             source.extract_command(None),
             "these features do not come from a pretrained network, whose features are the first "
             "thing to compare them with",
+            costs.extract(findings),
         )
     if findings.distance.guess == FAR:
         return _far(findings)
@@ -93,31 +116,33 @@ def recommend(findings: Findings) -> Recommendation:
         )
     plenty = findings.images >= MANY
     if findings.images < FEW or (not plenty and not _is_flat(findings)):
-        return Recommendation(
-            source.classify_command(layer.name),
+        return _classify(
+            findings,
             f"{_amount(findings)}: a simple classifier on {layer.name} is hard to beat, and "
             f"fine-tuning would memorize the few{_more(findings)}",
         )
     blocks = 1 if findings.distance.guess == NEAR else 2
     many = " are many" if plenty else ", and more would bring little"
-    return Recommendation(
-        source.finetune_command(str(blocks)),
+    return _finetune(
+        findings,
+        str(blocks),
         f"{_amount(findings)}{many}{_more(findings)}; a task {_place(findings)} ImageNet asks for "
         f"the last {'stage' if blocks == 1 else 'stages'} to be tuned, not for a new network",
     )
 
 
 def _far(findings: Findings) -> Recommendation:
-    source, top = findings.source, best(findings.probes)
     if findings.images >= PLENTY:
         return Recommendation(
-            source.scratch_command(),
+            findings.source.scratch_command(),
             f"{_amount(findings)} are plenty, and the task is far from ImageNet: a small network "
             "from scratch may do as well, for less",
+            costs.scratch(findings),
         )
     if findings.images >= MANY:
-        return Recommendation(
-            source.finetune_command("all"),
+        return _finetune(
+            findings,
+            "all",
             f"{_amount(findings)} are many, and the task is far from ImageNet: every layer has to "
             "change, and pretrained weights are still the better start",
         )
@@ -126,10 +151,34 @@ def _far(findings: Findings) -> Recommendation:
             findings,
             f"{_amount(findings)} and a task far from ImageNet: earlier layers are more general",
         )
-    return Recommendation(
-        source.classify_command(top.layer.name),
+    return _classify(
+        findings,
         f"{_amount(findings)} and a task far from ImageNet: a simple classifier on "
-        f"{top.layer.name}, where accuracy peaks{_more(findings)}",
+        f"{best(findings.probes).layer.name}, where accuracy peaks{_more(findings)}",
+    )
+
+
+def _nothing_more(findings: Findings) -> Recommendation:
+    top = best(findings.probes)
+    return _classify(
+        findings,
+        f"nothing more to gain here: with {_amount(findings)} a linear model on {top.layer.name} "
+        f"is right on {100 * top.linear.accuracy:.1f} %, and fine-tuning would bring "
+        f"{_gain_of_tuning(findings)}{_more(findings)}",
+    )
+
+
+def _classify(findings: Findings, why: str) -> Recommendation:
+    command = findings.source.classify_command(best(findings.probes).layer.name)
+    return Recommendation(command, why, costs.classify(findings))
+
+
+def _finetune(findings: Findings, blocks: str, why: str) -> Recommendation:
+    return Recommendation(
+        findings.source.finetune_command(blocks),
+        why,
+        costs.finetune(findings, blocks),
+        _gain_of_tuning(findings),
     )
 
 
@@ -137,7 +186,14 @@ def _earlier_layers(findings: Findings, why: str) -> Recommendation:
     return Recommendation(
         findings.source.extract_command(findings.source.stages),
         f"{why}; then `advise` again",
+        costs.extract(findings),
     )
+
+
+def _gain_of_tuning(findings: Findings) -> Gain:
+    """Return the gain that is expected of fine-tuning, from the errors that there are to remove."""
+    linear = best(findings.probes).linear
+    return Gain(REMOVED * (1 - linear.accuracy), 0.0, REMOVED_AT_MOST * (1 - linear.low))
 
 
 def _is_flat(findings: Findings) -> bool:

@@ -3,9 +3,10 @@
 import textwrap
 
 from pipeline.advice import powerlaw
+from pipeline.reports.answer import seconds
 from pipeline.reports.scores import interval
 from pipeline.reports.tables import render
-from pipeline.results.advice import Advice, best
+from pipeline.results.advice import Advice, Recommendation, best
 from pipeline.results.learning_curve import Score
 
 _WIDTH = 100
@@ -20,8 +21,7 @@ def text(advice: Advice) -> str:
         f"with 95 % intervals\n\n{_layers(advice)}",
         _curve(advice),
         _distance(advice),
-        _wrapped("recommended: ", advice.recommendation.reason)
-        + f"\n\n    {advice.recommendation.command}",
+        _recommendation(advice.recommendation),
         f"written: {advice.file}",
     ]
     return "\n\n".join(sections)
@@ -64,6 +64,17 @@ def _distance(advice: Advice) -> str:
         stages = findings.source.extract_command(findings.source.stages)
         lines.append(f"- several layers in one pass: {stages}")
     return "\n".join([f"distance from ImageNet, a guess: {findings.distance.guess}", *lines])
+
+
+def _recommendation(recommendation: Recommendation) -> str:
+    cost, gain = recommendation.cost, recommendation.gain
+    time = "not known" if cost.seconds is None else f"about {seconds(cost.seconds)}"
+    lines = [
+        _wrapped("recommended: ", recommendation.reason),
+        *([] if gain is None else [f"expected gain: {gain}, a rule of thumb"]),
+        _wrapped("time here: ", f"{time}; {cost.basis}"),
+    ]
+    return "\n".join(lines) + f"\n\n    {recommendation.command}"
 
 
 def _shown(score: Score) -> str:

@@ -63,11 +63,54 @@ class Distance:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """The gain in accuracy that is expected of fine-tuning, 0 to 1, and its range."""
+
+    expected: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return (
+            f"about {100 * self.expected:+.1f} points "
+            f"({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+        )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How long a command takes on this machine, an estimate.
+
+    Attributes:
+        seconds: the time; None where nothing is known of it.
+        basis: what the estimate rests on.
+        timed: whether it rests on what this run timed itself.
+    """
+
+    seconds: float | None
+    basis: str
+    timed: bool = False
+
+
+@dataclass(frozen=True)
 class Recommendation:
-    """A command, and a sentence on why."""
+    """A command and a sentence on why, what it costs, and what it is expected to gain.
+
+    Attributes:
+        command: the command line.
+        reason: why it is the next one.
+        cost: how long it takes.
+        gain: the gain on a linear model on the best layer; None where it cannot be told.
+    """
 
     command: str
     reason: str
+    cost: Cost
+    gain: Gain | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them; a time that varies between runs is left out."""
+        return asdict(self) | {"cost": None if self.cost.timed else asdict(self.cost)}
 
 
 @dataclass(frozen=True)
@@ -81,6 +124,9 @@ class Findings:
         laws: the power laws that fit the curve; None where it has too few points.
         distance: the distance from ImageNet.
         images: images for each class that are not locked, on average.
+        rounds: training rows of each network of a candidate: of the rounds that validate, and of
+            the last fit.
+        probe_seconds: how long the probe of the best layer took.
     """
 
     source: SourceOfFeatures
@@ -89,6 +135,8 @@ class Findings:
     laws: PowerLaws | None
     distance: Distance
     images: float
+    rounds: tuple[int, ...]
+    probe_seconds: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,7 +184,7 @@ class Advice:
                 for probe in findings.probes
             ],
             "distance": asdict(findings.distance) | {"evidence": [*findings.distance.evidence]},
-            "recommendation": asdict(self.recommendation),
+            "recommendation": self.recommendation.facts(),
             "versions": versions("numpy", "scipy", "scikit-learn"),
         }  # fmt: skip
 

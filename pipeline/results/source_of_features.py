@@ -3,10 +3,14 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from features.backbones.catalog import BACKBONES
+from features.backbones.weights import weights_sources
 from features.config import ExtractConfig
+from features.errors import OffshelfError
 from features.records import Recipe
+from features.sources import open_source
 from features.store import FeatureFile
 from pipeline.command_lines import command_line
 
@@ -22,19 +26,35 @@ class SourceOfFeatures:
         recipe: the recipe by which it was made.
         source: the path of the images, as it was given to `extract`.
         results: the results folder that the commands name.
+        limit: the number of images that were taken of a source that has more; None where all
+            were taken, or where the source can no longer be looked at.
+        seconds_per_image: the recorded time to extract an image, decoding included; None where
+            the file records none.
+        split_options: the words of the options by which the images are split, such as
+            ("--folds", 3).
     """
 
     path: Path
     recipe: Recipe
     source: str
     results: Path
+    limit: int | None = None
+    seconds_per_image: float | None = None
+    split_options: tuple[object, ...] = ()
 
     @classmethod
-    def of(cls, path: Path, results: Path) -> "SourceOfFeatures":
+    def of(
+        cls, path: Path, results: Path, split_options: tuple[object, ...] = ()
+    ) -> "SourceOfFeatures":
         """Read the source of a feature file; raises DataError where the file is none."""
         with FeatureFile(path) as file:
             provenance = json.loads(str(file.attributes.get("provenance", "{}")))
-            return cls(path, file.recipe, provenance.get("source", "SOURCE"), results)
+            recipe = file.recipe
+        source = provenance.get("source")
+        return cls(
+            path, recipe, source or "SOURCE", results, _limit(source, recipe),
+            _seconds_per_image(provenance), split_options,
+        )  # fmt: skip
 
     @property
     def pretrained(self) -> bool:
@@ -56,7 +76,7 @@ class SourceOfFeatures:
         """Return the command that fits simple classifiers on a layer."""
         return command_line(
             "classify", self.path, "--out", self.results, "--layers", layer,
-            "--classifiers", "logistic,linear-svm,rbf-svm",
+            "--classifiers", "logistic,linear-svm,rbf-svm", *self.split_options,
         )  # fmt: skip
 
     def extract_command(self, layers: tuple[str, ...] | None) -> str:
@@ -69,11 +89,7 @@ class SourceOfFeatures:
         words: list[object] = ["extract", self.source, "--backbone", self.backbone]
         if layers:
             words += ["--layers", ",".join(layers)]
-        if self.recipe.backbone in BACKBONES:
-            height, width = self.recipe.image_size
-            size = BACKBONES[self.backbone].size
-            if (height, width) != (size, size):
-                words += ["--image-size", height if height == width else f"{height}x{width}"]
+        words += [*self._network_options(), *self._limit_option()]
         out = self.path.with_name(f"{self.backbone}{kind}.h5")
         if out == self.path:
             out = out.with_name(f"{out.stem}-pretrained.h5")
@@ -83,11 +99,49 @@ class SourceOfFeatures:
         """Return the command that fine-tunes the last blocks, or all of them."""
         return command_line(
             "finetune", self.source, "--out", self.results, "--backbone", self.backbone,
-            "--unfreeze", blocks,
+            "--unfreeze", blocks, *self._network_options(), *self._limit_option(),
+            *self.split_options,
         )  # fmt: skip
 
     def scratch_command(self) -> str:
         """Return the command that trains a small network from scratch."""
         return command_line(
-            "scratch", self.source, "--out", self.results, "--architecture", "small"
-        )
+            "scratch", self.source, "--out", self.results, "--architecture", "small",
+            *self._limit_option(), *self.split_options,
+        )  # fmt: skip
+
+    def _network_options(self) -> list[object]:
+        """Return the options of the file's own network: its image size and weights."""
+        if self.recipe.backbone not in BACKBONES:
+            return []
+        backbone, (height, width) = BACKBONES[self.backbone], self.recipe.image_size
+        words: list[object] = []
+        if (height, width) != (backbone.size, backbone.size):
+            words += ["--image-size", height if height == width else f"{height}x{width}"]
+        origin = self.recipe.weights["origin"]
+        if origin in weights_sources(backbone)[1:]:  # the first is taken without the option
+            words += ["--weights", origin]
+        if origin == "file":  # whose path is not recorded
+            words += ["--weights", "WEIGHTS"]
+        return words
+
+    def _limit_option(self) -> list[object]:
+        return [] if self.limit is None else ["--limit", self.limit]
+
+
+def _limit(source: str | None, recipe: Recipe) -> int | None:
+    """Return how many images were taken of a source that has more than the recipe counts."""
+    if source is None:
+        return None
+    try:
+        with open_source(source) as opened:
+            available = len(opened)
+    except OffshelfError:
+        return None
+    count: int = recipe.source["count"]
+    return count if count < available else None
+
+
+def _seconds_per_image(provenance: dict[str, Any]) -> float | None:
+    images, seconds = provenance.get("images_this_run"), provenance.get("seconds")
+    return seconds / images if images and seconds else None

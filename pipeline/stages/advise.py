@@ -1,6 +1,7 @@
 """The advise stage: a feature file in, what to do next out; the locked test is never touched."""
 
 import json
+import time
 from pathlib import Path
 
 from features import durable
@@ -31,13 +32,15 @@ def run(config: AdviseConfig) -> Advice:
     images = read_images(config.features, config.group_by)
     layers = find_layers(config.features, (ALL,))
     splits = _splits(config, images)
-    source = SourceOfFeatures.of(config.features, config.out or RESULTS)
+    source = SourceOfFeatures.of(config.features, config.out or RESULTS, _split_options(config))
     file = _prepare(config)
     with Bar(len(layers) + len(probes.SHARES), config.progress, "step") as bar:
-        probed = []
+        probed, seconds = [], {}
         for layer in layers:
             bar.begin(layer.name)
+            started = time.perf_counter()
             probed.append(probes.probe(layer, images, splits, config.seed))
+            seconds[layer.name] = time.perf_counter() - started
             bar.end()
         bar.begin("learning curve")
         top, curve = best(probed).layer, []
@@ -47,10 +50,22 @@ def run(config: AdviseConfig) -> Advice:
     findings = Findings(
         source, tuple(probed), tuple(curve), powerlaw.fit(curve),
         guidance.distance(probed, source.pretrained), len(splits.rest) / len(splits.class_names),
+        (*(len(train) for train, _ in splits.rounds(1)), len(splits.rest)), seconds[top.name],
     )  # fmt: skip
     advice = Advice(config, splits, findings, guidance.recommend(findings), file)
     durable.write(file, (json.dumps(advice.facts, indent=1) + "\n").encode())
     return advice
+
+
+def _split_options(config: AdviseConfig) -> tuple[object, ...]:
+    """Return the options by which other commands make the same splits."""
+    options = {
+        "--folds": config.folds, "--group-by": config.group_by,
+        "--seed": config.seed or None,
+    }  # fmt: skip
+    return tuple(
+        word for name, value in options.items() if value is not None for word in (name, value)
+    )
 
 
 def _splits(config: AdviseConfig, images: Images) -> Splits:

@@ -1,6 +1,7 @@
 """Advice on synthetic features whose answer is known, and that it never sees the locked test."""
 
 import json
+import re
 import shlex
 
 import numpy as np
@@ -25,7 +26,7 @@ MIDDLE, DEEPEST = "conv4_block6_out", "conv5_block3_out"
 KERAS = {"origin": "keras", "sha256": "a" * 64}
 
 
-def features_file(path, layers, labels, parts=None, source="photos", **changes):
+def features_file(path, layers, labels, parts=None, source="photos", seconds=None, **changes):
     """Write a feature file of ResNet50 (unless changed) with the given layers, shallow to deep."""
     count = len(labels)
     ids = [f"{number:06d}.png" for number in range(count)]
@@ -39,7 +40,8 @@ def features_file(path, layers, labels, parts=None, source="photos", **changes):
     values = {name: x.astype(np.float32) for name, x in layers.items()}
     rows = Rows(values, ids, digests, np.asarray(labels, np.int32), parts, [], {})
     names = [f"class {label}" for label in range(int(max(labels)) + 1)]
-    facts = {"class_names": json.dumps(names), "provenance": json.dumps({"source": source})}
+    provenance = {"source": source, "seconds": seconds, "images_this_run": count}
+    facts = {"class_names": json.dumps(names), "provenance": json.dumps(provenance)}
     write(path, [rows], attributes(file_recipe) | facts)
     return path
 
@@ -58,7 +60,7 @@ def stretched(labels, seed=0):
     """Classes that show in differences of features alone: linear to tell, but not by means."""
     rng = np.random.default_rng(seed)
     wide = 3 * rng.normal(size=(len(labels), 4))
-    return np.hstack([wide, wide + np.eye(4)[labels] + 0.15 * rng.normal(size=wide.shape)])
+    return np.hstack([wide, wide + np.eye(4)[labels] + 0.35 * rng.normal(size=wide.shape)])
 
 
 def noise(labels, seed=0):
@@ -69,7 +71,7 @@ def advice(path, **options):
     return advise.run(AdviseConfig(path, progress=False, **options))
 
 
-NEAR = {MIDDLE: lambda labels: clusters(labels, 3.0), DEEPEST: lambda labels: clusters(labels, 1.0)}
+NEAR = {MIDDLE: lambda labels: clusters(labels, 3.0), DEEPEST: lambda labels: clusters(labels, 1.2)}
 LOST = {MIDDLE: stretched, DEEPEST: noise}
 
 
@@ -180,6 +182,60 @@ def test_photographs_are_near_and_noise_is_far(real_weights, tmp_path):
         )  # fmt: skip
         guesses[name] = advice(path, folds=3).findings.distance.guess
     assert guesses == {"photographs": "near", "noise": "far"}
+
+
+def test_where_hardly_anything_is_left_to_gain_nothing_is_tuned(tmp_path):
+    labels = labels_of(2800, 2)
+    path = features_file(tmp_path / "f.h5", {DEEPEST: clusters(labels, 0.8)}, labels)
+    result = advice(path)
+    assert "nothing more to gain here" in result.recommendation.reason
+    assert "pipeline classify " in result.recommendation.command
+    shown = text(result)
+    assert "time here: about " in shown
+    assert "the probe of the layer took" in shown
+
+
+@pytest.mark.parametrize(("seconds", "tunes"), [(28.0, True), (28_000.0, False)])
+def test_the_gain_is_weighed_against_hours(tmp_path, seconds, tunes):
+    labels = labels_of(2800, 2)
+    layers = {name: make(labels) for name, make in NEAR.items()}
+    path = features_file(tmp_path / "f.h5", layers, labels, seconds=seconds)
+    result = advice(path)
+    recommended, error = result.recommendation, 1 - result.frame()["accuracy"].iloc[-1]
+    assert ("finetune" in recommended.command) == tunes
+    if tunes:
+        assert recommended.gain.expected == pytest.approx(error / 3)
+        assert recommended.gain.low == 0
+        assert 60 < recommended.cost.seconds < 600
+        assert "100 images a second" in recommended.cost.basis
+        assert "expected gain: about +" in text(result)
+        assert result.facts["recommendation"]["cost"]["seconds"] == recommended.cost.seconds
+    else:
+        assert re.search(r"in about \d+ hours, too little for its time", recommended.reason)
+
+
+def test_commands_take_the_same_images_weights_and_splits(tmp_path):
+    """Of 300 images 200 were taken: commands that read the images again say so."""
+    images = np.zeros((300, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "s.npz", images=images, labels=np.arange(300) % 2)
+    labels = labels_of(200, 2)
+    path = features_file(
+        tmp_path / "f.h5", {DEEPEST: clusters(labels, 1.2)}, labels, source=str(tmp_path / "s.npz"),
+        image_size=(96, 96), weights={"origin": "keras-tfjs", "sha256": "a" * 64},
+    )  # fmt: skip
+    source = advice(path, folds=3, seed=5).findings.source
+    splits = {"folds": 3, "seed": 5}
+    network = {"image_size": (96, 96), "weights": "keras-tfjs"}
+    for command, expected in (
+        (source.finetune_command("1"), {"limit": 200} | network | splits),
+        (source.extract_command(source.stages), {"limit": 200} | network),
+        (source.scratch_command(), {"limit": 200} | splits),
+        (source.classify_command(DEEPEST), splits),
+    ):
+        options = vars(parser().parse_args(shlex.split(command)[3:]))
+        assert expected == {name: options[name] for name in expected}, command
+    whole = features_file(tmp_path / "g.h5", {DEEPEST: clusters(labels, 1.2)}, labels)
+    assert "--limit" not in advice(whole).findings.source.finetune_command("1")
 
 
 def test_what_is_written(tmp_path):
