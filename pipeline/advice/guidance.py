@@ -30,20 +30,30 @@ WORTH, WORTH_AN_HOUR = 0.005, 0.002  # gain in accuracy that fine-tuning, and it
 # Share of a linear model's errors that fine-tuning takes away: from none to two thirds. A rule of
 # thumb after Kornblith et al., who see hardly any on Pets and most on Cars and Aircraft.
 REMOVED, REMOVED_AT_MOST = 1 / 3, 2 / 3
+# Mean cosine between two images on the deepest layer: those of CIFAR-10 have 0.2 to 0.4,
+# drawings, textures, noise and wafers 0.7 to 0.9 (`python -m benchmarks.distance`).
+ALIKE = 0.6
 CLOSE, APART = 2.0, 3.0  # errors of class means over those of a linear model: near, far
 MOST, HALF = 0.75, 0.5  # share of a linear model's gain on chance by class means: near, far
 
 
 def distance(probes: Sequence[Probe], pretrained: bool) -> Distance:
-    """Guess the distance from ImageNet by the depth of the best layer and by class means."""
+    """Guess the distance from ImageNet.
+
+    The depth of the best layer and class means vote for near or far. Where the deepest features of
+    all images are nearly the same, a task is never near, however well its classes can be told: the
+    network sees one kind of thing.
+    """
     if not pretrained:
         return Distance(
             BETWEEN, ("these features do not come from a network trained on ImageNet: no guess",)
         )
     depth, reason_of_depth = _by_depth(probes)
     means, reason_of_means = _by_means(probes[-1])
-    guess = (BETWEEN, NEAR, FAR)[int(np.sign(depth + means))]
-    return Distance(guess, (reason_of_depth, reason_of_means))
+    alike, reason_of_alike = _by_likeness(probes[-1])
+    votes = min(0, depth + means - 1) if alike else depth + means
+    guess = (BETWEEN, NEAR, FAR)[int(np.sign(votes))]
+    return Distance(guess, (reason_of_depth, reason_of_means, reason_of_alike))
 
 
 def _by_depth(probes: Sequence[Probe]) -> tuple[int, str]:
@@ -77,6 +87,14 @@ def _by_means(probe: Probe) -> tuple[int, str]:
     if ratio >= APART or gain < HALF:
         return -1, f"{reason}: classes can be separated, but are not clusters as in ImageNet"
     return 0, reason
+
+
+def _by_likeness(probe: Probe) -> tuple[bool, str]:
+    """Return whether all images are nearly the same to the network, and why."""
+    features = f"(mean cosine of their features on {probe.layer.name}: {probe.alike:.2f})"
+    if probe.alike > ALIKE:
+        return True, f"to the network all images look much the same {features}: not ImageNet's kind"
+    return False, f"to the network the images differ, as photographs do {features}"
 
 
 def recommend(findings: Findings) -> Recommendation:

@@ -37,6 +37,8 @@ _ROWS, _ROWS_A_CLASS = 40_000, 20  # the learning curve ends there, at most and 
 _WORK = 1e9  # rows x features x classes beyond which the curve ends earlier
 _VALUES = 2**27  # feature values in memory at a time, 512 MiB
 
+_ROWS_AT_A_TIME = 512  # that are held in float64
+
 Report = Callable[[str], None]
 
 
@@ -48,7 +50,10 @@ def probe(layer: Layer, images: Images, splits: Splits, seed: int) -> Probe:
     hits = _hits(LOGISTIC, SETTINGS, examples)
     means = _hits(NEAREST_CENTROID, (NEAREST_CENTROID.default,), examples)
     chance = float(np.bincount(truth).max() / len(truth))
-    return Probe(layer, examples.splits.smallest, _score([hits]), _score([means]), chance, hits)
+    return Probe(
+        layer, examples.splits.smallest, _score([hits]), _score([means]), chance, hits,
+        _mean_cosine(examples.x),
+    )  # fmt: skip
 
 
 def learning_curve(
@@ -116,6 +121,18 @@ def _hits(classifier: Classifier, settings: Sequence[Setting], examples: Example
         result = tuning.search(classifier, settings, examples, "accuracy", Clock())
     truth = examples.splits.labels[examples.splits.validated]
     return result.probabilities[0].argmax(axis=1) == truth
+
+
+def _mean_cosine(x: np.ndarray) -> float:
+    """Return the mean cosine between two different rows of x, (n, D)."""
+    total, rows = np.zeros(x.shape[1]), 0
+    for start in range(0, len(x), _ROWS_AT_A_TIME):
+        block = x[start : start + _ROWS_AT_A_TIME].astype(np.float64)
+        block /= np.abs(block).max(axis=1, keepdims=True).clip(min=np.finfo(np.float64).tiny)
+        lengths = np.linalg.norm(block, axis=1)
+        total += (block[lengths > 0] / lengths[lengths > 0, None]).sum(axis=0)
+        rows += int((lengths > 0).sum())
+    return float((total @ total - rows) / (rows * (rows - 1))) if rows > 1 else 1.0
 
 
 def _score(draws: Sequence[np.ndarray]) -> Score:

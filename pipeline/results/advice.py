@@ -35,6 +35,7 @@ class Probe:
             classes.
         chance: the share of the largest class among the validation images, 0 to 1.
         hits: which validation images the logistic regression predicts right, bool (V,).
+        alike: the mean cosine between the features of two images, -1 to 1.
     """
 
     layer: Layer
@@ -43,6 +44,7 @@ class Probe:
     means: Score
     chance: float
     hits: np.ndarray
+    alike: float
 
     def ahead_of(self, other: "Probe") -> tuple[float, float]:
         """Return how much higher the accuracy is than on another layer, and the standard error.
@@ -180,7 +182,8 @@ class Advice:
             "power_law": None if laws is None else laws.mean(),
             "layers": [
                 {"layer": probe.layer.name, "dimensions": probe.layer.dimensions,
-                 "rows": probe.rows, **probe.linear.facts(), "class_means": probe.means.facts()}
+                 "rows": probe.rows, **probe.linear.facts(), "class_means": probe.means.facts(),
+                 "mean_cosine": round(probe.alike, 4)}
                 for probe in findings.probes
             ],
             "distance": asdict(findings.distance) | {"evidence": [*findings.distance.evidence]},

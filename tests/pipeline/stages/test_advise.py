@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import features
+from benchmarks import distance as benchmark
 from features.errors import DataError, UsageError
 from features.records import Split, blake2b
 from features.row_blocks import Rows
@@ -236,6 +237,29 @@ def test_commands_take_the_same_images_weights_and_splits(tmp_path):
         assert expected == {name: options[name] for name in expected}, command
     whole = features_file(tmp_path / "g.h5", {DEEPEST: clusters(labels, 1.2)}, labels)
     assert "--limit" not in advice(whole).findings.source.finetune_command("1")
+
+
+def test_images_of_one_kind_are_never_near(tmp_path):
+    """Classes lie in clusters and the deepest layer is best, but all images look the same."""
+    labels = labels_of(400)
+    layers = {name: make(labels) for name, make in NEAR.items()}
+    assert (
+        advice(features_file(tmp_path / "f.h5", layers, labels)).findings.distance.guess == "near"
+    )
+    layers[DEEPEST] = layers[DEEPEST] + 20.0
+    distance = advice(features_file(tmp_path / "g.h5", layers, labels)).findings.distance
+    assert distance.guess == "between"
+    assert "to the network all images look much the same" in distance.evidence[-1]
+
+
+@pytest.mark.parametrize("task", ["solar cells", "texture"])
+def test_solar_cells_and_textures_are_not_near(real_weights, tmp_path, task):
+    real_weights("resnet50")
+    source = benchmark.write(task, tmp_path / "s.npz", 100)
+    guess, accuracy, alike = benchmark.guess(source, "resnet50", tmp_path / "f.h5", 100)
+    assert guess != "near"
+    assert accuracy > 0.5
+    assert alike > 0.6
 
 
 def test_what_is_written(tmp_path):
