@@ -60,7 +60,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--weight-decay", "the weight decay of AdamW", type=float, metavar="SHARE")
     option(
         "--head",
-        "the logistic regression of `classify` that the head starts from, by its name or folder",
+        "the logistic regression of `classify` that the head starts from, by its name or folder; "
+        "without it, one in --out that fits the network; none for random weights",
         metavar="CANDIDATE",
     )
     option(

@@ -12,3 +12,4 @@ AUTO_AUGMENTATION, NO_AUGMENTATION = "auto", "none"  # each stands alone
 MODELS_FOLDER = "models"  # in a results folder, beside the folders of candidates
 BEST, RECOMMENDED = "best", "recommended"  # candidates named by their place in the ranking
 EXTERNAL_SECONDS = ("fit", "predict_1000")  # the times that may be known of another tool
+RANDOM_HEAD = "none"  # of --head: the head of a network to be fine-tuned starts from random weights

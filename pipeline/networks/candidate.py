@@ -8,6 +8,7 @@ from pathlib import Path
 from features.errors import UsageError
 from features.records import blake2b
 from pipeline.config import NetworkConfig
+from pipeline.networks.elapsed import measured
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan
 from pipeline.networks.recording import write_candidate
@@ -41,10 +42,11 @@ def train_candidate(
         return _finished(config.out / plan.name, plan, key)
     reset_peak()
     checkpoints = checkpoint_folder(folder, plan.name, key)
-    result = run_rounds(images, plan, checkpoints, config.refit)
+    with measured(checkpoints, images.seconds) as elapsed:
+        result = run_rounds(images, plan, checkpoints, config.refit)
     draft = checkpoints / plan.name
     draft.mkdir(exist_ok=True)
-    record = write_candidate(config, images, plan, key, result, draft)
+    record = write_candidate(config, images, plan, key, result, elapsed(), draft)
     place_candidate(draft, config.out)
     remove_checkpoints(folder, plan.name)
     log.info("%s", _summary(record))

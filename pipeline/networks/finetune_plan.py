@@ -13,10 +13,11 @@ from features.backbones.weights import resolve
 from features.config import AUTO, ExtractConfig
 from features.errors import UsageError
 from pipeline.config import FinetuneConfig
+from pipeline.config.choices import RANDOM_HEAD
 from pipeline.networks import augmentation, precision, training_length, transfer
 from pipeline.networks.blocks import blocks_to_unfreeze
 from pipeline.networks.finetuning import FACTORS, HEAD_STAGE, FineTuning, TrunkCache
-from pipeline.networks.linear_head import LinearHead, find_head
+from pipeline.networks.linear_head import LinearHead, find_head, fitting_head
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan
 from pipeline.networks.train_stage import TrainStage
@@ -93,12 +94,12 @@ def _facts(
 def _head(
     config: FinetuneConfig, images: Pixels, backbone: Backbone, weights: Weights
 ) -> LinearHead | None:
+    network = (images.splits, backbone, weights.sha256, images.size, config.features)
     if config.head is None:
+        return fitting_head(candidate_name(config), config.out, *network)
+    if config.head == RANDOM_HEAD:
         return None
-    return find_head(
-        config.head, config.out, images.splits, backbone, weights.sha256, images.size,
-        config.features,
-    )  # fmt: skip
+    return find_head(config.head, config.out, *network)
 
 
 def _cache(

@@ -5,6 +5,7 @@ Out-of-Distribution", section 3.4 (LP-FT): a random head sends large gradients i
 were good; a fitted one does not.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ from pipeline.results.records import RECORD, Record, read_record
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
+log = logging.getLogger("offshelf")
 
 METHOD = "logistic"
 
@@ -137,6 +140,53 @@ def find_head(
                 "regression on features of this backbone, with these weights, at this --image-size"
             )
     return LinearHead(folder, record, splits, features)
+
+
+def fitting_head(
+    name: str,
+    results: Path,
+    splits: Splits,
+    backbone: Backbone,
+    weights: str,
+    image_size: tuple[int, int],
+    features: Path | None = None,
+) -> LinearHead | None:
+    """Return the head that starts from a candidate of the results folder that fits the network.
+
+    A network of this name that is finished keeps the start that it had.
+
+    Args:
+        name: the name of the network's candidate.
+        results: the results folder.
+        splits: the splits of that folder.
+        backbone: the backbone to be fine-tuned.
+        weights: sha256 of its weights.
+        image_size: height and width that it sees, in pixels.
+        features: the path of the feature file now; None: where it was.
+
+    Returns:
+        The first head by name; None where no candidate fits, or its features are gone.
+    """
+    expected = _expected(splits, backbone, weights, image_size)
+    folders = sorted(path.parent for path in results.glob(f"*/{RECORD}"))
+    records = {folder: read_record(folder) for folder in folders}
+    finished = next((each for each in records.values() if each.name == name), None)
+    heads = [
+        LinearHead(folder, record, splits, features)
+        for folder, record in records.items()
+        if _actual(record) == expected and Path(features or record.inputs["file"]).is_file()
+    ]
+    if finished is not None:
+        heads = [head for head in heads if head.record.key == finished.setting.get("head")]
+    if heads:
+        log.info("the head starts from %s (--head none: from random weights)", heads[0].record.name)
+        return heads[0]
+    log.info(
+        "the head starts from random weights; a logistic regression on features of %s, fitted by "
+        "`classify --out %s`, would be a better start",
+        backbone.output, results,
+    )  # fmt: skip
+    return None
 
 
 def _expected(

@@ -1,6 +1,7 @@
 """The images of a source as one array on disk, in the order of the splits of a results folder."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,13 @@ class Pixels:
         x: uint8 (N, H, W, 3), RGB, a memory map, in the order of the splits.
         splits: which images train, which validate, and which are locked.
         facts: the facts on the images that a record keeps.
+        seconds: how long it took to read them.
     """
 
     x: np.ndarray
     splits: Splits
     facts: dict[str, Any]
+    seconds: float = 0.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,6 +67,7 @@ def read(config: NetworkConfig, folder: Path, size: tuple[int, int] | None = Non
         UsageError: the source cannot be opened, or the results folder has splits of other images.
         DataError: images or labels are missing, or cannot be read.
     """
+    started = time.perf_counter()
     with open_source(config.source, config.limit, config.splits) as source:
         log_reading(source.reading)
         size = size or common_size(source) or DEFAULT_SIZE
@@ -85,7 +89,7 @@ def read(config: NetworkConfig, folder: Path, size: tuple[int, int] | None = Non
         )
     log.info("%s", splits.counts())
     facts |= {"content": digest_of(digests), "locked": digest_of(digests[splits.test])}
-    return Pixels(x, splits, facts)
+    return Pixels(x, splits, facts, time.perf_counter() - started)
 
 
 def locked(

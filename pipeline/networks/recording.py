@@ -26,6 +26,7 @@ def write_candidate(
     plan: NetworkPlan,
     key: str,
     result: RoundsResult,
+    seconds: float,
     draft: Path,
 ) -> Record:
     """Write all files of a candidate into a folder, the record last; return the record.
@@ -36,6 +37,7 @@ def write_candidate(
         plan: the candidate.
         key: the digest of all that decides its result.
         result: what its rounds gave.
+        seconds: the wall time of all of it, from the reading of the images on.
         draft: an existing folder.
 
     Raises:
@@ -47,16 +49,16 @@ def write_candidate(
     Predictions(ids, labels, result.probabilities).write(draft / VALIDATION, splits.class_names)
     model = storage.save(result.kept.network, draft, result.kept.facts)
     history.write(draft, result.rounds)
-    record = _record(config, images, plan, key, result, model)
+    record = _record(config, images, plan, key, result, _seconds(images, result, seconds), model)
     write_record(draft, record)
     return record
 
 
 def _record(
     config: NetworkConfig, images: Pixels, plan: NetworkPlan, key: str, result: RoundsResult,
-    model: dict[str, Any],
+    seconds: dict[str, float], model: dict[str, Any],
 ) -> Record:  # fmt: skip
-    splits, probs, seconds = images.splits, result.probabilities, _seconds(images, result)
+    splits, probs = images.splits, result.probabilities
     labels = splits.labels[splits.validated]
     score = float(metrics.score(config.metric, labels, probs))
     command = config_command_line(config.command, config, ("source",), omit=("restart",))
@@ -75,10 +77,13 @@ def _record(
     )  # fmt: skip
 
 
-def _seconds(images: Pixels, result: RoundsResult) -> dict[str, float]:
-    """Return the seconds of validation, of the last fit, and of predicting 1,000 images."""
-    fit = result.kept.history.seconds
-    search = sum(finished.history.seconds for finished in result.rounds) - fit
+def _seconds(images: Pixels, result: RoundsResult, seconds: float) -> dict[str, float]:
+    """Return the seconds of the last fit, of all before it, and of predicting 1,000 images.
+
+    The first two add up to the wall time.
+    """
+    fit = result.kept_seconds
+    search = max(0.0, seconds - fit)
     predict = _seconds_to_predict(result.kept.network, images)
     return {"search": round(search, 4), "fit": round(fit, 4), "predict_1000": round(predict, 4)}
 

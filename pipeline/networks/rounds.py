@@ -1,6 +1,7 @@
 """The rounds of training of a candidate: those that validate, and the last fit."""
 
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,13 @@ class RoundsResult:
             was trained without the image.
         rounds: the history of each round; the last fit, if there was one, comes last.
         kept: the network that the candidate keeps.
+        kept_seconds: the wall time to train that network, with all that belongs to it.
     """
 
     probabilities: np.ndarray
     rounds: tuple[Round, ...]
     kept: TrainedNetwork
+    kept_seconds: float
 
     @property
     def refitted(self) -> bool:
@@ -51,10 +54,13 @@ def run_rounds(images: Pixels, plan: NetworkPlan, checkpoints: Path, refit: bool
         DataError: the loss is no longer finite, or a checkpoint cannot be read or written.
     """
     probs, rounds, kept = _validate(images, plan, checkpoints)
+    seconds = kept.history.seconds
     if refit:
+        started = time.perf_counter()
         kept = _fit_last(images, plan, rounds, checkpoints / LAST_FIT)
+        seconds = max(time.perf_counter() - started, kept.history.seconds)
         rounds.append(Round(LAST_FIT, kept.history))
-    return RoundsResult(probs, tuple(rounds), kept)
+    return RoundsResult(probs, tuple(rounds), kept, seconds)
 
 
 def _validate(

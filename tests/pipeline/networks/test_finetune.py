@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def config(source, out, **changes):
         "backbone": "mobilenet", "weights": "none", "image_size": (32, 32), "unfreeze": ("2",),
         "epochs": 2, "head_epochs": 2, "learning_rate": 1e-2, "batch_size": 16, "views": 0,
         "augment": ("none",), "precision": "float32", "engine": "tensorflow",
-        "engine_precision": "float32", "progress": False,
+        "engine_precision": "float32", "progress": False, "head": "none",
     }  # fmt: skip
     return FinetuneConfig(source, out, **(values | changes))
 
@@ -94,6 +95,17 @@ def test_it_leaves_what_every_candidate_leaves_and_is_evaluated(source, results,
     assert predictions.ids == tuple(splits.ids[row] for row in splits.validated)
     assert not (results / ".networks").exists()
     assert evaluate.run(EvaluateConfig(results, NAME)).facts["images"] == 16
+
+
+def test_its_seconds_are_wall_time_with_nothing_left_out(source, out):
+    """Reading, the cached trunk, building and compiling take longer than the epochs here."""
+    started = time.perf_counter()
+    finetune.run(config(source, out, epochs=1, head_epochs=1))
+    wall = time.perf_counter() - started
+    seconds = read_record(out / NAME).seconds
+    epochs = sum(epoch["seconds"] for each in rounds(out / NAME).values() for epoch in each)
+    assert epochs < seconds["search"] + seconds["fit"] < wall
+    assert seconds["search"] + seconds["fit"] > wall / 2
 
 
 def test_frozen_weights_and_all_batch_statistics_stay_as_they_were(source, results, tuned):
@@ -179,6 +191,31 @@ def test_with_a_head_from_a_classifier_no_stage_trains_it_alone(source, results)
     finetune.run(planned)
     assert {epoch["stage"] for epoch in rounds(results / "lp-ft")["fold 1"]} == {"conv_12"}
     assert read_record(results / "lp-ft").setting["head"] == read_record(results / LOGISTIC).key
+
+
+def test_a_classifier_that_fits_is_where_the_head_starts(source, results, out, tmp_path, caplog):
+    caplog.set_level("INFO", "offshelf")
+    planned = config(source, results, head=None, name="other")
+    assert tuning(planned, tmp_path / "w").head.folder == results / LOGISTIC
+    assert f"the head starts from {LOGISTIC} (--head none" in caplog.text
+    for other in (
+        config(source, results, name="other"),
+        config(source, results, name="other", head=None, seed=1),
+        config(source, results, name="other", head=None, image_size=(48, 48)),
+        config(source, out, head=None),
+    ):
+        assert tuning(other, tmp_path / "w").head is None
+    assert (
+        "the head starts from random weights; a logistic regression on features of" in caplog.text
+    )
+
+
+def test_a_finished_network_keeps_the_start_that_it_had(source, results, tuned, tmp_path):
+    """A classifier that came later does not make the same command another one."""
+    assert tuning(config(source, results, head=None), tmp_path / "w").head is None
+    before = read_record(tuned).key
+    finetune.run(config(source, results, head=None))
+    assert read_record(tuned).key == before
 
 
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(source, tuned, out, monkeypatch):
