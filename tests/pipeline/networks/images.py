@@ -32,7 +32,10 @@ def write_arrays(path: Path, x: np.ndarray, labels: np.ndarray, names=NAMES, **a
 
 
 def digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return drawn digits 0, 1 and 7, moved about: uint8 (count, 28, 28), labels."""
+    """Return drawn digits 0, 1 and 7, moved about: uint8 (count, 28, 28), labels.
+
+    A little noise keeps them different, as identical images would form groups.
+    """
     from PIL import Image, ImageDraw
 
     rng = np.random.default_rng(seed)
@@ -42,5 +45,6 @@ def digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         image = Image.new("L", (28, 28))
         corner = (int(rng.integers(4, 12)), int(rng.integers(1, 7)))
         ImageDraw.Draw(image).text(corner, "017"[label], fill=255, font_size=20)
-        drawn.append(np.asarray(image))
+        noise = rng.integers(0, 8, (28, 28))
+        drawn.append(np.clip(np.asarray(image, int) + noise, 0, 255).astype(np.uint8))
     return np.stack(drawn), labels
