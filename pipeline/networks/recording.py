@@ -78,11 +78,12 @@ def _record(
 
 
 def _seconds(images: Pixels, result: RoundsResult, seconds: float) -> dict[str, float]:
-    """Return the seconds of the last fit, of all before it, and of predicting 1,000 images.
+    """Return the seconds of validation, of the last fit, and of predicting 1,000 images.
 
-    The first two add up to the wall time.
+    The first two add up to the wall time. Where the network that validated is kept, all of it went
+    into this fit.
     """
-    fit = result.kept_seconds
+    fit = result.last_fit_seconds if result.refitted else seconds
     search = max(0.0, seconds - fit)
     predict = _seconds_to_predict(result.kept.network, images)
     return {"search": round(search, 4), "fit": round(fit, 4), "predict_1000": round(predict, 4)}

@@ -27,13 +27,13 @@ class RoundsResult:
             was trained without the image.
         rounds: the history of each round; the last fit, if there was one, comes last.
         kept: the network that the candidate keeps.
-        kept_seconds: the wall time to train that network, with all that belongs to it.
+        last_fit_seconds: the wall time of the last fit; 0 where there was none.
     """
 
     probabilities: np.ndarray
     rounds: tuple[Round, ...]
     kept: TrainedNetwork
-    kept_seconds: float
+    last_fit_seconds: float
 
     @property
     def refitted(self) -> bool:
@@ -54,7 +54,7 @@ def run_rounds(images: Pixels, plan: NetworkPlan, checkpoints: Path, refit: bool
         DataError: the loss is no longer finite, or a checkpoint cannot be read or written.
     """
     probs, rounds, kept = _validate(images, plan, checkpoints)
-    seconds = kept.history.seconds
+    seconds = 0.0
     if refit:
         started = time.perf_counter()
         kept = _fit_last(images, plan, rounds, checkpoints / LAST_FIT)
