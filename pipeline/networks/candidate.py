@@ -8,6 +8,7 @@ from pathlib import Path
 from features.errors import UsageError
 from features.records import blake2b
 from pipeline.config import NetworkConfig
+from pipeline.networks import estimate
 from pipeline.networks.elapsed import measured
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan
@@ -43,6 +44,7 @@ def train_candidate(
     reset_peak()
     checkpoints = checkpoint_folder(folder, plan.name, key)
     with measured(checkpoints, images.seconds) as elapsed:
+        log.info("%s", _forecast(config, images, plan))
         result = run_rounds(images, plan, checkpoints, config.refit)
     draft = checkpoints / plan.name
     draft.mkdir(exist_ok=True)
@@ -51,6 +53,14 @@ def train_candidate(
     remove_checkpoints(folder, plan.name)
     log.info("%s", _summary(record))
     return record
+
+
+def _forecast(config: NetworkConfig, images: Pixels, plan: NetworkPlan) -> str:
+    """Return in words how long all rounds take at most."""
+    rounds = [len(train) for train, _ in images.splits.rounds(1)]
+    rounds += [len(images.splits.rest)] if config.refit else []
+    seconds = estimate.describe(plan.estimate(rounds))
+    return f"{plan.name}: {len(rounds)} trainings, {seconds} at most, by the time of one batch"
 
 
 def _check_refit(config: NetworkConfig, images: Pixels) -> None:

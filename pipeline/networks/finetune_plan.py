@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,16 @@ def plan(config: FinetuneConfig, tuning: FineTuning) -> NetworkPlan:
     """Return the candidate."""
     backbone, rows = catalog.find(config.backbone), tuning.images.splits.smallest
     length = training_length.finetune(config, rows)
+    stages = tuple(_stages(config, tuning, length))
     log.info("%s", training_length.describe(length, rows))
     return NetworkPlan(
         candidate_name(config),
         f"{backbone.builder} fine-tuned",
         f"finetune-{backbone.name}",
         _setting(config, tuning, length),
-        tuple(_stages(config, tuning, length)),
+        stages,
         tuning.train,
+        partial(tuning.seconds, stages),
     )
 
 
@@ -119,7 +122,7 @@ def _cache(
             f"--cache-trunk: in {config.backbone} no single layer is before all that is "
             "trained; leave it out, or --unfreeze less"
         )
-    share = network.work_below(cut)
+    share = network.work_below(cut.layer)
     if config.cache_trunk is None and share < WORTHWHILE:
         log.info("no cached trunk: only %.0f%% of the work lies below %s", 100 * share, cut.layer)
         return None

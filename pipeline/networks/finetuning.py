@@ -10,9 +10,10 @@ import numpy as np
 
 from features.backbones.stored import Weights
 from features.config import ExtractConfig
-from pipeline.networks import augmentation, transfer, trunk
+from pipeline.networks import augmentation, estimate, transfer, trunk
 from pipeline.networks.blocks import Block
 from pipeline.networks.data import TrainingData
+from pipeline.networks.estimate import StageWork
 from pipeline.networks.history import History
 from pipeline.networks.linear_head import LinearHead
 from pipeline.networks.optimizers import discriminative_adamw
@@ -20,6 +21,7 @@ from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import TrainedNetwork
 from pipeline.networks.train_stage import TrainStage
 from pipeline.networks.training import Setup, train
+from pipeline.networks.transfer import Transfer
 from pipeline.networks.trunk import Views
 
 # Factors of the learning rate: of the blocks that are unfrozen first, and of all later ones.
@@ -102,6 +104,30 @@ class FineTuning:
             setup = Setup(self.seed, layer, optimizer, title, self.progress)
             history += train(model, data, stage, folder, setup)
         return TrainedNetwork(network.whole, history, self.facts)
+
+    def seconds(self, stages: Sequence[TrainStage], rounds: Sequence[int]) -> float:
+        """Return the seconds that all rounds take at most, the cached trunk included."""
+        network = transfer.assemble(self.facts)
+        timing = estimate.measure(network.whole, self.images.x)
+        below = 0.0 if self.cache is None else network.work_below(self.cache.layer)
+        first = 1 + len(self.unfrozen) - len(stages)
+        work = [
+            StageWork(
+                stage.epochs,
+                1 - below + estimate.BACKWARD * self._trained_share(network, self.unfrozen[:count]),
+            )
+            for count, stage in enumerate(stages, first)
+        ]
+        views = 0 if self.cache is None else 1 + self.cache.views.count
+        trunk = views * len(self.images.splits.rest) * below * timing.forward
+        return trunk + estimate.total(timing, work, rounds)
+
+    def _trained_share(self, network: Transfer, unfrozen: Sequence[tuple[int, ...]]) -> float:
+        """Return the share of the backbone's work through which gradients go."""
+        if not unfrozen:
+            return 0.0
+        cut = network.cut(min(min(positions) for positions in unfrozen))
+        return 1.0 if cut is None else 1 - network.work_below(cut.layer)
 
     def fill_cache(self) -> None:
         """Compute the cached trunk now instead of at its first use."""

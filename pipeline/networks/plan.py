@@ -42,6 +42,8 @@ class NetworkPlan:
         stages: the stages of the rounds that validate; the last fit ends each of them at its best
             epoch.
         train: the function that trains the network.
+        estimate: a function from the training images of each round to the seconds that all of
+            them take at most.
     """
 
     name: str
@@ -50,3 +52,4 @@ class NetworkPlan:
     setting: dict[str, Any]
     stages: tuple[TrainStage, ...]
     train: TrainFunction
+    estimate: Callable[[Sequence[int]], float]

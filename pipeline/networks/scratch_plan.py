@@ -4,19 +4,23 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from features.backbones.network import randomize
 from pipeline.config import ScratchConfig
-from pipeline.networks import architectures, augmentation, precision, training_length
+from pipeline.networks import architectures, augmentation, estimate, precision, training_length
 from pipeline.networks.data import TrainingData
+from pipeline.networks.estimate import StageWork
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan, TrainedNetwork
 from pipeline.networks.train_stage import TrainStage
 from pipeline.networks.training import Setup, train
 
 log = logging.getLogger("offshelf")
+
+_SCALED = 64  # images whose mean and spread suffice to time a network
 
 TRICKS = ("batchnorm", "dropout", "augment", "standardize")
 
@@ -60,6 +64,7 @@ def plan(config: ScratchConfig, images: Pixels) -> NetworkPlan:
         setting(config, rows) | {"augment": [*names], "precision": training.precision},
         (_stage(config, rows),),
         training.train,
+        partial(training.seconds, images, _stage(config, rows)),
     )
 
 
@@ -88,6 +93,14 @@ class ScratchTraining:
         setup = Setup(seed, layer, title=title, progress=self.config.progress)
         (stage,) = stages
         return TrainedNetwork(network, train(network, data, stage, folder, setup), facts)
+
+    def seconds(self, images: Pixels, stage: TrainStage, rounds: Sequence[int]) -> float:
+        """Return the seconds that all rounds take at most."""
+        splits = images.splits
+        rest, classes = splits.rest[:_SCALED], len(splits.class_names)
+        data = TrainingData(images.x, splits.labels, classes, rest, rest[:0])
+        timing = estimate.measure(architectures.build(self._facts(data)), images.x)
+        return estimate.total(timing, [StageWork(stage.epochs, 1 + estimate.BACKWARD)], rounds)
 
     def _facts(self, data: TrainingData) -> dict[str, Any]:
         """Return the facts from which the network is built, now and when it is loaded again."""

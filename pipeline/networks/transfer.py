@@ -66,10 +66,10 @@ class Transfer:
         trained = {name for block in self.blocks[deepest:] for name in block.layers}
         return _find_cut(self.body, self._tensors, trained)
 
-    def work_below(self, cut: Cut) -> float:
-        """Return the share of the backbone's multiplications below a cut, 0 to 1."""
+    def work_below(self, layer: str) -> float:
+        """Return the share of the backbone's multiplications up to a layer, 0 to 1."""
         macs = {layer.name: layer.macs for layer in measure(self.base, self.backbone.output)}
-        return macs[cut.layer] / macs[self.backbone.output]
+        return macs[layer] / macs[self.backbone.output]
 
     def above(self, layer: str) -> Any:
         """Return the model from the output of a cut layer, float16 (b, h, w, c), to logits."""
