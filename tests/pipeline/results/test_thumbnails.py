@@ -109,7 +109,10 @@ def test_what_cannot_be_read_or_decoded_is_told(tmp_path):
     source = write_files(tmp_path / "s", {"a/x.png": b"no image", **files()})
     (source / "a/y.png").symlink_to("nowhere.png")
     found = pictures.thumbnails(ImageLookup(source, {}), ["a/x.png", "a/y.png", "train/cat/b.png"])
-    assert found.lost["a/x.png"] == "not a JPEG, PNG, WebP, BMP, TIFF or GIF file"
+    assert (
+        found.lost["a/x.png"]
+        == "not a JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, AVIF, JPEG 2000 or HEIC file"
+    )
     assert found.lost["a/y.png"].startswith(("cannot be read", "is not in"))
     assert set(found.encoded) == {"train/cat/b.png"}
 
