@@ -6,7 +6,7 @@ import threading
 from array import array
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from features.decoding.formats import HEAD_BYTES
 from features.errors import DataError
@@ -38,9 +38,7 @@ class TarArchive:
         self.warnings: list[str] = []
         self.is_cut = False
         self.sizes, self._offsets = array("q"), array("q")
-        self._heads: dict[
-            int, bytes
-        ] = {}  # of members that may be images, where it costs to go back
+        self._heads: dict[int, bytes] = {}  # of members that may be images, if going back is slow
         with ExitStack() as stack, opening(path):
             self._tar, self.sequential = _open(path)
             stack.callback(self._tar.close)
@@ -53,13 +51,13 @@ class TarArchive:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined] # a million would fill a gigabyte
                 self._add(tar, member)
-            following, warning = _find_following(self.path, tar)
-            if following < 0:
+            end = _look_behind(self.path, tar)
+            if end.following < 0:
                 break
-            tar.offset = following  # several were joined end to end
-        if warning:
-            self.warnings.append(warning)
-        if not _has_end_mark(tar):
+            tar.offset = end.following  # several were joined end to end
+        if end.has_other_data:
+            self.warnings.append(f"{self.path} has other data after its end, which were not read")
+        if not end.has_mark:
             self.is_cut = True
             self.warnings.append(
                 f"{self.path} has no end mark: it was cut, and images may be missing"
@@ -146,10 +144,22 @@ def _checked_name(path: Path, member: tarfile.TarInfo) -> str:
     return member_name(path, member.name)
 
 
-def _find_following(path: Path, tar: tarfile.TarFile) -> tuple[int, str]:
-    """Return where a further archive begins after the zeros at the end of one, -1 if none does.
+class _End(NamedTuple):
+    """The end of an archive.
 
-    The text is a warning where something else follows.
+    Attributes:
+        has_mark: whether there are the zeros that mark it.
+        following: where a further archive begins behind it, -1 if none does.
+        has_other_data: whether something else follows.
+    """
+
+    has_mark: bool
+    following: int = -1
+    has_other_data: bool = False
+
+
+def _look_behind(path: Path, tar: tarfile.TarFile) -> _End:
+    """Return what is behind the last member.
 
     Raises:
         DataError: there is no end; tarfile takes a damaged header for one.
@@ -159,14 +169,13 @@ def _find_following(path: Path, tar: tarfile.TarFile) -> tuple[int, str]:
     for start in range(offset, offset + _MOST_ZEROS, tarfile.BLOCKSIZE):
         block = stream.read(tarfile.BLOCKSIZE)
         if not block:
-            return -1, ""
+            return _End(has_mark=start > offset)
         if block.strip(b"\0"):
             if start == offset:
                 raise DataError(f"{path} is damaged: no member begins at byte {start}")
-            if _is_header(block):
-                return start, ""
-            return -1, f"{path} has other data after its end, which were not read"
-    return -1, ""
+            is_archive = _is_header(block)
+            return _End(True, start if is_archive else -1, has_other_data=not is_archive)
+    return _End(has_mark=True)
 
 
 def _is_header(block: bytes) -> bool:
@@ -175,9 +184,3 @@ def _is_header(block: bytes) -> bool:
     except tarfile.HeaderError:
         return False
     return True
-
-
-def _has_end_mark(tar: tarfile.TarFile) -> bool:
-    stream = _stream(tar)
-    stream.seek(tar.offset)
-    return bool(stream.read(tarfile.BLOCKSIZE))
