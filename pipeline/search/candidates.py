@@ -13,11 +13,20 @@ from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
-from pipeline.results.records import SCHEMA, Record, candidates, finished_records
+from pipeline.results.records import (
+    CLASSIFIER,
+    SCHEMA,
+    Record,
+    candidates,
+    finished_records,
+    versions,
+)
 from pipeline.statistics.scoring import CLASS_WISE
 
 log = logging.getLogger("offshelf")
 
+NETWORKS = ("keras", "tensorflow", "jax", "torch")  # what a dense head may run on
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex")
 UNEQUAL = 3  # times as many images of the largest class as of the smallest
 
 
@@ -64,9 +73,19 @@ def plan(
 
 def _key(config: ClassifyConfig, layer: Layer, classifier: Classifier, splits: Splits) -> str:
     """Return the digest of everything that decides a candidate's result."""
+    # The digest of an analyst's own holds its space, whose values need not be written alike twice.
+    members = () if classifier.own else (classifier, *classifier.fallbacks)
+    searched = [[member.name, member.space, member.default] for member in members]
     inputs = [SCHEMA, classifier.name, layer.title, layer.digest, splits.digest, config.metric,
-              config.tune, config.seed, *filter(None, [classifier.digest])]  # fmt: skip
-    return blake2b(json.dumps(inputs).encode()).hex()
+              config.tune, config.seed, classifier.digest, searched,
+              deciding_versions(classifier)]  # fmt: skip
+    return blake2b(json.dumps(inputs, default=repr).encode()).hex()
+
+
+def deciding_versions(classifier: Classifier) -> dict[str, str]:
+    """Return the versions of the installed libraries that can change a candidate's numbers."""
+    packages = (*_PACKAGES, *(NETWORKS if classifier.needs else ()))
+    return {name: number for name, number in versions(*packages).items() if name in packages}
 
 
 def unfinished(
@@ -83,7 +102,43 @@ def unfinished(
     remaining = [candidate for candidate in planned if candidate.key not in finished]
     if count := len(planned) - len(remaining):
         log.info("%d of %d candidates are finished already", count, len(planned))
+    _tell_changes(config, remaining, [record for record in known.values() if record.key])
     return remaining
+
+
+def _tell_changes(
+    config: ClassifyConfig, remaining: Sequence[PlannedCandidate], known: Sequence[Record]
+) -> None:
+    """Say in one line why candidates that are there already are fitted again."""
+    planned = {(candidate.layer.title, candidate.classifier.name): candidate
+               for candidate in remaining}  # fmt: skip
+    changes: dict[str, None] = {}
+    count = 0
+    for record in known:
+        layer = f"{record.inputs.get('backbone')}.{record.inputs.get('layer')}"
+        candidate = planned.get((layer, record.requested))
+        if record.kind == CLASSIFIER and candidate and candidate.key != record.key:
+            count += 1
+            changes |= dict.fromkeys(_changes(config, record, candidate.classifier))
+    if count:
+        each = "candidate is" if count == 1 else "candidates are"
+        log.info("%d %s fitted again, because of %s", count, each, "; ".join(changes))
+
+
+def _changes(config: ClassifyConfig, record: Record, classifier: Classifier) -> list[str]:
+    """Return what differs between a record and what would be made now, in words."""
+    changes = [
+        f"{name} {number}, which was {record.versions[name]}"
+        for name, number in deciding_versions(classifier).items()
+        if record.versions.get(name, number) != number
+    ]
+    if record.metric != config.metric:
+        changes.append(f"the metric {config.metric}, which was {record.metric}")
+    if record.seed != config.seed:
+        changes.append(f"the seed {config.seed}, which was {record.seed}")
+    if not record.trials_file:
+        changes.append("an older version of Offshelf, which kept less of the search")
+    return changes or ["other settings to search"]
 
 
 def _check_features(

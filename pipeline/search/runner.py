@@ -22,7 +22,7 @@ from pipeline.results.records import (
 )
 from pipeline.search import fitting
 from pipeline.search.budget import Budget, FitPlan, Planner, Sizes
-from pipeline.search.candidates import PlannedCandidate
+from pipeline.search.candidates import NETWORKS, PlannedCandidate
 from pipeline.search.fitting import Cost, FitJob, FitResult, MeasureJob
 from pipeline.search.progress import Bar
 from pipeline.search.worker import JobFailedError, OutOfTimeError, Worker
@@ -35,7 +35,6 @@ _LEAST_MEASURING = 5.0  # seconds for each classifier at least, because a proces
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "skops")
 _INTEL = "scikit-learn-intelex"
-_NETWORKS = ("keras", "tensorflow", "jax", "torch")  # what a dense head may run on
 
 
 class CandidateRunner:
@@ -195,7 +194,7 @@ class CandidateRunner:
         title = plan.classifier.title
         if plan.share < 1:
             title += f", {result.rows:,} images"
-        packages = [*_PACKAGES, *(_NETWORKS if plan.classifier.needs else ())]
+        packages = [*_PACKAGES, *(NETWORKS if plan.classifier.needs else ())]
         packages += [_INTEL] if result.accelerated else []
         return Record(
             name=name,

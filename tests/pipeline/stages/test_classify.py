@@ -20,6 +20,7 @@ from pipeline.results.predictions import Predictions
 from pipeline.results.ranking import mean_score
 from pipeline.results.records import candidates
 from pipeline.results.trials import TRIALS, TriedSettings
+from pipeline.search import candidates as search_candidates
 from pipeline.search import fitting, runner
 from pipeline.search.worker import JobFailedError, OutOfTimeError
 from pipeline.search.workspace import WORKSPACE
@@ -392,6 +393,24 @@ def test_a_half_made_candidate_is_made_again(file, tmp_path):
     (out / name / "record.json").unlink()
     classify.run(config(file, tmp_path))
     assert candidates(out)[name].key == record.key
+
+
+@pytest.mark.parametrize("change", ["space", "version"])
+def test_another_space_or_library_is_fitted_again_and_said(
+    file, tmp_path, monkeypatch, caplog, change
+):
+    caplog.set_level("INFO", "offshelf")
+    (before,) = classify.run(config(file, tmp_path, "ridge")).records.values()
+    if change == "space":
+        other = dataclasses.replace(find("ridge"), space=({"model__alpha": 1.0},))
+        monkeypatch.setattr(classify.classifiers, "choose", lambda choices: [other])
+        expected = "1 candidate is fitted again, because of other settings to search"
+    else:
+        monkeypatch.setattr(search_candidates, "versions", lambda *packages: {"numpy": "9.0"})
+        expected = f"fitted again, because of numpy 9.0, which was {np.__version__}"
+    (after,) = classify.run(config(file, tmp_path, "ridge")).records.values()
+    assert after.key != before.key
+    assert expected in caplog.text
 
 
 def test_a_record_of_another_setting_is_replaced(file, tmp_path):
