@@ -57,7 +57,7 @@ def compare(
     results: Paths,
     out: str | Path | None = CompareConfig.out,
     *,
-    metric: str = CompareConfig.metric,
+    metric: str | None = CompareConfig.metric,
     resamples: int = CompareConfig.resamples,
     confidence: float = CompareConfig.confidence,
     seed: int = CompareConfig.seed,
@@ -68,7 +68,8 @@ def compare(
     Args:
         results: one results folder, or several with equal splits.
         out: the folder of comparison.csv and comparison.json; None takes the first of `results`.
-        metric: "accuracy", "balanced_accuracy" or "macro_f1", by which candidates are ranked.
+        metric: "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision" or
+            "log_loss", by which candidates are ranked; None takes the one they were chosen by.
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
@@ -93,6 +94,7 @@ def evaluate(
     features: str | Path | None = EvaluateConfig.features,
     source: str | Path | None = EvaluateConfig.source,
     trust: bool = EvaluateConfig.trust,
+    metric: str | None = EvaluateConfig.metric,
     resamples: int = EvaluateConfig.resamples,
     confidence: float = EvaluateConfig.confidence,
     seed: int = EvaluateConfig.seed,
@@ -107,6 +109,8 @@ def evaluate(
         features: where the feature file lies now, if it has moved.
         source: where the images lie now, if they have moved, for a network trained on pixels.
         trust: whether to load an estimator of your own, whose file can run any code.
+        metric: the metric by which "best" and "recommended" are chosen; None takes the one that
+            candidates were chosen by.
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
@@ -129,7 +133,7 @@ def report(
     *,
     features: Paths = ReportConfig.features,
     images: str | Path | None = ReportConfig.images,
-    metric: str = ReportConfig.metric,
+    metric: str | None = ReportConfig.metric,
     resamples: int = ReportConfig.resamples,
     confidence: float = ReportConfig.confidence,
     seed: int = ReportConfig.seed,
@@ -142,7 +146,8 @@ def report(
         out: the HTML file to write.
         features: where feature files lie now that have moved.
         images: where the images lie now, if they have moved.
-        metric: "accuracy", "balanced_accuracy" or "macro_f1", by which candidates are ranked.
+        metric: "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision" or
+            "log_loss", by which candidates are ranked; None takes the one they were chosen by.
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.

@@ -41,7 +41,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
         type=Path,
         metavar="FOLDER",
     )
-    option("--metric", "the metric that ranks", choices=METRICS)
+    option(
+        "--metric",
+        "the metric that ranks; without it, the one that candidates were chosen by",
+        choices=METRICS,
+    )
     add_bootstrap_options(option)
     add_give_up_option(option)
     command.add_argument(

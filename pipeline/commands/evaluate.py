@@ -14,6 +14,7 @@ from pipeline.commands.arguments import (
 from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 from pipeline.config import EvaluateConfig
+from pipeline.config.choices import METRICS
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -44,6 +45,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--trust",
         "load an estimator of your own, whose file can run any code",
         action="store_true",
+    )
+    option(
+        "--metric",
+        "the metric of best and recommended; without it, the one that candidates were chosen by",
+        choices=METRICS,
     )
     add_bootstrap_options(option)
     add_json_option(command)

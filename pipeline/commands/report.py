@@ -41,7 +41,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
         metavar="FILE",
     )
     option("--images", "where the images lie now, if they have moved", type=Path, metavar="SOURCE")
-    option("--metric", "the metric that ranks", choices=METRICS)
+    option(
+        "--metric",
+        "the metric that ranks; without it, the one that candidates were chosen by",
+        choices=METRICS,
+    )
     add_bootstrap_options(option)
     add_give_up_option(option)
 

@@ -16,7 +16,7 @@ from features.arguments import (
     normalize,
     optional,
 )
-from pipeline.config.choices import BEST, METRIC, METRICS
+from pipeline.config.choices import BEST, METRICS
 from pipeline.config.readers import (
     as_seconds,
     as_table,
@@ -76,7 +76,8 @@ class CompareConfig:
     Attributes:
         results: results folders with equal splits.
         out: the folder of comparison.csv and comparison.json; None takes the first of `results`.
-        metric: the metric by which candidates are ranked, one of `choices.METRICS`.
+        metric: the metric by which candidates are ranked, one of `choices.METRICS`; None takes the
+            one that they were chosen by.
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
@@ -86,7 +87,7 @@ class CompareConfig:
 
     results: tuple[Path, ...]
     out: Path | None = None
-    metric: str = METRIC
+    metric: str | None = None
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0
@@ -97,7 +98,7 @@ class CompareConfig:
             self,
             results=partial(as_paths, at_least=1),
             out=optional(as_path),
-            metric=partial(check_choice, choices=METRICS),
+            metric=optional(partial(check_choice, choices=METRICS)),
             resamples=check_count,
             confidence=check_confidence,
             seed=partial(check_count, at_least=0),
@@ -115,6 +116,8 @@ class EvaluateConfig:
         features: where the feature file lies now, if it has moved.
         source: where the images lie now, if they have moved, for a network trained on pixels.
         trust: whether to load an analyst's own estimator, whose file can run any code.
+        metric: the metric by which "best" and "recommended" are chosen; None takes the one that
+            candidates were chosen by.
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
@@ -125,6 +128,7 @@ class EvaluateConfig:
     features: Path | None = None
     source: Path | None = None
     trust: bool = False
+    metric: str | None = None
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0
@@ -137,6 +141,7 @@ class EvaluateConfig:
             features=optional(as_path),
             source=optional(as_path),
             trust=check_flag,
+            metric=optional(partial(check_choice, choices=METRICS)),
             resamples=check_count,
             confidence=check_confidence,
             seed=partial(check_count, at_least=0),
@@ -152,7 +157,8 @@ class ReportConfig:
         out: the HTML file to write.
         features: where feature files lie now that have moved.
         images: where the images lie now, if they have moved.
-        metric: the metric by which candidates are ranked, one of `choices.METRICS`.
+        metric: the metric by which candidates are ranked, one of `choices.METRICS`; None takes the
+            one that they were chosen by.
         resamples: the number of resamples of the bootstrap.
         confidence: the confidence level of its intervals, between 0 and 1.
         seed: the seed of the bootstrap.
@@ -164,7 +170,7 @@ class ReportConfig:
     out: Path = Path("report.html")
     features: tuple[Path, ...] = ()
     images: Path | None = None
-    metric: str = METRIC
+    metric: str | None = None
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0
@@ -177,7 +183,7 @@ class ReportConfig:
             out=as_path,
             features=as_paths,
             images=optional(as_path),
-            metric=partial(check_choice, choices=METRICS),
+            metric=optional(partial(check_choice, choices=METRICS)),
             resamples=check_count,
             confidence=check_confidence,
             seed=partial(check_count, at_least=0),

@@ -15,7 +15,7 @@ from pipeline.networks.rounds import RoundsResult
 from pipeline.results.memory import peak_since_reset
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import NETWORK, Record, Trial, versions, write_record
-from pipeline.statistics import calibration, metrics
+from pipeline.statistics import calibration, scoring
 
 _TIMED_IMAGES = 1000
 
@@ -60,7 +60,7 @@ def _record(
 ) -> Record:  # fmt: skip
     splits, probs = images.splits, result.probabilities
     labels = splits.labels[splits.validated]
-    score = float(metrics.score(config.metric, labels, probs))
+    score = scoring.quality(config.metric, labels, probs)
     command = config_command_line(config.command, config, ("source",), omit=("restart",))
     return Record(
         name=plan.name, kind=NETWORK, title=plan.title, method=plan.method, requested=plan.method,

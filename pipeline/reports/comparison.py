@@ -88,9 +88,10 @@ def _advantage(ranking: Ranking, rank: int) -> str:
 
 def _heading(comparison: Comparison) -> str:
     ranking, config = comparison.ranking, comparison.config
+    chosen = "" if config.metric else ", by which they were chosen"
     return (
         f"{len(ranking.labels)} validation images of {len(ranking.splits.class_names)} "
-        f"classes, ranked by {TITLES[ranking.metric]}, with {config.confidence:.0%} "
+        f"classes, ranked by {TITLES[ranking.metric]}{chosen}, with {config.confidence:.0%} "
         "intervals"
     )
 

@@ -11,9 +11,10 @@ from pipeline.results.evaluation import Evaluation
 def text(evaluation: Evaluation) -> str:
     """Return the metrics, the classes, the most frequent mistakes, and the count of openings."""
     facts, names = evaluation.facts, evaluation.facts["class_names"]
+    chosen = f"; {evaluation.chosen_by}" if evaluation.chosen_by else ""
     sections = [
         f"{facts['candidate']} ({facts['title']}) on {facts['images']} images that were locked "
-        f"away, with {facts['confidence']:.0%} intervals",
+        f"away, with {facts['confidence']:.0%} intervals{chosen}",
         _table(evaluation),
         class_table(evaluation.confusion, names),
         confused(evaluation.confusion, names),
@@ -29,6 +30,7 @@ def data(evaluation: Evaluation) -> dict[str, Any]:
         "fresh": evaluation.fresh,
         "openings": [asdict(opening) for opening in evaluation.openings],
         "candidates_tested": evaluation.contenders,
+        "chosen_by": evaluation.chosen_by,
         "folder": str(evaluation.folder),
     }
 

@@ -34,6 +34,7 @@ class Evaluation:
         folder: the candidate's folder, with test.json and test.parquet in it.
         renewed: whether the intervals were computed anew from the stored predictions, with other
             settings than those of the stored result.
+        chosen_by: which place in the ranking it was taken for, by which metric; empty for a name.
     """
 
     facts: dict[str, Any]
@@ -41,6 +42,7 @@ class Evaluation:
     fresh: bool
     folder: Path
     renewed: bool = False
+    chosen_by: str = ""
 
     @property
     def accuracy(self) -> float:

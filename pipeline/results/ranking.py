@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from features.errors import DataError, UsageError, unknown_name
+from pipeline.config import METRIC
 from pipeline.config.judging import GIVE_UP
 from pipeline.data.splits import Splits
 from pipeline.results import verdict
 from pipeline.results.predictions import VALIDATION, Predictions
-from pipeline.results.records import RECORD, Record, candidates
+from pipeline.results.records import EXTERNAL, RECORD, Record, candidates
 from pipeline.statistics import influence, metrics, resampling, scoring, significance
 from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
@@ -142,20 +143,24 @@ class Ranking:
         return self.entries[number].record.method == FLOOR
 
 
-def rank_candidates(results: Sequence[Path], metric: str, give_up: float = GIVE_UP) -> Ranking:
+def rank_candidates(
+    results: Sequence[Path], metric: str | None = None, give_up: float = GIVE_UP
+) -> Ranking:
     """Rank the candidates of results folders by a metric on validation.
 
     Args:
         results: results folders with equal splits.
-        metric: one of `scoring.RANKING_METRICS`.
+        metric: one of `scoring.RANKING_METRICS`; None takes the one by which they were chosen.
         give_up: points of the metric that the recommended candidate may be below the best.
 
     Raises:
-        UsageError: there is no such metric, no candidate, or folders have different splits.
+        UsageError: there is no such metric, no candidate, candidates were chosen by different
+            metrics, or folders have different splits.
         DataError: a record, or predictions, cannot be read or do not belong to the splits.
     """
-    metrics.check(metric)
     splits = _common_splits(results)
+    metric = metric or metric_of(results)
+    scoring.check(metric)
     labels = splits.labels[splits.validated]
     entries = _entries(results, splits)
     measured = influence.measure(metric, labels, [entry.probabilities for entry in entries])
@@ -180,6 +185,25 @@ def rank_candidates(results: Sequence[Path], metric: str, give_up: float = GIVE_
     )
 
 
+def metric_of(results: Sequence[Path]) -> str:
+    """Return the metric by which the candidates of results folders were chosen.
+
+    Predictions of other tools were chosen by none; alone they are ranked by accuracy.
+
+    Raises:
+        UsageError: there is no candidate, or they were chosen by different metrics.
+        DataError: a record cannot be read.
+    """
+    records = [record for folder in results for record in candidates(folder).values()]
+    used = sorted({record.metric for record in records if record.kind != EXTERNAL})
+    if len(used) > 1:
+        raise UsageError(
+            f"the candidates in {', '.join(map(str, dict.fromkeys(results)))} were chosen by "
+            f"different metrics ({', '.join(used)}); say by --metric which one ranks them"
+        )
+    return used[0] if used else METRIC
+
+
 def units_of(metric: str, splits: Splits) -> Units:
     """Return the units of chance of the validation images, as a metric takes them."""
     labels = splits.labels[splits.validated]
@@ -192,7 +216,7 @@ def mean_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def mean_score(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean over repeats of a metric, higher is better.
+    """Return the mean over repeats of a metric.
 
     Probabilities are not averaged first: that would score an ensemble which nobody keeps.
 
@@ -201,7 +225,7 @@ def mean_score(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> fl
         labels: int (n,).
         probabilities: float (R, n, K).
     """
-    return float(np.mean([metrics.score(metric, labels, given) for given in probabilities]))
+    return float(np.mean([scoring.score(metric, labels, given) for given in probabilities]))
 
 
 def _common_splits(results: Sequence[Path]) -> Splits:

@@ -45,7 +45,7 @@ class Trial:
 
     Attributes:
         setting: parameters by name.
-        score: the metric on validation, 0 to 1.
+        score: the metric on validation, the negative of a loss: higher is better.
         seconds: to fit and to score it.
         rows: images it was fitted on, fewer than all in the early rounds of a search.
     """

@@ -19,7 +19,7 @@ from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Setting, Task, p
 from pipeline.data.splits import Splits
 from pipeline.results.records import Trial
 from pipeline.results.trials import TriedSettings
-from pipeline.statistics import metrics
+from pipeline.statistics import scoring
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -141,7 +141,7 @@ def search(
         classifier: the classifier to tune.
         settings: in the order of its space; a single one is judged, not searched.
         examples: the rows.
-        metric: one of `metrics.METRICS`, higher is better; of equal settings the first one wins.
+        metric: one of `scoring.RANKING_METRICS`; of equally good settings the first one wins.
         clock: the time limit; at least one setting is always tried on all rows.
         report: called with a few words about the progress.
     """
@@ -253,7 +253,7 @@ def _attempts(
         started = time.perf_counter()
         values = np.concatenate([next(run) for run in runs])[order]
         seconds = time.perf_counter() - started
-        score = metrics.score(metric, examples.splits.labels[rows], values)
+        score = scoring.quality(metric, examples.splits.labels[rows], values)
         yield _Attempt(Trial(setting, score, round(seconds, 4), smallest), values)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from features.errors import UsageError, unknown_name
 from features.packages import sha256_of
 from pipeline import predictors
-from pipeline.config import METRIC, EvaluateConfig
+from pipeline.config import EvaluateConfig
 from pipeline.config.choices import BEST, RECOMMENDED
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
@@ -17,7 +17,7 @@ from pipeline.results.locks import locked_results
 from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
 from pipeline.results.ranking import rank_candidates
-from pipeline.results.records import EXTERNAL, Record, candidates, versions
+from pipeline.results.records import Record, candidates, versions
 from pipeline.statistics import calibration, metrics
 from pipeline.statistics import estimates as measures
 from pipeline.statistics.intervals import Interval
@@ -42,7 +42,7 @@ def run(config: EvaluateConfig) -> Evaluation:
     """
     splits = Splits.read(config.results)
     with locked_results(config.results):
-        record = _chosen(config)
+        record, chosen_by = _chosen(config)
         _check(record, splits)
         folder = config.results / record.name
         if (facts := evaluation.stored(folder, record)) is not None:
@@ -51,37 +51,36 @@ def run(config: EvaluateConfig) -> Evaluation:
                 predictions = Predictions.read(folder / evaluation.TEST, splits.class_names)
                 facts |= _scores(config, splits, record, predictions)
                 evaluation.write(folder, facts)
-            return Evaluation(facts, openings.read(config.results), False, folder, renewed)
+            return Evaluation(
+                facts, openings.read(config.results), False, folder, renewed, chosen_by
+            )
         predictions = predictors.predict(config, splits, record)
         opening = openings.add(config.results, record)
         predictions.write(folder / evaluation.TEST, splits.class_names)
         facts = _scores(config, splits, record, predictions)
         facts |= _provenance(record, opening, folder)
         evaluation.write(folder, facts)
-        return Evaluation(facts, openings.read(config.results), True, folder)
+        return Evaluation(facts, openings.read(config.results), True, folder, chosen_by=chosen_by)
 
 
-def _chosen(config: EvaluateConfig) -> Record:
-    """Return the record of the candidate that the config names, or that validation chooses."""
+def _chosen(config: EvaluateConfig) -> tuple[Record, str]:
+    """Return the record of the candidate that the config names, or that validation chooses.
+
+    The text says by which metric validation chose it, and is empty for a name.
+    """
     known = candidates(config.results)
     if config.candidate in known:
-        return known[config.candidate]
+        return known[config.candidate], ""
     if config.candidate not in (BEST, RECOMMENDED):
         raise unknown_name("candidate", config.candidate, [*known, BEST, RECOMMENDED])
-    used = sorted({record.metric for record in known.values() if record.kind != EXTERNAL})
-    if len(used) > 1:
-        raise UsageError(
-            f"candidates in {config.results} were chosen by different metrics "
-            f"({', '.join(used)}), so that none is {config.candidate}; give --candidate a name"
-        )
-    ranking = rank_candidates([config.results], used[0] if used else METRIC)
+    ranking = rank_candidates([config.results], config.metric)
     entry = ranking.best_entry if config.candidate == BEST else ranking.recommended_entry
     if entry is None:
         raise UsageError(
             f"no candidate in {config.results} is better than class frequencies by "
             f"{ranking.metric}, so that none is recommended; give --candidate a name"
         )
-    return entry.record
+    return entry.record, f"{config.candidate} on validation by {ranking.metric}"
 
 
 def _check(record: Record, splits: Splits) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from features.errors import unknown_name
 from pipeline.statistics import metrics, precision_recall
 
 RANKING_METRICS = (*metrics.METRICS, "roc_auc", "average_precision", "log_loss")
@@ -37,6 +38,27 @@ def score(
         for label in sought(labels, probabilities.shape[1])
     ]
     return np.mean(values, axis=0)
+
+
+def check(metric: str) -> None:
+    """Raise UsageError where the metric is none of RANKING_METRICS."""
+    if metric not in RANKING_METRICS:
+        raise unknown_name("metric", metric, list(RANKING_METRICS))
+
+
+def quality(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return a metric so that higher is better: by it settings are chosen.
+
+    Args:
+        metric: one of RANKING_METRICS.
+        labels: int (n,).
+        probabilities: float (n, K).
+
+    Raises:
+        UsageError: there is no such metric.
+    """
+    check(metric)
+    return float(goodness(metric, score(metric, labels, probabilities)))
 
 
 def goodness(metric: str, values: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from pipeline.config import (
 from pipeline.maps.layouts import METHODS
 from pipeline.networks.architectures import ARCHITECTURES
 from pipeline.networks.augmentation import AMOUNTS
-from pipeline.statistics.metrics import of_labels
+from pipeline.statistics import scoring
 
 
 def test_one_path_or_name_stands_for_itself():
@@ -135,4 +135,6 @@ def test_each_choice_is_implemented_and_nothing_else(registry, names):
 
 def test_each_metric_is_computed_and_nothing_else():
     labels = np.array([0, 1])
-    assert tuple(of_labels(labels, labels, 2)) == choices.METRICS
+    assert choices.METRICS == scoring.RANKING_METRICS
+    for metric in choices.METRICS:
+        assert np.isfinite(scoring.quality(metric, labels, np.eye(2)))

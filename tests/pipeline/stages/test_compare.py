@@ -11,14 +11,14 @@ import pytest
 
 from features import store
 from features.errors import DataError, UsageError
-from pipeline.config import CompareConfig
+from pipeline.config import CompareConfig, EvaluateConfig
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.reports.comparison import text as comparison_text
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.ranking import rank_candidates
 from pipeline.results.records import read_record
-from pipeline.stages import compare
+from pipeline.stages import compare, evaluate
 from tests.pipeline import candidates
 from tests.pipeline.candidates import NAMES
 
@@ -137,6 +137,31 @@ def test_another_metric_ranks(results):
     assert run(results, metric="macro_f1").ranking.metric == "macro_f1"
     with pytest.raises(UsageError, match="no metric is called 'auc'"):
         run(results, metric="auc")
+
+
+def test_the_metric_that_chose_ranks_unless_another_is_asked_for(results):
+    for name in (BEST, CENTROID, DUMMY):
+        candidates.change(results, name, metric="log_loss")
+    comparison = run(results)
+    assert comparison.ranking.metric == "log_loss"
+    losses = [row["log_loss"] for row in comparison.rows]
+    assert losses == sorted(losses)  # a loss is better the lower it is
+    assert "ranked by log loss, by which they were chosen" in comparison_text(comparison)
+    evaluation = evaluate.run(EvaluateConfig(results, "recommended"))
+    assert evaluation.facts["candidate"] == comparison.recommended
+    assert run(results, metric="accuracy").ranking.metric == "accuracy"
+    candidates.change(results, DUMMY, metric="roc_auc")
+    with pytest.raises(UsageError, match=r"different metrics \(log_loss, roc_auc\)"):
+        run(results)
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
+def test_areas_rank_too(results, metric):
+    comparison = run(results, metric=metric)
+    scores = [row[metric] for row in comparison.rows]
+    assert scores == sorted(scores, reverse=True)
+    assert comparison.recommended in (BEST, CENTROID)
+    assert rank_candidates([results], metric).entries[-1].label == DUMMY
 
 
 def test_one_candidate_alone(tmp_path):

@@ -168,13 +168,16 @@ def test_best_and_recommended_are_chosen_on_validation(results):
     ranking = evaluate.rank_candidates([results], "accuracy")
     assert run(results, "best").facts["candidate"] == ranking.entries[0].record.name
     chosen = ranking.entries[ranking.recommended].record.name
-    assert run(results, "recommended").facts["candidate"] == chosen
+    evaluation = run(results, "recommended")
+    assert evaluation.facts["candidate"] == chosen
+    assert "recommended on validation by accuracy" in text(evaluation)
 
 
 def test_the_best_by_different_metrics_is_not_guessed(results):
     candidates.change(results, DUMMY, metric="macro_f1")
-    with pytest.raises(UsageError, match="different metrics"):
+    with pytest.raises(UsageError, match=r"different metrics \(accuracy, macro_f1\)"):
         run(results)
+    assert run(results, metric="macro_f1").chosen_by == "best on validation by macro_f1"
     assert run(results, DUMMY).fresh
 
 
