@@ -1,5 +1,7 @@
 """Sources of images: `open_source` returns one kind of `Source` for whatever a path points to."""
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +26,9 @@ from features.sources.webdataset import (
     open_shards,
 )
 from features.sources.zipped import ZipArchive
+
+_NAMED_KINDS = 5  # of files that were ignored, in an error
+_SEGMENT = re.compile(r"\.(z\d\d|(zip|tar|tgz|7z|gz)\.?(\d{3}|part[a-z0-9]+))$", re.IGNORECASE)
 
 ACCEPTED = (
     "a folder of images, a manifest (.csv, .tsv, .parquet), an archive (.zip, .tar, .tar.gz, .tgz, "
@@ -60,10 +65,11 @@ def open_source(
     count = len(source)
     if not count:
         source.close()
-        others = sum(source.passed_over.values())
+        others = Counter(source.passed_over)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(_NAMED_KINDS))
         raise DataError(
-            f"no images found in {path}: {others} other files were ignored; "
-            f"read are {', '.join(IMAGE_SUFFIXES)}"
+            f"no images found in {path}: {others.total()} other files were ignored"
+            f"{f' ({kinds})' if kinds else ''}; read are {', '.join(IMAGE_SUFFIXES)}"
         )
     if pairs is not None:
         _name_splits(source, pairs)
@@ -98,6 +104,8 @@ def _open(path: Path) -> Source:
     for suffixes, opener in _OPENERS:
         if path.name.lower().endswith(suffixes):
             return opener(path)
+    if _SEGMENT.search(path.name):
+        raise UsageError(f"{path} is a segment of a split archive; join all segments to one first")
     raise UsageError(f"{path} is of an unknown kind; expected {ACCEPTED}")
 
 

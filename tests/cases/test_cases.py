@@ -12,7 +12,7 @@ import pytest
 
 from features.decoding import RejectedImage, decode, formats
 from features.decoding.jpeg import DAMAGED
-from features.errors import DataError
+from features.errors import DataError, UsageError
 from features.sources import open_source
 from features.store import FeatureFile
 from tests.features.faults import stub
@@ -251,6 +251,19 @@ def test_a_segment_of_a_split_zip_is_said_to_be_one(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match="last segment of a split zip; join the segments first"):
         open_source(path)
+
+
+@pytest.mark.parametrize("name", ["a.z01", "a.zip.001", "a.tar.002"])
+def test_a_segment_of_any_split_archive_is_said_to_be_one(name, tmp_path):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UsageError, match="segment of a split archive; join all segments"):
+        open_source(tmp_path / name)
+
+
+def test_where_there_are_no_images_the_kinds_of_files_are_named(tmp_path):
+    write_files(tmp_path, {"a.dcm": b"", "b.dcm": b"", "c": b""})
+    with pytest.raises(DataError, match=r"3 other files were ignored \(2 \.dcm, 1 without"):
+        open_source(tmp_path)
 
 
 def test_the_index_that_pandas_writes_and_spaces_around_paths(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from features.sources.kinds import is_image
-from features.sources.layout import layout, number_labels, unwrap
+from features.sources.layout import below_wrappers, layout, number_labels, split_of, unwrap
 
 LAYOUTS = {
     "flat": (["a.jpg", "b.jpg"], [-1, -1], [0, 0], ()),
@@ -56,9 +56,42 @@ def test_a_wrapping_folder_is_taken_off(paths, expected):
 
 
 @pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["w/a/1.jpg", "w/b/2.jpg"], ["a/1.jpg", "b/2.jpg"]),
+        (["v/w/a/1.jpg", "v/w/b/2.jpg", "v/w/x.jpg"], ["a/1.jpg", "b/2.jpg", "x.jpg"]),
+        (["w/train/a/1.jpg", "w/test/a/2.jpg"], ["train/a/1.jpg", "test/a/2.jpg"]),
+        (["a/1.jpg", "a/2.jpg"], None),
+        (["a/1.jpg", "a/2.jpg", "a/x/3.jpg"], None),
+        (["a/1.jpg", "b/2.jpg"], None),
+        (["train/a/1.jpg"], None),
+        (["x.jpg"], None),
+        ([], None),
+    ],
+)
+def test_folders_around_class_folders_are_taken_off(paths, expected):
+    assert below_wrappers(paths) == (paths if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train", 1), ("Training_Set", 1), ("TRAIN", 1), ("trainset", 1), ("train2017", 1),
+        ("dev", 2), ("val-images", 2), ("valid", 2), ("TestData", 3), (" test ", 3),
+        ("trains", None), ("invalid", None), ("test 1", None), ("train_station", None),
+        ("images", None), ("", None), ("training shoes", None),
+    ],
+)  # fmt: skip
+def test_names_of_splits(name, split):
+    assert split_of(name) == split
+
+
+@pytest.mark.parametrize(
     ("names", "labels", "class_names"),
     [
         (["10", "-1", "9", "", "9"], [2, 0, 1, -1, 1], ("-1", "9", "10")),
+        (["10.0", "1.0", "2.50", "-3"], [3, 1, 2, 0], ("-3", "1.0", "2.50", "10.0")),
+        (["caf\u00e9", "cafe\u0301"], [0, 0], ("caf\u00e9",)),
         (["10", "9", "x"], [0, 1, 2], ("10", "9", "x")),
         (["01", "1", "1"], [0, 1, 1], ("01", "1")),
         (["٣", "2"], [1, 0], ("2", "٣")),
