@@ -24,6 +24,7 @@ from features.sources import open_source
 from features.sources.reading import Reading, log_reading
 from features.store import FeatureFile
 from features.stream import stream_rows
+from features.text import for_terminal
 
 log = logging.getLogger("offshelf")
 
@@ -235,7 +236,7 @@ def report_rejected(rejected: list[tuple[str, str]], rows: int, config: ExtractC
     total = rows + len(rejected)
     reasons = Counter(reason for _, reason in rejected)
     common = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-    examples = ", ".join(image for image, _ in rejected[:3])
+    examples = ", ".join(for_terminal(image) for image, _ in rejected[:3])
     message = (
         f"{len(rejected)} of {total} images were rejected ({common}), such as {examples}; "
         f"all are listed in {config.out} under /rejected"

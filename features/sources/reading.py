@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from features.records import UNLABELLED, Split
+from features.text import for_terminal
 
 log = logging.getLogger("offshelf")
 
@@ -49,18 +50,20 @@ class Reading:
         clauses.append(f"unlabelled {self.unlabelled:,}")
         if self.passed_over:
             ranked = sorted(self.passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
-            kinds = [f"{count:,} {_shown(kind)}" for kind, count in ranked]
+            kinds = [f"{count:,} {for_terminal(kind, _NAME_WIDTH)}" for kind, count in ranked]
             total = _plural(sum(self.passed_over.values()), "file")
             clauses.append(f"passed over {total}: {_listed(kinds, _NAMED_KINDS)}")
         if self.not_read:
-            names = [_shown(name) for name in self.not_read]
+            names = [for_terminal(name, _NAME_WIDTH) for name in self.not_read]
             clauses.append(f"not read: {_listed(names, _NAMED_UNREAD)}")
         return "; ".join(clauses)
 
     def _classes(self) -> str:
         if not self.classes:
             return ""
-        counts = [f"{_shown(name)} {count:,}" for name, count in self.classes.items()]
+        counts = [
+            f"{for_terminal(name, _NAME_WIDTH)} {count:,}" for name, count in self.classes.items()
+        ]
         number = _plural(len(counts), "class", "classes")
         return f" of {number} ({_listed(counts, _NAMED_CLASSES)})"
 
@@ -125,11 +128,3 @@ def _plural(count: int, noun: str, nouns: str = "") -> str:
 def _listed(texts: list[str], shown: int) -> str:
     further = len(texts) - shown
     return ", ".join(texts[:shown]) + (f" and {further:,} more" if further > 0 else "")
-
-
-def _shown(name: str) -> str:
-    """Return a name without characters that a terminal would obey, cut to a width."""
-    text = "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name
-    )
-    return text if len(text) <= _NAME_WIDTH else f"{text[: _NAME_WIDTH - 3]}..."

@@ -325,6 +325,13 @@ def test_names_that_a_terminal_would_obey_are_ids(tmp_path):
             assert source.reading.sentence().isprintable()
 
 
+def test_rejected_images_of_such_names_are_told_in_one_line(tmp_path):
+    write_files(tmp_path / "images", {f"{number}\n\x1b[31m.png": b"" for number in range(3)})
+    with pytest.raises(DataError, match=r"such as 0\\n\\x1b\[31m\.png, 1") as error:
+        stub.extract(tmp_path / "images", tmp_path / "out.h5")
+    assert str(error.value).isprintable()
+
+
 def test_a_cut_archive_fails_after_everything_else_was_written(tmp_path):
     out = tmp_path / "out.h5"
     with pytest.raises(DataError, match="was cut, so images may be missing; those that it has"):
