@@ -186,12 +186,19 @@ def tiles(report: Report) -> list[dict[str, Any]]:
             percent("accuracy", accuracy.value),
             _between(accuracy.low, accuracy.high),
         ),
+        _tile("Expect of new images", *_expected(comparison)),
         _tile("On the locked test", *_tested(test), strong=test is not None),
         _tile("To fit", cost(record.costs, "fit_seconds"), searched),
         _tile("1,000 predictions", cost(record.costs, "predict_1000_seconds"), _GIVEN[record.kind]),
         _tile("Model", cost(record.costs, "model_bytes"), memory),
         _tile("Could be the best", others, "other candidates"),
     ]
+
+
+def _expected(comparison: Comparison) -> tuple[str, str]:
+    metric, selected = comparison.ranking.metric, comparison.expected
+    shown = bounds(metric, selected.low, selected.high)
+    return percent(metric, selected.value), f"{TITLES[metric]}, {shown}"
 
 
 def cost(costs: Mapping[str, Any], name: str) -> str:

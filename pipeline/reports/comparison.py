@@ -8,9 +8,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from features.text import for_csv
-from pipeline.reports.scores import TITLES, class_table, confused, interval, number
+from pipeline.reports.scores import (
+    TITLES,
+    class_table,
+    confused,
+    expected,
+    interval,
+    number,
+    with_article,
+)
 from pipeline.reports.tables import render
-from pipeline.results.comparison import Comparison
+from pipeline.results.comparison import Comparison, rounded
 from pipeline.results.ranking import Ranking, mean_log_loss
 from pipeline.results.verdict import rounded_cost
 from pipeline.statistics import metrics
@@ -39,12 +47,26 @@ def text(comparison: Comparison) -> str:
         _heading(comparison),
         _table(comparison),
         "\n".join(_notes(comparison)),
+        expectation(comparison),
         f"recommended: {why(comparison)}",
         f"{shown}, class by class, the hardest first:\n" + class_table(comparison.confusion, names),
         confused(comparison.confusion, names),
         "written: " + ", ".join(map(str, comparison.files)),
     ]
     return "\n\n".join(sections)
+
+
+def expectation(comparison: Comparison) -> str:
+    """Return a sentence on what new images will give, and why that is less than the best score."""
+    ranking, selected = comparison.ranking, comparison.expected
+    metric, tried = ranking.metric, len(ranking.family.scores)
+    sentence = f"of new images expect {with_article(metric)} of {expected(metric, selected)}"
+    if tried == 1:
+        return sentence
+    return (
+        f"{sentence}: {number(metric, ranking.scores[0])} is the best of {tried} candidates and "
+        "settings on the images that they were chosen by"
+    )
 
 
 def why(comparison: Comparison) -> str:
@@ -211,6 +233,11 @@ def json_text(comparison: Comparison) -> str:
         "best": comparison.best,
         "recommended": comparison.recommended,
         "why": why(comparison),
+        "expected": _without_nan(
+            {key: rounded(getattr(comparison.expected, key)) for key in ("value", "low", "high")},
+            None,
+        )
+        | {"settings": len(ranking.family.scores)},
         "candidates": [
             _without_nan(row, None)
             | {"setting": entry.record.setting, "reason": entry.record.reason}

@@ -3,7 +3,16 @@
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.reports.scores import PLAIN, TITLES, bounds, class_table, confused, number
+from pipeline.reports.scores import (
+    PLAIN,
+    TITLES,
+    bounds,
+    class_table,
+    confused,
+    expected,
+    number,
+    with_article,
+)
 from pipeline.reports.tables import render
 from pipeline.results.evaluation import Evaluation
 
@@ -15,7 +24,7 @@ def text(evaluation: Evaluation) -> str:
     sections = [
         f"{facts['candidate']} ({facts['title']}) on {facts['images']} images that were locked "
         f"away, with {facts['confidence']:.0%} intervals{chosen}",
-        _table(evaluation),
+        _table(evaluation) + _expected(evaluation),
         class_table(evaluation.confusion, names),
         confused(evaluation.confusion, names),
         _openings(evaluation),
@@ -31,6 +40,7 @@ def data(evaluation: Evaluation) -> dict[str, Any]:
         "openings": [asdict(opening) for opening in evaluation.openings],
         "candidates_tested": evaluation.contenders,
         "chosen_by": evaluation.chosen_by,
+        "expected": evaluation.choice and evaluation.choice.expected.value,
         "folder": str(evaluation.folder),
     }
 
@@ -54,6 +64,13 @@ def _table(evaluation: Evaluation) -> str:
             "left out of the accuracy without near-duplicates"
         )
     return table
+
+
+def _expected(evaluation: Evaluation) -> str:
+    if (choice := evaluation.choice) is None:
+        return ""
+    promised = expected(choice.metric, choice.expected)
+    return f"\n\nvalidation promised {with_article(choice.metric)} of {promised} on new images"
 
 
 def _openings(evaluation: Evaluation) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.reports.tables import render
 from pipeline.statistics import metrics
+from pipeline.statistics.selection import Selected
 
 CLASSES = 20  # shown in a terminal at most; files have all
 PAIRS = 5  # pairs of classes shown in a terminal, the most confused
@@ -42,6 +43,19 @@ def bounds(name: str, low: float | None, high: float | None) -> str:
     if low is None or high is None or math.isnan(low):
         return "no interval"
     return f"{number(name, low)} to {number(name, high)}"
+
+
+def with_article(metric: str) -> str:
+    """Return a metric's title with its article, such as "an accuracy"."""
+    title = TITLES[metric]
+    return f"{'an' if title[0] in 'ae' else 'a'} {title}"
+
+
+def expected(metric: str, selected: Selected) -> str:
+    """Return what new images will give, such as "79.8 % (77.1 to 82.2)"."""
+    unit = "" if metric in PLAIN else " %"
+    shown = bounds(metric, selected.low, selected.high)
+    return f"{number(metric, selected.value)}{unit} ({shown})"
 
 
 def interval(value: float, low: float, high: float) -> str:

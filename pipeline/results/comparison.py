@@ -12,10 +12,11 @@ from pipeline.config import CompareConfig
 from pipeline.data import duplicates
 from pipeline.results.display import html, mistakes, percent
 from pipeline.results.ranking import Entry, Ranking
-from pipeline.statistics import calibration, metrics
+from pipeline.statistics import calibration, metrics, selection
 from pipeline.statistics.estimates import estimates
 from pipeline.statistics.intervals import Interval
 from pipeline.statistics.metrics import Reliability
+from pipeline.statistics.selection import Selected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,8 @@ class Comparison:
         ranking: the candidates, best first, and which of them could be the best.
         estimates: every metric of each candidate with its interval, by rank.
         reliability: of each candidate, before and after temperature scaling (cross-fitted).
+        expected: what the best of all that was tried will score on new images, by the metric that
+            ranks: its own score here is too good, because it was chosen by it.
         near_duplicates: validation images with an equal or nearly equal image among those that
             a candidate may have learned from.
         files: the files that were written.
@@ -47,6 +50,7 @@ class Comparison:
     ranking: Ranking
     estimates: tuple[dict[str, Interval], ...]
     reliability: tuple[tuple[Reliability, Reliability], ...]
+    expected: Selected
     near_duplicates: int
     files: tuple[Path, ...] = field(default=())
 
@@ -134,7 +138,10 @@ def judge(ranking: Ranking, config: CompareConfig) -> Comparison:
     kept = duplicates.free_of_near_duplicates(config.results, "validation", ids)
     judged = [_judge(entry, ranking, kept, config) for entry in ranking.entries]
     measured, reliability = zip(*judged, strict=True)
-    return Comparison(config, ranking, measured, reliability, int((~kept).sum()))
+    expected = selection.corrected(
+        ranking.family, ranking.units, config.resamples, config.confidence, config.seed
+    )
+    return Comparison(config, ranking, measured, reliability, expected, int((~kept).sum()))
 
 
 def _judge(

@@ -15,12 +15,28 @@ from pipeline.results.display import html, mistakes, percent, predictions
 from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import Record
+from pipeline.statistics.selection import Selected
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TEST, RESULT = "test.parquet", "test.json"
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Why validation chose a candidate.
+
+    Attributes:
+        place: "best" or "recommended".
+        metric: the metric that ranked.
+        expected: what validation promised of new images for the best of all that was tried.
+    """
+
+    place: str
+    metric: str
+    expected: Selected
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,7 +50,7 @@ class Evaluation:
         folder: the candidate's folder, with test.json and test.parquet in it.
         renewed: whether the intervals were computed anew from the stored predictions, with other
             settings than those of the stored result.
-        chosen_by: which place in the ranking it was taken for, by which metric; empty for a name.
+        choice: why validation chose the candidate; None where it was named.
     """
 
     facts: dict[str, Any]
@@ -42,7 +58,13 @@ class Evaluation:
     fresh: bool
     folder: Path
     renewed: bool = False
-    chosen_by: str = ""
+    choice: Choice | None = None
+
+    @property
+    def chosen_by(self) -> str:
+        """Which place in the ranking it was taken for, by which metric; empty for a name."""
+        choice = self.choice
+        return f"{choice.place} on validation by {choice.metric}" if choice else ""
 
     @property
     def accuracy(self) -> float:

@@ -17,6 +17,7 @@ from pipeline.data.splits import Splits
 from pipeline.results import verdict
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import EXTERNAL, RECORD, Record, candidates
+from pipeline.results.trials import TriedSettings
 from pipeline.statistics import influence, metrics, resampling, scoring, significance
 from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
@@ -57,6 +58,8 @@ class Ranking:
         splits: the splits that all of them share.
         entries: m candidates.
         measured: the metric of each, and each validation image's influence on it.
+        family: the same of all candidates, and then of every setting that was tried for them, as
+            far as it is known: all that was chosen among on these images.
         p_best: float64 (m,), how well the images agree with each one's being the best: those from
             0.05 on are a set that holds the best one with 95 % confidence.
         p_chance: float64 (m,), how well they agree with its knowing class frequencies alone.
@@ -69,6 +72,7 @@ class Ranking:
     splits: Splits
     entries: tuple[Entry, ...]
     measured: Measured
+    family: Measured
     p_best: np.ndarray
     p_chance: np.ndarray
     p_values: np.ndarray
@@ -172,16 +176,41 @@ def rank_candidates(
     entries = [entries[n] for n in order]
     measured = Measured(metric, measured.scores[order], measured.influence[order])
     units = units_of(metric, splits)
+    family = _with_tried_settings(measured, entries, splits)
+    chance = verdict.p_of_chance(family, labels, len(splits.class_names), units)
     return Ranking(
         metric,
         splits,
         tuple(entries),
         measured,
+        family,
         verdict.p_of_being_best(measured, units),
-        verdict.p_of_chance(measured, labels, len(splits.class_names), units),
+        chance[: len(entries)],
         significance.against_first(np.stack([entry.predicted == labels for entry in entries])),
         give_up,
         _unfinished(results),
+    )
+
+
+def _with_tried_settings(measured: Measured, entries: Sequence[Entry], splits: Splits) -> Measured:
+    """Return candidates and the settings that were tried for them, in the first repeat.
+
+    Of settings only the predicted classes are kept, so that areas and losses have candidates alone.
+    """
+    if measured.metric not in metrics.METRICS:
+        return measured
+    labels, classes = splits.labels[splits.validated], len(splits.class_names)
+    read = [TriedSettings.read(entry.folder, entry.record.trials_file) for entry in entries]
+    predicted = [row.astype(np.int64) for tried in read if tried for row in tried.predicted]
+    if not predicted:
+        return measured
+    if any(len(row) != len(labels) for row in predicted):
+        raise DataError("tried settings are of other images than validate; run `classify` again")
+    settings = influence.measure_labels(measured.metric, labels, predicted, classes)
+    return Measured(
+        measured.metric,
+        np.concatenate([measured.scores, settings.scores]),
+        np.concatenate([measured.influence, settings.influence]),
     )
 
 

@@ -12,13 +12,13 @@ from pipeline.config.choices import BEST, RECOMMENDED
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.results import evaluation, openings
-from pipeline.results.evaluation import Evaluation
+from pipeline.results.evaluation import Choice, Evaluation
 from pipeline.results.locks import locked_results
 from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
 from pipeline.results.ranking import rank_candidates
 from pipeline.results.records import Record, candidates, versions
-from pipeline.statistics import calibration, metrics
+from pipeline.statistics import calibration, metrics, selection
 from pipeline.statistics import estimates as measures
 from pipeline.statistics.intervals import Interval
 
@@ -42,7 +42,7 @@ def run(config: EvaluateConfig) -> Evaluation:
     """
     splits = Splits.read(config.results)
     with locked_results(config.results):
-        record, chosen_by = _chosen(config)
+        record, choice = _chosen(config)
         _check(record, splits)
         folder = config.results / record.name
         if (facts := evaluation.stored(folder, record)) is not None:
@@ -51,26 +51,21 @@ def run(config: EvaluateConfig) -> Evaluation:
                 predictions = Predictions.read(folder / evaluation.TEST, splits.class_names)
                 facts |= _scores(config, splits, record, predictions)
                 evaluation.write(folder, facts)
-            return Evaluation(
-                facts, openings.read(config.results), False, folder, renewed, chosen_by
-            )
+            return Evaluation(facts, openings.read(config.results), False, folder, renewed, choice)
         predictions = predictors.predict(config, splits, record)
         opening = openings.add(config.results, record)
         predictions.write(folder / evaluation.TEST, splits.class_names)
         facts = _scores(config, splits, record, predictions)
         facts |= _provenance(record, opening, folder)
         evaluation.write(folder, facts)
-        return Evaluation(facts, openings.read(config.results), True, folder, chosen_by=chosen_by)
+        return Evaluation(facts, openings.read(config.results), True, folder, choice=choice)
 
 
-def _chosen(config: EvaluateConfig) -> tuple[Record, str]:
-    """Return the record of the candidate that the config names, or that validation chooses.
-
-    The text says by which metric validation chose it, and is empty for a name.
-    """
+def _chosen(config: EvaluateConfig) -> tuple[Record, Choice | None]:
+    """Return the record of the candidate that the config names, or that validation chooses."""
     known = candidates(config.results)
     if config.candidate in known:
-        return known[config.candidate], ""
+        return known[config.candidate], None
     if config.candidate not in (BEST, RECOMMENDED):
         raise unknown_name("candidate", config.candidate, [*known, BEST, RECOMMENDED])
     ranking = rank_candidates([config.results], config.metric)
@@ -80,7 +75,10 @@ def _chosen(config: EvaluateConfig) -> tuple[Record, str]:
             f"no candidate in {config.results} is better than class frequencies by "
             f"{ranking.metric}, so that none is recommended; give --candidate a name"
         )
-    return entry.record, f"{config.candidate} on validation by {ranking.metric}"
+    expected = selection.corrected(
+        ranking.family, ranking.units, config.resamples, config.confidence, config.seed
+    )
+    return entry.record, Choice(config.candidate, ranking.metric, expected)
 
 
 def _check(record: Record, splits: Splits) -> None:

@@ -15,9 +15,11 @@ from pipeline.config import CompareConfig, EvaluateConfig
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.reports.comparison import text as comparison_text
+from pipeline.reports.evaluation import text as evaluation_text
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.ranking import rank_candidates
 from pipeline.results.records import read_record
+from pipeline.results.trials import TriedSettings
 from pipeline.stages import compare, evaluate
 from tests.pipeline import candidates
 from tests.pipeline.candidates import NAMES
@@ -162,6 +164,35 @@ def test_areas_rank_too(results, metric):
     assert scores == sorted(scores, reverse=True)
     assert comparison.recommended in (BEST, CENTROID)
     assert rank_candidates([results], metric).entries[-1].label == DUMMY
+
+
+def test_the_best_of_many_tried_settings_is_too_good(results):
+    """Of settings that know nothing the best is lucky here, and new images will show it."""
+    splits = Splits.read(results)
+    labels = splits.labels[splits.validated]
+    rng = np.random.default_rng(0)
+    tried = TriedSettings(rng.integers(0, 3, (200, len(labels))).astype(np.uint8), np.zeros(200))
+    lucky = tried.predicted[(tried.predicted == labels).mean(axis=1).argmax()]
+    path = results / BEST / VALIDATION
+    ids = Predictions.read(path, NAMES).ids
+    values = 0.7 * np.eye(3, dtype=np.float32)[lucky] + 0.1
+    Predictions(ids, labels, values).write(path, NAMES)
+    for name in (CENTROID, DUMMY):
+        answer(results, name, 0.3)
+    candidates.change(results, BEST, trials_file=tried.write(results / BEST))
+    comparison = run(results)
+    assert comparison.best == BEST
+    assert comparison.ranking.scores[0] > 0.38
+    assert comparison.expected.value == pytest.approx(1 / 3, abs=0.04)
+    assert comparison.expected.low < 1 / 3 < comparison.expected.high
+    assert comparison.recommended is None
+    assert "the best of 203 candidates and settings" in comparison_text(comparison)
+    facts = json.loads((results / compare.JSON).read_text())
+    assert facts["expected"]["value"] == pytest.approx(comparison.expected.value, abs=1e-5)
+    chosen = evaluate.run(EvaluateConfig(results, "best"))
+    assert chosen.choice.expected.value == pytest.approx(1 / 3, abs=0.04)
+    assert "validation promised a accuracy" not in evaluation_text(chosen)
+    assert "validation promised an accuracy of" in evaluation_text(chosen)
 
 
 def test_one_candidate_alone(tmp_path):
