@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data.splits import Splits
+from pipeline.results import left_out
 from pipeline.results.display import html
 from pipeline.results.ranking import mean_score, read_probabilities
 from pipeline.results.records import Record, candidates, finished_records
@@ -41,6 +42,15 @@ class ResultsFolder(os.PathLike[str]):
             DataError: a record cannot be read.
         """
         return candidates(self.path)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Why candidates of `classify` are missing, by `<backbone>.<layer>.<classifier>`.
+
+        Raises:
+            DataError: the list of them cannot be read.
+        """
+        return left_out.read(self.path)
 
     def frame(self) -> "pd.DataFrame":
         """Return a row for each candidate, the highest score first.

@@ -18,10 +18,22 @@ from pipeline.data.splits import Splits
 from pipeline.search import tuning
 from pipeline.search.fitting import Cost
 
+# From the cheapest to the most expensive, as fits of the defaults were measured; an analyst's own,
+# of which nothing is known, come last.
+_ORDER = ("dummy", "nearest-centroid", "ridge", "knn-euclidean", "knn-cosine", "lda", "linear-svm",
+          "logistic", "rbf-svm-nystroem", "rbf-svm", "extra-trees", "random-forest",
+          "gradient-boosting", "dense-head")  # fmt: skip
+ALWAYS = _ORDER[:2]  # are fitted however short the time: all others are compared with them
+LEAST_SECONDS = 1.0  # no other candidate is begun with less time than this
 FEWEST_ROWS = 1000  # a reduction to fewer images keeps at least so many
 _PLANNED = 0.8  # a plan fills this fraction of its share, because predictions err
 _SLACK = 1.5  # grants are this multiple of the prediction, so that what just fits is planned whole
 _PATIENCE = 0.5  # no candidate may take more than this fraction of all remaining time
+
+
+def place_by_cost(classifier: Classifier) -> int:
+    """Return a classifier's place when nothing was measured, from 0 for the cheapest."""
+    return _ORDER.index(classifier.name) if classifier.name in _ORDER else len(_ORDER)
 
 
 class Budget:
@@ -33,6 +45,11 @@ class Budget:
 
     def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def over(self) -> bool:
+        """Whether too little time is left to begin a candidate."""
+        return self._end is not None and self._end - time.monotonic() < LEAST_SECONDS
 
     def share(self, needs: Sequence[float]) -> "Share":
         """Return the time for the next candidate: all that is not granted to those after it.

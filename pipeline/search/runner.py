@@ -13,6 +13,7 @@ from pipeline.classifiers.base import Classifier, Setting
 from pipeline.config import ClassifyConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
+from pipeline.results import left_out
 from pipeline.results.records import (
     CLASSIFIER,
     Record,
@@ -21,7 +22,7 @@ from pipeline.results.records import (
     write_record,
 )
 from pipeline.search import fitting
-from pipeline.search.budget import Budget, FitPlan, Planner, Sizes
+from pipeline.search.budget import ALWAYS, Budget, FitPlan, Planner, Share, Sizes, place_by_cost
 from pipeline.search.candidates import NETWORKS, PlannedCandidate
 from pipeline.search.fitting import Cost, FitJob, FitResult, MeasureJob
 from pipeline.search.progress import Bar
@@ -31,7 +32,10 @@ log = logging.getLogger("offshelf")
 
 MEASURED_FROM = 5000  # images: with fewer, measuring costs takes longer than it saves
 _MEASURING = 0.1  # at most this fraction of the budget is spent on measuring
-_LEAST_MEASURING = 5.0  # seconds for each classifier at least, because a process has to start
+_LEAST_MEASURING = 5.0  # seconds for each classifier; with less, costs are not measured
+_ALWAYS_SECONDS = 30.0  # at least, for candidates that are fitted however short the time
+
+_NO_TIME = "there was no way to fit it in its share of the time"
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "skops")
 _INTEL = "scikit-learn-intelex"
@@ -45,14 +49,19 @@ class CandidateRunner:
         splits: the training, validation and locked images.
         matrices: the file of each layer's features, by the layer's title.
         worker: the process in which everything is fitted.
+        budget: the time of the whole run.
     """
 
     def __init__(
-        self, config: ClassifyConfig, splits: Splits, matrices: dict[str, Path], worker: Worker
+        self,
+        config: ClassifyConfig,
+        splits: Splits,
+        matrices: dict[str, Path],
+        worker: Worker,
+        budget: Budget,
     ) -> None:
         self._config, self._splits, self._matrices = config, splits, matrices
-        self._worker = worker
-        self._budget = Budget(config.budget)
+        self._worker, self._budget = worker, budget
         self._sizes = Sizes.of(splits)
         self._costs: dict[tuple[str, str], Cost | None] = {}  # by layer and classifier
         self._measuring = 0.0  # seconds for each classifier; 0: costs are not measured
@@ -65,7 +74,7 @@ class CandidateRunner:
             DataError: none of them could be finished.
             MissingPackageError: one that was asked for by name needs a package.
         """
-        finished = 0
+        finished, missing = 0, left_out.read(self._config.out)
 
         def state() -> str:
             return (
@@ -76,12 +85,15 @@ class CandidateRunner:
         try:
             with Bar(len(candidates), self._config.progress) as bar:
                 needs = self._needs(candidates, bar)
-                ordered = sorted(candidates, key=lambda candidate: needs[candidate.title])
+                ordered = sorted(candidates, key=lambda candidate: _expense(candidate, needs))
                 for number, candidate in enumerate(ordered):
                     bar.begin(candidate.title)
-                    finished += self._fit(candidate, _in_order(ordered[number:], needs), bar)
+                    why = self._fit(candidate, _in_order(ordered[number:], needs), bar)
+                    finished += not why
+                    missing |= {candidate.title: why}
                     bar.end()
                 self._use_remaining_time(ordered, needs, bar)
+                self._tell_left_out({title: why for title, why in missing.items() if why})
         except KeyboardInterrupt:
             log.warning("stopped: %s", state())
             raise
@@ -95,7 +107,9 @@ class CandidateRunner:
         if self._config.budget is None or len(self._splits.rest) < MEASURED_FROM:
             return dict.fromkeys((candidate.title for candidate in candidates), math.inf)
         share = self._config.budget * _MEASURING / len(candidates)
-        self._measuring = max(_LEAST_MEASURING, share)
+        if share < _LEAST_MEASURING:
+            return dict.fromkeys((candidate.title for candidate in candidates), math.inf)
+        self._measuring = share
         needs = {}
         for candidate in candidates:
             bar.say(f"measuring {candidate.title}")
@@ -111,27 +125,42 @@ class CandidateRunner:
         plans = self._plans
         reduced = [c for c in candidates if c.title in plans and plans[c.title].reason]
         for number, candidate in enumerate(reduced):
+            if self._budget.over:
+                return
             bar.begin(candidate.title)
             self._fit(candidate, _in_order(reduced[number:], needs), bar)
 
-    def _fit(self, candidate: PlannedCandidate, needs: list[float], bar: Bar) -> bool:
-        """Make one candidate by the best plan that ends in time; return whether one did.
+    def _tell_left_out(self, missing: dict[str, str]) -> None:
+        """Keep in the results folder what was left out and why; say in one line what for time."""
+        left_out.write(self._config.out, missing)
+        late = [title for title, why in missing.items() if why == _NO_TIME]
+        if late:
+            log.warning("left out, as the time was over: %s; a larger --budget makes up for it",
+                        ", ".join(late))  # fmt: skip
+
+    def _fit(self, candidate: PlannedCandidate, needs: list[float], bar: Bar) -> str:
+        """Make one candidate by the best plan that ends in time.
 
         Args:
             candidate: the candidate to make; if it was made before, only by a better plan.
             needs: predicted seconds of it and of all candidates after it.
             bar: the progress bar to update.
+
+        Returns:
+            why it was left out; empty where it is there.
         """
         requested, before = candidate.classifier, self._plans.get(candidate.title)
         failures = [""]  # the error of each plan that did not end, empty where time was short
         for plan in self._planner(candidate.layer).plans(
             requested,
             self._fallbacks(requested),
-            lambda: self._budget.share(needs),
+            lambda: self._share(requested, needs),
             lambda: failures[-1],
         ):
             if before and plan.rank(requested) <= before.rank(requested):
-                return True
+                return ""
+            if self._budget.over and requested.name not in ALWAYS:
+                break
             try:
                 line = self._follow(plan, candidate, bar)
             except (OutOfTimeError, JobFailedError) as error:
@@ -141,14 +170,23 @@ class CandidateRunner:
                 if self._asked_for(requested):
                     raise
                 log.warning("%s is left out: %s", candidate.title, error)
-                return False
+                return str(error)
             else:
                 log.info("%s", line)
                 self._plans[candidate.title] = plan
-                return True
-        why = failures[-1] or "there was no way to fit it in its share of the time"
-        log.warning("%s is left out: %s", candidate.title, why)
-        return False
+                return ""
+        if failures[-1]:
+            log.warning("%s is left out: %s", candidate.title, failures[-1])
+        return failures[-1] or _NO_TIME
+
+    def _share(self, requested: Classifier, needs: list[float]) -> Share:
+        """Return a candidate's share of the time, once the worker has started."""
+        if requested.name in ALWAYS:
+            share = self._budget.share(needs)
+            return Share(max(share.own, _ALWAYS_SECONDS), max(share.left, _ALWAYS_SECONDS))
+        if not self._budget.over:
+            self._worker.start()
+        return self._budget.share(needs)
 
     def _asked_for(self, classifier: Classifier) -> bool:
         return classifier.name in self._config.classifiers
@@ -244,6 +282,12 @@ class CandidateRunner:
             return Cost(fitting.SAMPLE, self._measuring, 0.0)
         except (JobFailedError, OffshelfError):  # the same error comes when it is to be fitted
             return None
+
+
+def _expense(candidate: PlannedCandidate, needs: dict[str, float]) -> tuple[bool, float, int]:
+    """Return a sorting key: what is always fitted first, then by need, then by usual cost."""
+    classifier = candidate.classifier
+    return classifier.name not in ALWAYS, needs[candidate.title], place_by_cost(classifier)
 
 
 def _in_order(candidates: list[PlannedCandidate], needs: dict[str, float]) -> list[float]:

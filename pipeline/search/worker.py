@@ -73,7 +73,8 @@ class Worker:
                 the process was killed.
             OffshelfError: raised by the function itself; an OSError arrives as a DataError.
         """
-        process = self._started()
+        self.start()
+        process: Any = self._process
         deadline = time.monotonic() + seconds
         try:
             _send(process.stdin, _search_path(), (function, job))
@@ -99,8 +100,8 @@ class Worker:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _started(self) -> Any:
-        """Return the worker process, which is started where there is none."""
+    def start(self) -> None:
+        """Start the worker process, where there is none, and wait until it takes jobs."""
         if self._process is None:
             root = Path(__file__).resolve().parents[2]  # a checkout need not be installed
             paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -116,7 +117,6 @@ class Worker:
                 target=_receive, args=(self._process.stdout, self._messages), daemon=True
             ).start()
             self._messages.get()  # the process is ready, or it has ended already
-        return self._process
 
     def _answer(self, deadline: float, seconds: float, report: Callable[[str], None]) -> Any:
         """Wait for the answer of the running job, and pass its progress messages on."""

@@ -10,11 +10,13 @@ from pipeline.data import duplicates
 from pipeline.data.images import Images, check_same_images, read_images
 from pipeline.data.layers import Layer, find_layers
 from pipeline.data.splits import Splits
+from pipeline.results import left_out
 from pipeline.results.folder import ResultsFolder
 from pipeline.results.locks import locked_results
 from pipeline.results.records import CLASSIFIER
 from pipeline.results.shared_splits import discard_candidates, load_or_make_splits
 from pipeline.search import candidates
+from pipeline.search.budget import Budget
 from pipeline.search.candidates import PlannedCandidate
 from pipeline.search.runner import CandidateRunner
 from pipeline.search.worker import Worker
@@ -35,6 +37,7 @@ def run(config: ClassifyConfig) -> ResultsFolder:
             has too few images; or no candidate could be finished.
         MissingPackageError: a classifier that was asked for by name needs a package.
     """
+    budget = Budget(config.budget)
     chosen = classifiers.choose(config.classifiers)
     images, layers = _read(config)
     with locked_results(config.out):
@@ -43,7 +46,7 @@ def run(config: ClassifyConfig) -> ResultsFolder:
         suited = candidates.suited(chosen, splits, config.metric)
         planned = candidates.plan(config, layers, suited, splits)
         if remaining := candidates.unfinished(config, planned):
-            _fit(config, images, splits, remaining)
+            _fit(config, images, splits, remaining, budget)
     return ResultsFolder(config.out)
 
 
@@ -68,18 +71,23 @@ def _read(config: ClassifyConfig) -> tuple[Images, list[Layer]]:
 def _splits(config: ClassifyConfig, images: Images) -> Splits:
     """Return the splits of the results folder, which are made if it has none."""
     if config.restart:
+        left_out.write(config.out, {})
         discard_candidates(config.out, lambda record: record.kind == CLASSIFIER)
     return load_or_make_splits(config.out, images, config.folds, config.seed)
 
 
 def _fit(
-    config: ClassifyConfig, images: Images, splits: Splits, remaining: list[PlannedCandidate]
+    config: ClassifyConfig,
+    images: Images,
+    splits: Splits,
+    remaining: list[PlannedCandidate],
+    budget: Budget,
 ) -> None:
     """List the duplicates and fit the candidates in a worker process."""
     with workspace(config.out) as folder, Worker(folder / WORKER_LOG) as worker:
         matrices = write_matrices(folder, images, remaining)
         _list_duplicates(config.out, splits, images, next(iter(matrices.values())))
-        CandidateRunner(config, splits, matrices, worker).run(remaining)
+        CandidateRunner(config, splits, matrices, worker, budget).run(remaining)
 
 
 def _list_duplicates(out: Path, splits: Splits, images: Images, matrix: Path) -> None:

@@ -1,11 +1,12 @@
 """What is given up when time is short: first settings, then the classifier, then images."""
 
+import dataclasses
 import math
 
 import pytest
 
-from pipeline.classifiers import find
-from pipeline.search.budget import FEWEST_ROWS, Budget, Planner, Share, Sizes
+from pipeline.classifiers import SUITE, find
+from pipeline.search.budget import FEWEST_ROWS, Budget, Planner, Share, Sizes, place_by_cost
 from pipeline.search.fitting import Cost
 
 SIZES = Sizes(train=40_000, validation=10_000, rest=50_000, rounds=1, repeats=1)
@@ -81,6 +82,18 @@ def test_a_reason_names_the_error_where_it_was_not_time():
                                "ValueError: no luck")  # fmt: skip
     few = planner(1e9, sizes=Sizes(train=40, validation=10, rest=50, rounds=1, repeats=1))
     assert first(few, 1.0).reason == "one setting, as time was short"
+
+
+def test_every_classifier_has_a_place_by_cost():
+    places = [place_by_cost(c) for member in SUITE for c in (member, *member.fallbacks)]
+    assert sorted(places) == list(range(len(places)))
+    assert place_by_cost(dataclasses.replace(RBF, name="my-own")) == len(places)
+
+
+def test_a_budget_is_over_when_hardly_a_second_is_left():
+    assert Budget(0.5).over
+    assert not Budget(60.0).over
+    assert not Budget(None).over
 
 
 def test_what_keeps_its_rows_takes_longer_to_predict_the_more_it_learned_from():

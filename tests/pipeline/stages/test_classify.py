@@ -268,6 +268,43 @@ def test_when_nothing_can_be_fitted_it_is_an_error(file, tmp_path, monkeypatch):
         classify.run(config(file, tmp_path))
 
 
+def test_when_time_is_over_nothing_is_begun_but_the_floor_and_the_centroid(
+    file, tmp_path, monkeypatch, caplog
+):
+    started, run = [], runner.Worker.run
+
+    def watched(self, function, job, *rest):
+        started.append(job.method)
+        return run(self, function, job, *rest)
+
+    monkeypatch.setattr(runner.Worker, "run", watched)
+    names = ("logistic", "nearest-centroid", "ridge", "dummy")
+    out = classify.run(config(file, tmp_path, *names, budget=0.1))
+    assert started == ["dummy", "nearest-centroid"]
+    assert {record.method for record in out.records.values()} == set(started)
+    assert list(out.left_out) == [f"vgg16.{LAYER}.ridge", f"vgg16.{LAYER}.logistic"]
+    (line,) = [line for line in caplog.text.splitlines() if "left out" in line]
+    assert f"vgg16.{LAYER}.ridge, vgg16.{LAYER}.logistic; a larger --budget" in line
+    again = classify.run(config(file, tmp_path, *names, budget=None))
+    assert started == ["dummy", "nearest-centroid", "ridge", "logistic"]
+    assert (len(again.records), again.left_out) == (4, {})
+
+
+def test_why_a_candidate_failed_is_kept(file, tmp_path, monkeypatch):
+    run = runner.Worker.run
+
+    def failing(self, function, job, *rest):
+        if job.method == "ridge":
+            raise JobFailedError("ValueError: no luck")
+        return run(self, function, job, *rest)
+
+    monkeypatch.setattr(runner.Worker, "run", failing)
+    out = classify.run(config(file, tmp_path))
+    assert out.left_out == {f"vgg16.{LAYER}.ridge": "ValueError: no luck"}
+    classify.run(config(file, tmp_path, "dummy", restart=True))
+    assert out.left_out == {}
+
+
 def test_costs_are_measured_before_a_long_run(file, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "MEASURED_FROM", 10)
     measured, run = [], runner.Worker.run
