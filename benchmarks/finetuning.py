@@ -46,7 +46,7 @@ def main() -> None:
             options.source, out, image_size=options.image_size, limit=options.images,
             backbone=options.backbone, weights=options.weights, folds=2, augment=("none",),
             cache_trunk=True, batch_size=options.batch_size, precision=options.precision,
-            progress=False,
+            progress=False, learning_rate=1e-3,
         )  # fmt: skip
         images = pixels.read(config, out, config.image_size)
         tuning = finetune_plan.prepare(config, images, out)

@@ -6,7 +6,7 @@ costs three such passes: the gradients take twice the work of the forward pass (
 """
 
 from pipeline.config import ClassifyConfig, FinetuneConfig, ScratchConfig
-from pipeline.networks import training_length
+from pipeline.networks import estimate, training_length
 from pipeline.results.advice import Cost, Findings
 
 # ResNet50 at 96 px on two cores of a Xeon with AMX: training in bfloat16 by TensorFlow against
@@ -17,6 +17,12 @@ _WORK = {"1": 0.1, "2": 0.2, "all": 1.0}  # share of the network above the cut, 
 _SMALL_CNN = 12e-3  # seconds to train on an image of 64 px, on the same two cores
 # How much longer `classify` takes with three classifiers than a probe takes on as many rows.
 _CLASSIFY = 12.0
+
+
+def describe(cost: Cost) -> str:
+    """Return the time in words, and what it rests on."""
+    time = "not known" if cost.seconds is None else estimate.describe(cost.seconds)
+    return f"{time}; {cost.basis}"
 
 
 def extract(findings: Findings) -> Cost:

@@ -19,7 +19,7 @@ def finetune(
     unfreeze: Names | int = FinetuneConfig.unfreeze,
     epochs: int | None = FinetuneConfig.epochs,
     head_epochs: int | None = FinetuneConfig.head_epochs,
-    learning_rate: float = FinetuneConfig.learning_rate,
+    learning_rate: float | None = FinetuneConfig.learning_rate,
     warmup: float = FinetuneConfig.warmup,
     weight_decay: float = FinetuneConfig.weight_decay,
     head: str | Path | None = FinetuneConfig.head,

@@ -47,7 +47,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     option(
         "--learning-rate",
-        "the highest learning rate of the head; blocks take a tenth and a hundredth of it",
+        "the highest learning rate of the head; blocks take a tenth and a hundredth of it; "
+        "without it 0.001, and a tenth of it where a logistic regression gives the head",
         type=float,
         metavar="RATE",
     )

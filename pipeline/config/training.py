@@ -169,6 +169,7 @@ class FinetuneConfig(NetworkConfig):
         head_epochs: the largest number of epochs of the stage that trains the head alone; None
             likewise.
         learning_rate: the head's highest learning rate; blocks take a tenth and a hundredth of it.
+            None takes 0.001, and a tenth of it where a logistic regression gives the head.
         warmup: epochs in which the learning rate of a cosine schedule rises.
         weight_decay: the weight decay of AdamW.
         head: a logistic regression that the head starts from, instead of a stage of its own: the
@@ -190,7 +191,7 @@ class FinetuneConfig(NetworkConfig):
     unfreeze: tuple[str, ...] = ()
     epochs: int | None = None
     head_epochs: int | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     warmup: float = 1.0
     weight_decay: float = 0.01
     head: str | None = None
@@ -210,7 +211,7 @@ class FinetuneConfig(NetworkConfig):
             unfreeze=as_blocks,
             epochs=optional(check_count),
             head_epochs=optional(check_count),
-            learning_rate=check_positive,
+            learning_rate=optional(check_positive),
             warmup=check_not_negative,
             weight_decay=check_not_negative,
             head=optional(as_text_or_path),

@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.networks.inference import logits
 
 BACKWARD = 2.0  # passes forward that the gradients cost
+_COMPILED = 3.0  # how much longer compiling a step of training takes than a forward pass
 _IMAGES = 64  # that are timed
 
 
@@ -57,7 +58,7 @@ def measure(network: Any, x: np.ndarray) -> Timing:
 def total(timing: Timing, stages: Sequence[StageWork], rounds: Sequence[int]) -> float:
     """Return the seconds of all rounds, given the training images of each."""
     passes = sum(stage.epochs * stage.passes for stage in stages)
-    starts = len(rounds) * (1 + len(stages)) * timing.start
+    starts = len(rounds) * (1 + _COMPILED * len(stages)) * timing.start
     return starts + sum(rounds) * passes * timing.forward
 
 

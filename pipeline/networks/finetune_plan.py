@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from pipeline.networks.trunk import Views
 
 log = logging.getLogger("offshelf")
 
+# Learning rates of the head. A fitted one is lost at the rate that a random one needs: validation on
+# 480 images of CIFAR-10 (ResNet50 at 64 px) fell from 61.4 % to 53.9 %, at a tenth to 60.0 %.
+RATE_OF_RANDOM_HEAD, RATE_OF_FITTED_HEAD = 1e-3, 1e-4
 WORTHWHILE = 0.5  # share of the backbone's work below the cut from which on a cache is the default
 
 
@@ -66,6 +69,8 @@ def plan(config: FinetuneConfig, tuning: FineTuning) -> NetworkPlan:
     """Return the candidate."""
     backbone, rows = catalog.find(config.backbone), tuning.images.splits.smallest
     length = training_length.finetune(config, rows)
+    if not _trains_head_first(tuning):
+        length = replace(length, head_epochs=0)
     stages = tuple(_stages(config, tuning, length))
     log.info("%s", training_length.describe(length, rows))
     return NetworkPlan(
@@ -147,14 +152,22 @@ def _stages(config: FinetuneConfig, tuning: FineTuning, length: TrainingLength) 
 
     def stage(name: str, epochs: int) -> TrainStage:
         return TrainStage(
-            name, epochs, config.learning_rate, length.batch_size, config.schedule,
+            name, epochs, _learning_rate(config, tuning), length.batch_size, config.schedule,
             config.warmup, config.patience, config.label_smoothing, config.balanced,
             config.weight_decay,
         )  # fmt: skip
 
-    head_first = not (tuning.head and tuning.unfrozen)
-    first = [stage(HEAD_STAGE, length.head_epochs)] if head_first else []
+    first = [stage(HEAD_STAGE, length.head_epochs)] if length.head_epochs else []
     return [*first, *(stage(name, length.epochs) for name in _stage_names(tuning))]
+
+
+def _trains_head_first(tuning: FineTuning) -> bool:
+    return not (tuning.head and tuning.unfrozen)
+
+
+def _learning_rate(config: FinetuneConfig, tuning: FineTuning) -> float:
+    default = RATE_OF_RANDOM_HEAD if tuning.head is None else RATE_OF_FITTED_HEAD
+    return config.learning_rate or default
 
 
 def _stage_names(tuning: FineTuning) -> list[str]:
@@ -171,7 +184,7 @@ def _setting(config: FinetuneConfig, tuning: FineTuning, length: TrainingLength)
         "augment": list(tuning.augment),
         "cache": _cache_setting(tuning.cache),
         "head": None if tuning.head is None else tuning.head.record.key,
-        "learning_rate": config.learning_rate,
+        "learning_rate": _learning_rate(config, tuning),
         "batch_size": length.batch_size,
         "epochs": length.epochs,
         "head_epochs": length.head_epochs,

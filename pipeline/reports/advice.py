@@ -2,8 +2,7 @@
 
 import textwrap
 
-from pipeline.advice import powerlaw
-from pipeline.reports.answer import seconds
+from pipeline.advice import costs, powerlaw
 from pipeline.reports.scores import interval
 from pipeline.reports.tables import render
 from pipeline.results.advice import Advice, Recommendation, best
@@ -68,11 +67,10 @@ def _distance(advice: Advice) -> str:
 
 def _recommendation(recommendation: Recommendation) -> str:
     cost, gain = recommendation.cost, recommendation.gain
-    time = "not known" if cost.seconds is None else f"about {seconds(cost.seconds)}"
     lines = [
         _wrapped("recommended: ", recommendation.reason),
         *([] if gain is None else [f"expected gain: {gain}, a rule of thumb"]),
-        _wrapped("time here: ", f"{time}; {cost.basis}"),
+        _wrapped("time here: ", costs.describe(cost)),
     ]
     return "\n".join(lines) + f"\n\n    {recommendation.command}"
 

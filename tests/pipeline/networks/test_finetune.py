@@ -198,6 +198,12 @@ def test_a_classifier_that_fits_is_where_the_head_starts(source, results, out, t
     planned = config(source, results, head=None, name="other")
     assert tuning(planned, tmp_path / "w").head.folder == results / LOGISTIC
     assert f"the head starts from {LOGISTIC} (--head none" in caplog.text
+    chosen = config(source, results, head=None, name="other", learning_rate=None, head_epochs=None)
+    setting = finetune_plan.plan(chosen, tuning(chosen, tmp_path / "w")).setting
+    assert (setting["learning_rate"], setting["head_epochs"]) == (1e-4, 0)
+    random = dataclasses.replace(chosen, head="none")
+    setting = finetune_plan.plan(random, tuning(random, tmp_path / "w")).setting
+    assert (setting["learning_rate"], setting["head_epochs"]) == (1e-3, 10)
     for other in (
         config(source, results, name="other"),
         config(source, results, name="other", head=None, seed=1),
