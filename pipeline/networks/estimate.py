@@ -65,7 +65,7 @@ def total(timing: Timing, stages: Sequence[StageWork], rounds: Sequence[int]) ->
 def describe(seconds: float) -> str:
     """Return a time in words, such as "about 12 minutes"."""
     if seconds < 90:
-        return f"about {max(1, round(seconds))} seconds"
+        return f"about {max(2, round(seconds))} seconds"
     if seconds < 5400:
         return f"about {seconds / 60:.0f} minutes"
     return f"about {seconds / 3600:.1f} hours"
