@@ -29,7 +29,7 @@ from pipeline.networks.trunk import Views
 log = logging.getLogger("offshelf")
 
 # Learning rates of the head. A fitted one is lost at the rate that a random one needs: on 480
-# images of CIFAR-10 (ResNet50 at 64 px) 61.4 % on validation became 53.9 %, at a tenth of it 60.0 %.
+# images of CIFAR-10 (ResNet50 at 64 px) 61.4 % on validation became 53.9 %, at a tenth 60.0 %.
 RATE_OF_RANDOM_HEAD, RATE_OF_FITTED_HEAD = 1e-3, 1e-4
 WORTHWHILE = 0.5  # share of the backbone's work below the cut from which on a cache is the default
 
