@@ -22,7 +22,8 @@ class TriedSettings:
     Attributes:
         predicted: uint8 or uint16 (T, V), the class that each setting predicts of each image of
             `Splits.validated`, in the first repeat.
-        scores: float64 (T,), the metric by which the setting was chosen, in the first repeat.
+        scores: float64 (T,), the metric by which the setting was chosen, in the first repeat; a
+            loss is negative.
     """
 
     predicted: np.ndarray

@@ -26,6 +26,7 @@ SAMPLE = 1000  # rows on which costs are measured first
 _SMALL = 10_000_000  # values of a matrix, 40 MB
 _FACTOR = 3  # the next measurement takes so many times the rows, while there is time
 _FOR_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+_HARMLESS = "within_class_std_dev_ has at least 1 zero"  # of features that are 0 everywhere
 _WARM_UP = 200  # rows of a fit that is not timed, because it loads libraries
 
 
@@ -167,14 +168,14 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
 
 @contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Yield a list that gets the texts of all warnings but those that are for programmers."""
+    """Yield a list that gets the texts of all warnings that an analyst should know of."""
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield texts
     for warning in caught:
-        if not issubclass(warning.category, _FOR_PROGRAMMERS):
-            text = " ".join(str(warning.message).split())[:300]
+        text = " ".join(str(warning.message).split())[:300]
+        if not issubclass(warning.category, _FOR_PROGRAMMERS) and _HARMLESS not in text:
             texts.append(f"{warning.category.__name__}: {text}")
 
 

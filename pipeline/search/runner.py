@@ -304,5 +304,7 @@ def _line(record: Record, score: float) -> str:
     seconds = record.seconds["search"] + record.seconds["fit"]
     phrases = [f"{record.metric.replace('_', ' ')} {score:.4f} on validation", f"{seconds:.1f} s"]
     phrases += [f"{name.rpartition('__')[2]} {value}" for name, value in record.setting.items()]
-    phrases += [f"({text})" for text in (record.reason, *record.warnings) if text]
+    phrases += [f"({record.reason})"] if record.reason else []
+    kinds = dict.fromkeys(text.partition(":")[0] for text in record.warnings)
+    phrases += [f"({', '.join(kinds)}; its record has the text)"] if kinds else []
     return f"{record.name}: {', '.join(phrases)}"
