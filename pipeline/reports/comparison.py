@@ -13,7 +13,6 @@ from pipeline.reports.scores import (
     class_table,
     confused,
     expected,
-    interval,
     number,
     with_article,
 )
@@ -119,20 +118,29 @@ def _heading(comparison: Comparison) -> str:
 
 
 def _table(comparison: Comparison) -> str:
-    shown = columns(comparison)
-    header = ("", "", "candidate", "accuracy %", *(SHORT[name] for name in shown), "fit s",
-              "1000 s", "MB", "peak MB")  # fmt: skip
+    ranking, shown = comparison.ranking, columns(comparison)
+    conditions = ("images",) if any(ranking.conditions) else ()
+    header = ("", "", "candidate", *conditions, "accuracy %", *(SHORT[name] for name in shown),
+              "fit s", "1000 s", "MB", "peak MB")  # fmt: skip
     rows = []
-    could_be_best = comparison.ranking.could_be_best
+    could_be_best = ranking.could_be_best
     for rank, (entry, estimates) in enumerate(
-        zip(comparison.ranking.entries, comparison.estimates, strict=True)
+        zip(ranking.entries, comparison.estimates, strict=True)
     ):
         mark = "*" if could_be_best[rank] and could_be_best.sum() > 1 else ""
-        rows.append(
-            (rank + 1, mark, entry.label, _with_interval(estimates["accuracy"]),
-             *(number(name, estimates[name].value) for name in shown), *_costs(entry.record.costs))
-        )  # fmt: skip
+        scores = [_cell(name, estimates[name], ranking.metric) for name in ("accuracy", *shown)]
+        images = (ranking.conditions[rank],) if conditions else ()
+        costs = _costs(entry.record.costs)
+        rows.append((rank + 1, mark, entry.label, *images, *scores, *costs))
     return render(header, rows)
+
+
+def _cell(name: str, estimate: Interval, ranked: str) -> str:
+    """Return a metric as a table has it: the one that ranks with its interval."""
+    shown = number(name, estimate.value)
+    if name != ranked or estimate.reason:
+        return shown
+    return f"{shown} [{number(name, estimate.low)}, {number(name, estimate.high)}]"
 
 
 def columns(comparison: Comparison) -> list[str]:
@@ -157,10 +165,6 @@ def _costs(costs: Mapping[str, float]) -> Iterator[str]:
     ):
         scale = 1e6 if name.endswith("bytes") else 1
         yield shown(costs[name] / scale) if name in costs else ""
-
-
-def _with_interval(estimate: Interval) -> str:
-    return interval(estimate.value, estimate.low, estimate.high)
 
 
 def _seconds(value: float) -> str:

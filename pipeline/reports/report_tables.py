@@ -54,6 +54,7 @@ def rows(report: Report) -> list[dict[str, Any]]:
         | {
             "name": entry.record.title,
             "given": answer.learned_from(entry.record),
+            "conditions": ranking.conditions[rank],
             "reason": entry.record.reason,
             "floor": ranking.is_floor(rank),
             "whisker": [

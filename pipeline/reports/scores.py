@@ -60,8 +60,7 @@ def expected(metric: str, selected: Selected) -> str:
 
 def interval(value: float, low: float, high: float) -> str:
     """Return a share in percent with its interval, such as "81.1 [79.1, 83.1]"."""
-    shown = f"{100 * value:.1f}"
-    return shown if math.isnan(low) else f"{shown} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def class_table(confusion: np.ndarray, class_names: Sequence[str]) -> str:

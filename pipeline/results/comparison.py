@@ -178,6 +178,8 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
             "p_chance": rounded(ranking.p_chance[rank]),
             "p_value": rounded(ranking.p_values[rank]),
         }
+        if any(ranking.conditions):
+            row["conditions"] = ranking.conditions[rank]
         for name, estimate in measured.items():
             bounds = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
             row |= {name + suffix: rounded(value) for suffix, value in bounds.items()}

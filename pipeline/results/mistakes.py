@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.results.ranking import Entry, Ranking
+from pipeline.statistics import calibration
 
 MOST = 12  # images of each kind of mistake of each candidate
 ALL = 3000  # images on the whole page, some megabytes
@@ -17,7 +18,7 @@ class Mistakes:
     Attributes:
         ids: the ids of the images, each once.
         cells: for each candidate, by true and predicted class: places in `ids`, and the
-            probability that the candidate gave to the predicted class.
+            calibrated probability (by the record's temperature) of the predicted class.
     """
 
     ids: tuple[str, ...]
@@ -45,7 +46,8 @@ def _choose(
 ) -> dict[tuple[int, int], list[tuple[int, float]]]:
     """Choose images of a candidate in its first repeat, and give places to new ones."""
     wrong = np.flatnonzero(entry.predicted != labels)
-    sure = entry.probabilities[0, wrong, entry.predicted[wrong]]
+    calibrated = calibration.apply(entry.probabilities[0], entry.record.temperature)
+    sure = calibrated[wrong, entry.predicted[wrong]]
     known = np.isin(wrong, list(places))
     classes = entry.probabilities.shape[2]
     kinds = labels[wrong].astype(np.int64) * classes + entry.predicted[wrong]

@@ -23,6 +23,7 @@ from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
 from pipeline.statistics.significance import LEVEL
 
+_CONDITIONS = ("image_size", "precision")  # of images, and of the network that reads them
 FLOOR = "dummy"  # the method that only knows class frequencies
 
 
@@ -83,6 +84,19 @@ class Ranking:
     def labels(self) -> np.ndarray:
         """True classes of the validation images, int32 (n,)."""
         return self.splits.labels[self.splits.validated]
+
+    @cached_property
+    def conditions(self) -> tuple[str, ...]:
+        """Image size and precision of each candidate, such as "96 x 96, bfloat16".
+
+        Only what differs between candidates is in it; empty where nothing does or is known.
+        """
+        known = [_conditions(entry.record) for entry in self.entries]
+        differ = [len({values.get(name) for values in known} - {None}) > 1 for name in _CONDITIONS]
+        names = [name for name, differs in zip(_CONDITIONS, differ, strict=True) if differs]
+        return tuple(
+            ", ".join(values[name] for name in names if name in values) for values in known
+        )
 
     @property
     def units(self) -> Units:
@@ -231,6 +245,14 @@ def metric_of(results: Sequence[Path]) -> str:
             f"different metrics ({', '.join(used)}); say by --metric which one ranks them"
         )
     return used[0] if used else METRIC
+
+
+def _conditions(record: Record) -> dict[str, str]:
+    """Return what is known of image size and precision, as text."""
+    facts = record.inputs.get("recipe") or record.inputs
+    size, precision = (facts.get(name) for name in _CONDITIONS)
+    shown = {"image_size": " x ".join(map(str, size))} if size else {}
+    return shown | ({"precision": str(precision)} if precision else {})
 
 
 def units_of(metric: str, splits: Splits) -> Units:

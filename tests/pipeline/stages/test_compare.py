@@ -195,6 +195,25 @@ def test_the_best_of_many_tried_settings_is_too_good(results):
     assert "validation promised an accuracy of" in evaluation_text(chosen)
 
 
+def test_image_size_and_precision_are_shown_where_they_differ(results):
+    assert "conditions" not in run(results).rows[0]
+    inputs = read_record(results / BEST).inputs
+    small = inputs | {"recipe": inputs["recipe"] | {"image_size": [96, 96]}}
+    candidates.change(results, BEST, inputs=small)
+    comparison = run(results)
+    shown = {row["candidate"]: row["conditions"] for row in comparison.rows}
+    assert shown[BEST] == "96 x 96"
+    assert shown[CENTROID] == shown[DUMMY] != "96 x 96"
+    assert " images " in comparison_text(comparison)
+
+
+def test_the_metric_that_ranks_has_its_interval_in_the_table(results):
+    comparison = run(results, metric="macro_f1")
+    row = comparison.rows[0]
+    bounds = f"[{100 * row['macro_f1_low']:.1f}, {100 * row['macro_f1_high']:.1f}]"
+    assert f"{100 * row['macro_f1']:.1f} {bounds}" in comparison_text(comparison)
+
+
 def test_one_candidate_alone(tmp_path):
     comparison = run(candidates.results(tmp_path, ["ridge"]))
     assert comparison.best == comparison.recommended == "vgg16.pool.ridge"

@@ -118,6 +118,13 @@ def test_mistakes_are_mistakes_the_surest_first(results, pictures):
     assert all(uri.startswith("data:image/webp") for _, uri, _ in page.data["images"])
 
 
+def test_how_sure_a_mistake_is_is_calibrated(results):
+    candidates.change(results, BEST, temperature=1e-2)
+    ranking = rank_candidates((results,), "accuracy")
+    cells = mistakes.choose(ranking).cells[[e.label for e in ranking.entries].index(BEST)]
+    assert np.mean([sure for shown in cells.values() for _, sure in shown]) > 0.99
+
+
 def test_the_images_of_a_page_are_bounded_and_shared(results, monkeypatch):
     chosen = mistakes.choose(rank_candidates((results,), "accuracy"))
     shown = [place for cells in chosen.cells for cell in cells.values() for place, _ in cell]
