@@ -154,7 +154,9 @@ def guess(source: Path, backbone: str, path: Path, count: int) -> tuple[str, flo
 
 def main() -> None:
     """Print the guesses, those that are wrong marked."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.distance", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--images", type=int, default=200, help="images of each task")
     parser.add_argument("--backbones", nargs="+", default=["resnet50", "vgg16"])
     options = parser.parse_args()
