@@ -199,6 +199,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             )
     for folder in ranking.unfinished:
         yield f"not finished: {folder}"
+    for name, reason in ranking.left_out.items():
+        yield f"left out: {name}: {reason}"
 
 
 def csv_text(comparison: Comparison) -> str:
@@ -250,5 +252,6 @@ def json_text(comparison: Comparison) -> str:
         "per_class": metrics.per_class(comparison.confusion, names),
         "confused": [{"true": names[a], "predicted": names[b], "images": n} for a, b, n in pairs],
         "unfinished": list(ranking.unfinished),
+        "left_out": ranking.left_out,
     }
     return json.dumps(facts, indent=1) + "\n"

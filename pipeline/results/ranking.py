@@ -14,7 +14,7 @@ from features.errors import DataError, UsageError, unknown_name
 from pipeline.config import METRIC
 from pipeline.config.judging import GIVE_UP
 from pipeline.data.splits import Splits
-from pipeline.results import verdict
+from pipeline.results import left_out, verdict
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import EXTERNAL, RECORD, Record, candidates
 from pipeline.results.trials import TriedSettings
@@ -67,6 +67,7 @@ class Ranking:
         p_values: float64 (m,), McNemar's test of accuracy against the first, by Holm's method.
         give_up: points of the metric that the recommended one may be below the best, for its cost.
         unfinished: folders of candidates without a record.
+        left_out: why a run left candidates out, by name.
     """
 
     metric: str
@@ -79,6 +80,7 @@ class Ranking:
     p_values: np.ndarray
     give_up: float
     unfinished: tuple[str, ...]
+    left_out: dict[str, str]
 
     @property
     def labels(self) -> np.ndarray:
@@ -203,6 +205,7 @@ def rank_candidates(
         significance.against_first(np.stack([entry.predicted == labels for entry in entries])),
         give_up,
         _unfinished(results),
+        {name: why for folder in results for name, why in left_out.read(folder).items()},
     )
 
 

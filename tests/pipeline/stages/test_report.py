@@ -15,7 +15,8 @@ from pipeline.data import duplicates
 from pipeline.data.duplicates import Duplicates
 from pipeline.data.splits import Splits
 from pipeline.reports import provenance
-from pipeline.results import mistakes
+from pipeline.reports.comparison import text as comparison_text
+from pipeline.results import left_out, mistakes
 from pipeline.results.ranking import rank_candidates
 from pipeline.stages import compare, evaluate, report
 from tests.pipeline import candidates
@@ -116,6 +117,14 @@ def test_mistakes_are_mistakes_the_surest_first(results, pictures):
             sureness = [sure for _, sure in shown]
             assert sureness == sorted(sureness, reverse=True)
     assert all(uri.startswith("data:image/webp") for _, uri, _ in page.data["images"])
+
+
+def test_what_was_left_out_is_named_with_its_reason(results):
+    left_out.write(results, {"pool.rbf-svm": "no time was left"})
+    page = make_page(results)
+    assert "Left out: pool.rbf-svm: no time was left." in page.text("candidates")
+    compared = compare.run(CompareConfig((results,), resamples=50))
+    assert "left out: pool.rbf-svm: no time was left" in comparison_text(compared)
 
 
 def test_how_sure_a_mistake_is_is_calibrated(results):
