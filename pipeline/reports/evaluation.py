@@ -37,6 +37,7 @@ def data(evaluation: Evaluation) -> dict[str, Any]:
     """Return all of it as JSON takes it: what test.json holds, and the openings so far."""
     return evaluation.facts | {
         "fresh": evaluation.fresh,
+        "renewed": evaluation.renewed,
         "openings": [asdict(opening) for opening in evaluation.openings],
         "candidates_tested": evaluation.contenders,
         "chosen_by": evaluation.chosen_by,

@@ -76,9 +76,11 @@ def test_evaluate(results, capsys):
     assert facts["fresh"] is True
     assert facts["candidates_tested"] == len(facts["openings"]) == 1
     assert {"value", "low", "high"} == set(facts["metrics"]["accuracy"])
-    again = loaded(capsys, "evaluate", results)
+    again = loaded(capsys, "evaluate", results, "--resamples", 50)
     assert again.pop("fresh") is False
     assert facts.pop("fresh") and again == facts
+    renewed = loaded(capsys, "evaluate", results)
+    assert (renewed["fresh"], renewed["renewed"], renewed["resamples"]) == (False, True, 1000)
 
 
 def test_backbones(capsys, cache):
