@@ -78,7 +78,7 @@ def test_its_model_is_marked_and_lies_apart(results):
     content = (results / facts["file"]).read_bytes()
     assert facts["sha256"] == hashlib.sha256(content).hexdigest()
     assert sorted(path.name for path in (results / NAME).iterdir()) == [
-        "record.json", "validation.parquet"]  # fmt: skip
+        "record.json", "trials.npz", "validation.parquet"]  # fmt: skip
     assert "trusted" not in read_record(results / f"vgg16.{LAYER}.ridge").model
 
 
