@@ -177,6 +177,16 @@ class FeatureFile:
             return values
 
     @property
+    def seconds_per_image(self) -> float | None:
+        """Wall time from an image's bytes to its features; None where the file does not say.
+
+        That of the last run, where several made the file; DataError where it is damaged.
+        """
+        images, seconds = (self.provenance.get(key) for key in ("images_this_run", "seconds"))
+        with reading(f"{self.path}: its provenance cannot be read"):
+            return float(seconds) / float(images) if images and seconds else None
+
+    @property
     def source_reading(self) -> Reading | None:
         """How the source was read; None in files of Offshelf 0.2, DataError where damaged."""
         values = self.provenance.get("reading")

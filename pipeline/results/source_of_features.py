@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from features.backbones.catalog import BACKBONES
 from features.backbones.weights import weights_sources
@@ -49,11 +48,11 @@ class SourceOfFeatures:
         """Read the source of a feature file; raises DataError where the file is none."""
         with FeatureFile(path) as file:
             provenance = json.loads(str(file.attributes.get("provenance", "{}")))
-            recipe = file.recipe
+            recipe, seconds_per_image = file.recipe, file.seconds_per_image
         source = provenance.get("source")
         return cls(
             path, recipe, source or "SOURCE", results, _limit(source, recipe),
-            _seconds_per_image(provenance), split_options,
+            seconds_per_image, split_options,
         )  # fmt: skip
 
     @property
@@ -140,8 +139,3 @@ def _limit(source: str | None, recipe: Recipe) -> int | None:
         return None
     count: int = recipe.source["count"]
     return count if count < available else None
-
-
-def _seconds_per_image(provenance: dict[str, Any]) -> float | None:
-    images, seconds = provenance.get("images_this_run"), provenance.get("seconds")
-    return seconds / images if images and seconds else None

@@ -255,6 +255,7 @@ class CandidateRunner:
             peak_memory=result.peak_memory,
             model=result.model,
             temperature=result.temperature,
+            extraction=candidate.layer.extraction,
             trials_file=result.trials_file,
             warnings=result.warnings,
             versions=versions(*packages),

@@ -31,6 +31,7 @@ def write_features(
     extra=None,
     class_names=None,
     digests=None,
+    provenance=None,
     **changes,
 ):
     """Write a feature file of one layer; labels -1 are unlabelled."""
@@ -42,7 +43,10 @@ def write_features(
     names = class_names or [f"class {label}" for label in range(int(max(labels)) + 1)]
     one = recipe(**{"layers": (layer,), "source": {"kind": "folder", "count": count}} | changes)
     rows = Rows({layer: x}, ids, digests, np.asarray(labels, np.int32), parts, [], extra or {})
-    write(path, [rows], attributes(one) | {"class_names": json.dumps(names)})
+    facts = {"class_names": json.dumps(names)}
+    if provenance is not None:
+        facts["provenance"] = json.dumps(provenance)
+    write(path, [rows], attributes(one) | facts)
     return path
 
 

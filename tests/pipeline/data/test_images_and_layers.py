@@ -140,3 +140,12 @@ def test_the_source_s_parts_are_kept(tmp_path):
     parts = np.array([Split.TRAIN] * 5 + [Split.TEST] * 3, np.uint8)
     path = write_features(tmp_path / "f.h5", x, labels, parts=parts)
     assert np.array_equal(read_images(path, None).source_splits, parts)
+
+
+def test_a_layer_knows_what_its_extraction_cost(tmp_path):
+    x, labels = clusters(30)
+    (unknown,) = find_layers(write_features(tmp_path / "a.h5", x, labels), ())
+    assert unknown.extraction == {}
+    made = {"images_this_run": 20, "seconds": 5.0}
+    (known,) = find_layers(write_features(tmp_path / "b.h5", x, labels, provenance=made), ())
+    assert known.extraction == {"seconds_1000": 250.0}
