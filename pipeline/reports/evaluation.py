@@ -59,10 +59,10 @@ def _table(evaluation: Evaluation) -> str:
         rows.append((title, number(name, estimate["value"]) + unit, shown))
     table = render(("metric", "value", "interval"), rows)
     if count:
-        have = "image has" if count == 1 else "images have"
+        have, them = ("image has", "it") if count == 1 else ("images have", "them")
         table += (
-            f"\n\n{count} test {have} a duplicate or near-duplicate in another split; they are "
-            "left out of the accuracy without near-duplicates"
+            f"\n\n{count} test {have} a duplicate or near-duplicate in another split; the accuracy "
+            f"without near-duplicates leaves {them} out"
         )
     return table
 

@@ -253,3 +253,12 @@ def test_what_the_terminal_cannot_show_is_replaced(photos, tmp_path, encoding):
     shown = result.stdout.decode(encoding)
     assert ("猫" if encoding == "utf-8" else "?") in shown
     assert "every check passed" in shown
+
+
+@pytest.mark.parametrize("arguments", [("--print-completion", "bash"), ("backbones", "--json")])
+def test_a_reader_that_has_had_enough_ends_a_command_quietly(arguments):
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
