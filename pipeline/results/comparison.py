@@ -12,7 +12,7 @@ from pipeline.config import CompareConfig
 from pipeline.data import duplicates
 from pipeline.results.display import html, mistakes, percent
 from pipeline.results.ranking import Entry, Ranking
-from pipeline.statistics import calibration, metrics, selection
+from pipeline.statistics import calibration, metrics
 from pipeline.statistics.estimates import estimates
 from pipeline.statistics.intervals import Interval
 from pipeline.statistics.metrics import Reliability
@@ -138,9 +138,7 @@ def judge(ranking: Ranking, config: CompareConfig) -> Comparison:
     kept = duplicates.free_of_near_duplicates(config.results, "validation", ids)
     judged = [_judge(entry, ranking, kept, config) for entry in ranking.entries]
     measured, reliability = zip(*judged, strict=True)
-    expected = selection.corrected(
-        ranking.family, ranking.units, config.resamples, config.confidence, config.seed
-    )
+    expected = ranking.expected(config.resamples, config.confidence, config.seed)
     return Comparison(config, ranking, measured, reliability, expected, int((~kept).sum()))
 
 

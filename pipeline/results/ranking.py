@@ -18,9 +18,10 @@ from pipeline.results import left_out, verdict
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import EXTERNAL, RECORD, Record, candidates
 from pipeline.results.trials import TriedSettings
-from pipeline.statistics import influence, metrics, resampling, scoring, significance
+from pipeline.statistics import influence, metrics, resampling, scoring, selection, significance
 from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
+from pipeline.statistics.selection import Selected
 from pipeline.statistics.significance import LEVEL
 
 _CONDITIONS = ("image_size", "precision")  # of images, and of the network that reads them
@@ -109,6 +110,14 @@ class Ranking:
     def scores(self) -> tuple[float, ...]:
         """The metric of each candidate."""
         return tuple(self.measured.scores.tolist())
+
+    def expected(self, resamples: int, confidence: float, seed: int) -> Selected:
+        """Return what new images will give of the best, corrected for all that was chosen among.
+
+        Its arguments are those of `statistics.selection.corrected`.
+        """
+        selected = selection.corrected(self.family, self.units, resamples, confidence, seed)
+        return selected.applied_to(self.scores[0], self.metric)
 
     @property
     def could_be_best(self) -> np.ndarray:

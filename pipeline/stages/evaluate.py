@@ -18,7 +18,7 @@ from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
 from pipeline.results.ranking import rank_candidates
 from pipeline.results.records import Record, candidates, versions
-from pipeline.statistics import calibration, metrics, selection
+from pipeline.statistics import calibration, metrics
 from pipeline.statistics import estimates as measures
 from pipeline.statistics.intervals import Interval
 
@@ -75,9 +75,7 @@ def _chosen(config: EvaluateConfig) -> tuple[Record, Choice | None]:
             f"no candidate in {config.results} is better than class frequencies by "
             f"{ranking.metric}, so that none is recommended; give --candidate a name"
         )
-    expected = selection.corrected(
-        ranking.family, ranking.units, config.resamples, config.confidence, config.seed
-    )
+    expected = ranking.expected(config.resamples, config.confidence, config.seed)
     return entry.record, Choice(config.candidate, ranking.metric, expected)
 
 

@@ -40,6 +40,23 @@ class Selected:
     low: float
     high: float
 
+    def applied_to(self, score: float, metric: str) -> "Selected":
+        """Return the same correction of another score of the best.
+
+        Where settings are tried in the first repeat of cross-validation alone, the best is shown
+        with its mean over all repeats. All repeats have the same images, so that what luck with
+        these brought is taken off in full.
+
+        Args:
+            score: the score that is shown, no better than `naive`.
+            metric: one of `scoring.RANKING_METRICS`.
+        """
+        moved = (
+            _within(metric, value + score - self.naive)
+            for value in (self.value, self.low, self.high)
+        )
+        return Selected(self.chosen, score, *moved)
+
 
 def corrected(
     measured: Measured, units: Units, resamples: int, confidence: float, seed: int
@@ -79,7 +96,9 @@ def _first_best(goodness: np.ndarray) -> np.ndarray:
 
 
 def _within(metric: str, value: float) -> float:
-    """Return the value where metrics of the kind can be."""
+    """Return the value where metrics of the kind can be; NaN stays."""
+    if np.isnan(value):
+        return value
     return max(value, 0.0) if metric in scoring.LOWER_IS_BETTER else min(max(value, 0.0), 1.0)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.statistics import influence, resampling, selection
+from pipeline.statistics.selection import Selected
 
 
 def corrected(labels, predicted, groups=None, metric="accuracy", resamples=200, seed=0):
@@ -70,3 +71,12 @@ def test_one_group_leaves_nothing_out():
     labels = np.arange(10) % 2
     found = corrected(labels, labels[None], np.zeros(10, int))
     assert np.isnan([found.low, found.high]).all()
+
+
+def test_the_correction_is_taken_off_another_score_of_the_best():
+    selected = Selected(3, naive=0.83, value=0.825, low=0.80, high=0.85)
+    shown = selected.applied_to(0.818, "accuracy")
+    assert shown.naive == 0.818
+    assert [round(v, 6) for v in (shown.value, shown.low, shown.high)] == [0.813, 0.788, 0.838]
+    assert selected.applied_to(0.83, "accuracy").value == pytest.approx(0.825)
+    assert np.isnan(Selected(0, 1.0, 1.0, np.nan, np.nan).applied_to(0.9, "accuracy").low)
