@@ -51,21 +51,21 @@ def read_images(path: Path, group_by: str | None) -> Images:
         if not file.attributes.get("complete", False):
             raise DataError(f"{path} is not complete; run `extract` again")
         column = None if group_by is None else file.column(group_by)
-        if group_by is None:
-            _suggest_groups(file)
         return labelled_images(
             path, file.ids, file.labels, file.class_names, file.splits, file.digests, column
         )
 
 
-def _suggest_groups(file: FeatureFile) -> None:
-    columns = {name: file.column(name).tolist() for name in file.columns}
-    for name in columns_like_groups(columns, file.labels):
-        log.info(
-            "column %s has %d values for %d images: if equal ones belong together, such as those "
-            "of one patient, --group-by %s keeps them in one split", name, len(set(columns[name])),
-            len(file), name,
-        )  # fmt: skip
+def suggest_groups(path: Path) -> None:
+    """Say which columns of a feature file may name images that belong together."""
+    with FeatureFile(path) as file:
+        columns = {name: file.column(name).tolist() for name in file.columns}
+        for name in columns_like_groups(columns, file.labels):
+            log.info(
+                "column %s has %d values for %d images: if equal ones belong together, such as "
+                "those of one patient, --group-by %s keeps them in one split", name,
+                len(set(columns[name])), len(file), name,
+            )  # fmt: skip
 
 
 def labelled_images(

@@ -1,6 +1,5 @@
 """The source of a feature file, and the commands that go on from it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +46,8 @@ class SourceOfFeatures:
     ) -> "SourceOfFeatures":
         """Read the source of a feature file; raises DataError where the file is none."""
         with FeatureFile(path) as file:
-            provenance = json.loads(str(file.attributes.get("provenance", "{}")))
-            recipe, seconds_per_image = file.recipe, file.seconds_per_image
-        source = provenance.get("source")
+            source, recipe = file.provenance.get("source"), file.recipe
+            seconds_per_image = file.seconds_per_image
         return cls(
             path, recipe, source or "SOURCE", results, _limit(source, recipe),
             seconds_per_image, split_options,

@@ -6,7 +6,6 @@ are missing or have changed since are named by id, and the page is made without 
 
 import base64
 import io
-import json
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -67,7 +66,7 @@ class ImageLookup:
         """
         with FeatureFile(path) as file:
             digests = dict(zip(file.ids, map(bytes, file.digests), strict=True))
-            named = json.loads(str(file.attributes.get("provenance", "{}"))).get("source")
+            named = file.provenance.get("source")
         if named and not location:
             beside = path.parent / named
             location = beside if beside.exists() else Path(named)

@@ -8,7 +8,7 @@ from features import durable
 from features.errors import UsageError
 from pipeline.advice import guidance, powerlaw, probes
 from pipeline.config import AdviseConfig
-from pipeline.data.images import Images, read_images
+from pipeline.data.images import Images, read_images, suggest_groups
 from pipeline.data.layers import ALL, find_layers
 from pipeline.data.splits import FILE as SPLITS
 from pipeline.data.splits import Splits
@@ -30,6 +30,8 @@ def run(config: AdviseConfig) -> Advice:
             too few images; or the advice cannot be written.
     """
     images = read_images(config.features, config.group_by)
+    if config.group_by is None:
+        suggest_groups(config.features)
     layers = find_layers(config.features, (ALL,))
     splits = _splits(config, images)
     source = SourceOfFeatures.of(config.features, config.out or RESULTS, _split_options(config))

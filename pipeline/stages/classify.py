@@ -7,7 +7,7 @@ from features.errors import UsageError
 from pipeline import classifiers
 from pipeline.config import ClassifyConfig
 from pipeline.data import duplicates
-from pipeline.data.images import Images, check_same_images, read_images
+from pipeline.data.images import Images, check_same_images, read_images, suggest_groups
 from pipeline.data.layers import Layer, find_layers
 from pipeline.data.splits import Splits
 from pipeline.results import left_out
@@ -54,6 +54,8 @@ def _read(config: ClassifyConfig) -> tuple[Images, list[Layer]]:
     """Return the images, which all feature files must share, and the layers to learn from."""
     layers: dict[str, Layer] = {}
     images = read_images(config.features[0], config.group_by)
+    if config.group_by is None:
+        suggest_groups(config.features[0])
     for path in config.features:
         if path != config.features[0]:
             check_same_images(images, path, read_images(path, config.group_by))

@@ -455,3 +455,19 @@ def test_a_record_of_another_setting_is_replaced(file, tmp_path):
     assert {len(record.trials) for record in candidates(out).values()} == {1}
     again = classify.run(config(file, tmp_path)).records
     assert len(again[f"vgg16.{LAYER}.ridge"].trials) > 1
+
+
+def test_a_column_that_may_name_groups_is_told_once(tmp_path, caplog):
+    x, labels = clusters(60)
+    patients = {"patient": [f"p{number // 6}" for number in range(60)]}
+    files = [
+        write_features(tmp_path / f"{layer}.h5", x, labels, layer=layer, extra=patients)
+        for layer in ("a", "b")
+    ]
+    caplog.set_level("INFO", logger="offshelf")
+    classify.run(ClassifyConfig(files, tmp_path / "results", ("dummy",), folds=2, progress=False))
+    told = [text for text in caplog.messages if "--group-by patient" in text]
+    assert told == [
+        "column patient has 10 values for 60 images: if equal ones belong together, such as those "
+        "of one patient, --group-by patient keeps them in one split"
+    ]
