@@ -35,6 +35,17 @@ def jpegs(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/*.jpg"))
 
 
+def as_arrays(folder: Path, scratch: Path) -> tuple[Path, Path]:
+    """Write the pixels of JPEG files of one size as an `.npz` and an HDF5 file; return both."""
+    import h5py
+
+    pixels = np.stack([np.asarray(Image.open(file)) for file in jpegs(folder)])
+    np.savez(scratch / "arrays.npz", images=pixels)
+    with h5py.File(scratch / "arrays.h5", "w") as file:
+        file["images"] = pixels
+    return scratch / "arrays.npz", scratch / "arrays.h5"
+
+
 def _crop(photo: Image.Image, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
     """Return a part of 60 to 100 % of the largest one of the wanted ratio, flipped or not."""
     share = rng.uniform(0.6, 1.0) * min(photo.width / size[0], photo.height / size[1])

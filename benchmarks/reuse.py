@@ -1,5 +1,8 @@
 """What it costs to show that nothing is reused that is not the same.
 
+A first extraction reads and digests each image once, whatever is checked later; see
+`benchmarks.commits` for its time.
+
     python -m benchmarks.reuse                      512 images, 5 rounds, MobileNetV2
     python -m benchmarks.reuse --backbone resnet50 --images 2048
 
@@ -9,10 +12,10 @@ Weights are random, which costs the same.
 
 How to read the rows:
 
-    extract ...              from files to feature file, by a network that is ready
-    repeat                   the command once more, where everything is there already: with the
+    repeat ...               the command once more, where everything is there already: with the
                              checks, every image is read and compared by its content; without
-                             them (--trust-source), names and sizes are
+                             them (--trust-source), names and sizes are. Of arrays in memory
+                             (.npz) the content is compared in any case
     network from the cache   the converted network, read and compiled by OpenVINO
 """
 
@@ -27,18 +30,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
-
 import features
 from benchmarks import machine
-from benchmarks.images import jpegs, make_jpegs
+from benchmarks.images import as_arrays, make_jpegs
 from benchmarks.timing import seconds
 from features.config import ExtractConfig
 from features.engines import openvino_engine
 from features.packages import cache_folder
 from features.planning import compile_model, plan_extraction
 from features.sources import open_source
-from features.sources.arrays import ArraySource
 from pipeline.reports.tables import render
 
 HEADER = (
@@ -64,7 +64,7 @@ def main() -> None:
 
 def _measured(arguments: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
     folder = make_jpegs(scratch / "photos", arguments.images, (SIDE, SIDE))
-    npz, hdf5 = _as_arrays(folder, scratch)
+    npz, hdf5 = as_arrays(folder, scratch)
     rows = []
     for title, source in (("a folder", folder), ("arrays, .npz", npz), ("arrays, .h5", hdf5)):
         out = source.with_name(f"{source.name}.features.h5")
@@ -76,21 +76,11 @@ def _measured(arguments: argparse.Namespace, scratch: Path) -> list[dict[str, An
             patch("features.planning.find_model", lambda config, plan=plan: plan.model),
             patch("features.extraction.compile_model", lambda model, recipe, own=compiled: own),
         ):
-            rows.append(_compared(f"extract {title}", arguments.rounds, _extracting(config)))
-            if source is folder:
-                rows.append(_compared("repeat", arguments.rounds, _repeating(config)))
+            rows.append(_compared(f"repeat, {title}", arguments.rounds, _repeating(config)))
     if importlib.util.find_spec("openvino"):
         place = cache_folder() / "networks" / plan.recipe.network_digest
         rows.append(_compared("network from the cache", arguments.rounds, _reading(place)))
     return rows
-
-
-def _extracting(config: ExtractConfig) -> Callable[[bool], None]:
-    def run(checks: bool) -> None:
-        with patch.object(ArraySource, "is_digested", checks):
-            features.extract(**vars(config) | {"restart": True})
-
-    return run
 
 
 def _repeating(config: ExtractConfig) -> Callable[[bool], None]:
@@ -120,17 +110,6 @@ def _compared(title: str, rounds: int, action: Callable[[bool], None]) -> dict[s
             wall = seconds(lambda checks=checks: action(checks))
             times[checks].append((wall, time.process_time() - begun))
     return {"title": title, "with": times[True], "without": times[False]}
-
-
-def _as_arrays(folder: Path, scratch: Path) -> tuple[Path, Path]:
-    import h5py
-    from PIL import Image
-
-    pixels = np.stack([np.asarray(Image.open(file)) for file in jpegs(folder)])
-    np.savez(scratch / "arrays.npz", images=pixels)
-    with h5py.File(scratch / "arrays.h5", "w") as file:
-        file["images"] = pixels
-    return scratch / "arrays.npz", scratch / "arrays.h5"
 
 
 def _config(arguments: argparse.Namespace, source: Path, out: Path) -> ExtractConfig:

@@ -1,8 +1,9 @@
 """Whether an earlier run's work is that of the images that are there now: shown before it is used.
 
 Names, labels and sizes are compared by the fingerprint in the recipe. The content is compared by
-the digests that a feature file holds of each image: those of arrays are part of the fingerprint,
-files are read once more. That takes a small share of the time in which they are decoded.
+the digests that a feature file holds of each image, for which images are read once more; that takes
+a small share of the time in which they are decoded. Arrays that are held in memory are digested at
+once, and are part of the fingerprint.
 """
 
 import logging
@@ -55,7 +56,7 @@ def is_finished(plan: Plan) -> bool:
 def keep_unchanged(plan: Plan, shards: Shards) -> None:
     """Drop those shards of an earlier run whose images have changed since; warn of each."""
     if plan.source.digests is not None or not shards.sizes:
-        return  # the digests of arrays are part of the recipe
+        return  # the digests of arrays in memory are part of the recipe
     if plan.config.trust_source:
         _warn_of_trust(plan.config.source)
         return

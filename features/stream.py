@@ -8,7 +8,6 @@ import numpy as np
 
 from features.config import ExtractConfig
 from features.engines.base import Compiled
-from features.errors import DataError
 from features.loading import load
 from features.planning import Plan
 from features.records import DIGEST_BYTES, Batch, Outcome
@@ -85,19 +84,6 @@ def _compute(
     return outcomes, {layer: np.concatenate([f[layer] for f in features]) for layer in layers}
 
 
-def _check_digests(source: Source, outcomes: list[Outcome]) -> None:
-    """Raise DataError where an image is no longer what the fingerprint of the source says."""
-    if source.digests is None:
-        return
-    for outcome in outcomes:
-        if outcome.digest and outcome.digest != source.digests[outcome.index].tobytes():
-            image = source[outcome.index].id
-            raise DataError(
-                f"image {image} of {source.location} has changed since the run began; run it again "
-                "when nothing writes to the source"
-            )
-
-
 def _as_rows(
     source: Source, outcomes: list[Outcome], features: dict[str, np.ndarray], store: str
 ) -> Rows:
@@ -105,7 +91,6 @@ def _as_rows(
 
     Reasons for rejections are cut to `row_blocks.REASON_CHARACTERS`.
     """
-    _check_digests(source, outcomes)
     accepted = [outcome for outcome in outcomes if outcome.reason is None]
     records = [source[outcome.index] for outcome in accepted]
     digests = b"".join(outcome.digest for outcome in accepted)

@@ -37,7 +37,6 @@ class ArraySource(Source):
     """
 
     kind = "arrays"
-    is_digested = True
 
     def __init__(self, location: Path) -> None:
         """Read everything but the images of an HDF5 file.

@@ -31,8 +31,8 @@ class Source(ABC):
         not_read: what holds labels and lies in the source unread, as in `Reading`.
         warnings: what was guessed or looks wrong, as in `Reading`.
         is_cut: whether the end of the source is missing, so that images may be missing too.
-        is_digested: True where the content of all images is read for the fingerprint (arrays).
-        is_held: True where the content of all images is held in memory.
+        is_held: True where the content of all images is held in memory; it is then part of the
+            fingerprint.
         sequential: True where content must be read in order to be read fast (compressed tars).
     """
 
@@ -46,7 +46,6 @@ class Source(ABC):
     not_read: Sequence[str] = ()
     warnings: Sequence[str] = ()
     is_cut: bool = False
-    is_digested: bool = False
     is_held: bool = False
     sequential: bool = False
 
@@ -96,22 +95,18 @@ class Source(ABC):
 
     @cached_property
     def digests(self) -> np.ndarray | None:
-        """The digest of each image's content, uint8 (N, 16), if `is_digested`, else None.
-
-        All images are read at the first use. A row of zeros stands for one that cannot be read.
-        """
-        return digest_contents(self, range(len(self))) if self.is_digested else None
+        """The digest of each image's content, uint8 (N, 16), if all are held, else None."""
+        return digest_contents(self, range(len(self))) if self.is_held else None
 
     def digest_of(self, index: int, content: bytes | np.ndarray) -> bytes:
         """Return the 16-byte BLAKE2b of an image's content, as `read` gave it."""
-        if self.is_held and "digests" in self.__dict__ and self.digests is not None:
-            return self.digests[index].tobytes()  # it cannot have changed since
-        return digest_of(content)
+        known = self.__dict__.get("digests")  # of what is held, which cannot have changed since
+        return digest_of(content) if known is None else known[index].tobytes()
 
     def fingerprint(self) -> str:
         """Return 32 hex digits over every id, label, split, extent and column, in order.
 
-        Where `digests` are known, the content is covered too.
+        The content is covered where it is held; other content is compared when it is read.
         """
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         digest.update("\0".join([*self.class_names, *self.columns]).encode())
@@ -182,8 +177,7 @@ class Subset(Source):
         self.columns = {
             name: [texts[index] for index in indices] for name, texts in source.columns.items()
         }
-        self.sequential, self.is_digested = source.sequential, source.is_digested
-        self.is_held = source.is_held
+        self.sequential, self.is_held = source.sequential, source.is_held
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -20,7 +20,6 @@ _GROUP_BYTES, _GROUP_IMAGES = 2**22, 256  # digested by one thread at a time whe
 class Readable(Protocol):
     """The side of a `Source` that is needed here."""
 
-    is_digested: bool
     sequential: bool
 
     def read(self, index: int) -> bytes | np.ndarray:
@@ -34,7 +33,7 @@ def digest_contents(
 ) -> np.ndarray:
     """Read images and digest them, in as many threads as there are CPUs.
 
-    Arrays and compressed archives are read by one thread, in order; files by all threads.
+    Compressed archives are read by one thread, in order; all else by all threads.
 
     Args:
         source: the images.
@@ -56,7 +55,7 @@ def digest_contents(
             advance(len(done))
 
     with ThreadPoolExecutor(threads, "digest") as pool:
-        if source.sequential or source.is_digested:
+        if source.sequential:
             for group in _groups(_read(source, int(index)) for index in indices):
                 under_way.append(pool.submit(_digest, group))
                 collect(2 * threads)

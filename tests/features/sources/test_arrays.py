@@ -6,6 +6,7 @@ import pytest
 
 from features.errors import DataError
 from features.sources import open_source
+from features.sources.contents import digest_contents
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (600, 4, 5, 3), dtype=np.uint8)
@@ -228,13 +229,18 @@ def test_a_damaged_chunk_costs_its_images_alone(tmp_path):
 
 @EVERY
 @pytest.mark.parametrize("image", [0, 1, len(IMAGES) // 2, len(IMAGES) - 1])
-def test_the_fingerprint_sees_every_pixel(suffix, write, tmp_path, image):
-    with opened(tmp_path, suffix, write, {"images": IMAGES}) as source:
-        before = source.fingerprint()
+def test_digests_see_every_pixel_and_so_does_the_fingerprint_of_what_is_held(
+    suffix, write, tmp_path, image
+):
+    def seen(images):
+        with opened(tmp_path, suffix, write, {"images": images}) as source:
+            return source.fingerprint(), digest_contents(source, range(len(source)))
+
     changed = IMAGES.copy()
     changed[image, -1, 0, 0] ^= 1
-    with opened(tmp_path, suffix, write, {"images": changed}) as source:
-        assert source.fingerprint() != before
+    (fingerprint, digests), (other, others) = seen(IMAGES), seen(changed)
+    assert np.flatnonzero((digests != others).any(axis=1)).tolist() == [image]
+    assert (fingerprint != other) == (suffix == "npz")  # HDF5 is compared when it is read
 
 
 def test_a_large_file_is_read_in_blocks(tmp_path, monkeypatch):
