@@ -1,14 +1,14 @@
 """Whether a feature file still holds what was written, and whether its columns fit each other."""
 
-import json
 from collections.abc import Iterator
 
 import h5py
 import numpy as np
 
+from features import facts
 from features.errors import DataError
 from features.hdf5 import attributes_of, blocks, texts_of
-from features.records import Recipe
+from features.records import UNLABELLED, Split
 from features.schema import DIGEST, content, hasher, paths, reading, seal
 
 CHANGED = "has changed since it was written: its digest differs"
@@ -52,17 +52,18 @@ def _check_rows(file: h5py.File) -> Iterator[str]:
     attributes, ids, labels = attributes_of(file), texts_of(file["images/id"]), file["images/label"]
     if repeated := len(ids) - len(set(ids)):
         yield f"/images/id: {repeated} ids occur more than once"
-    classes = len(json.loads(attributes.get("class_names", "[]")))
-    if len(ids) and not -1 <= labels[:].min() <= labels[:].max() < classes:
+    classes = len(facts.class_names(attributes))
+    if len(ids) and not UNLABELLED <= labels[:].min() <= labels[:].max() < classes:
         yield f"/images/label: labels reach beyond the {classes} class names"
-    if not attributes.get("complete", False):
+    if len(ids) and file["images/split"][:].max() > max(Split):
+        yield f"/images/split: codes reach beyond {max(Split)}"
+    if not facts.is_complete(attributes):
         yield "the file is not marked as complete"
 
 
 def _check_recipe(file: h5py.File) -> Iterator[str]:
     attributes, layers = attributes_of(file), tuple(file["features"])
-    with reading("its recipe cannot be read"):
-        recipe = Recipe.from_json(attributes.get("recipe", ""))
+    recipe = facts.recipe(attributes)
     if recipe.digest != attributes.get("recipe_digest"):
         yield "the recipe does not match its digest"
     if set(recipe.layers) != set(layers):

@@ -78,6 +78,8 @@ def attributes_of(item: h5py.File | h5py.Dataset) -> dict[str, Any]:
             raise DataError(f"its attribute {name!r} is neither text nor a number")
         if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
             raise DataError(f"its attribute {name!r} is a text of variable length")
+        if item.attrs.get_id(name).shape != ():
+            raise DataError(f"its attribute {name!r} is an array, expected one text or number")
     values = dict(item.attrs)
     return {
         name: value.decode() if isinstance(value, bytes) else value

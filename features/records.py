@@ -1,6 +1,6 @@
 """Records that the other modules exchange: images, outcomes, batches, recipes.
 
-It needs NumPy and the standard library alone, so that every module can afford to import it.
+It needs light packages alone, so that every module can afford to import it.
 """
 
 import dataclasses
@@ -8,12 +8,19 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+
+from features import documents
+from features.documents import Whole
+from features.errors import DataError
 
 DIGEST_BYTES = 16
 UNLABELLED = -1
+
+_Pixels = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 
 
 class Split(IntEnum):
@@ -90,8 +97,8 @@ class Recipe:
     weights: dict[str, Any]  # "origin" (the weights source), "sha256"
     layers: tuple[str, ...]
     pooling: str
-    image_size: tuple[int, int]  # height, width
-    given_size: tuple[int, int]  # height, width of the pixels; the network enlarges smaller ones
+    image_size: tuple[_Pixels, _Pixels]  # height, width
+    given_size: tuple[_Pixels, _Pixels]  # of the pixels; the network enlarges smaller ones
     decoding: (
         str  # "exact", or "reduced": JPEGs at a scale that leaves twice the size; see planning
     )
@@ -101,7 +108,7 @@ class Recipe:
     engine: str
     precision: str
     store: str  # dtype of the stored features
-    batch_size: int
+    batch_size: Whole
     source: dict[str, Any]  # kind, count, fingerprint
     versions: dict[str, str]
 
@@ -110,13 +117,25 @@ class Recipe:
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> "Recipe":
-        """Rebuild a recipe; raises ValueError or TypeError where fields are missing or unknown."""
-        values = json.loads(text)
-        values["layers"] = tuple(values["layers"])
-        for name in ("image_size", "given_size"):
-            values[name] = tuple(values[name])
-        return cls(**values)
+    def from_json(cls, text: str, where: str = "the recipe") -> "Recipe":
+        """Rebuild a recipe; raises DataError, whose message begins with `where`."""
+        return cls.from_dict(documents.parse(text, where), where)
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str = "the recipe") -> "Recipe":
+        """Rebuild a recipe from what JSON holds.
+
+        Raises:
+            DataError: a field is missing, unknown or not what it should be. An unknown one is a
+                setting of a later version, and may change numbers.
+        """
+        documents.convert(values, _Nested, where)
+        recipe = documents.convert(values, cls, where)
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise DataError(f"{where}: {name!r:.60} is no field of a recipe of this version")
+        return recipe
 
     @property
     def digest(self) -> str:
@@ -134,6 +153,33 @@ class Recipe:
     def differences(self, other: "Recipe") -> list[str]:
         """Return a line 'setting: value here -> value in other' for each that differs."""
         return _differences(dataclasses.asdict(self), dataclasses.asdict(other))
+
+
+@dataclass(frozen=True)
+class _Weights:
+    origin: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    name: str
+
+
+@dataclass(frozen=True)
+class _Images:
+    kind: str
+    count: Whole
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Nested:
+    """What the dictionaries of a recipe hold at least."""
+
+    weights: _Weights
+    scaling: _Scaling
+    source: _Images
 
 
 def _differences(ours: dict[str, Any], others: dict[str, Any], prefix: str = "") -> list[str]:

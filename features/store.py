@@ -1,19 +1,20 @@
 """The feature file, open for reading."""
 
 import html
-import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from features import facts
 from features.arguments import as_path
 from features.checks import CHANGED, check_seal, find_problems
 from features.errors import DataError, unknown_name
 from features.hdf5 import attributes_of, blocks, texts_of
-from features.records import Recipe, Split, blake2b
+from features.records import UNLABELLED, Recipe, Split, blake2b
 from features.row_blocks import COLUMN_GROUP, Rows
 from features.schema import DIGEST, column_names, content, reading, validate
 from features.sources.reading import Reading
@@ -51,9 +52,9 @@ class FeatureFile:
                 validate(self._file)
                 self._attributes = attributes_of(self._file)
                 self.columns = column_names(self._file)
-                self.class_names = _names(self._text("class_names", "[]"))
+                self.class_names = facts.class_names(self._attributes)
                 stored = tuple(self._file["features"])
-                order = json.loads(self._text("recipe", "{}")).get("layers", stored)
+                order = facts.layer_order(self._attributes)
                 self.layers: tuple[str, ...] = tuple(sorted(stored, key=[*order, *stored].index))
             except BaseException:
                 self._file.close()
@@ -120,13 +121,27 @@ class FeatureFile:
 
     @property
     def labels(self) -> np.ndarray:
-        """Indices into `class_names`, -1 where unlabelled: int32, shape (N,)."""
-        return self._values("images/label")
+        """Indices into `class_names`, -1 where unlabelled: int32, shape (N,).
+
+        Raises:
+            DataError: a label is none of these, or the column cannot be read.
+        """
+        labels = self._values("images/label")
+        with self._named():
+            _check_codes("images/label", labels, UNLABELLED, len(self.class_names) - 1)
+        return labels
 
     @property
     def splits(self) -> np.ndarray:
-        """Codes of `features.records.Split`: uint8, shape (N,)."""
-        return self._values("images/split")
+        """Codes of `features.records.Split`: uint8, shape (N,).
+
+        Raises:
+            DataError: a code is none of these, or the column cannot be read.
+        """
+        splits = self._values("images/split")
+        with self._named():
+            _check_codes("images/split", splits, Split.NONE, Split.TEST)
+        return splits
 
     @property
     def digests(self) -> np.ndarray:
@@ -152,15 +167,14 @@ class FeatureFile:
     @property
     def notes(self) -> dict[str, int]:
         """The numbers of images of which something was guessed or looks wrong, by what it is."""
-        with reading(f"{self.path}: its notes cannot be read"):
-            notes = json.loads(self._text("notes", "{}"))
-            return {str(note): int(count) for note, count in notes.items()}
+        with self._named():
+            return facts.notes(self._attributes)
 
     @property
     def recipe(self) -> Recipe:
         """Everything that can change a number in this file; DataError where it is damaged."""
-        with reading(f"{self.path}: its recipe cannot be read"):
-            return Recipe.from_json(self._text("recipe", ""))
+        with self._named():
+            return facts.recipe(self._attributes)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -170,11 +184,8 @@ class FeatureFile:
     @property
     def provenance(self) -> dict[str, Any]:
         """Where, when and on what the file was made; DataError where it is damaged."""
-        with reading(f"{self.path}: its provenance cannot be read"):
-            values = json.loads(self._text("provenance", "{}"))
-            if not isinstance(values, dict):
-                raise DataError(f"it is {values!r:.60}, expected names with values")
-            return values
+        with self._named():
+            return facts.provenance(self._attributes)
 
     @property
     def seconds_per_image(self) -> float | None:
@@ -183,19 +194,13 @@ class FeatureFile:
         That of the last run, where several made the file; DataError where it is damaged.
         """
         images, seconds = (self.provenance.get(key) for key in ("images_this_run", "seconds"))
-        with reading(f"{self.path}: its provenance cannot be read"):
-            return float(seconds) / float(images) if images and seconds else None
+        return seconds / images if images and seconds else None
 
     @property
     def source_reading(self) -> Reading | None:
         """How the source was read; None in files of Offshelf 0.2, DataError where damaged."""
         values = self.provenance.get("reading")
-        with reading(f"{self.path}: its provenance cannot be read"):
-            if values is None:
-                return None
-            stored = Reading.from_dict(values)
-            stored.sentence()  # raises where the values are not what they should be
-            return stored
+        return None if values is None else Reading.from_dict(values)
 
     def frame(self, layer: str | None = None) -> "pandas.DataFrame":
         """Return a pandas frame indexed by id: `label`, `split`, `columns`, and the features.
@@ -240,7 +245,7 @@ class FeatureFile:
                 {layer: self.features(layer) for layer in self.layers},
                 self.ids,
                 self.digests,
-                self.labels,
+                self._values("images/label"),  # shards do not have the names of the classes
                 self.splits,
                 self.rejected,
                 {name: self.column(name).tolist() for name in self.columns},
@@ -275,12 +280,14 @@ class FeatureFile:
         with reading(f"{self.path}: /{path} cannot be read"):
             return texts_of(self._file[path])
 
-    def _text(self, attribute: str, default: str) -> str:
-        return str(self._attributes.get(attribute, default))
+    def _named(self) -> AbstractContextManager[None]:
+        """Put the path in front of the messages of errors."""
+        return reading(str(self.path), (DataError,))
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = json.loads(text)
-    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise DataError("its `class_names` are not a list of names")
-    return tuple(names)
+def _check_codes(path: str, codes: np.ndarray, least: int, most: int) -> None:
+    """Raise DataError unless all codes lie from `least` to `most`."""
+    wrong = (codes < least) | (codes > most)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(f"/{path} holds {codes[row]} in row {row}, expected {least} to {most}")

@@ -1,12 +1,13 @@
 """How a source was read: what was found in it, what was passed over, what lies there unread."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from features import documents
+from features.documents import Whole
 from features.records import UNLABELLED, Split
 from features.text import for_terminal
 
@@ -32,10 +33,10 @@ class Reading:
         warnings: what was guessed, repaired or looks wrong, a whole sentence each.
     """
 
-    classes: dict[str, int] = field(default_factory=dict)
-    splits: dict[str, int] = field(default_factory=dict)
-    unlabelled: int = 0
-    passed_over: dict[str, int] = field(default_factory=dict)
+    classes: dict[str, Whole] = field(default_factory=dict)
+    splits: dict[str, Whole] = field(default_factory=dict)
+    unlabelled: Whole = 0
+    passed_over: dict[str, Whole] = field(default_factory=dict)
     not_read: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -82,14 +83,9 @@ class Reading:
         return asdict(self) | {"not_read": list(self.not_read), "warnings": list(self.warnings)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Reading":
-        """Rebuild what `to_dict` gave.
-
-        Raises:
-            TypeError: `values` has other keys.
-        """
-        lists = {name: tuple(values.get(name, ())) for name in ("not_read", "warnings")}
-        return cls(**{**values, **lists})
+    def from_dict(cls, values: Any, where: str = "the reading") -> "Reading":
+        """Rebuild what `to_dict` gave; raises DataError, whose message begins with `where`."""
+        return documents.convert(values, cls, where)
 
 
 def log_reading(reading: Reading) -> None:

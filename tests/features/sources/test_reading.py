@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from features.errors import DataError
 from features.records import Split
 from features.sources import open_source
 from features.sources.reading import Reading, count_images
@@ -39,8 +40,9 @@ def test_the_sentence_stays_one_short_line():
 def test_a_reading_comes_back_from_json():
     reading = Reading({"a": 1}, {"none": 2}, 1, {".txt": 1}, ("x.csv",), ("1 image is odd.",))
     assert Reading.from_dict(json.loads(json.dumps(reading.to_dict()))) == reading
-    with pytest.raises(TypeError):
-        Reading.from_dict({"colours": 3})
+    assert Reading.from_dict({"of a later version": 3}) == Reading()
+    with pytest.raises(DataError, match=r"splits\[\.\.\.\]: expected `int` >= 0"):
+        Reading.from_dict({"splits": {"train": -1}})
 
 
 def test_counts_of_images():

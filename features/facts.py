@@ -1,0 +1,78 @@
+"""The facts that the attributes of a feature file hold as JSON, each checked by its schema."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from features import documents
+from features.documents import Seconds, Whole
+from features.errors import DataError
+from features.records import Recipe
+from features.sources.reading import Reading
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is read of a recipe when a file is opened."""
+
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Provenance:
+    """What a file may say of where, when and on what it was made; version 0.2.0 had no reading."""
+
+    source: str | None = None
+    reading: Reading | None = None
+    licence: str = ""
+    created: str | None = None
+    seconds: Seconds | None = None
+    images_this_run: Whole | None = None
+    platform: str = ""
+    python: str = ""
+
+
+def text(attributes: Mapping[str, Any], name: str, default: str = "") -> str:
+    """Return an attribute that is a text; raise DataError where it is anything else."""
+    value = attributes.get(name, default)
+    if not isinstance(value, str):
+        raise DataError(f"its attribute {name!r} is {value!r:.60}, expected text")
+    return value
+
+
+def class_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the classes; raise DataError where they are no distinct names."""
+    where = "its class_names"
+    names = documents.decode(text(attributes, "class_names", "[]"), tuple[str, ...], where)
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{where}: {repeated[0]!r:.60} stands there twice")
+    return names
+
+
+def layer_order(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the layers in the order of the recipe; none where there is no recipe."""
+    return documents.decode(text(attributes, "recipe", "{}"), _Order, "its recipe").layers
+
+
+def recipe(attributes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe; raise DataError where it is missing or damaged."""
+    return Recipe.from_json(text(attributes, "recipe"), "its recipe")
+
+
+def notes(attributes: Mapping[str, Any]) -> dict[str, int]:
+    """Return the numbers of images by what was guessed of them or looks wrong."""
+    return documents.decode(text(attributes, "notes", "{}"), dict[str, Whole], "its notes")
+
+
+def provenance(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where, when and on what the file was made; raise DataError where it is damaged."""
+    where = "its provenance"
+    values: dict[str, Any] = documents.parse(text(attributes, "provenance", "{}"), where)
+    documents.convert(values, _Provenance, where)
+    return values
+
+
+def is_complete(attributes: Mapping[str, Any]) -> bool:
+    """Return whether the file is marked as written to its end."""
+    return bool(attributes.get("complete", False))
