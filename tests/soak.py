@@ -1,10 +1,14 @@
-"""The fault tests for longer: `python -m tests.soak`; ends with one line of what was lost or wrong."""
+"""The fault tests for longer: `python -m tests.soak`; ends with one line of what was lost or wrong.
+
+Options name the campaigns that run, each with its number of faults; without any, all of them run.
+"""
 
 import argparse
 import errno
 import signal
 import sys
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import chain, count, islice
 from pathlib import Path
@@ -12,6 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tests.features.faults import disks, flips, kills, mutilation, reuse, stub
+from tests.hostile import campaign
 
 ROUND = 1000  # images of which a share is mutilated at a time
 
@@ -67,6 +72,20 @@ def changed_cache(folder: Path, wanted: int) -> Iterator[int]:
     return reuse.changed_cache(folder)
 
 
+def hostile(folder: Path, wanted: int) -> Iterator[int]:
+    """Print each fault as it comes, and in the end how many files of each kind ended how."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    try:
+        for result in campaign.hostile(folder, wanted):
+            counted[result.target][result.outcome.kind] += 1
+            if result.outcome.is_fault:
+                tqdm.write(str(result))
+            yield int(result.outcome.is_fault)
+    finally:
+        for target, kinds in counted.items():
+            print(f"{target}: {', '.join(f'{number:,} {kind}' for kind, number in kinds.items())}")
+
+
 CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
     "kills": (killed, 1000, "kill -9 at a random moment"),
     "interrupts": (interrupted, 300, "Ctrl-C at a random moment"),
@@ -77,19 +96,20 @@ CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
     "changed-shards": (changed_shards, 500, "a bit of a shard flips between two runs"),
     "changed-cache": (changed_cache, 10_000, "a file of the cache is damaged or gone"),
     "flips": (flipped, 10_000, "bits flipped in a feature file and in a shard; at most each bit"),
+    "hostile": (hostile, 50_000, "hostile files of every kind, read by the commands within limits"),
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, (_, number, help_) in CAMPAIGNS.items():
-        parser.add_argument(f"--{name}", type=int, default=number, metavar="N", help=help_)
+        parser.add_argument(f"--{name}", type=int, nargs="?", const=number, metavar="N", help=help_)
     options = vars(parser.parse_args())
+    named = {name: n for name in CAMPAIGNS if (n := options[name.replace("-", "_")]) is not None}
     injected, lost = {}, 0
-    for name, (campaign, _, _) in CAMPAIGNS.items():
-        wanted = options[name.replace("-", "_")]
+    for name, wanted in (named or {name: n for name, (_, n, _) in CAMPAIGNS.items()}).items():
         with tempfile.TemporaryDirectory() as folder:
-            faults = islice(campaign(Path(folder), wanted), wanted)
+            faults = islice(CAMPAIGNS[name][0](Path(folder), wanted), wanted)
             results = list(tqdm(faults, name, wanted, unit="fault", mininterval=1))
         injected[name], lost = len(results), lost + sum(results)
     listed = ", ".join(f"{number:,} {name}" for name, number in injected.items())

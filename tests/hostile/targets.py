@@ -1,0 +1,122 @@
+"""What is spoiled, and the commands that read it: one `Target` for each kind of file."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from features.packages import sha256_of
+from pipeline.results.records import RECORD
+from tests.hostile import valid
+from tests.hostile.spoiling import spoil_bytes, spoil_json
+from tests.hostile.spoiling_archives import spoil_npz, spoil_tar, spoil_zip
+from tests.hostile.spoiling_hdf5 import spoil_hdf5
+from tests.hostile.spoiling_tables import spoil_parquet, spoil_table
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of file that people are given by others.
+
+    Attributes:
+        make: writes valid inputs into an empty folder.
+        files: a pattern of those that are spoiled.
+        spoil: changes one within its format; of every four, one has its bytes changed instead.
+        commands: the arguments of the commands that read it; one is taken. They name paths
+            relative to the folder of the inputs, and write to names that begin with "out".
+        share: how often it is taken in relation to the others.
+    """
+
+    make: Callable[[Path], object]
+    files: str
+    spoil: Callable[[Path, Random], None]
+    commands: tuple[str, ...]
+    share: int = 2
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """A case for `limits.outcomes`: a copy of a target's valid inputs with one file spoiled.
+
+    Equal numbers make equal inputs.
+    """
+
+    target: str
+    template: Path
+    number: int
+
+    def __call__(self, place: Path) -> list[str]:
+        random, target = Random(f"{self.target} {self.number}"), TARGETS[self.target]
+        shutil.copytree(self.template, place, dirs_exist_ok=True)
+        path = random.choice(sorted(place.glob(target.files)))
+        before = sha256_of(path)
+        if random.random() < 0.25:
+            path.write_bytes(spoil_bytes(path.read_bytes(), random))
+        else:
+            target.spoil(path, random)
+        if random.random() < 0.75:
+            _seal(path, before)
+        return random.choice(target.commands).split(" ")
+
+
+def _seal(path: Path, before: str) -> None:
+    """Note the checksum of a file that has changed in the record beside it."""
+    record = path.with_name(RECORD)
+    if record.exists() and record != path and path.exists():
+        record.write_text(record.read_text().replace(before, sha256_of(path)))
+
+
+def _json(path: Path, random: Random) -> None:
+    path.write_text(spoil_json(path.read_text(), random), errors="surrogatepass")
+
+
+def _csv(path: Path, random: Random) -> None:
+    delimiter = "\t" if path.suffix == ".tsv" else ","
+    path.write_text(spoil_table(path.read_text("utf-8-sig"), random, delimiter), "utf-8")
+
+
+def _bytes(path: Path, random: Random) -> None:
+    path.write_bytes(spoil_bytes(path.read_bytes(), random))
+
+
+def _extract(source: str) -> tuple[str, ...]:
+    return (f"extract {source} --out out.h5 --max-rejected 1",)
+
+
+_INSPECT = ("inspect in.h5", "inspect in.h5 --json")
+_MAP = "map in.h5 --out out.html"
+_READ = (
+    "compare results --resamples 50 --out out", "compare results --resamples 50 --json --out out",
+    "evaluate results --resamples 50 --candidate vgg16.pool.logistic",
+    "evaluate results --resamples 50 --json", "report results --resamples 50 --out out.html",
+    "map features.h5 --results results --out out.html --limit 60",
+)  # fmt: skip
+_CLASSIFY = ("classify in.h5 --out out --classifiers nearest-centroid --no-tune",)
+
+TARGETS = {
+    "feature file": Target(valid.feature_file, "in.h5", spoil_hdf5, (*_INSPECT * 2, _MAP), 6),
+    "feature file, classified": Target(valid.feature_file, "in.h5", spoil_hdf5, _CLASSIFY, 0),
+    "feature file, advised": Target(valid.feature_file, "in.h5", spoil_hdf5, ("advise in.h5 --out out",), 0),
+    "array file": Target(valid.hdf5, "all.h5", spoil_hdf5, _extract("all.h5")),
+    "npz": Target(valid.npz, "all.npz", spoil_npz, _extract("all.npz")),
+    "zip": Target(valid.zipped, "a.zip", spoil_zip, _extract("a.zip")),
+    "tar": Target(valid.tarred, "a.tar", spoil_tar, _extract("a.tar")),
+    "tar.gz": Target(valid.gzipped, "a.tar.gz", spoil_tar, _extract("a.tar.gz")),
+    "WebDataset": Target(valid.shards, "*.tar", spoil_tar, _extract(".")),
+    "manifest, text": Target(valid.csv, "all.csv", _csv, _extract("all.csv")),
+    "manifest, Parquet": Target(valid.parquet, "all.parquet", spoil_parquet, _extract("all.parquet")),
+    "image": Target(valid.images, "images/*", _bytes, _extract("images"), 5),
+    "record": Target(valid.results, "results/*/record.json", _json, _READ, 4),
+    "other JSON of results": Target(
+        valid.results, "results/**/[acholt]*.json", _json, _READ, 3),
+    "predictions": Target(valid.results, "results/*/*.parquet", spoil_parquet, _READ, 4),
+    "splits and duplicates": Target(valid.results, "results/*.parquet", spoil_parquet, _READ, 3),
+    "model": Target(valid.results, "results/*nearest*/model.skops", spoil_zip,
+                    ("evaluate results --resamples 50 --candidate vgg16.pool.nearest-centroid",)),
+    "trials": Target(valid.results, "results/*/trials.npz", spoil_npz, _READ, 1),
+    "table of another tool": Target(valid.results, "table.csv", _csv,
+                                    ("add results table.csv --name out --replace",)),
+    "note of weights": Target(valid.cache, "cache/weights/*.json", _json,
+                              ("weights list", "weights verify"), 1),
+}  # fmt: skip
