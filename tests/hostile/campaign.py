@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.hostile.limits import Outcome, outcomes
-from tests.hostile.targets import TARGETS, Spoiled
+from tests.hostile.limits import Kind, Outcome, outcomes
+from tests.hostile.targets import TARGETS, Spoiled, Whole
 
 
 class Result(NamedTuple):
@@ -42,6 +42,9 @@ def spoiled(folder: Path, name: str, numbers: range) -> Iterator[Result]:
     if not template.exists():
         template.mkdir()
         make(template)
+    whole = [Whole(template, command) for command in sorted(set(TARGETS[name].commands))]
+    for case, outcome in zip(whole, outcomes(whole, runs), strict=True):
+        assert outcome.kind == Kind.TAKEN, f"{case.command} of {name}: {outcome}"
     cases = [Spoiled(name, template, number) for number in numbers]
     for number, outcome in zip(numbers, outcomes(cases, runs), strict=True):
         yield Result(name, number, outcome)

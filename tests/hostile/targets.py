@@ -36,8 +36,20 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A case for `limits.outcomes`: a copy of a target's valid inputs, and one of its commands."""
+
+    template: Path
+    command: str
+
+    def __call__(self, place: Path) -> list[str]:
+        shutil.copytree(self.template, place, dirs_exist_ok=True)
+        return self.command.split(" ")
+
+
+@dataclass(frozen=True)
 class Spoiled:
-    """A case for `limits.outcomes`: a copy of a target's valid inputs with one file spoiled.
+    """The same with one file spoiled.
 
     Equal numbers make equal inputs.
     """
