@@ -33,10 +33,8 @@ def feature_file(folder: Path) -> None:
     x, labels = clusters(60)
     extra = {"patient": [f"P{number // 2}" for number in range(60)]}
     provenance = {"source": "photos", "created": "2026-01-01T00:00:00+00:00", "seconds": 1.0}
-    source = {"kind": "folder", "count": 60, "fingerprint": "ab" * 16}
     write_features(
-        folder / "in.h5", x, labels, parts=with_test_part(60), extra=extra, provenance=provenance,
-        source=source,
+        folder / "in.h5", x, labels, parts=with_test_part(60), extra=extra, provenance=provenance
     )  # fmt: skip
 
 

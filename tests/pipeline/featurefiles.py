@@ -41,7 +41,10 @@ def write_features(
         digests = np.stack([np.frombuffer(blake2b(image.encode()), np.uint8) for image in ids])
     parts = np.full(count, Split.NONE, np.uint8) if parts is None else parts
     names = class_names or [f"class {label}" for label in range(int(max(labels)) + 1)]
-    one = recipe(**{"layers": (layer,), "source": {"kind": "folder", "count": count}} | changes)
+    one = recipe(
+        **{"layers": (layer,), "source": {"kind": "folder", "count": count, "fingerprint": "f"}}
+        | changes
+    )
     rows = Rows({layer: x}, ids, digests, np.asarray(labels, np.int32), parts, [], extra or {})
     facts = {"class_names": json.dumps(names)}
     if provenance is not None:

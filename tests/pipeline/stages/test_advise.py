@@ -34,7 +34,7 @@ def features_file(path, layers, labels, parts=None, source="photos", seconds=Non
     digests = np.stack([np.frombuffer(blake2b(image.encode()), np.uint8) for image in ids])
     settings = {
         "backbone": "resnet50", "weights": KERAS, "layers": tuple(layers),
-        "source": {"kind": "folder", "count": count}, "image_size": (224, 224),
+        "source": {"kind": "folder", "count": count, "fingerprint": "f"}, "image_size": (224, 224),
     }  # fmt: skip
     file_recipe = recipe(**settings | changes)
     parts = np.full(count, Split.NONE, np.uint8) if parts is None else parts
