@@ -60,7 +60,7 @@ def _record(
 ) -> Record:  # fmt: skip
     splits, probs = images.splits, result.probabilities
     labels = splits.labels[splits.validated]
-    score = scoring.quality(config.metric, labels, probs)
+    score = float(scoring.score(config.metric, labels, probs))
     command = config_command_line(config.command, config, ("source",), omit=("restart",))
     return Record(
         name=plan.name, kind=NETWORK, title=plan.title, method=plan.method, requested=plan.method,
@@ -73,6 +73,7 @@ def _record(
         budget=None, key=key, seconds=seconds,
         peak_memory=peak_since_reset(), model=model,
         temperature=calibration.temperature(probs, labels), versions=_versions(),
+        extraction={"seconds_1000": round(1000 * images.seconds / len(images.x), 4)},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
 
@@ -80,11 +81,16 @@ def _record(
 def _seconds(images: Pixels, result: RoundsResult, seconds: float) -> dict[str, float]:
     """Return the seconds of validation, of the last fit, and of predicting 1,000 images.
 
-    The first two add up to the wall time. Where the network that validated is kept, all of it went
+    The first two add up to the wall time without the reading of images. The fit holds what it would
+    need again, such as the cached trunk. Where the network that validated is kept, all of it went
     into this fit.
     """
-    fit = result.last_fit_seconds if result.refitted else seconds
-    search = max(0.0, seconds - fit)
+    fit = spent = seconds - images.seconds
+    if result.refitted:
+        *validated, last = (turn.history.seconds for turn in result.rounds)
+        building = result.last_fit_seconds - last  # a network, which every round does
+        fit = max(result.last_fit_seconds, fit - sum(validated) - building * len(validated))
+    search = max(0.0, spent - fit)
     predict = _seconds_to_predict(result.kept.network, images)
     return {"search": round(search, 4), "fit": round(fit, 4), "predict_1000": round(predict, 4)}
 

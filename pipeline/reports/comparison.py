@@ -121,13 +121,14 @@ def _table(comparison: Comparison) -> str:
     ranking, shown = comparison.ranking, columns(comparison)
     conditions = ("images",) if any(ranking.conditions) else ()
     header = ("", "", "candidate", *conditions, "accuracy %", *(SHORT[name] for name in shown),
-              "fit s", "1000 s", "MB", "peak MB")  # fmt: skip
+              "fit s", "train s", "1000 s", "MB", "peak MB")  # fmt: skip
     rows = []
     could_be_best = ranking.could_be_best
     for rank, (entry, estimates) in enumerate(
         zip(ranking.entries, comparison.estimates, strict=True)
     ):
         mark = "*" if could_be_best[rank] and could_be_best.sum() > 1 else ""
+        mark += "!" if entry.record.warnings else ""
         scores = [_cell(name, estimates[name], ranking.metric) for name in ("accuracy", *shown)]
         images = (ranking.conditions[rank],) if conditions else ()
         costs = _costs(entry.record.costs)
@@ -155,11 +156,21 @@ def columns(comparison: Comparison) -> list[str]:
     return [name for name in SHORT if name not in left_out]
 
 
+def warned(ranking: Ranking) -> dict[str, list[str]]:
+    """Return what libraries warned of in the last fits, and the candidates of which they did."""
+    names: dict[str, list[str]] = {}
+    for entry in ranking.entries:
+        for warning in entry.record.warnings:
+            names.setdefault(warning, []).append(entry.label)
+    return names
+
+
 def _costs(costs: Mapping[str, float]) -> Iterator[str]:
     """Yield the cells of the last columns; what is not known stays empty."""
     for name, shown in (
         ("fit_seconds", _seconds),
-        ("predict_1000_seconds", _seconds),
+        ("train_seconds", _seconds),
+        ("images_1000_seconds", _seconds),
         ("model_bytes", "{:.1f}".format),
         ("peak_bytes", "{:.0f}".format),
     ):
@@ -175,12 +186,15 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     ranking = comparison.ranking
     if ranking.could_be_best.sum() > 1:
         yield "*: could be the best; these hold the truly best candidate with 95 % confidence"
+    yield ("ECE: expected calibration error in %, with T after temperature scaling (cross-fitted)")
     yield (
-        "ECE: expected calibration error in %, with T after temperature scaling (cross-fitted); "
-        "1000 s: seconds to predict 1,000 images; MB: of the model's file"
+        "fit s: of the last fit; train s: from image bytes to the model, without the search; "
+        "1000 s: from the bytes of 1,000 images to their prediction; MB: of the model's file"
     )
     if unequal(ranking.labels):
         yield "rarest: recall of the rarest class in %; AP: average precision"
+    for warning, names in warned(ranking).items():
+        yield f"!: warned in the last fit: {warning} ({', '.join(names)})"
     for metric, estimate in comparison.estimates[ranking.shown].items():
         if estimate.reason:
             yield f"no interval of {TITLES[metric]}: {estimate.reason}"
@@ -247,6 +261,7 @@ def json_text(comparison: Comparison) -> str:
         "candidates": [
             _without_nan(row, None)
             | {"setting": entry.record.setting, "reason": entry.record.reason}
+            | {"warnings": entry.record.warnings}
             for row, entry in zip(comparison.rows, ranking.entries, strict=True)
         ],
         "per_class": metrics.per_class(comparison.confusion, names),

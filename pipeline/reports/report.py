@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.data import duplicates
 from pipeline.reports import answer, charts, provenance
+from pipeline.reports.comparison import warned
 from pipeline.reports.evaluation import warning
 from pipeline.reports.page import render
 from pipeline.reports.report_tables import columns, rows, tests
@@ -34,6 +35,7 @@ def html(report: Report) -> str:
         comparison=comparison,
         splits=comparison.ranking.splits,
         columns=columns(report),
+        warned=warned(comparison.ranking),
         rows=table,
         floors=any(row["floor"] for row in table) and len(table) > 1,
         percent=answer.percent,

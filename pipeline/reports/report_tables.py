@@ -11,6 +11,7 @@ from pipeline.results.report import Report
 
 COSTS = {
     "fit_seconds": ("fit", "seconds of the last fit"),
+    "train_seconds": ("train", "from the bytes of the images to the model, without the search"),
     "images_1000_seconds": ("1,000 images", "from their bytes to the prediction, where known"),
     "predict_1000_seconds": ("predict", "1,000 images, a classifier with features at hand"),
     "model_bytes": ("model", "size of its file"),
@@ -35,7 +36,7 @@ def columns(report: Report) -> list[dict[str, str]]:
         "name": "McNemar",
         "help": "p of accuracy against the first, after Holm's correction",
     }
-    ordered = [p, *costs[:4], *scores, *costs[4:], mcnemar]  # those that decide come first
+    ordered = [p, *costs[:5], *scores, *costs[5:], mcnemar]  # those that decide come first
     return [column | {"rank": " minor" if column["key"] in _MINOR else ""} for column in ordered]
 
 
@@ -56,6 +57,7 @@ def rows(report: Report) -> list[dict[str, Any]]:
             "given": answer.learned_from(entry.record),
             "conditions": ranking.conditions[rank],
             "reason": entry.record.reason,
+            "warned": entry.record.warned,
             "floor": ranking.is_floor(rank),
             "whisker": [
                 place(row["accuracy"] if np.isnan(row[name]) else row[name])

@@ -104,7 +104,7 @@ class Comparison:
 
         Returns:
             columns `id`, `label` (the true class), `predicted` and `probability` (of the predicted
-            class, 0 to 1).
+            class, 0 to 1, calibrated by the record's temperature).
 
         Raises:
             UsageError: there is no such candidate.
@@ -113,7 +113,7 @@ class Comparison:
         shown = ranking.entries[ranking.shown]
         entry = shown if candidate is None else ranking.entry(candidate)
         ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
-        return mistakes(ids, ranking.labels, entry.probabilities[0], ranking.splits.class_names)
+        return mistakes(ids, ranking.labels, entry.calibrated, ranking.splits.class_names)
 
     def __repr__(self) -> str:
         ranking, metric = self.ranking, self.ranking.metric

@@ -1,7 +1,7 @@
 """The result of a candidate on the locked test, as its folder keeps it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from pipeline.results.display import html, mistakes, percent, predictions
 from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import Record
+from pipeline.statistics import calibration
 from pipeline.statistics.selection import Selected
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Evaluation:
 
         Returns:
             columns `id`, `label` (the true class), `predicted` and `probability` (of the predicted
-            class, 0 to 1), then `p:<class>` for each class.
+            class, 0 to 1), then `p:<class>` for each class; all calibrated by the temperature.
 
         Raises:
             DataError: test.parquet cannot be read.
@@ -119,7 +120,7 @@ class Evaluation:
 
         Returns:
             columns `id`, `label` (the true class), `predicted` and `probability` (of the predicted
-            class, 0 to 1).
+            class, 0 to 1, calibrated).
 
         Raises:
             DataError: test.parquet cannot be read.
@@ -128,7 +129,10 @@ class Evaluation:
         return mistakes(stored.ids, stored.labels, stored.probabilities, self.facts["class_names"])
 
     def _stored(self) -> Predictions:
-        return Predictions.read(self.folder / TEST, self.facts["class_names"])
+        """Return the stored predictions, calibrated."""
+        read = Predictions.read(self.folder / TEST, self.facts["class_names"])
+        calibrated = calibration.apply(read.probabilities, self.facts["temperature"])
+        return replace(read, probabilities=calibrated)
 
     def __repr__(self) -> str:
         accuracy, count = self.facts["metrics"]["accuracy"], len(self.openings)

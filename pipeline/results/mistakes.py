@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.results.ranking import Entry, Ranking
-from pipeline.statistics import calibration
 
 MOST = 12  # images of each kind of mistake of each candidate
 ALL = 3000  # images on the whole page, some megabytes
@@ -46,8 +45,7 @@ def _choose(
 ) -> dict[tuple[int, int], list[tuple[int, float]]]:
     """Choose images of a candidate in its first repeat, and give places to new ones."""
     wrong = np.flatnonzero(entry.predicted != labels)
-    calibrated = calibration.apply(entry.probabilities[0], entry.record.temperature)
-    sure = calibrated[wrong, entry.predicted[wrong]]
+    sure = entry.calibrated[wrong, entry.predicted[wrong]]
     known = np.isin(wrong, list(places))
     classes = entry.probabilities.shape[2]
     kinds = labels[wrong].astype(np.int64) * classes + entry.predicted[wrong]

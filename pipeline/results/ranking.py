@@ -18,7 +18,15 @@ from pipeline.results import left_out, verdict
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import EXTERNAL, RECORD, Record, candidates
 from pipeline.results.trials import TriedSettings
-from pipeline.statistics import influence, metrics, resampling, scoring, selection, significance
+from pipeline.statistics import (
+    calibration,
+    influence,
+    metrics,
+    resampling,
+    scoring,
+    selection,
+    significance,
+)
 from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
 from pipeline.statistics.selection import Selected
@@ -49,6 +57,11 @@ class Entry:
     def predicted(self) -> np.ndarray:
         """The most probable class of each image in the first repeat, int64 (n,)."""
         return self.probabilities[0].argmax(axis=1)
+
+    @cached_property
+    def calibrated(self) -> np.ndarray:
+        """The probabilities of the first repeat at the record's temperature, float32 (n, K)."""
+        return calibration.apply(self.probabilities[0], self.record.temperature)
 
 
 @dataclass(frozen=True)

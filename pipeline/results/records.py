@@ -45,7 +45,7 @@ class Trial:
 
     Attributes:
         setting: parameters by name.
-        score: the metric on validation, the negative of a loss: higher is better.
+        score: the metric on validation; of log loss lower is better.
         seconds: to fit and to score it.
         rows: images it was fitted on, fewer than all in the early rounds of a search.
     """
@@ -89,8 +89,8 @@ class Record:
             on validation.
         versions: versions of Python and the libraries.
         created: time of writing, ISO 8601 in UTC.
-        extraction: of the features that it reads, as far as known: "seconds_1000" (to extract
-            1,000 images, at the rate at which the file was made).
+        extraction: of what it reads, as far as known: "seconds_1000" (to extract the features of
+            1,000 images, at the rate at which the file was made; of a network to read them).
         trials_file: "file", "bytes" and "sha256" of `trials.npz`; empty where there is none.
         warnings: what libraries warned of in the last fit, each once.
     """
@@ -126,24 +126,41 @@ class Record:
     def cost(self) -> float:
         """Seconds from image bytes to the prediction of 1,000 images: how the cheapest is chosen.
 
-        For a classifier they hold the extraction, at the rate that the feature file was made at,
-        as far as that is recorded. Infinite where the time to predict is not known.
+        They hold the extraction, at the rate that the feature file was made at, or of a network the
+        reading of images, as far as these are recorded. Infinite where the time to predict is not
+        known.
         """
         extracted = self.extraction.get("seconds_1000", 0.0)
         return float(self.seconds.get("predict_1000", math.inf) + extracted)
 
     @property
+    def training(self) -> float:
+        """Seconds from image bytes to the model, with the chosen setting: to train it again.
+
+        Infinite where the time of the last fit or the rate of the extraction is not known.
+        """
+        if "fit" not in self.seconds or "seconds_1000" not in self.extraction:
+            return math.inf
+        return float(self.seconds["fit"] + self.extraction["seconds_1000"] * self.rows / 1000)
+
+    @property
     def costs(self) -> dict[str, float]:
         """Times in seconds and sizes in bytes, as tables have them; what is not known is left out.
 
-        The names are "search_seconds", "fit_seconds", "predict_1000_seconds", "images_1000_seconds"
-        (from their bytes to the prediction), "model_bytes" and "peak_bytes".
+        The names are "search_seconds", "fit_seconds", "predict_1000_seconds", "train_seconds"
+        (from image bytes to the model), "images_1000_seconds" (from the bytes of 1,000 images to
+        the prediction), "model_bytes" and "peak_bytes".
         """
         sizes = {"model_bytes": self.model["bytes"], "peak_bytes": self.peak_memory}
         times = {f"{name}_seconds": value for name, value in self.seconds.items()}
-        if math.isfinite(self.cost):
-            times["images_1000_seconds"] = round(self.cost, 4)
+        from_images = {"train_seconds": self.training, "images_1000_seconds": self.cost}
+        times |= {name: round(s, 4) for name, s in from_images.items() if math.isfinite(s)}
         return times | {name: size for name, size in sizes.items() if size}
+
+    @property
+    def warned(self) -> str:
+        """The kinds of its warnings, such as "ConvergenceWarning", each once; empty without any."""
+        return ", ".join(dict.fromkeys(text.partition(":")[0] for text in self.warnings))
 
     def to_json(self) -> str:
         """Return the record as indented JSON."""

@@ -22,8 +22,7 @@ class TriedSettings:
     Attributes:
         predicted: uint8 or uint16 (T, V), the class that each setting predicts of each image of
             `Splits.validated`, in the first repeat.
-        scores: float64 (T,), the metric by which the setting was chosen, in the first repeat; a
-            loss is negative.
+        scores: float64 (T,), the metric by which the setting was chosen, in the first repeat.
     """
 
     predicted: np.ndarray

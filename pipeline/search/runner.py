@@ -306,6 +306,5 @@ def _line(record: Record, score: float) -> str:
     phrases = [f"{record.metric.replace('_', ' ')} {score:.4f} on validation", f"{seconds:.1f} s"]
     phrases += [f"{name.rpartition('__')[2]} {value}" for name, value in record.setting.items()]
     phrases += [f"({record.reason})"] if record.reason else []
-    kinds = dict.fromkeys(text.partition(":")[0] for text in record.warnings)
-    phrases += [f"({', '.join(kinds)}; its record has the text)"] if kinds else []
+    phrases += [f"({record.warned}; its record has the text)"] if record.warned else []
     return f"{record.name}: {', '.join(phrases)}"

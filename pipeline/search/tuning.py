@@ -124,6 +124,7 @@ class SearchResult:
 @dataclass(frozen=True)
 class _Attempt:
     trial: Trial
+    goodness: float  # its score so that higher is better
     probabilities: np.ndarray  # (V, K)
 
 
@@ -163,7 +164,7 @@ def search(
             if not clock.allows(seconds / share**classifier.growth, seconds * (share < 1)):
                 stopped_early = True
                 break
-        ranked = sorted(level, key=lambda attempt: -attempt.trial.score)
+        ranked = sorted(level, key=lambda attempt: -attempt.goodness)
         kept = ranked[: 1 if stopped_early else _kept(len(candidates))]
         chosen = [attempt.trial.setting for attempt in kept]
         candidates = [setting for setting in candidates if setting in chosen]
@@ -231,7 +232,7 @@ def _paths(settings: Sequence[Setting]) -> list[list[Setting]]:
 
 def _falls(level: list[_Attempt]) -> bool:
     """Tell whether the last settings of a path all scored below the best one before them."""
-    scores = [attempt.trial.score for attempt in level]
+    scores = [attempt.goodness for attempt in level]
     return len(scores) > PATIENCE and max(scores[-PATIENCE:]) < max(scores[:-PATIENCE])
 
 
@@ -253,8 +254,9 @@ def _attempts(
         started = time.perf_counter()
         values = np.concatenate([next(run) for run in runs])[order]
         seconds = time.perf_counter() - started
-        score = scoring.quality(metric, examples.splits.labels[rows], values)
-        yield _Attempt(Trial(setting, score, round(seconds, 4), smallest), values)
+        score = scoring.score(metric, examples.splits.labels[rows], values)
+        trial = Trial(setting, float(score), round(seconds, 4), smallest)
+        yield _Attempt(trial, float(scoring.goodness(metric, score)), values)
 
 
 def _predicted(

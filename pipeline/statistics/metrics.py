@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from features.errors import unknown_name
-
 # A probability of 0 for the true class would give an infinite loss; this one gives 27.6.
 SMALLEST = 1e-12
 BINS = 15  # of the top probability, as in Guo et al. 2017, section 3
@@ -63,32 +61,6 @@ _OF_LABELS: dict[str, Callable[[Counts], np.ndarray]] = {
 
 
 METRICS = tuple(_OF_LABELS)  # those of predicted classes
-
-
-def check(metric: str) -> None:
-    """Raise UsageError where the metric is none of METRICS."""
-    if metric not in _OF_LABELS:
-        raise unknown_name("metric", metric, list(METRICS))
-
-
-def score(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return a metric of the predicted labels, 0 to 1; higher is better.
-
-    Args:
-        metric: one of METRICS.
-        labels: int (n,).
-        probabilities: float (n, K).
-
-    Raises:
-        UsageError: there is no such metric.
-    """
-    check(metric)
-    classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
-    hits, support, guesses = (
-        np.bincount(chosen, minlength=classes)
-        for chosen in (labels[labels == predicted], labels, predicted)
-    )
-    return float(_OF_LABELS[metric](Counts(hits, support, guesses)))
 
 
 def of_labels(

@@ -25,7 +25,11 @@ def score(
         probabilities: float (n, K).
         weights: float (n,) or (n, R), how much each image counts; the value then has shape () or
             (R,). None counts each image once.
+
+    Raises:
+        UsageError: there is no such metric.
     """
+    check(metric)
     if metric in metrics.METRICS:
         predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
         return metrics.of_labels(labels, predicted, classes, weights)[metric]
@@ -44,21 +48,6 @@ def check(metric: str) -> None:
     """Raise UsageError where the metric is none of RANKING_METRICS."""
     if metric not in RANKING_METRICS:
         raise unknown_name("metric", metric, list(RANKING_METRICS))
-
-
-def quality(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return a metric so that higher is better: by it settings are chosen.
-
-    Args:
-        metric: one of RANKING_METRICS.
-        labels: int (n,).
-        probabilities: float (n, K).
-
-    Raises:
-        UsageError: there is no such metric.
-    """
-    check(metric)
-    return float(goodness(metric, score(metric, labels, probabilities)))
 
 
 def goodness(metric: str, values: np.ndarray) -> np.ndarray:

@@ -137,4 +137,4 @@ def test_each_metric_is_computed_and_nothing_else():
     labels = np.array([0, 1])
     assert choices.METRICS == scoring.RANKING_METRICS
     for metric in choices.METRICS:
-        assert np.isfinite(scoring.quality(metric, labels, np.eye(2)))
+        assert np.isfinite(scoring.score(metric, labels, np.eye(2)))

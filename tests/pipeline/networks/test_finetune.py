@@ -102,10 +102,13 @@ def test_its_seconds_are_wall_time_with_nothing_left_out(source, out):
     started = time.perf_counter()
     finetune.run(config(source, out, epochs=1, head_epochs=1))
     wall = time.perf_counter() - started
-    seconds = read_record(out / NAME).seconds
+    record = read_record(out / NAME)
+    seconds = record.seconds
     epochs = sum(epoch["seconds"] for each in rounds(out / NAME).values() for epoch in each)
     assert epochs < seconds["search"] + seconds["fit"] < wall
     assert seconds["search"] + seconds["fit"] > wall / 2
+    assert seconds["fit"] < record.training < wall  # with the reading of images
+    assert record.cost > seconds["predict_1000"]
 
 
 def test_frozen_weights_and_all_batch_statistics_stay_as_they_were(source, results, tuned):

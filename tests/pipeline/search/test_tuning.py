@@ -12,7 +12,7 @@ from pipeline.classifiers.base import Task, probabilities
 from pipeline.data.splits import TEST, Splits
 from pipeline.search import tuning
 from pipeline.search.tuning import Clock, Examples, search
-from pipeline.statistics import metrics
+from pipeline.statistics import scoring
 from tests.pipeline.featurefiles import clusters
 
 FAST = ("linear-svm", "logistic", "rbf-svm", "rbf-svm-nystroem", "knn-cosine", "knn-euclidean",
@@ -36,9 +36,9 @@ def examples(
     return Examples(x, Splits(ids, labels, names, assignment, folds, "", seed), share, seed)
 
 
-def run(name, given, clock=None, space=None):
+def run(name, given, clock=None, space=None, metric="accuracy"):
     classifier = find(name)
-    return search(classifier, space or classifier.space, given, "accuracy", clock or Clock())
+    return search(classifier, space or classifier.space, given, metric, clock or Clock())
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -50,7 +50,7 @@ def test_every_setting_scores_as_if_it_were_fitted_alone(name):
     for trial in result.trials:
         task = Task(len(train), given.x.shape[1], 3, 0)
         model = classifier.build(task).set_params(**trial.setting).fit(given.x[train], y[train])
-        alone = metrics.score("accuracy", y[rows], probabilities(model, given.x[rows], 3))
+        alone = scoring.score("accuracy", y[rows], probabilities(model, given.x[rows], 3))
         assert trial.score == pytest.approx(alone, abs=2.01 / len(rows))
 
 
@@ -72,7 +72,7 @@ def test_the_chosen_setting_is_the_best_and_its_probabilities_are_given(name):
     result = run(name, given)
     truth = given.splits.labels[given.splits.validated]
     best = max(trial.score for trial in result.trials)
-    assert metrics.score("accuracy", truth, result.probabilities[0]) == pytest.approx(best)
+    assert scoring.score("accuracy", truth, result.probabilities[0]) == pytest.approx(best)
     assert result.setting in [trial.setting for trial in result.trials if trial.score == best]
     assert result.probabilities.shape == (1, len(truth), 3)
     assert np.allclose(result.probabilities.sum(axis=2), 1, atol=1e-5)
@@ -80,6 +80,16 @@ def test_the_chosen_setting_is_the_best_and_its_probabilities_are_given(name):
     right = (result.tried.predicted == truth).mean(axis=1)
     assert right.tolist() == pytest.approx(result.tried.scores.tolist())
     assert result.tried.scores.tolist() == [trial.score for trial in result.trials]
+
+
+def test_a_loss_is_kept_as_it_is_and_the_lowest_one_is_chosen():
+    given = examples(spread=3.0)
+    result = run("knn-cosine", given, metric="log_loss")
+    losses = [trial.score for trial in result.trials]
+    truth = given.splits.labels[given.splits.validated]
+    assert min(losses) == pytest.approx(scoring.score("log_loss", truth, result.probabilities[0]))
+    assert 0 < min(losses) < max(losses)
+    assert sorted(result.tried.scores.tolist()) == sorted(losses)
 
 
 def test_a_path_ends_when_scores_keep_falling():

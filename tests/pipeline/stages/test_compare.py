@@ -214,6 +214,28 @@ def test_the_metric_that_ranks_has_its_interval_in_the_table(results):
     assert f"{100 * row['macro_f1']:.1f} {bounds}" in comparison_text(comparison)
 
 
+def test_warnings_of_the_last_fit_are_marked_and_told_once(results):
+    warning = "ConvergenceWarning: it did not converge"
+    for name in (BEST, CENTROID):
+        candidates.change(results, name, warnings=(warning,))
+    comparison = run(results)
+    text = comparison_text(comparison)
+    marked = [line for line in text.split("\n\n")[1].splitlines() if "!" in line]
+    assert len(marked) == 2
+    assert text.count(warning) == 1
+    assert f"!: warned in the last fit: {warning} ({comparison.best}, " in text
+    facts = json.loads((results / compare.JSON).read_text())
+    assert [row["warnings"] for row in facts["candidates"]] == [[warning], [warning], []]
+
+
+def test_the_cost_of_training_again_is_from_images(results):
+    assert "train_seconds" not in run(results).rows[0]  # the rate of the extraction is not known
+    candidates.change(results, BEST, extraction={"seconds_1000": 20.0})
+    row = {row["candidate"]: row for row in run(results).rows}[BEST]
+    assert row["train_seconds"] == 1.0 + 20 * 240 / 1000
+    assert row["images_1000_seconds"] == 0.5 + 20
+
+
 def test_one_candidate_alone(tmp_path):
     comparison = run(candidates.results(tmp_path, ["ridge"]))
     assert comparison.best == comparison.recommended == "vgg16.pool.ridge"
@@ -355,9 +377,11 @@ def test_a_comparison_is_a_frame_with_the_columns_of_the_file(results):
 def test_mistakes_are_the_wrong_images_the_surest_first(results):
     comparison = run(results)
     path = results / CENTROID / VALIDATION
+    candidates.change(results, CENTROID, temperature=0.5)
     stored = Predictions.read(path, NAMES)
     predicted = stored.probabilities.argmax(axis=1)
-    mistakes = comparison.mistakes(CENTROID)
+    squared = stored.probabilities.astype(float) ** 2  # which is what a temperature of a half does
+    mistakes = run(results).mistakes(CENTROID)
     wrong = {stored.ids[row] for row in np.flatnonzero(predicted != stored.labels)}
     assert set(mistakes["id"]) == wrong
     assert mistakes["probability"].is_monotonic_decreasing
@@ -365,7 +389,7 @@ def test_mistakes_are_the_wrong_images_the_surest_first(results):
     for image, label, guess, probability in mistakes.itertuples(index=False):
         row = rows[image]
         assert (label, guess) == (NAMES[stored.labels[row]], NAMES[predicted[row]])
-        assert probability == stored.probabilities[row].max()
+        assert probability == pytest.approx(squared[row].max() / squared[row].sum(), rel=1e-5)
     assert comparison.mistakes().equals(comparison.mistakes(comparison.recommended))
     with pytest.raises(UsageError, match="did you mean"):
         comparison.mistakes(CENTROID[:-1])

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from pipeline.statistics import influence, metrics, scoring
+from pipeline.statistics import influence, scoring
 
 
 def draw(classes, seed=0, images=150):
@@ -35,7 +35,7 @@ def test_several_are_measured_at_once():
     same = influence.measure_labels("macro_f1", labels, predicted, 3)
     assert both.scores == pytest.approx(same.scores)
     assert both.influence == pytest.approx(same.influence)
-    assert both.scores[0] == pytest.approx(metrics.score("macro_f1", labels, values))
+    assert both.scores[0] == pytest.approx(scoring.score("macro_f1", labels, values))
     losses = influence.measure("log_loss", labels, [values])
     assert losses.goodness[0] == pytest.approx(-reference.log_loss(labels, values))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from features.errors import UsageError
-from pipeline.statistics import metrics
+from pipeline.statistics import metrics, scoring
 
 
 def draw(seed=0, images=200, classes=4, ties=False):
@@ -26,13 +26,13 @@ def test_scores_are_those_of_scikit_learn(seed, images, ties):
     present = np.unique(np.concatenate([labels, predicted]))
     recalls = reference.recall_score(labels, predicted, labels=np.unique(labels), average="macro")
     f1 = reference.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
-    assert metrics.score("accuracy", labels, values) == pytest.approx(
+    assert scoring.score("accuracy", labels, values) == pytest.approx(
         reference.accuracy_score(labels, predicted)
     )
-    assert metrics.score("balanced_accuracy", labels, values) == pytest.approx(recalls)
-    assert metrics.score("macro_f1", labels, values) == pytest.approx(f1)
+    assert scoring.score("balanced_accuracy", labels, values) == pytest.approx(recalls)
+    assert scoring.score("macro_f1", labels, values) == pytest.approx(f1)
     for name, value in metrics.of_labels(labels, predicted, 4).items():
-        assert value == pytest.approx(metrics.score(name, labels, values))
+        assert value == pytest.approx(scoring.score(name, labels, values))
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -58,15 +58,15 @@ def test_weights_count_images_as_if_they_were_repeated(seed, ties):
         for measure in (metrics.log_loss, metrics.roc_auc, metrics.calibration_error):
             assert measure(labels, values, weights)[column] == pytest.approx(measure(there, given))
         for name in metrics.METRICS:
-            assert of_labels[name][column] == pytest.approx(metrics.score(name, there, given))
+            assert of_labels[name][column] == pytest.approx(scoring.score(name, there, given))
 
 
 def test_a_class_that_is_missing_counts_for_nothing():
     labels, values = draw(classes=3)
     padded = np.pad(values, ((0, 0), (0, 1)))
     assert metrics.roc_auc(labels, padded) == pytest.approx(metrics.roc_auc(labels, values))
-    assert metrics.score("balanced_accuracy", labels, padded) == pytest.approx(
-        metrics.score("balanced_accuracy", labels, values)
+    assert scoring.score("balanced_accuracy", labels, padded) == pytest.approx(
+        scoring.score("balanced_accuracy", labels, values)
     )
     assert metrics.roc_auc(np.zeros(200, int), values) == 0.5
 
@@ -109,4 +109,4 @@ def test_confusion_and_the_most_confused():
 
 def test_an_unknown_metric_is_told():
     with pytest.raises(UsageError, match="did you mean accuracy"):
-        metrics.score("acuracy", *draw())
+        scoring.score("acuracy", *draw())
