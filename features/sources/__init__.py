@@ -13,6 +13,7 @@ from features.errors import DataError, UsageError
 from features.records import Split
 from features.sources.archive import ArchiveSource
 from features.sources.base import ListedSource, Source, Subset
+from features.sources.files import check_regular
 from features.sources.folder import FolderSource
 from features.sources.kinds import IMAGE_SUFFIXES
 from features.sources.layout import below_wrappers, layout
@@ -101,6 +102,7 @@ def _open(path: Path) -> Source:
         if is_pattern(str(path)):
             return open_shards(path, expand(str(path)))
         raise UsageError(f"there is nothing at {path}; expected {ACCEPTED}")
+    check_regular(path)
     for suffixes, opener in _OPENERS:
         if path.name.lower().endswith(suffixes):
             return opener(path)

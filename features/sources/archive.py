@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from features.errors import DataError
 from features.sources.base import ListedSource
+from features.sources.files import MAX_NAME, most_unpacked
 from features.sources.kinds import (
     is_hidden,
     is_image,
@@ -21,7 +23,13 @@ from features.sources.kinds import (
     kind_of,
 )
 from features.sources.layout import below_wrappers, layout, unwrap
-from features.sources.manifest import MANIFEST_SUFFIXES, Listing, comparable, has_paths, parse
+from features.sources.manifest import (
+    MANIFEST_SUFFIXES,
+    Listing,
+    comparable,
+    has_paths,
+    parse,
+)
 
 _ABSENT = -1
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
@@ -48,8 +56,12 @@ class Archive(Protocol):
     @property
     def sequential(self) -> bool: ...
 
-    def read(self, position: int) -> bytes:
-        """Return a member's content; safe to call from any thread. Raises OSError if damaged."""
+    def read(self, position: int, is_image: bool = True) -> bytes:
+        """Return a member's content; safe to call from any thread.
+
+        Raises:
+            OSError: it is damaged, or it should be an image, is large, and begins like none.
+        """
 
     def head(self, position: int) -> bytes:
         """Return a member's first bytes, by which its format is known; none if it is damaged."""
@@ -134,7 +146,8 @@ def reading() -> Iterator[None]:
     except (DataError, MemoryError):
         raise
     except Exception as error:
-        reason = getattr(error, "strerror", None) or f"damaged in the archive: {error}"
+        what = str(error) or "it ends too early"
+        reason = getattr(error, "strerror", None) or f"damaged in the archive: {what}"
         raise OSError(errno.EIO, reason) from None
 
 
@@ -142,9 +155,11 @@ def member_name(location: Path, name: str) -> str:
     r"""Return a member's name as an id: normalized, with bytes that are not UTF-8 as \xNN.
 
     Raises:
-        DataError: the name is absolute, leads outside or has a NUL, which is no mistake but an
-            attack.
+        DataError: the name is absolute, leads outside, has a NUL or is longer than any, which is
+            no mistake but an attack.
     """
+    if len(name) > MAX_NAME:
+        raise refused(location, f"{name[:40]}...", f"has a name of {len(name):,} characters")
     if "\0" in name:
         raise refused(location, name, "has a NUL in its name")
     if _OUTSIDE.search(name):
@@ -214,15 +229,19 @@ def _folder(name: str) -> str:
     return name[: name.rfind("/") + 1]
 
 
-def _content(location: Path, archive: Archive, members: dict[str, int], table: str) -> bytes:
+def _content(location: Path, archive: Archive, members: dict[str, int], table: str) -> BytesIO:
+    size, most = archive.sizes[members[table]], most_unpacked(location.stat().st_size)
+    if size > most:
+        raise DataError(f"{location}, {table} claims {size:,} bytes, expected at most {most:,}")
     try:
-        return archive.read(members[table])
+        return BytesIO(archive.read(members[table], is_image=False))
     except OSError as error:
         raise DataError(f"{location}, {table} cannot be read: {error.strerror}") from None
 
 
 def _listed(location: Path, archive: Archive, table: str, members: dict[str, int]) -> Listing:
-    listing = parse(f"{location}, {table}", _content(location, archive, members, table))
+    content = _content(location, archive, members, table)
+    listing = parse(f"{location}, {table}", content, location.stat().st_size)
     folder, written = _folder(table), {comparable(name): name for name in members}
     names = [folder + name for name in listing.ids]
     return listing._replace(

@@ -16,6 +16,7 @@ from features.sources.array_roles import CLASS_NAMES, role_of
 from features.sources.base import Source
 from features.sources.labelled_arrays import find_labelled_arrays, number_all
 from features.sources.named_arrays import NamedArray, open_arrays
+from features.sources.npz import StoredArray
 
 _BLOCK_IMAGES, _BLOCK_BYTES, _BLOCKS_KEPT = 256, 2**22, 4
 _CHUNK_BYTES = 2**26  # a larger chunk of HDF5 is not held in memory as a whole
@@ -61,7 +62,7 @@ class ArraySource(Source):
             stack.pop_all()
         if unread:
             self.not_read = [f"arrays {', '.join(f'`{name}`' for name in sorted(unread))}"]
-        self._images = [section.images for section in sections]
+        self._images = [_held(section.images) for section in sections]
         self.splits = np.concatenate([section.splits for section in sections])
         self._starts = [0, *accumulate(len(images) for images in self._images)]
         self._rows = [_block_rows(images) for images in self._images]
@@ -113,6 +114,11 @@ class ArraySource(Source):
                 return self._images[section][row]
         except _DAMAGE:  # HDF5's own message has paths and times in it
             raise OSError(errno.EIO, "damaged in the file") from None
+
+
+def _held(images: NamedArray) -> NamedArray:
+    """Return the images of an `.npz` in memory, those of an HDF5 file as they are."""
+    return images.values if isinstance(images, StoredArray) else images
 
 
 def _block_rows(images: NamedArray) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from features.errors import DataError
 from features.sources.base import ListedSource
-from features.sources.files import read_file, read_head, size_of
+from features.sources.files import is_on_no_disk, read_file, read_head, size_of
 from features.sources.kinds import (
     is_hidden,
     is_image,
@@ -19,9 +19,13 @@ from features.sources.kinds import (
 )
 from features.sources.layout import below_wrappers, layout
 from features.sources.manifest import MANIFEST_SUFFIXES
+from features.text import plural
 
 Listed = tuple[str, str, int]  # an image's id, its name relative to the folder, size in bytes
 Identity = tuple[int, int]  # device and inode
+
+
+_MOST_VISITS = 64  # of a folder by different links
 
 
 class FolderSource(ListedSource):
@@ -29,7 +33,9 @@ class FolderSource(ListedSource):
 
     Everything with an image's suffix is listed, so that what cannot be read (a broken link, a
     folder named x.jpg) is rejected with a reason instead of being ignored. Other files are images
-    if their first bytes say so. A single top folder with class folders in it is no class.
+    if their first bytes say so. A single top folder with class folders in it is no class. Links
+    are followed, and those that lead out of the folder are counted in a warning; links to a folder
+    above and to what is on no disk (`/proc`) are passed over.
     """
 
     kind = "folder"
@@ -39,11 +45,16 @@ class FolderSource(ListedSource):
         """List the folder.
 
         Raises:
-            DataError: a folder in it cannot be listed.
+            DataError: a folder in it cannot be listed, or links lead to it in ever new ways.
         """
-        images, others, tables = _scan(location)
-        self.passed_over, self.not_read = others, sorted(tables)
-        images.sort()
+        scan = _Scan(location)
+        images = sorted(scan.images)
+        self.passed_over, self.not_read = scan.others, sorted(scan.tables)
+        if scan.leading_out:
+            self.warnings = [
+                f"{plural(scan.leading_out, 'link')} to images or folders outside {location} "
+                "were followed"
+            ]
         ids = [image[0] for image in images]
         sizes = np.array([image[2] for image in images], np.int64)
         labels, splits, class_names = layout(below_wrappers(ids))
@@ -54,29 +65,68 @@ class FolderSource(ListedSource):
         return read_file(self.location / self._names[index])
 
 
-def _scan(root: Path) -> tuple[list[Listed], Counter[str], list[str]]:
-    """Return the images below `root`, in no order, other files by kind, and the tables of these."""
-    images: list[Listed] = []
-    others: Counter[str] = Counter()
-    tables: list[str] = []
-    folders: list[tuple[str, tuple[Identity, ...]]] = [("", (_identity(root),))]
-    while folders:
-        prefix, above = folders.pop()
-        for entry in _entries(root, prefix):
-            name = prefix + entry.name
-            if is_image(entry.name):
-                images.append((_id(name), name, size_of(entry)))
-            elif not _is_folder(entry):
-                head = read_head(entry) if is_worth_opening(name) else b""
-                if head and is_image_by_content(name, head):
-                    images.append((_id(name), name, size_of(entry)))
-                    continue
-                others[kind_of(name, head)] += 1
-                if name.lower().endswith(MANIFEST_SUFFIXES):
-                    tables.append(_id(name))
-            elif (identity := _identity(Path(entry.path))) not in above:
-                folders.append((f"{name}/", (*above, identity)))
-    return images, others, tables
+class _Scan:
+    """What lies below a folder.
+
+    Attributes:
+        images: the images, in no order.
+        others: numbers of other files by kind.
+        tables: the tables among these.
+        leading_out: number of links that were followed out of the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Go through all folders below `root`."""
+        self.images: list[Listed] = []
+        self.others: Counter[str] = Counter()
+        self.tables: list[str] = []
+        self.leading_out = 0
+        self._root, self._real = root, os.path.realpath(root)
+        self._device = root.stat().st_dev
+        self._visits: Counter[Identity] = Counter()
+        above = tuple(_identity(folder) for folder in (Path(self._real), *Path(self._real).parents))
+        self._folders: list[tuple[str, tuple[Identity, ...]]] = [("", above)]
+        while self._folders:
+            prefix, above = self._folders.pop()
+            for entry in _entries(root, prefix):
+                self._add(entry, prefix, above)
+
+    def _add(self, entry: os.DirEntry[str], prefix: str, above: tuple[Identity, ...]) -> None:
+        name = prefix + entry.name
+        if is_image(entry.name):
+            self._add_image(entry, name)
+        elif _is_folder(entry):
+            self._enter(entry, name, above)
+        else:
+            head = read_head(entry) if is_worth_opening(name) else b""
+            if head and is_image_by_content(name, head):
+                self._add_image(entry, name)
+                return
+            self.others[kind_of(name, head)] += 1
+            if name.lower().endswith(MANIFEST_SUFFIXES):
+                self.tables.append(_id(name))
+
+    def _add_image(self, entry: os.DirEntry[str], name: str) -> None:
+        self.images.append((_id(name), name, size_of(entry)))
+        self.leading_out += self._leads_out(entry)
+
+    def _enter(self, entry: os.DirEntry[str], name: str, above: tuple[Identity, ...]) -> None:
+        identity = _identity(Path(entry.path))
+        if identity in above or (identity[0] != self._device and is_on_no_disk(entry.path)):
+            return
+        self._visits[identity] += 1
+        if self._visits[identity] > _MOST_VISITS:
+            raise DataError(
+                f"{self._root} has links by which {name} is reached in more than {_MOST_VISITS} "
+                "ways; remove links between its folders"
+            )
+        self.leading_out += self._leads_out(entry)
+        self._folders.append((f"{name}/", (*above, identity)))
+
+    def _leads_out(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_symlink():
+            return False
+        return not Path(os.path.realpath(entry.path)).is_relative_to(self._real)
 
 
 def _id(name: str) -> str:

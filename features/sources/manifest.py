@@ -1,37 +1,28 @@
 """A manifest: a table of images with a column `path`, and perhaps `label`, `split` and others."""
 
-import csv
-import io
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from features.errors import DataError
 from features.records import Split
 from features.sources.base import ListedSource
-from features.sources.files import read_file, size_of
+from features.sources.files import MAX_NAME, MOST_RATIO, most_unpacked, read_file, size_of
 from features.sources.layout import number_labels, split_of
+from features.sources.tables import check_columns, rows_of
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 _COLUMNS = ("path", "label", "split")
-_MOST_COLUMNS = 1000  # each becomes a dataset of the feature file
-_MOST_ROWS = 50_000_000  # a file of some bytes can claim any number
+_MOST_NAME = 1000  # characters of a column's name
+_ROW_BYTES = 100  # that a row takes beside its text
 _ROW_NUMBERS = re.compile(r"|Unnamed: 0|__index_level_0__")  # as pandas writes and reads them
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
-
-Row = tuple[int, list[str]]  # line number, fields
-
-
-class _Image(NamedTuple):
-    label: str
-    split: Split
-    further: tuple[str, ...]
 
 
 class Listing(NamedTuple):
@@ -64,10 +55,11 @@ class ManifestSource(ListedSource):
     def __init__(self, location: Path) -> None:
         """Read the manifest; raises DataError as `parse` does."""
         try:
-            content = location.read_bytes()
+            with location.open("rb") as file:
+                listing = parse(str(location), file, location.stat().st_size)
         except OSError as error:
             raise DataError(f"{location} cannot be read: {error.strerror}") from None
-        ids, labels, splits, class_names, columns = parse(str(location), content)
+        ids, labels, splits, class_names, columns = listing
         self._folder = location.parent
         finder = FileFinder(self._folder)
         ids = [finder.find(name) for name in ids]
@@ -115,13 +107,13 @@ def comparable(path: str) -> str:
     return unicodedata.normalize("NFC", path.replace("\\", "/"))
 
 
-def has_paths(name: str, content: bytes) -> bool:
+def has_paths(name: str, file: IO[bytes]) -> bool:
     """Tell whether a table has a column `path`; DataError where it is no table."""
-    header = next(_rows(name, content), (0, []))[1]
+    header = next(rows_of(name, file), (0, []))[1]
     return "path" in [column.strip() for column in header]
 
 
-def parse(name: str, content: bytes) -> Listing:
+def parse(name: str, file: IO[bytes], packed_bytes: int) -> Listing:
     """Return the content of a manifest.
 
     The unnamed column of row numbers that pandas writes is dropped. Where no path has a `/`, a
@@ -129,73 +121,110 @@ def parse(name: str, content: bytes) -> Listing:
 
     Args:
         name: the file's name; its suffix decides the format, and messages begin with it.
-        content: the file's bytes; text is UTF-8, with or without a byte order mark.
+        file: the table; text is UTF-8, with or without a byte order mark.
+        packed_bytes: the bytes that hold it on the disk, which bound what may come out of them.
 
     Raises:
         DataError: it is no such table, has no column `path`, has a column whose name no dataset
             can have, or has a wrong line: a path that leads outside or is listed twice, an
             unknown split.
     """
-    rows = _rows(name, content)
+    rows = rows_of(name, file)
     header = [column.strip() for column in next(rows, (0, []))[1]]
-    has_numbers = len(header) > 1 and _ROW_NUMBERS.fullmatch(header[0]) is not None
-    header = header[has_numbers:]
-    _check_header(name, header)
-    images: dict[str, _Image] = {}
-    for line, all_fields in _with_separators(rows, header.index("path") + has_numbers):
-        fields = all_fields[has_numbers:]
+    is_numbered = len(header) > 1 and _ROW_NUMBERS.fullmatch(header[0]) is not None
+    _check_header(name, header[is_numbered:])
+    table = _Table(header, is_numbered, most_unpacked(packed_bytes))
+    for line, fields in rows:
         try:
-            path, image = _image(header, fields)
-            if path in images:
-                raise ValueError(f"{path!r} is listed twice")
+            table.add(line, fields)
         except ValueError as error:
             raise DataError(f"{name}, line {line}: {error}") from None
-        images[path] = image
-    ids = sorted(images)
-    listed = [images[path] for path in ids]
-    labels, class_names = number_labels([image.label for image in listed])
-    splits = np.array([image.split for image in listed], np.uint8)
-    further = [column for column in header if column not in _COLUMNS]
-    columns = {
-        column: [image.further[number] for image in listed] for number, column in enumerate(further)
-    }
-    return Listing(ids, labels, splits, class_names, columns)
+    return table.listing(name)
 
 
-def _rows(name: str, content: bytes) -> Iterator[Row]:
-    if name.lower().endswith(".parquet"):
-        return _parquet_rows(name, content)
-    return _text_rows(name, content, "\t" if name.lower().endswith(".tsv") else ",")
+class _Table:
+    """The rows of a manifest, column by column; equal texts are held once.
 
-
-def _with_separators(rows: Iterator[Row], column: int) -> list[Row]:
-    """Return the rows with their paths stripped, and with "/" where all of them have backslashes.
-
-    Args:
-        rows: the rows after the header.
-        column: the number of the column of paths.
+    Its methods raise ValueError where a row is wrong.
     """
-    listed = list(rows)
-    whole = [fields for _, fields in listed if len(fields) > column]
-    for fields in whole:
-        fields[column] = fields[column].strip()
-    if not any("/" in fields[column] for fields in whole):
-        for fields in whole:
-            fields[column] = fields[column].replace("\\", "/")
-    return listed
+
+    def __init__(self, header: list[str], is_numbered: bool, most_bytes: int) -> None:
+        self._header, self._first, self._left_bytes = header, int(is_numbered), most_bytes
+        self._lines: dict[str, int] = {}  # by path, as it is written
+        self._labels: list[str] = []
+        self._splits = bytearray()
+        self._columns: dict[str, list[str]] = {
+            column: [] for column in header[self._first :] if column not in _COLUMNS
+        }
+        self._known: dict[str, str] = {}
+
+    def add(self, line: int, fields: list[str]) -> None:
+        """Keep one row."""
+        if len(fields) != len(self._header):
+            raise ValueError(
+                f"{len(fields) - self._first} fields, expected {len(self._header) - self._first}; "
+                "quote fields with commas"
+            )
+        row = dict(zip(self._header[self._first :], fields[self._first :], strict=True))
+        path = row["path"].strip()
+        if path in self._lines:
+            raise ValueError(f"{path!r} is listed twice")
+        self._lines[path] = line
+        self._labels.append(self._once(row.get("label", "").strip()))
+        self._splits.append(_split(row.get("split", "")))
+        for column, texts in self._columns.items():
+            if "\0" in row[column]:
+                raise ValueError(f"column {column!r} has a NUL in it, expected text")
+            texts.append(self._once(row[column].strip()))
+        self._take(len(path) + _ROW_BYTES)
+
+    def _once(self, text: str) -> str:
+        known = self._known.setdefault(text, text)
+        if known is text:
+            self._take(len(text))
+        return known
+
+    def _take(self, count: int) -> None:
+        self._left_bytes -= count
+        if self._left_bytes < 0:
+            raise ValueError(f"more than {MOST_RATIO} times the text that its file can hold")
+
+    def listing(self, name: str) -> Listing:
+        """Return all rows, sorted by path; DataError where a path is wrong or listed twice."""
+        is_windows = not any("/" in path for path in self._lines)
+        lines: dict[str, int] = {}  # by path, without detours
+        for path, line in self._lines.items():
+            try:
+                inside = _inside(path.replace("\\", "/") if is_windows else path)
+                if inside in lines:
+                    raise ValueError(f"{inside!r} is listed twice")
+            except ValueError as error:
+                raise DataError(f"{name}, line {line}: {error}") from None
+            lines[inside] = line
+        ids = list(lines)
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        labels, class_names = number_labels([self._labels[row] for row in order])
+        splits = np.frombuffer(bytes(self._splits), np.uint8)[order]
+        columns = {column: [texts[row] for row in order] for column, texts in self._columns.items()}
+        return Listing([ids[row] for row in order], labels, splits, class_names, columns)
+
+
+@cache
+def _split(name: str) -> Split:
+    split = split_of(name) if name.strip() else Split.NONE
+    if split is None:
+        raise ValueError(f"split {name!r:.60}, expected train, validation, test or nothing")
+    return split
 
 
 def _check_header(name: str, header: list[str]) -> None:
     if "path" not in header:
-        raise DataError(
-            f"{name} has no column 'path'; its columns are: {', '.join(header) or 'none'}"
-        )
-    if len(header) > _MOST_COLUMNS:
-        raise DataError(
-            f"{name} has {len(header):,} columns, expected at most {_MOST_COLUMNS:,}; leave out "
-            "those that are not needed"
-        )
+        columns = ", ".join(header)[:_MOST_NAME] or "none"
+        raise DataError(f"{name} has no column 'path'; its columns are: {columns}")
+    check_columns(name, len(header))
     for column in header:
+        if len(column) > _MOST_NAME:
+            raise DataError(f"{name} has a column called {column:.40}...: shorten its name")
         if column in ("", ".") or "/" in column or "\0" in column:
             raise DataError(
                 f"{name} has a column called {column!r}, which the feature file cannot have; "
@@ -205,23 +234,10 @@ def _check_header(name: str, header: list[str]) -> None:
             raise DataError(f"{name} has column {column!r} twice, expected it once")
 
 
-def _image(header: list[str], fields: list[str]) -> tuple[str, _Image]:
-    """Return path and image of one line; raises ValueError where they are wrong."""
-    if len(fields) != len(header):
-        raise ValueError(f"{len(fields)} fields, expected {len(header)}; quote fields with commas")
-    row = dict(zip(header, fields, strict=True))
-    path, label = _inside(row.pop("path")), row.pop("label", "").strip()
-    split_name = row.pop("split", "")
-    split = split_of(split_name) if split_name.strip() else Split.NONE
-    if split is None:
-        raise ValueError(f"split {split_name!r}, expected train, validation, test or nothing")
-    if spoiled := next((column for column in row if "\0" in row[column]), None):
-        raise ValueError(f"column {spoiled!r} has a NUL in it, expected text")
-    return path, _Image(label, split, tuple(text.strip() for text in row.values()))
-
-
 def _inside(path: str) -> str:
     """Return a path normalized; raises ValueError unless it stays below the folder."""
+    if len(path) > MAX_NAME:
+        raise ValueError(f"a path of {len(path):,} characters, expected at most {MAX_NAME:,}")
     if not path or "\0" in path:
         raise ValueError(f"path {path!r} is not the name of a file")
     if _ABSOLUTE.match(path):
@@ -229,53 +245,3 @@ def _inside(path: str) -> str:
     if posixpath.normpath(path.replace("\\", "/")).partition("/")[0] == "..":
         raise ValueError(f"path {path!r} leads outside the manifest's folder")
     return posixpath.normpath(path)
-
-
-def _text_rows(name: str, content: bytes, delimiter: str) -> Iterator[Row]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not UTF-8 text (byte {error.start}); save it so") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        yield from ((reader.line_num, fields) for fields in reader if fields)
-    except csv.Error as error:
-        raise DataError(f"{name}, line {reader.line_num}: {error}") from None
-
-
-def _parquet_rows(name: str, content: bytes) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        if file.metadata.num_rows > _MOST_ROWS:
-            raise DataError(
-                f"{name} has {file.metadata.num_rows:,} rows, expected at most {_MOST_ROWS:,}"
-            )
-        table = file.read()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{name} cannot be read as a Parquet table: {reason}") from None
-    yield 0, table.column_names
-    columns = [
-        _texts(name, *named) for named in zip(table.column_names, table.columns, strict=True)
-    ]
-    for line, fields in enumerate(zip(*columns, strict=True), 1):
-        yield line, [field or "" for field in fields]
-
-
-def _texts(name: str, column: str, values: Any) -> list[str | None]:
-    """Return a column of a Parquet table (pyarrow.ChunkedArray) as text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_floating(values.type):  # pandas writes a missing label as NaN
-        values = pc.if_else(pc.is_nan(values), None, values)
-    try:
-        return values.cast(pa.string()).to_pylist()
-    except pa.ArrowException:
-        raise DataError(
-            f"{name}: column {column!r} is of type {values.type}, expected text or numbers; "
-            "write it so or leave it out"
-        ) from None

@@ -1,8 +1,6 @@
 """The named arrays of an `.npz` or HDF5 file, read safely from files that nobody vouches for."""
 
 import json
-import math
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -11,8 +9,9 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
+from features.sources.npz import StoredArray, arrays_of
 
-NamedArray: TypeAlias = np.ndarray | h5py.Dataset
+NamedArray: TypeAlias = np.ndarray | StoredArray | h5py.Dataset
 Shape: TypeAlias = tuple[tuple[int, ...], str]  # of an array, and its dtype
 
 _MOST_NAMES = 2**20  # of classes
@@ -24,7 +23,7 @@ class ArrayFile(NamedTuple):
     """The arrays of an open file.
 
     Attributes:
-        arrays: the arrays by name; those of an HDF5 file are datasets, not read yet.
+        arrays: the arrays by name; none of them is read yet.
         class_names: names of the labels, None where the file has none.
         shapes: shape and dtype of every array, also of those that were not asked for; without
             the one that holds the class names.
@@ -57,7 +56,7 @@ def open_arrays(
 
 def texts_of(array: Any) -> list[str]:
     """Return the texts of an array or dataset; ValueError where one is not UTF-8."""
-    if isinstance(array, h5py.Dataset):
+    if not isinstance(array, np.ndarray):
         array = array[...]
     values = np.asarray(array).reshape(-1).tolist()
     texts = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
@@ -69,39 +68,20 @@ def texts_of(array: Any) -> list[str]:
 def _open_npz(
     path: Path, is_wanted: Callable[[str], bool], names_of_classes: tuple[str, ...]
 ) -> ArrayFile:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            shapes = {name: _shape(file.zip, name) for name in file.files}
-            arrays = {name: file[name] for name in file.files if is_wanted(name)}
-            named = [name for name in names_of_classes if name in file.files]
-            texts = file[named[0]] if named else None
-    except MemoryError:
-        raise
-    except Exception as error:  # numpy, zipfile and zlib raise errors of their own
-        reason = "Python objects are not read" if "pickle" in str(error) else str(error)
-        raise DataError(f"{path} cannot be read as an .npz of plain arrays: {reason}") from None
-    names = None if texts is None else _checked_names(path, named[0], texts)
-    if named:
-        del shapes[named[0]]
-    return ArrayFile(arrays, names, shapes, None)
-
-
-def _shape(archive: zipfile.ZipFile, name: str) -> Shape:
-    """Return shape and dtype of an array by its header alone; ValueError where the header lies."""
-    member = name if name in archive.namelist() else f"{name}.npy"
-    with archive.open(member) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0
-            if version != (1, 0):
-                read = np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-        except ValueError:
-            return (), "no array"
-    stored = archive.getinfo(member).file_size
-    if math.prod(shape) * dtype.itemsize > stored:
-        raise ValueError(f"{name} claims the shape {shape} but has {stored:,} bytes")
-    return tuple(shape), str(dtype)
+    stored = arrays_of(path)
+    arrays = {name: array for name, array in stored.items() if array is not None}
+    shapes = {
+        name: ((), "no array") if array is None else (array.shape, str(array.dtype))
+        for name, array in stored.items()
+    }
+    wanted: dict[str, NamedArray] = {name: arrays[name] for name in arrays if is_wanted(name)}
+    if any(array.dtype.hasobject for array in wanted.values()):
+        raise DataError(f"{path} has Python objects, which are not read; expected plain arrays")
+    place = next((name for name in names_of_classes if name in arrays), None)
+    if place is None:
+        return ArrayFile(wanted, None, shapes, None)
+    del shapes[place]
+    return ArrayFile(wanted, _checked_names(path, place, arrays[place]), shapes, None)
 
 
 def _open_hdf5(

@@ -11,10 +11,17 @@ from typing import IO, NamedTuple, cast
 from features.decoding.formats import HEAD_BYTES
 from features.errors import DataError
 from features.sources.archive import member_name, opening, reading, refused
-from features.sources.files import check_size
+from features.sources.files import MOST_RATIO, check_size, most_unpacked, read_content
 from features.sources.kinds import is_image, is_worth_opening
 
 _MOST_ZEROS = 2**24  # that are looked through for a further archive
+_MOST_HEADER_BYTES = 2**16  # of a name and other facts before a member
+_MOST_FACTS = 1000  # on all members that follow
+
+_EXTENDED = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
@@ -41,6 +48,7 @@ class TarArchive:
         self._heads: dict[int, bytes] = {}  # of members that may be images, if going back is slow
         with ExitStack() as stack, opening(path):
             self._tar, self.sequential = _open(path)
+            self._most_bytes = most_unpacked(path.stat().st_size)
             stack.callback(self._tar.close)
             self._list(self._tar)
             if self.sequential:
@@ -50,6 +58,7 @@ class TarArchive:
         while True:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined] # a million would fill a gigabyte
+                self._check_extent(member)
                 self._add(tar, member)
             end = _look_behind(self.path, tar)
             if end.following < 0:
@@ -61,6 +70,16 @@ class TarArchive:
             self.is_cut = True
             self.warnings.append(
                 f"{self.path} has no end mark: it was cut, and images may be missing"
+            )
+
+    def _check_extent(self, member: tarfile.TarInfo) -> None:
+        """Raise DataError unless a member ends behind its beginning and not absurdly far."""
+        if member.size < 0:
+            raise refused(self.path, member.name, f"claims {member.size:,} bytes")
+        if self.sequential and member.offset_data + member.size > self._most_bytes:
+            raise DataError(
+                f"{self.path} is refused: it unpacks to more than {MOST_RATIO} times its "
+                "size; if it is what you want, unpack it and give the folder"
             )
 
     def _add(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
@@ -75,7 +94,7 @@ class TarArchive:
             stream.seek(member.offset_data)
             self._heads[len(self.names) - 1] = stream.read(min(HEAD_BYTES, member.size))
 
-    def read(self, position: int) -> bytes:
+    def read(self, position: int, is_image: bool = True) -> bytes:
         """Return a member's content.
 
         Raises:
@@ -87,10 +106,10 @@ class TarArchive:
         with reading():
             if self.sequential:
                 with self._lock:
-                    return _read_at(_stream(self._tar), offset, size)
+                    return _read_at(_stream(self._tar), offset, size, is_image)
             try:
                 with self.path.open("rb") as file:
-                    return _read_at(file, offset, size)
+                    return _read_at(file, offset, size, is_image)
             except FileNotFoundError:
                 raise DataError(f"{self.path} has vanished while it was read") from None
 
@@ -100,9 +119,8 @@ class TarArchive:
             return self._heads.get(position, b"")
         try:
             with self.path.open("rb") as file:
-                return _read_at(
-                    file, self._offsets[position], min(HEAD_BYTES, self.sizes[position])
-                )
+                file.seek(self._offsets[position])
+                return file.read(min(HEAD_BYTES, self.sizes[position]))
         except OSError:
             return b""
 
@@ -111,14 +129,33 @@ class TarArchive:
         self._tar.close()
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose headers are read within limits; maps of sparse files are not read at all."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        path = Path(str(tar.name))
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise refused(path, self.name, "is not an ordinary file")
+        if self.type in _EXTENDED and not 0 <= self.size <= _MOST_HEADER_BYTES:
+            raise refused(path, self.name[:40], f"has a header of {self.size:,} bytes")
+        if len(tar.pax_headers) > _MOST_FACTS:
+            raise refused(path, self.name[:40], f"has more than {_MOST_FACTS:,} facts before it")
+        return super()._proc_member(tar)  # type: ignore[misc] # tarfile says: may be overridden
+
+    def _refuse_sparse(self, following: tarfile.TarInfo, *rest: object) -> None:
+        raise DataError(f"member {following.name!r} is not an ordinary file; pack the files anew")
+
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_sparse
+
+
 def _open(path: Path) -> tuple[tarfile.TarFile, bool]:
     """Return the open tar and whether it is compressed, by its content, not by its suffix."""
     try:
-        return tarfile.open(path, "r:", encoding="utf-8"), False
+        return tarfile.open(path, "r:", encoding="utf-8", tarinfo=_Member), False
     except tarfile.ReadError:
         pass
     try:
-        return tarfile.open(path, "r:*", encoding="utf-8"), True
+        return tarfile.open(path, "r:*", encoding="utf-8", tarinfo=_Member), True
     except tarfile.ReadError:
         raise DataError(f"{path} is no tar archive, or damaged at its beginning") from None
 
@@ -128,9 +165,9 @@ def _stream(tar: tarfile.TarFile) -> IO[bytes]:
     return cast("IO[bytes]", tar.fileobj)
 
 
-def _read_at(file: IO[bytes], offset: int, size: int) -> bytes:
+def _read_at(file: IO[bytes], offset: int, size: int, is_image: bool) -> bytes:
     file.seek(offset)
-    content = file.read(size)
+    content = read_content(file, size, is_image=is_image)
     if len(content) < size:
         raise OSError(errno.EIO, "the archive ends within it")
     return content
@@ -139,7 +176,7 @@ def _read_at(file: IO[bytes], offset: int, size: int) -> bytes:
 def _checked_name(path: Path, member: tarfile.TarInfo) -> str:
     if member.issym() or member.islnk():
         raise refused(path, member.name, "is a link")
-    if not (member.isdir() or member.isreg()) or member.issparse():
+    if not (member.isdir() or member.isreg()):
         raise refused(path, member.name, "is not an ordinary file")
     return member_name(path, member.name)
 

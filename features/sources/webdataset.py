@@ -12,13 +12,15 @@ import numpy as np
 from features.errors import DataError, UsageError
 from features.sources.archive import visible
 from features.sources.base import ListedSource
+from features.sources.files import check_regular
 from features.sources.kinds import IMAGE_SUFFIXES, is_image_by_content, is_worth_opening, kind_of
 from features.sources.layout import number_labels
 from features.sources.tarred import TAR_SUFFIXES, TarArchive
 
+_MOST_TEXT_BYTES, _MOST_NOTE_BYTES = 2**16, 2**24  # of a .cls and a .json file
 _IMAGE_WORDS = ("input", "inputs", "image", "img")
 _LABEL_WORDS = ("outputs", "output", "label", "target")
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{(\d{1,10})\.\.(\d{1,10})\}")
 
 
 class Samples(NamedTuple):
@@ -106,6 +108,7 @@ def open_shards(location: Path, paths: Iterable[Path]) -> WebDatasetSource:
     for path in paths:
         if other := by_name.get(shard_name(path)):
             raise UsageError(f"{other} and {path}: shards need names of their own")
+        check_regular(path)
         by_name[shard_name(path)] = path
     if not by_name:
         raise UsageError(f"{location} stands for no shard; expected a rising range, {{000..012}}")
@@ -206,12 +209,20 @@ def _label(shard: TarArchive, samples: Samples, name: str) -> str:
     key = _split(name)[0]
     try:
         if key in samples.texts:
-            return shard.read(samples.texts[key]).decode("utf-8-sig").strip()
+            text = _read_small(shard, samples.texts[key], _MOST_TEXT_BYTES)
+            return text.decode("utf-8-sig").strip()
         if key in samples.notes:
-            return _label_of_note(json.loads(shard.read(samples.notes[key])))
+            note = _read_small(shard, samples.notes[key], _MOST_NOTE_BYTES)
+            return _label_of_note(json.loads(note))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{shard.path}: the label of {key!r} cannot be read: {error}") from None
     return ""
+
+
+def _read_small(shard: TarArchive, position: int, most: int) -> bytes:
+    if shard.sizes[position] > most:
+        raise ValueError(f"its file is larger than {most:,} bytes")
+    return shard.read(position, is_image=False)
 
 
 def _label_of_note(note: Any) -> str:

@@ -7,6 +7,7 @@ import struct
 import threading
 import zlib
 from contextlib import ExitStack
+from io import RawIOBase
 from pathlib import Path
 from zipfile import (
     ZIP_BZIP2,
@@ -21,13 +22,14 @@ from zipfile import (
 from features.decoding.formats import HEAD_BYTES
 from features.errors import DataError
 from features.sources.archive import member_name, opening, reading, refused
-from features.sources.files import check_size
+from features.sources.files import check_size, read_content
 
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
 _METHODS = (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA)
 _OTHER_METHODS = {1: "shrink", 6: "implode", 9: "deflate64", 93: "zstd", 95: "xz", 98: "ppmd"}
 _HEADER = struct.Struct("<26sHH")  # of a member: the lengths of its name and of what follows
+_STEP, _LZMA_STEP = 2**24, 2**12  # bytes; of LZMA packed ones, each of which becomes 7,000 at most
 _TAIL_BYTES = 2**16 + 22  # the end of a zip, with the longest comment
 
 
@@ -62,42 +64,61 @@ class ZipArchive:
             stack.pop_all()
         self.sizes = [member.file_size for member in self._members]
 
-    def read(self, position: int) -> bytes:
+    def read(self, position: int, is_image: bool = True) -> bytes:
         """Return a member's content; raises OSError where it is damaged."""
         member = self._members[position]
         check_size(member.file_size)
-        with self._lock, reading():
-            if member.compress_type == ZIP_BZIP2:
-                return self._read_bzip2(member)
-            return self._zip.read(member)
+        with reading():
+            content = self._read(member, member.file_size, is_image)
+            if len(content) < member.file_size:
+                raise BadZipFile(f"it has fewer than the {member.file_size:,} bytes that it claims")
+            return content
 
-    def _read_bzip2(self, member: ZipInfo) -> bytes:
-        # A few bytes of bzip2 become gigabytes, whatever size the archive claims for them.
+    def head(self, position: int) -> bytes:
+        """Return a member's first bytes; none where it is damaged."""
+        try:
+            with reading():
+                return self._read(self._members[position], HEAD_BYTES, is_image=False)
+        except OSError:
+            return b""
+
+    def _read(self, member: ZipInfo, size: int, is_image: bool) -> bytes:
+        """Return the first bytes of a member, never more than `size`, whatever lies in the file."""
+        with self._lock:
+            if member.compress_type == ZIP_BZIP2:
+                return self._read_bzip2(member, size, is_image)
+            with self._zip.open(member) as file:
+                step = _LZMA_STEP if member.compress_type == ZIP_LZMA else _STEP
+                return read_content(file, size, step, is_image)
+
+    def _read_bzip2(self, member: ZipInfo, size: int, is_image: bool) -> bytes:
+        # A few bytes of bzip2 become gigabytes, and zipfile decompresses all that it reads.
         with self._path.open("rb") as file:
             file.seek(member.header_offset)
             header = file.read(_HEADER.size)
             _, name_bytes, extra_bytes = _HEADER.unpack(header)
             file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
             packed = file.read(member.compress_size)
-        content = bz2.BZ2Decompressor().decompress(packed, member.file_size + 1)
-        if len(content) != member.file_size or zlib.crc32(content) != member.CRC:
+        unpacked = _Bzip2(packed)
+        content = read_content(unpacked, size, is_image=is_image)
+        if size == member.file_size and (unpacked.read(1) or zlib.crc32(content) != member.CRC):
             raise BadZipFile(f"its content is not the {member.file_size:,} bytes that it claims")
         return content
-
-    def head(self, position: int) -> bytes:
-        """Return a member's first bytes; none where it is damaged."""
-        member = self._members[position]
-        try:
-            if member.compress_type == ZIP_BZIP2:
-                return self.read(position)[:HEAD_BYTES]
-            with self._lock, reading(), self._zip.open(member) as file:
-                return file.read(HEAD_BYTES)
-        except OSError:
-            return b""
 
     def close(self) -> None:
         """Close the file."""
         self._zip.close()
+
+
+class _Bzip2(RawIOBase):
+    """Reads what is packed by bzip2, no more at a time than is asked for."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed, self._unpacker = packed, bz2.BZ2Decompressor()
+
+    def read(self, size: int = -1) -> bytes:
+        packed, self._packed = self._packed, b""
+        return b"" if self._unpacker.eof else self._unpacker.decompress(packed, size)
 
 
 def check_segments(path: Path) -> None:

@@ -133,7 +133,7 @@ def test_no_rows(suffix, write, tmp_path):
 
 def test_python_objects_in_npz_are_not_loaded(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DataError, match="Python objects are not read"):
+    with pytest.raises(DataError, match="Python objects, which are not read"):
         open_source(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", images=IMAGES, class_names=np.array([1, 2]))
     with pytest.raises(DataError, match="class_names is int64, expected a list of strings"):

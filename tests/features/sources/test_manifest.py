@@ -8,9 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import DataError
-from features.sources import open_source
-from features.sources.manifest import parse
+from features.sources import manifest, open_source
 from tests.features.sources.builders import write_files
+
+
+def parse(name, content):
+    return manifest.parse(name, io.BytesIO(content), len(content))
 
 
 def lines(*rows):
