@@ -22,6 +22,7 @@ def classify(
     classifiers: Names | Sequence[Any] = ClassifyConfig.classifiers,
     layers: Names = ClassifyConfig.layers,
     metric: str = ClassifyConfig.metric,
+    threshold: bool = ClassifyConfig.threshold,
     folds: int | None = ClassifyConfig.folds,
     group_by: str | None = ClassifyConfig.group_by,
     tune: bool = ClassifyConfig.tune,
@@ -43,7 +44,10 @@ def classify(
             dictionary of parameters with lists of values, a list of settings, or None). Its model
             is kept apart, and `evaluate` loads it only with `trust=True`.
         layers: names of layers of each feature file; none means the deepest, "all" every one.
-        metric: "accuracy", "balanced_accuracy" or "macro_f1", by which settings are chosen.
+        metric: "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision" or
+            "log_loss", by which settings are chosen.
+        threshold: whether candidates for two classes get a decision threshold, chosen on validation
+            for the metric (one of the first three); finished ones get it without another fit.
         folds: the number of folds of cross-validation; None holds a fifth of the images out, or
             takes 5 folds where images are few.
         group_by: a column of the manifest; images with the same value stay in the same split.

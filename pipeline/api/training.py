@@ -43,6 +43,7 @@ def finetune(
     precision: str = FinetuneConfig.precision,
     refit: bool = FinetuneConfig.refit,
     metric: str = FinetuneConfig.metric,
+    threshold: bool = FinetuneConfig.threshold,
     restart: bool = FinetuneConfig.restart,
     seed: int = FinetuneConfig.seed,
     progress: bool = FinetuneConfig.progress,
@@ -95,7 +96,8 @@ def finetune(
         precision: "float32", "mixed_bfloat16", or "auto" for the fastest here.
         refit: whether to train once more on all images that are not locked; otherwise the network
             that validated is kept, where one split is held out.
-        metric: "accuracy", "balanced_accuracy" or "macro_f1": the metric of its validation.
+        metric: the metric of its validation, as in `classify`.
+        threshold: whether it gets a decision threshold between two classes, as in `classify`.
         restart: whether to discard this candidate of an earlier call, finished or not.
         seed: the seed of splits, weights and everything drawn.
         progress: whether to show progress bars.
@@ -139,6 +141,7 @@ def scratch(
     precision: str = ScratchConfig.precision,
     refit: bool = ScratchConfig.refit,
     metric: str = ScratchConfig.metric,
+    threshold: bool = ScratchConfig.threshold,
     restart: bool = ScratchConfig.restart,
     seed: int = ScratchConfig.seed,
     progress: bool = ScratchConfig.progress,
@@ -177,7 +180,8 @@ def scratch(
         precision: "float32", "mixed_bfloat16", or "auto" for the fastest here.
         refit: whether to train once more on all images that are not locked; otherwise the network
             that validated is kept, where one split is held out.
-        metric: "accuracy", "balanced_accuracy" or "macro_f1": the metric of its validation.
+        metric: the metric of its validation, as in `classify`.
+        threshold: whether it gets a decision threshold between two classes, as in `classify`.
         restart: whether to discard this candidate of an earlier call, finished or not.
         seed: the seed of splits, weights and everything drawn.
         progress: whether to show progress bars.

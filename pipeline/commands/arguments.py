@@ -10,6 +10,10 @@ from pipeline.config.choices import METRICS, SCHEDULES, TRAINING_PRECISIONS
 
 GROUP_BY = "the column of a manifest whose equal values keep images in the same split"
 SPLITS = "the folders that are splits, where their names do not say so: train=a,test=b"
+THRESHOLD = (
+    "choose the decision threshold between two classes on validation, for the metric; without it, "
+    "the more probable class is predicted"
+)
 RESULTS = "the results folder of `classify`, `finetune` or `scratch`"
 
 
@@ -117,6 +121,7 @@ def add_network_options(command: argparse.ArgumentParser, option: Callable[..., 
         action="store_false",
     )
     option("--metric", "the metric of the validation", choices=METRICS)
+    option("--threshold", THRESHOLD, action="store_true")
     option("--restart", "discard this candidate of an earlier run", action="store_true")
     option("--seed", "the seed of splits, weights and everything drawn", type=int, metavar="N")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.commands.arguments import (
     GROUP_BY,
+    THRESHOLD,
     duration,
     duration_text,
     given,
@@ -53,6 +54,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         metavar="NAMES",
     )
     option("--metric", "the metric by which settings are chosen", choices=METRICS)
+    option("--threshold", THRESHOLD, action="store_true")
     option(
         "--folds",
         "the number of folds of cross-validation; without it, a fifth of the images "

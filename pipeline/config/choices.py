@@ -1,8 +1,7 @@
 """The names that options can take; the modules that implement them have the same names."""
 
-METRICS = (
-    "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision", "log_loss",
-)  # fmt: skip
+LABEL_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # of predicted classes
+METRICS = (*LABEL_METRICS, "roc_auc", "average_precision", "log_loss")
 METRIC = METRICS[0]  # where no other is asked for
 MAP_METHODS = ("tsne", "umap")
 MAP_SUFFIXES = (".html", ".png")

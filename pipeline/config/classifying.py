@@ -19,7 +19,7 @@ from features.arguments import (
     optional,
 )
 from pipeline.config.choices import METRIC, METRICS
-from pipeline.config.readers import as_classifiers
+from pipeline.config.readers import as_classifiers, check_threshold
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class ClassifyConfig:
             estimator, search space); none means the whole suite.
         layers: names of layers of each feature file; none means the deepest, "all" every one.
         metric: the metric by which settings are chosen, one of `choices.METRICS`.
+        threshold: whether candidates for two classes get a decision threshold, chosen on validation
+            for the metric; see `results.decisions`.
         folds: the number of folds of cross-validation; None holds a fifth of the images out, or
             takes 5 folds where images are few.
         group_by: a column of the manifest; images with the same value stay in the same split.
@@ -48,6 +50,7 @@ class ClassifyConfig:
     classifiers: tuple[Any, ...] = ()
     layers: tuple[str, ...] = ()
     metric: str = METRIC
+    threshold: bool = False
     folds: int | None = None
     group_by: str | None = None
     tune: bool = True
@@ -64,6 +67,7 @@ class ClassifyConfig:
             classifiers=as_classifiers,
             layers=as_names,
             metric=partial(check_choice, choices=METRICS),
+            threshold=check_flag,
             folds=optional(partial(check_count, at_least=2)),
             group_by=optional(check_text),
             tune=check_flag,
@@ -72,6 +76,7 @@ class ClassifyConfig:
             seed=partial(check_count, at_least=0),
             progress=check_flag,
         )
+        check_threshold(self.threshold, self.metric)
 
 
 @dataclass(frozen=True)

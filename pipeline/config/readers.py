@@ -12,6 +12,7 @@ from pipeline.config.choices import (
     AUTO_AUGMENTATION,
     BEST,
     EXTERNAL_SECONDS,
+    LABEL_METRICS,
     MODELS_FOLDER,
     NO_AUGMENTATION,
     RECOMMENDED,
@@ -31,6 +32,15 @@ def check_confidence(value: Any, option: str) -> float:
     if (number := check_share(value, option)) in (0, 1):
         raise refused(value, option, "a number between 0 and 1, such as 0.95")
     return number
+
+
+def check_threshold(asked: bool, metric: str) -> None:
+    """Raise UsageError where a threshold is asked for, and the metric is of no classes."""
+    if asked and metric not in LABEL_METRICS:
+        raise UsageError(
+            f"--threshold: no threshold changes {metric}; give it a --metric of predicted classes: "
+            f"{', '.join(LABEL_METRICS[:-1])} or {LABEL_METRICS[-1]}"
+        )
 
 
 def as_augmentations(value: Any, option: str) -> tuple[str, ...]:

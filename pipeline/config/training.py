@@ -27,6 +27,7 @@ from pipeline.config.readers import (
     as_text_or_path,
     check_new_name,
     check_not_negative,
+    check_threshold,
 )
 
 
@@ -55,6 +56,7 @@ class NetworkConfig:
         refit: whether to train once more on all images that are not locked; otherwise the network
             that validated is kept, where one split is held out.
         metric: the metric of its validation, one of `choices.METRICS`.
+        threshold: as in `ClassifyConfig`.
         restart: whether to discard this candidate of an earlier run, finished or not.
         seed: the seed of splits, weights and everything drawn.
         progress: whether to show progress bars.
@@ -79,6 +81,7 @@ class NetworkConfig:
     precision: str = AUTO
     refit: bool = True
     metric: str = METRIC
+    threshold: bool = False
     restart: bool = False
     seed: int = 0
     progress: bool = True
@@ -103,10 +106,12 @@ class NetworkConfig:
             precision=partial(check_choice, choices=TRAINING_PRECISIONS),
             refit=check_flag,
             metric=partial(check_choice, choices=METRICS),
+            threshold=check_flag,
             restart=check_flag,
             seed=partial(check_count, at_least=0),
             progress=check_flag,
         )
+        check_threshold(self.threshold, self.metric)
 
 
 @dataclass(frozen=True)

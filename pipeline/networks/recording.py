@@ -61,7 +61,9 @@ def _record(
     splits, probs = images.splits, result.probabilities
     labels = splits.labels[splits.validated]
     score = float(scoring.score(config.metric, labels, probs))
-    command = config_command_line(config.command, config, ("source",), omit=("restart",))
+    command = config_command_line(
+        config.command, config, ("source",), omit=("restart", "threshold")
+    )
     return Record(
         name=plan.name, kind=NETWORK, title=plan.title, method=plan.method, requested=plan.method,
         reason="", inputs=images.facts | {"command": command}, splits=splits.digest,

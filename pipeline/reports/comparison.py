@@ -120,8 +120,12 @@ def _heading(comparison: Comparison) -> str:
 def _table(comparison: Comparison) -> str:
     ranking, shown = comparison.ranking, columns(comparison)
     conditions = ("images",) if any(ranking.conditions) else ()
-    header = ("", "", "candidate", *conditions, "accuracy %", *(SHORT[name] for name in shown),
-              "fit s", "train s", "1000 s", "MB", "peak MB")  # fmt: skip
+    threshold = ("from",) if any(entry.record.threshold for entry in ranking.entries) else ()
+    header = (
+        *("", "", "candidate", *conditions, *threshold, "accuracy %"),
+        *(SHORT[name] for name in shown),
+        *("fit s", "train s", "1000 s", "MB", "peak MB"),
+    )
     rows = []
     could_be_best = ranking.could_be_best
     for rank, (entry, estimates) in enumerate(
@@ -132,8 +136,13 @@ def _table(comparison: Comparison) -> str:
         scores = [_cell(name, estimates[name], ranking.metric) for name in ("accuracy", *shown)]
         images = (ranking.conditions[rank],) if conditions else ()
         costs = _costs(entry.record.costs)
-        rows.append((rank + 1, mark, entry.label, *images, *scores, *costs))
+        kept = (_threshold(entry.record.threshold),) if threshold else ()
+        rows.append((rank + 1, mark, entry.label, *images, *kept, *scores, *costs))
     return render(header, rows)
+
+
+def _threshold(kept: Mapping[str, Any]) -> str:
+    return f"{kept['value']:.3f}" if kept else ""
 
 
 def _cell(name: str, estimate: Interval, ranked: str) -> str:
@@ -191,6 +200,11 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         "fit s: of the last fit; train s: from image bytes to the model, without the search; "
         "1000 s: from the bytes of 1,000 images to their prediction; MB: of the model's file"
     )
+    if classes := {e.record.threshold["class"] for e in ranking.entries if e.record.threshold}:
+        yield (
+            f"from: the probability from which {classes.pop()} is predicted, calibrated; scores of "
+            "classes are by thresholds that other images chose"
+        )
     if unequal(ranking.labels):
         yield "rarest: recall of the rarest class in %; AP: average precision"
     for warning, names in warned(ranking).items():

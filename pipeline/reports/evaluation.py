@@ -24,7 +24,7 @@ def text(evaluation: Evaluation) -> str:
     sections = [
         f"{facts['candidate']} ({facts['title']}) on {facts['images']} images that were locked "
         f"away, with {facts['confidence']:.0%} intervals{chosen}",
-        _table(evaluation) + _expected(evaluation),
+        _table(evaluation) + _threshold(evaluation) + _expected(evaluation),
         class_table(evaluation.confusion, names),
         confused(evaluation.confusion, names),
         _openings(evaluation),
@@ -67,6 +67,15 @@ def _table(evaluation: Evaluation) -> str:
     return table
 
 
+def _threshold(evaluation: Evaluation) -> str:
+    if not (kept := evaluation.facts.get("threshold")):
+        return ""
+    return (
+        f"\n\n{kept['class']} is predicted from a calibrated probability of {kept['value']:.3f} "
+        f"on, chosen on validation by {TITLES[kept['metric']]}"
+    )
+
+
 def _expected(evaluation: Evaluation) -> str:
     if (choice := evaluation.choice) is None:
         return ""
@@ -84,7 +93,7 @@ def _openings(evaluation: Evaluation) -> str:
         f"{opening['when']}"
     )
     if evaluation.renewed:
-        this += "; its intervals were computed anew from the stored predictions"
+        this += "; its numbers were computed anew from the stored predictions"
     line = f"the lock was opened {times} in all; {this}"
     caution = warning(evaluation.contenders)
     return f"{line}\nwarning: {caution}" if caution else line

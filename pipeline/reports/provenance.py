@@ -26,7 +26,11 @@ def commands(report: Report) -> list[str]:
         learned = [record for record in records if record.kind == CLASSIFIER and _trusted(record)]
         if learned:
             lines.append(classification(learned, folder, comparison.ranking.splits.count))
-        lines += [record.inputs["command"] for record in records if "command" in record.inputs]
+        lines += [
+            record.inputs["command"] + (" --threshold" if record.threshold else "")
+            for record in records
+            if "command" in record.inputs
+        ]
     options = {"metric": comparison.config.metric, "seed": comparison.config.seed}
     results = [str(folder) for folder in dict.fromkeys(comparison.config.results)]
     lines.append(_line("compare", *results, **_changed(CompareConfig, options)))
@@ -77,6 +81,8 @@ def classification(records: list[Record], folder: Path, folds: int) -> str:
     if first.budget != ClassifyConfig.budget:
         options["budget"] = budget
     options |= _changed(ClassifyConfig, {"metric": first.metric, "seed": first.seed})
+    if any(record.threshold for record in records):
+        options["threshold"] = True
     spaces = {classifier.name: len(classifier.space) for classifier in SUITE}
     if all(len(record.trials) == 1 for record in records) and any(
         spaces.get(record.method, 1) > 1 for record in records

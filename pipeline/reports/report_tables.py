@@ -36,7 +36,20 @@ def columns(report: Report) -> list[dict[str, str]]:
         "name": "McNemar",
         "help": "p of accuracy against the first, after Holm's correction",
     }
-    ordered = [p, *costs[:5], *scores, *costs[5:], mcnemar]  # those that decide come first
+    threshold = {
+        "key": "threshold",
+        "name": "from",
+        "help": "the calibrated probability from which the rarer class is predicted",
+    }
+    kept = any(entry.record.threshold for entry in report.comparison.ranking.entries)
+    ordered = [
+        p,
+        *[threshold] * kept,
+        *costs[:5],
+        *scores,
+        *costs[5:],
+        mcnemar,
+    ]  # those that decide come first
     return [column | {"rank": " minor" if column["key"] in _MINOR else ""} for column in ordered]
 
 
@@ -68,6 +81,7 @@ def rows(report: Report) -> list[dict[str, Any]]:
                 "low": number("accuracy", row["accuracy_low"]),
                 "high": number("accuracy", row["accuracy_high"]),
                 "p_best": _p(row["p_best"]),
+                "threshold": f"{row['threshold']:.3f}" if "threshold" in row else "",
                 "p_value": _p(row["p_value"]) if rank else "–",
             }
             | {key: number(key, row[key]) for key in SHORT if key in row}

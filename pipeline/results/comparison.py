@@ -11,7 +11,8 @@ import numpy as np
 from pipeline.config import CompareConfig
 from pipeline.data import duplicates
 from pipeline.results.display import html, mistakes, percent
-from pipeline.results.ranking import Entry, Ranking
+from pipeline.results.entries import Entry
+from pipeline.results.ranking import Ranking
 from pipeline.statistics import calibration, metrics
 from pipeline.statistics.estimates import estimates
 from pipeline.statistics.intervals import Interval
@@ -113,7 +114,9 @@ class Comparison:
         shown = ranking.entries[ranking.shown]
         entry = shown if candidate is None else ranking.entry(candidate)
         ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
-        return mistakes(ids, ranking.labels, entry.calibrated, ranking.splits.class_names)
+        return mistakes(
+            ids, ranking.labels, entry.predicted, entry.calibrated, ranking.splits.class_names
+        )
 
     def __repr__(self) -> str:
         ranking, metric = self.ranking, self.ranking.metric
@@ -151,7 +154,7 @@ def _judge(
     )
     measured = estimates(
         labels, probabilities, calibrated, kept, ranking.splits.validation_groups,
-        config.resamples, config.confidence, config.seed,
+        config.resamples, config.confidence, config.seed, entry.deciding,
     )  # fmt: skip
     return measured, (
         metrics.reliability(labels, probabilities[0]),
@@ -178,6 +181,8 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
         }
         if any(ranking.conditions):
             row["conditions"] = ranking.conditions[rank]
+        if kept := entry.record.threshold:
+            row |= {"threshold": rounded(kept["value"]), "threshold_class": kept["class"]}
         for name, estimate in measured.items():
             bounds = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
             row |= {name + suffix: rounded(value) for suffix, value in bounds.items()}

@@ -39,6 +39,7 @@ def percent(value: float, low: float | None, high: float | None, metric: str = "
 def predictions(
     ids: Sequence[str],
     labels: np.ndarray,
+    predicted: np.ndarray,
     probabilities: np.ndarray,
     class_names: Sequence[str],
 ) -> "pd.DataFrame":
@@ -47,12 +48,13 @@ def predictions(
     Args:
         ids: n ids.
         labels: int (n,), the true classes.
+        predicted: int (n,), the classes decided for.
         probabilities: float32 (n, K).
         class_names: K names.
     """
     import pandas as pd
 
-    names, predicted = np.array(class_names, object), probabilities.argmax(axis=1)
+    names = np.array(class_names, object)
     return pd.DataFrame(
         {
             "id": list(ids),
@@ -66,10 +68,11 @@ def predictions(
 def mistakes(
     ids: Sequence[str],
     labels: np.ndarray,
+    predicted: np.ndarray,
     probabilities: np.ndarray,
     class_names: Sequence[str],
 ) -> "pd.DataFrame":
     """Return the rows of `predictions` that are wrong, the surest first."""
-    frame = predictions(ids, labels, probabilities, class_names)
+    frame = predictions(ids, labels, predicted, probabilities, class_names)
     wrong = frame[frame["label"] != frame["predicted"]]
     return wrong.sort_values("probability", ascending=False, kind="stable", ignore_index=True)

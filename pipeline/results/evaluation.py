@@ -1,7 +1,7 @@
 """The result of a candidate on the locked test, as its folder keeps it."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from features import durable
 from features.packages import sha256_of
 from features.records import blake2b
-from pipeline.results import openings
+from pipeline.results import decisions, openings
 from pipeline.results.display import html, mistakes, percent, predictions
 from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
@@ -49,8 +49,8 @@ class Evaluation:
         openings: all openings of the locked test so far.
         fresh: whether the test was opened now; else the result was stored by an earlier opening.
         folder: the candidate's folder, with test.json and test.parquet in it.
-        renewed: whether the intervals were computed anew from the stored predictions, with other
-            settings than those of the stored result.
+        renewed: whether the numbers were computed anew from the stored predictions, with other
+            settings of the intervals, or another threshold, than those of the stored result.
         choice: why validation chose the candidate; None where it was named.
     """
 
@@ -110,10 +110,10 @@ class Evaluation:
         """
         import pandas as pd
 
-        names, stored = self.facts["class_names"], self._stored()
-        frame = predictions(stored.ids, stored.labels, stored.probabilities, names)
-        columns = [f"p:{name}" for name in names]
-        return pd.concat([frame, pd.DataFrame(stored.probabilities, columns=columns)], axis=1)
+        stored = self._calibrated()
+        columns = [f"p:{name}" for name in stored["class_names"]]
+        frame = pd.DataFrame(stored["probabilities"], columns=columns)
+        return pd.concat([predictions(**stored), frame], axis=1)
 
     def mistakes(self) -> "pd.DataFrame":
         """Return the test images that are predicted wrongly, the surest first.
@@ -125,14 +125,20 @@ class Evaluation:
         Raises:
             DataError: test.parquet cannot be read.
         """
-        stored = self._stored()
-        return mistakes(stored.ids, stored.labels, stored.probabilities, self.facts["class_names"])
+        return mistakes(**self._calibrated())
 
-    def _stored(self) -> Predictions:
-        """Return the stored predictions, calibrated."""
-        read = Predictions.read(self.folder / TEST, self.facts["class_names"])
-        calibrated = calibration.apply(read.probabilities, self.facts["temperature"])
-        return replace(read, probabilities=calibrated)
+    def _calibrated(self) -> dict[str, Any]:
+        """Return the stored predictions as `display.predictions` takes them, calibrated."""
+        names, temperature = self.facts["class_names"], self.facts["temperature"]
+        stored = Predictions.read(self.folder / TEST, names)
+        kept, given = self.facts.get("threshold", {}), stored.probabilities
+        return {
+            "ids": stored.ids,
+            "labels": stored.labels,
+            "predicted": decisions.decide(kept, names, given, temperature),
+            "probabilities": calibration.apply(given, temperature),
+            "class_names": names,
+        }
 
     def __repr__(self) -> str:
         accuracy, count = self.facts["metrics"]["accuracy"], len(self.openings)

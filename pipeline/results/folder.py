@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.data.splits import Splits
 from pipeline.results import left_out
 from pipeline.results.display import html
-from pipeline.results.ranking import mean_score, read_probabilities
+from pipeline.results.entries import read_entry
+from pipeline.results.ranking import mean_score
 from pipeline.results.records import Record, candidates, finished_records
 
 if TYPE_CHECKING:
@@ -80,14 +81,14 @@ class ResultsFolder(os.PathLike[str]):
         return Splits.read(self.path).frame()
 
     def _row(self, record: Record, splits: Splits) -> dict[str, Any]:
-        probabilities = read_probabilities(self.path / record.name, record, splits)
+        entry = read_entry(record.name, self.path / record.name, record, splits)
         labels = splits.labels[splits.validated]
         return {
             "candidate": record.name,
             "title": record.title,
             "kind": record.kind,
             "metric": record.metric,
-            "score": mean_score(record.metric, labels, probabilities),
+            "score": mean_score(record.metric, labels, entry.read_by(record.metric)),
             "rows": record.rows,
             "reason": record.reason,
             **record.costs,

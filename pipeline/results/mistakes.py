@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.results.ranking import Entry, Ranking
+from pipeline.results.entries import Entry
+from pipeline.results.ranking import Ranking
 
 MOST = 12  # images of each kind of mistake of each candidate
 ALL = 3000  # images on the whole page, some megabytes

@@ -15,11 +15,10 @@ from pipeline.config import METRIC
 from pipeline.config.judging import GIVE_UP
 from pipeline.data.splits import Splits
 from pipeline.results import left_out, verdict
-from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.entries import Entry, read_entry
 from pipeline.results.records import EXTERNAL, RECORD, Record, candidates
 from pipeline.results.trials import TriedSettings
 from pipeline.statistics import (
-    calibration,
     influence,
     metrics,
     resampling,
@@ -34,34 +33,6 @@ from pipeline.statistics.significance import LEVEL
 
 _CONDITIONS = ("image_size", "precision")  # of images, and of the network that reads them
 FLOOR = "dummy"  # the method that only knows class frequencies
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One finished candidate.
-
-    Attributes:
-        label: its name, with the results folder before it where names occur twice.
-        folder: `results/<candidate>`.
-        record: its record.
-        probabilities: float32 (R, n, K), of the validation images in the order of the splits, in
-            each of R repeats of cross-validation; each repeat is scored by itself.
-    """
-
-    label: str
-    folder: Path
-    record: Record
-    probabilities: np.ndarray
-
-    @cached_property
-    def predicted(self) -> np.ndarray:
-        """The most probable class of each image in the first repeat, int64 (n,)."""
-        return self.probabilities[0].argmax(axis=1)
-
-    @cached_property
-    def calibrated(self) -> np.ndarray:
-        """The probabilities of the first repeat at the record's temperature, float32 (n, K)."""
-        return calibration.apply(self.probabilities[0], self.record.temperature)
 
 
 @dataclass(frozen=True)
@@ -205,7 +176,7 @@ def rank_candidates(
     scoring.check(metric)
     labels = splits.labels[splits.validated]
     entries = _entries(results, splits)
-    measured = influence.measure(metric, labels, [entry.probabilities for entry in entries])
+    measured = influence.measure(metric, labels, [entry.read_by(metric) for entry in entries])
     # Equal scores differ by rounding alone, which depends on the processor.
     goodness = np.round(measured.goodness, 12)
     order = sorted(
@@ -286,11 +257,6 @@ def units_of(metric: str, splits: Splits) -> Units:
     return resampling.units(splits.validation_groups, labels, metric in scoring.CLASS_WISE)
 
 
-def mean_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean over repeats of the log loss, of probabilities (R, n, K)."""
-    return float(np.mean([metrics.log_loss(labels, given) for given in probabilities]))
-
-
 def mean_score(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean over repeats of a metric.
 
@@ -302,6 +268,11 @@ def mean_score(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> fl
         probabilities: float (R, n, K).
     """
     return float(np.mean([scoring.score(metric, labels, given) for given in probabilities]))
+
+
+def mean_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean over repeats of the log loss, of probabilities (R, n, K)."""
+    return float(np.mean([metrics.log_loss(labels, given) for given in probabilities]))
 
 
 def _common_splits(results: Sequence[Path]) -> Splits:
@@ -325,54 +296,11 @@ def _entries(results: Sequence[Path], splits: Splits) -> list[Entry]:
     ]
     names = [name for _, name, _ in finished]
     return [
-        Entry(
-            name if names.count(name) == 1 else f"{folder}/{name}",
-            folder / name,
-            record,
-            read_probabilities(folder / name, record, splits),
+        read_entry(
+            name if names.count(name) == 1 else f"{folder}/{name}", folder / name, record, splits
         )
         for folder, name, record in finished
     ]
-
-
-def read_probabilities(folder: Path, record: Record, splits: Splits) -> np.ndarray:
-    """Read a candidate's probabilities on validation, in the order of the splits.
-
-    Args:
-        folder: the candidate's.
-        record: the candidate's.
-        splits: of the results folder.
-
-    Returns:
-        float32 (R, n, K), for each repeat of cross-validation that the candidate validated on a
-        row for each image of `splits.validated`; rows sum to 1.
-
-    Raises:
-        DataError: they cannot be read, or do not belong to the splits.
-    """
-    if (record.splits, record.class_names) != (splits.digest, splits.class_names):
-        raise DataError(
-            f"{folder / RECORD} belongs to other splits ({record.splits}) than those of its "
-            f"results folder ({splits.digest}); run `classify` again"
-        )
-    path = folder / VALIDATION
-    predictions = Predictions.read(path, splits.class_names)
-    rows = {image: row for row, image in enumerate(predictions.ids)}
-    expected = [splits.ids[place] for place in splits.validated]
-    if len(predictions.ids) != len(expected) or set(rows) != set(expected):
-        raise DataError(
-            f"{path} has predictions of {len(predictions.ids)} images, expected those of exactly "
-            f"the {len(expected)} that validate; run `classify` again"
-        )
-    order = np.array([rows[image] for image in expected])
-    if (predictions.labels[order] != splits.labels[splits.validated]).any():
-        raise DataError(f"{path} has other labels than the splits; run `classify` again")
-    probabilities = predictions.repeats[:, order]
-    if not (
-        np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=2), 1, 0, 0.01)
-    ):
-        raise DataError(f"{path} holds values that are no probabilities; run `classify` again")
-    return probabilities
 
 
 def _unfinished(results: Sequence[Path]) -> tuple[str, ...]:

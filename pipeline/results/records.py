@@ -93,6 +93,8 @@ class Record:
             1,000 images, at the rate at which the file was made; of a network to read them).
         trials_file: "file", "bytes" and "sha256" of `trials.npz`; empty where there is none.
         warnings: what libraries warned of in the last fit, each once.
+        threshold: between two classes, as `results.thresholds` chooses it; empty where the most
+            probable class is predicted.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Record:
     extraction: dict[str, Any] = field(default_factory=dict)
     trials_file: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    threshold: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cost(self) -> float:

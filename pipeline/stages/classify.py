@@ -10,7 +10,7 @@ from pipeline.data import duplicates
 from pipeline.data.images import Images, check_same_images, read_images, suggest_groups
 from pipeline.data.layers import Layer, find_layers
 from pipeline.data.splits import Splits
-from pipeline.results import left_out
+from pipeline.results import left_out, thresholds
 from pipeline.results.folder import ResultsFolder
 from pipeline.results.locks import locked_results
 from pipeline.results.records import CLASSIFIER
@@ -40,6 +40,7 @@ def run(config: ClassifyConfig) -> ResultsFolder:
     budget = Budget(config.budget)
     chosen = classifiers.choose(config.classifiers)
     images, layers = _read(config)
+    thresholds.check(config.threshold, images.class_names)
     with locked_results(config.out):
         splits = _splits(config, images)
         log.info("%s", splits.counts())
@@ -47,6 +48,8 @@ def run(config: ClassifyConfig) -> ResultsFolder:
         planned = candidates.plan(config, layers, suited, splits)
         if remaining := candidates.unfinished(config, planned):
             _fit(config, images, splits, remaining, budget)
+        keys = {candidate.key for candidate in planned}
+        thresholds.settle(config.out, lambda record: record.key in keys, config.threshold)
     return ResultsFolder(config.out)
 
 

@@ -4,6 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from features.errors import UsageError, unknown_name
 from features.packages import sha256_of
 from pipeline import predictors
@@ -11,7 +13,7 @@ from pipeline.config import EvaluateConfig
 from pipeline.config.choices import BEST, RECOMMENDED
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
-from pipeline.results import evaluation, openings
+from pipeline.results import decisions, evaluation, openings
 from pipeline.results.evaluation import Choice, Evaluation
 from pipeline.results.locks import locked_results
 from pipeline.results.openings import Opening
@@ -28,8 +30,8 @@ _OF_INTERVALS = ("confidence", "resamples", "seed")
 def run(config: EvaluateConfig) -> Evaluation:
     """Open the locked test for a candidate, or return the stored result of an earlier opening.
 
-    With other settings of the intervals than a stored result has, these are computed anew from the
-    stored predictions, and nothing is opened.
+    With other settings of the intervals than a stored result has, or another threshold, it is
+    computed anew from the stored predictions, and nothing is opened.
 
     Everything that can fail does so before the opening is recorded, and the opening is recorded
     before any score is computed.
@@ -46,7 +48,9 @@ def run(config: EvaluateConfig) -> Evaluation:
         _check(record, splits)
         folder = config.results / record.name
         if (facts := evaluation.stored(folder, record)) is not None:
-            renewed = any(facts[name] != getattr(config, name) for name in _OF_INTERVALS)
+            renewed = facts.get("threshold", {}) != record.threshold or any(
+                facts[name] != getattr(config, name) for name in _OF_INTERVALS
+            )
             if renewed:
                 predictions = Predictions.read(folder / evaluation.TEST, splits.class_names)
                 facts |= _scores(config, splits, record, predictions)
@@ -95,11 +99,14 @@ def _scores(
     kept = duplicates.free_of_near_duplicates([config.results], "test", predictions.ids)
     labels, probabilities = predictions.labels, predictions.probabilities
     calibrated = calibration.apply(probabilities, record.temperature)
+    names, classes = record.class_names, len(record.class_names)
+    predicted = decisions.decide(record.threshold, names, probabilities, record.temperature)
+    deciding = np.eye(classes, dtype=np.float32)[predicted]
     estimates = measures.estimates(
         labels, probabilities[None], calibrated[None], kept, splits.test_groups,
-        config.resamples, config.confidence, config.seed,
+        config.resamples, config.confidence, config.seed, deciding[None],
     )  # fmt: skip
-    matrix = metrics.confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+    matrix = metrics.confusion(labels, predicted, classes)
     return {
         "images": len(labels),
         "suspects": int((~kept).sum()),  # near-duplicates, by the name in files
@@ -108,6 +115,7 @@ def _scores(
         "resamples": config.resamples,
         "seed": config.seed,
         "temperature": record.temperature,
+        "threshold": record.threshold,
         "per_class": metrics.per_class(matrix, record.class_names),
         "confusion": matrix.tolist(),
     }

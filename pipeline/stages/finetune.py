@@ -5,6 +5,7 @@ from pipeline.config import FinetuneConfig
 from pipeline.networks import finetune_plan, pixels, trunk
 from pipeline.networks.candidate import train_candidate
 from pipeline.networks.working_folder import working_folder
+from pipeline.results import thresholds
 from pipeline.results.folder import ResultsFolder
 
 
@@ -18,9 +19,12 @@ def run(config: FinetuneConfig) -> ResultsFolder:
     """
     backbone = catalog.find(config.backbone)
     size = config.image_size or (backbone.size, backbone.size)
-    with working_folder(config, [finetune_plan.candidate_name(config)]) as folder:
+    name = finetune_plan.candidate_name(config)
+    with working_folder(config, [name]) as folder:
         images = pixels.read(config, folder, size)
+        thresholds.check(config.threshold, images.splits.class_names)
         tuning = finetune_plan.prepare(config, images, folder)
         train_candidate(config, images, finetune_plan.plan(config, tuning), folder)
         trunk.remove(folder)
+        thresholds.settle(config.out, lambda record: record.name == name, config.threshold)
     return ResultsFolder(config.out)

@@ -9,6 +9,7 @@ from pipeline.networks import architectures, pixels, scratch_plan
 from pipeline.networks.candidate import train_candidate
 from pipeline.networks.working_folder import working_folder
 from pipeline.reports import ablation
+from pipeline.results import thresholds
 from pipeline.results.ablation import Ablation
 from pipeline.results.folder import ResultsFolder
 from pipeline.results.records import Record
@@ -30,10 +31,12 @@ def run(config: ScratchConfig) -> ResultsFolder:
     with working_folder(config, names) as folder:
         images = pixels.read(config, folder, config.image_size)
         architectures.check_size(config.architecture, images.size)
+        thresholds.check(config.threshold, images.splits.class_names)
         records = [
             train_candidate(variant, images, scratch_plan.plan(variant, images), folder)
             for variant in variants
         ]
+        thresholds.settle(config.out, lambda record: record.name in names, config.threshold)
     if config.ablate:
         _write_ablation(config, variants, records)
     return ResultsFolder(config.out)

@@ -21,6 +21,7 @@ def estimates(
     resamples: int,
     confidence: float,
     seed: int,
+    deciding: np.ndarray | None = None,
 ) -> dict[str, Interval]:
     """Return every metric of one candidate with its interval; equal seeds give equal intervals.
 
@@ -35,6 +36,8 @@ def estimates(
         resamples: the number of resamples of calibration errors, at least 1.
         confidence: the confidence level of the intervals, above 0 and below 1.
         seed: the seed of the resamples.
+        deciding: float (R, n, K), highest at the class that the candidate decides for, where that
+            is not always the most probable one.
 
     Returns:
         Intervals by name: `scoring.RANKING_METRICS`, "accuracy_without_twins", "rarest_recall"
@@ -55,12 +58,16 @@ def estimates(
         }
 
     everything = np.ones(len(labels), bool)
-    values = {name: of(name, probabilities, everything) for name in scoring.RANKING_METRICS}
+    deciding = probabilities if deciding is None else deciding
+    values = {
+        name: of(name, deciding if name in metrics.METRICS else probabilities, everything)
+        for name in scoring.RANKING_METRICS
+    }
     if kept.any():
-        values["accuracy_without_twins"] = of("accuracy", probabilities, kept)
+        values["accuracy_without_twins"] = of("accuracy", deciding, kept)
     if unequal(labels):
         own = labels == precision_recall.rarest(labels)
-        values["rarest_recall"] = of("accuracy", probabilities, own)
+        values["rarest_recall"] = of("accuracy", deciding, own)
     values["calibrated_log_loss"] = of("log_loss", calibrated, everything)
     units = resampling.units(groups, labels, stratify=False)
     return values | intervals.of_statistics(errors, units, resamples, confidence, seed)

@@ -49,18 +49,32 @@ def test_the_usual_threshold_wins_ties():
 def test_a_cross_fitted_threshold_promises_no_more_than_it_keeps():
     gaps = []
     for seed in range(100):
-        labels, values = draw(seed, 60, 0.5)
-        values = np.random.default_rng(seed).permutation(values)  # nothing can be known
+        labels, values = np.arange(60) % 2, np.random.default_rng(seed).random(60)  # known nothing
         promise = threshold.choose("accuracy", labels, values).score
-        predicted = threshold.cross_fitted("accuracy", labels, values, np.arange(60), seed)
+        (predicted,) = threshold.cross_fitted("accuracy", labels, values[None], np.arange(60), seed)
         gaps.append((promise - 0.5, (predicted == labels).mean() - 0.5))
     promised, kept = np.mean(gaps, axis=0)
     assert promised > 0.06
     assert abs(kept) < 0.03
 
 
-def test_halves_hold_groups_whole():
-    labels, values = np.tile([0, 1], 20), np.tile([0.2, 0.3], 20)
-    groups = np.repeat(np.arange(4), 10)
-    predicted = threshold.cross_fitted("accuracy", labels, values, groups, 0)
+def test_groups_are_judged_whole_by_the_thresholds_of_others():
+    """A group whose scores lie elsewhere is judged by what is right for the others."""
+    labels, values = np.tile([0, 1], 30), np.tile([0.2, 0.3], 30)
+    groups = np.repeat(np.arange(6), 10)
+    (predicted,) = threshold.cross_fitted("accuracy", labels, values[None], groups, 0)
     assert (predicted == labels).all()
+    values[groups == 2] += 0.4
+    (predicted,) = threshold.cross_fitted("accuracy", labels, values[None], groups, 0)
+    assert (predicted[groups == 2] == 1).all()
+
+
+def test_every_fold_has_its_share_of_the_rare_class():
+    labels = (np.arange(100) < 5).astype(int)  # one for each fold
+    values = np.where(labels, 0.3, 0.1) + 0.01 * np.random.default_rng(0).random(100)
+    for seed in range(5):
+        predicted = threshold.cross_fitted(
+            "macro_f1", labels, np.stack([values, values]), np.arange(100), seed
+        )
+        assert predicted.shape == (2, 100)
+        assert (predicted == labels).all()
