@@ -12,8 +12,13 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
+from features.hdf5_walk import FREE_TEXT_BYTES, TEXT_RATIO
 
 BLOCK_BYTES = 2**26  # read at a time where a whole dataset is gone through
+MOST_TEXT_BYTES = 2**20  # of one text, as utf-8
+
+# What h5py raises where the bytes of a file have changed, or a value does not fit into memory.
+DAMAGE = (OSError, RuntimeError, MemoryError)
 
 # HDF5 itself crashes on some attributes of other kinds whose bytes have changed.
 _PLAIN = (h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID)
@@ -23,12 +28,19 @@ def encoded(texts: Sequence[str]) -> np.ndarray:
     """Return texts as a dataset takes them: S<bytes of the longest, at least 1> of shape (n,).
 
     Raises:
-        DataError: a text contains the character NUL, which marks the end of a text in the file.
+        DataError: a text contains the character NUL, which marks the end of a text in the file,
+            or it is longer than a text may be.
     """
     if spoiled := next((text for text in texts if "\0" in text), None):
         raise DataError(f"{spoiled!r:.300} contains a NUL, which no text may; give it another name")
     values = [text.encode() for text in texts]
-    return np.array(values, f"S{max(map(len, values), default=0) or 1}")
+    width = max(map(len, values), default=0) or 1
+    if width > MOST_TEXT_BYTES:
+        raise DataError(
+            f"a text of {width:,} bytes, expected at most {MOST_TEXT_BYTES:,}: it begins with "
+            f"{max(texts, key=len)[:60]!r}"
+        )
+    return np.array(values, f"S{width}")
 
 
 def decoded(values: np.ndarray) -> list[str]:
@@ -51,8 +63,19 @@ def blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
 
 
 def texts_of(dataset: h5py.Dataset) -> list[str]:
-    """Return all texts of a dataset; UnicodeDecodeError where they are not utf-8."""
-    return [text for block in blocks(dataset) for text in decoded(block)]
+    """Return all texts of a dataset; UnicodeDecodeError where they are not utf-8.
+
+    Raises:
+        DataError: they take far more memory than the file has bytes.
+    """
+    most, count = FREE_TEXT_BYTES + TEXT_RATIO * dataset.file.id.get_filesize(), 0
+    texts: list[str] = []
+    for block in blocks(dataset):
+        texts += decoded(block)
+        count += sum(map(len, texts[-len(block) :]))
+        if count > most:
+            raise DataError(f"it has texts of more than {most:,} bytes in all")
+    return texts
 
 
 def put_attributes(item: h5py.File | h5py.Dataset, attributes: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
-from features.hdf5 import attributes_of, is_text
+from features.hdf5 import MOST_TEXT_BYTES, attributes_of, is_text
 from features.records import DIGEST_BYTES, blake2b
 from features.row_blocks import COLUMN_GROUP
 
@@ -27,6 +27,9 @@ COLUMNS = {
     "rejected/id": ("S", 1),
     "rejected/reason": ("S", 1),
 }
+
+MOST_MEMBERS = 2_000  # layers, or further columns; the deepest networks have half as many layers
+_IDS = ("images/id", "rejected/id")
 
 _DEFLATE_RATIO = 1032  # the largest that zlib reaches: https://zlib.net/zlib_tech.html
 
@@ -45,6 +48,8 @@ def validate(file: h5py.File) -> None:
     shapes = {path: _validated(file, path, kind, ndim) for path, (kind, ndim) in COLUMNS.items()}
     if not len(_group(file, "features")):
         raise DataError("/features is empty")
+    _check_names("features", tuple(_group(file, "features")))
+    _check_names(COLUMN_GROUP, column_names(file))
     for path in paths(file)[len(COLUMNS) :]:
         kind, ndim = ("f", None) if path.startswith("features/") else ("S", 1)
         shapes[path] = _validated(file, path, kind, ndim)
@@ -72,6 +77,15 @@ def column_names(file: h5py.File) -> tuple[str, ...]:
     """Return the names of the further columns in their stored order; none in most files."""
     parent, _, name = COLUMN_GROUP.rpartition("/")
     return tuple(_group(file, COLUMN_GROUP)) if name in _group(file, parent) else ()
+
+
+def _check_names(path: str, names: tuple[str, ...]) -> None:
+    """Raise DataError where a group has too many members, or one whose name is not utf-8."""
+    if len(names) > MOST_MEMBERS:
+        raise DataError(f"/{path} has {len(names):,} members, expected at most {MOST_MEMBERS:,}")
+    for name in names:
+        if not name.isascii() and any("\ud800" <= sign <= "\udfff" for sign in name):
+            raise DataError(f"/{path} has a member called {name!a:.60}, which is not utf-8")
 
 
 def _check_version(file: h5py.File) -> None:
@@ -110,11 +124,19 @@ def _validated(file: h5py.File, path: str, kind: str, ndim: int | None = None) -
         raise DataError(f"/{path} holds {dataset.dtype}, which does not belong there")
     if dataset.ndim not in ((ndim,) if ndim else (2, 4)):
         raise DataError(f"/{path} has the shape {dataset.shape}, which does not belong there")
+    if 0 in dataset.shape[1:]:
+        raise DataError(f"/{path} has the shape {dataset.shape}: rows without values")
     ratio = _most_from_a_byte(dataset, path, is_packed=kind == "S")
-    # A dataset that claims more than it stores, or than its file, is damage or malice.
-    claimed = dataset.size * dataset.id.get_type().get_size()
-    if claimed > ratio * min(dataset.id.get_storage_size(), Path(file.filename).stat().st_size):
-        raise DataError(f"/{path} claims the shape {dataset.shape} but stores less")
+    width = dataset.id.get_type().get_size()
+    if kind == "S" and width > MOST_TEXT_BYTES:
+        raise DataError(
+            f"/{path} has texts of {width:,} bytes, expected {MOST_TEXT_BYTES:,} at most"
+        )
+    # A dataset that claims more than it stores, or than its file, is damage or malice. Ids differ
+    # from each other, so that each of them takes at least a byte when they are compressed.
+    stored = min(dataset.id.get_storage_size(), Path(file.filename).stat().st_size)
+    if dataset.size * width > ratio * stored or (path in _IDS and len(dataset) > stored):
+        raise DataError(f"/{path} claims the shape {dataset.shape} but stores {stored:,} bytes")
     return tuple(dataset.shape)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from features import durable, writer
+from features import durable, hdf5_guard, writer
 from features.errors import DataError, UsageError
 from features.locks import CONTENT
 from features.records import Recipe
@@ -114,6 +114,7 @@ class Shards:
         path = self._path(start)
         with _writing(path), durable.replacing(path) as draft:
             writer.write(draft, [rows], rows.size, attributes)
+        hdf5_guard.vouch(path)
         self._keep(start, rows)
 
     def assemble(self, out: Path, attributes: dict[str, Any]) -> None:
@@ -125,6 +126,7 @@ class Shards:
         size = Size.of_all(self.sizes.values())
         with _writing(out), durable.replacing(out, scratch=self.folder) as draft:
             writer.write(draft, self._blocks(draft), size, attributes)
+        hdf5_guard.vouch(out)
         discard_shards(self.folder)
 
     def _blocks(self, draft: durable.Draft) -> Iterator[Rows]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from features import facts
+from features import facts, hdf5_guard
 from features.arguments import as_path
 from features.checks import CHANGED, check_seal, find_problems
 from features.errors import DataError, unknown_name
-from features.hdf5 import attributes_of, blocks, texts_of
+from features.hdf5 import DAMAGE, attributes_of, blocks, texts_of
 from features.records import UNLABELLED, Recipe, Split, blake2b
 from features.row_blocks import COLUMN_GROUP, Rows
 from features.schema import DIGEST, column_names, content, reading, validate
@@ -40,14 +40,14 @@ class FeatureFile:
 
         Raises:
             UsageError: `path` is no path.
-            DataError: the file is missing, is no feature file, is damaged, links elsewhere, or
-                was written before schema 2.
+            DataError: the file is missing, is no feature file, is damaged, links elsewhere,
+                goes beyond a bound, or was written before schema 2.
         """
         self.path = as_path(path, "path")
         if not self.path.is_file():
             raise DataError(f"{self.path}: no such feature file")
         with reading(f"{self.path} is no feature file"):
-            self._file = h5py.File(self.path, "r", locking=False)
+            self._file = hdf5_guard.opened(self.path)
             try:
                 validate(self._file)
                 self._attributes = attributes_of(self._file)
@@ -107,7 +107,7 @@ class FeatureFile:
             float32 or float16 of shape (n, D), or (n, H, W, C) with pooling `none`.
         """
         dataset = self._dataset(layer)
-        with reading(f"{self.path}: features cannot be read", (OSError, RuntimeError)):
+        with reading(f"{self.path}: {dataset.name} cannot be read", DAMAGE):
             return dataset[rows]
 
     def shape(self, layer: str | None = None) -> tuple[int, ...]:
@@ -225,8 +225,13 @@ class FeatureFile:
         return frame
 
     def blocks(self, path: str) -> Iterator[np.ndarray]:
-        """Return an iterator over a dataset, such as "features/block5_pool", in blocks of rows."""
-        return blocks(self._file[path])
+        """Yield a dataset, such as "features/block5_pool", in blocks of rows.
+
+        Raises:
+            DataError: a block is damaged.
+        """
+        with reading(f"{self.path}: /{path} cannot be read", DAMAGE):
+            yield from blocks(self._file[path])
 
     def problems(self) -> list[str]:
         """Read the whole file; return a line for each thing that is wrong with it."""

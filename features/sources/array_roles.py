@@ -31,15 +31,19 @@ class Role(NamedTuple):
     split: Split
 
 
+# By the names in lower case.
+ROLES = {name: Role(content, Split.NONE) for content, names in _NAMES.items() for name in names} | {
+    name: Role(content, split)
+    for content in (IMAGES, LABELS)
+    for core in _NAMES[content]
+    for affix, split in _SPLITS.items()
+    for name in (f"{affix}_{core}", f"{core}_{affix}")
+}
+
+
 def role_of(name: str) -> Role | None:
     """Return the role of an array by its name, in upper or lower case; None if it has none."""
-    word = name.lower()
-    for affix, split in _SPLITS.items():
-        for core in (word.removeprefix(f"{affix}_"), word.removesuffix(f"_{affix}")):
-            if core != word and (content := _content(core)) not in (None, SPLIT):
-                return Role(str(content), split)
-    content = _content(word)
-    return None if content is None else Role(content, Split.NONE)
+    return ROLES.get(name.lower())
 
 
 def assign(names: Iterable[str]) -> dict[Role, str]:

@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from features.errors import DataError
+from features.hdf5 import DAMAGE
 from features.records import ImageRecord, Split
-from features.sources.array_roles import CLASS_NAMES, role_of
+from features.sources.array_roles import CLASS_NAMES, ROLES
 from features.sources.base import Source
+from features.sources.hdf5_arrays import open_hdf5
 from features.sources.labelled_arrays import find_labelled_arrays, number_all
-from features.sources.named_arrays import NamedArray, open_arrays
+from features.sources.named_arrays import NamedArray, open_npz
 from features.sources.npz import StoredArray
 
 _BLOCK_IMAGES, _BLOCK_BYTES, _BLOCKS_KEPT = 256, 2**22, 4
 _CHUNK_BYTES = 2**26  # a larger chunk of HDF5 is not held in memory as a whole
-_DAMAGE = (OSError, RuntimeError)  # the errors of h5py where bytes have changed
 
 
 class ArraySource(Source):
@@ -46,9 +47,8 @@ class ArraySource(Source):
             DataError: the file is damaged, or its arrays are not as described above.
         """
         self.location, self._lock = location, threading.Lock()
-        arrays, class_names, shapes, self._file = open_arrays(
-            location, lambda name: role_of(name) is not None, CLASS_NAMES
-        )
+        opener = open_npz if location.name.lower().endswith(".npz") else open_hdf5
+        arrays, class_names, shapes, self._file = opener(location, ROLES.keys(), CLASS_NAMES)
         self.is_held = self._file is None
         with ExitStack() as stack:
             stack.callback(self.close)
@@ -57,7 +57,7 @@ class ArraySource(Source):
                 self.labels, self.class_names = number_all(sections, class_names)
             except ValueError as error:
                 raise DataError(f"{location}: {error}") from None
-            except _DAMAGE:
+            except DAMAGE:
                 raise DataError(f"{location}: its labels are damaged") from None
             stack.pop_all()
         if unread:
@@ -87,7 +87,7 @@ class ArraySource(Source):
         try:
             with self._lock:
                 return self._block(section, block)[offset]
-        except _DAMAGE:  # other images of the block may be whole
+        except DAMAGE:  # other images of the block may be whole
             return self._read_row(section, row)
 
     def extent(self, index: int) -> str:
@@ -112,7 +112,7 @@ class ArraySource(Source):
         try:
             with self._lock:
                 return self._images[section][row]
-        except _DAMAGE:  # HDF5's own message has paths and times in it
+        except DAMAGE:  # HDF5's own message has paths and times in it
             raise OSError(errno.EIO, "damaged in the file") from None
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from features.decoding.rejection import MAX_PIXELS
 from features.records import UNLABELLED, Split
 from features.sources.array_roles import EXPECTED, IMAGES, LABELS, SPLIT, Role, assign
 from features.sources.layout import number_labels
@@ -175,6 +176,8 @@ def _images(name: str, arrays: dict[str, NamedArray]) -> NamedArray:
         raise ValueError(f"{name} has shape {shape}, expected (N, H, W) or (N, H, W, 1|3|4){hint}")
     if 0 in shape[1:]:
         raise ValueError(f"{name} has shape {shape}: images without pixels")
+    if shape[1] * shape[2] > MAX_PIXELS:
+        raise ValueError(f"{name} has shape {shape}: images of more than {MAX_PIXELS:,} pixels")
     return images
 
 

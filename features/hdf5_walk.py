@@ -1,0 +1,196 @@
+"""A look through HDF5 files that anybody may have made, in a process that may be lost.
+
+HDF5 crashes, loops or fills the memory on some files that are damaged, or were made to do so. This
+process opens a file first, and touches what its reader will touch: every link, attribute and
+dataset, the index of all chunks, the first and the last value. What only raises an error here will
+raise it there, too, and is left to the reader, who knows what it was about.
+
+Each file is looked at by a fork of this process, with limits on memory, processor time and time.
+`hdf5_guard` starts the process and asks it.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+MEMORY_BYTES = 2**29  # above what this process has when it is ready
+CPU_SECONDS, SECONDS = 4, 20  # a file; the second also ends a wait for a device
+
+MOST_OBJECTS = 20_000  # groups and datasets; the deepest networks of Keras have some 5,000
+MOST_DEPTH = 64
+MOST_ATTRIBUTES = 1_000  # of one object
+CHUNK_BYTES = 2**28  # of a compressed chunk, which is unpacked as a whole
+FREE_TEXT_BYTES, TEXT_RATIO = 2**26, 64  # texts may take that, and that many times their file
+
+_TEXT_BLOCK = 1024  # texts of variable length that are read at a time
+_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+
+
+class _RefusedError(Exception):
+    """The file goes beyond a bound; the message says which."""
+
+
+def problem_of(path: str, names: list[str] | None) -> str | None:
+    """Return why a file must not be read, None where nothing speaks against it.
+
+    Args:
+        path: the file.
+        names: what will be read of it, in lower case: datasets at its top, and attributes of the
+            file. None: all of it.
+    """
+    try:
+        with suppress(*_ERRORS), h5py.File(path, "r", locking=False) as file:
+            walk = _Walk(Path(path).stat().st_size)
+            walk.all_of(file) if names is None else walk.some_of(file, set(names))
+    except _RefusedError as error:
+        return str(error)
+    except MemoryError:
+        return f"it takes more than {MEMORY_BYTES >> 20} MiB to look through it"
+    return None
+
+
+class _Walk:
+    """One file that is looked through.
+
+    Args:
+        file_bytes: the size of the file.
+    """
+
+    def __init__(self, file_bytes: int) -> None:
+        self._file_bytes, self._seen = file_bytes, set[int]()
+
+    def all_of(self, file: h5py.File) -> None:
+        waiting: list[tuple[Any, int]] = [(file, 0)]
+        while waiting:
+            item, depth = waiting.pop()
+            with suppress(*_ERRORS):
+                self._attributes(item)
+                if isinstance(item, h5py.Dataset):
+                    self._dataset(item)
+                elif isinstance(item, h5py.Group):
+                    if depth == MOST_DEPTH:
+                        raise _RefusedError(
+                            f"its groups lie more than {MOST_DEPTH} deep in each other"
+                        )
+                    waiting += [(member, depth + 1) for member in self._members(item)]
+
+    def some_of(self, file: h5py.File, names: set[str]) -> None:
+        for name in names & set(file.attrs):
+            with suppress(*_ERRORS):
+                file.attrs[name]
+        for item in self._members(file):
+            if isinstance(item, h5py.Dataset) and item.name.strip("/").lower() in names:
+                with suppress(*_ERRORS):
+                    self._dataset(item)
+
+    def _members(self, group: h5py.Group) -> Iterator[Any]:
+        """Yield what lies in a group and was not seen before; links to elsewhere are not followed.
+
+        The reader refuses links where it meets them.
+        """
+        if len(self._seen) + len(group) > MOST_OBJECTS:
+            raise _RefusedError(f"it has more than {MOST_OBJECTS:,} groups and datasets")
+        for name in group:
+            with suppress(*_ERRORS):
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    continue
+                item = group[name]
+                address = h5py.h5o.get_info(item.id).addr
+                if address not in self._seen:
+                    self._seen.add(address)
+                    yield item
+
+    def _attributes(self, item: Any) -> None:
+        if len(item.attrs) > MOST_ATTRIBUTES:
+            raise _RefusedError(f"{item.name} has more than {MOST_ATTRIBUTES:,} attributes")
+        for name in item.attrs:
+            with suppress(*_ERRORS):
+                item.attrs[name]
+
+    def _dataset(self, dataset: h5py.Dataset) -> None:
+        """Look at a dataset unless it lies in another file, which its reader refuses."""
+        if dataset.is_virtual or dataset.external or dataset.shape is None:
+            return
+        creation, value_bytes = dataset.id.get_create_plist(), dataset.id.get_type().get_size()
+        if value_bytes > CHUNK_BYTES:
+            raise _RefusedError(f"{dataset.name} has values of {value_bytes:,} bytes each")
+        if dataset.chunks and creation.get_nfilters():
+            chunk_bytes = value_bytes
+            for length in dataset.chunks:
+                chunk_bytes *= length
+            if chunk_bytes > CHUNK_BYTES:
+                raise _RefusedError(
+                    f"{dataset.name} is compressed in chunks of {chunk_bytes:,} bytes, of which "
+                    f"each is unpacked as a whole; at most {CHUNK_BYTES:,} are (h5repack -l)"
+                )
+        dataset.id.get_storage_size()  # this goes through the index of all chunks
+        if not dataset.size:
+            return
+        text = h5py.check_string_dtype(dataset.dtype)
+        if text is not None and text.length is None:
+            self._texts(dataset)
+            return
+        for index in (tuple(0 for _ in dataset.shape), tuple(n - 1 for n in dataset.shape)):
+            with suppress(*_ERRORS):
+                dataset[index]
+
+    def _texts(self, dataset: h5py.Dataset) -> None:
+        """Read texts of variable length: many may be one in the file, and its heap has no sum."""
+        most, count = FREE_TEXT_BYTES + TEXT_RATIO * self._file_bytes, 0
+        for start in range(0, len(dataset) if dataset.ndim else 0, _TEXT_BLOCK):
+            try:
+                block = dataset[start : start + _TEXT_BLOCK].reshape(-1)
+            except (*_ERRORS, MemoryError) as error:
+                if isinstance(error, OSError) and "memory" not in str(error):
+                    raise
+                raise _RefusedError(f"{dataset.name}: its texts fill the memory") from None
+            count += sum(len(text) for text in block)
+            if count > most:
+                raise _RefusedError(f"{dataset.name} has texts of more than {most:,} bytes in all")
+
+
+def _limit() -> None:
+    """Limit memory and time of this process; on systems without these limits it goes on."""
+    signal.alarm(SECONDS)
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _answer(problem: str | None) -> None:
+    os.write(1, json.dumps(problem and problem[:500]).encode() + b"\n")
+
+
+def _how_it_ended(status: int) -> str:
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if number in (signal.SIGALRM, signal.SIGXCPU, signal.SIGKILL):
+        what = f"needs more than {CPU_SECONDS} s to look through it"
+    else:
+        what = f"crashes on it ({signal.Signals(number).name if number else f'status {status}'})"
+    return f"HDF5 {what}; it is damaged, or was made to do harm"
+
+
+def serve() -> None:
+    """Answer each line of standard input, a path and names, with a line: null, or the problem."""
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        if not hasattr(os, "fork"):
+            _answer(problem_of(*request))
+        elif (fork := os.fork()) == 0:
+            _limit()
+            _answer(problem_of(*request))
+            os._exit(0)
+        elif status := os.waitpid(fork, 0)[1]:
+            _answer(_how_it_ended(status))
