@@ -40,7 +40,15 @@ def opened(path: Path, names: Sequence[str] | None = None) -> h5py.File:
 
 
 def check(path: Path, names: Sequence[str] | None = None) -> None:
-    """Look through a file, as `opened` does, without opening it here."""
+    """Look through a file, as `opened` does, without opening it here.
+
+    Args:
+        path: an HDF5 file, or a `.keras` file with one in it.
+        names: as in `opened`.
+
+    Raises:
+        DataError: as `opened`.
+    """
     key = (*_state(path), None if names is None else tuple(names))
     if key in _known:
         return

@@ -13,8 +13,9 @@ import json
 import os
 import signal
 import sys
+import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ MOST_ATTRIBUTES = 1_000  # of one object
 CHUNK_BYTES = 2**28  # of a compressed chunk, which is unpacked as a whole
 FREE_TEXT_BYTES, TEXT_RATIO = 2**26, 64  # texts may take that, and that many times their file
 
+KERAS_MEMBER = "model.weights.h5"  # of a .keras file
+
 _TEXT_BLOCK = 1024  # texts of variable length that are read at a time
 _ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
@@ -41,19 +44,37 @@ def problem_of(path: str, names: list[str] | None) -> str | None:
     """Return why a file must not be read, None where nothing speaks against it.
 
     Args:
-        path: the file.
+        path: the file; of a `.keras` file the weights in it are looked through.
         names: what will be read of it, in lower case: datasets at its top, and attributes of the
             file. None: all of it.
     """
     try:
-        with suppress(*_ERRORS), h5py.File(path, "r", locking=False) as file:
-            walk = _Walk(Path(path).stat().st_size)
-            walk.all_of(file) if names is None else walk.some_of(file, set(names))
+        _look_through(path, names)
     except _RefusedError as error:
         return str(error)
     except MemoryError:
         return f"it takes more than {MEMORY_BYTES >> 20} MiB to look through it"
     return None
+
+
+def _look_through(path: str, names: list[str] | None) -> None:
+    with suppress(*_ERRORS, zipfile.BadZipFile), _opened(path) as file:
+        walk = _Walk(Path(path).stat().st_size)
+        walk.all_of(file) if names is None else walk.some_of(file, set(names))
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[h5py.File]:
+    if not path.endswith(".keras"):
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+        return
+    with (
+        zipfile.ZipFile(path) as archive,
+        archive.open(KERAS_MEMBER) as member,
+        h5py.File(member, "r") as file,
+    ):
+        yield file
 
 
 class _Walk:
@@ -86,8 +107,8 @@ class _Walk:
             with suppress(*_ERRORS):
                 file.attrs[name]
         for item in self._members(file):
-            if isinstance(item, h5py.Dataset) and item.name.strip("/").lower() in names:
-                with suppress(*_ERRORS):
+            with suppress(*_ERRORS):
+                if isinstance(item, h5py.Dataset) and item.name.strip("/").lower() in names:
                     self._dataset(item)
 
     def _members(self, group: h5py.Group) -> Iterator[Any]:
@@ -147,10 +168,8 @@ class _Walk:
         for start in range(0, len(dataset) if dataset.ndim else 0, _TEXT_BLOCK):
             try:
                 block = dataset[start : start + _TEXT_BLOCK].reshape(-1)
-            except (*_ERRORS, MemoryError) as error:
-                if isinstance(error, OSError) and "memory" not in str(error):
-                    raise
-                raise _RefusedError(f"{dataset.name}: its texts fill the memory") from None
+            except (*_ERRORS, MemoryError):
+                raise _RefusedError(f"the texts of {dataset.name} cannot be read") from None
             count += sum(len(text) for text in block)
             if count > most:
                 raise _RefusedError(f"{dataset.name} has texts of more than {most:,} bytes in all")

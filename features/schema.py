@@ -79,13 +79,13 @@ def column_names(file: h5py.File) -> tuple[str, ...]:
     return tuple(_group(file, COLUMN_GROUP)) if name in _group(file, parent) else ()
 
 
-def _check_names(path: str, names: tuple[str, ...]) -> None:
+def _check_names(path: str, names: tuple[str | bytes, ...]) -> None:
     """Raise DataError where a group has too many members, or one whose name is not utf-8."""
     if len(names) > MOST_MEMBERS:
         raise DataError(f"/{path} has {len(names):,} members, expected at most {MOST_MEMBERS:,}")
     for name in names:
-        if not name.isascii() and any("\ud800" <= sign <= "\udfff" for sign in name):
-            raise DataError(f"/{path} has a member called {name!a:.60}, which is not utf-8")
+        if isinstance(name, bytes):  # as h5py gives what it cannot decode
+            raise DataError(f"/{path} has a member called {name!r:.60}, which is not utf-8")
 
 
 def _check_version(file: h5py.File) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from features import hdf5_guard
 from features.arguments import check_choice
 from features.backbones import golden
 from features.backbones.catalog import SCALINGS, Backbone, PixelScaling
@@ -35,6 +36,7 @@ from features.errors import DataError, OffshelfError, UsageError
 from features.locks import locked
 from features.packages import cache_folder, fetch_package, sha256_of
 from features.quiet import keras_here
+from features.schema import reading
 
 log = logging.getLogger("offshelf")
 
@@ -227,6 +229,8 @@ def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
     hint = "" if scaling else " (--scaling)"
     log.info("%s: pixel scaling %r%s", path.name, pixel_scaling.name, hint)
     sha256 = sha256_of(path)
+    with reading(f"{path} does not hold the weights of {backbone.name}"):
+        hdf5_guard.check(path)
     return Weights(backbone.name, "file", sha256, pixel_scaling, path, file_sha256=sha256)
 
 

@@ -16,8 +16,9 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
+from features.hdf5_walk import KERAS_MEMBER
 
-_MEMBER = "model.weights.h5"  # of a .keras file
+_MEMBER_RATIO, _MEMBER_BYTES = 8, 2**26  # the weights in a .keras file, to its own size
 
 
 def load(base: Any, path: Path, name: str, sha256: str = "") -> None:
@@ -68,10 +69,19 @@ class _Content(io.BytesIO):
 def _read(base: Any, path: Path, content: bytes) -> None:
     if path.name.endswith((".weights.h5", ".keras")):
         if path.suffix == ".keras":
-            content = zipfile.ZipFile(io.BytesIO(content)).read(_MEMBER)
+            content = _member(content)
         _read_by_structure(base, content)
     else:
         _read_by_name(base, path, content)
+
+
+def _member(content: bytes) -> bytes:
+    """Return the weights in a .keras file, which Keras does not compress."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        claimed = archive.getinfo(KERAS_MEMBER).file_size
+        if claimed > _MEMBER_RATIO * len(content) + _MEMBER_BYTES:
+            raise ValueError(f"its weights claim {claimed:,} bytes in a file of {len(content):,}")
+        return archive.read(KERAS_MEMBER)
 
 
 def _read_by_structure(base: Any, content: bytes) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features import durable
+from features import durable, hdf5_guard
 from features.errors import DataError, OffshelfError, UsageError
 from features.packages import sha256_of
 from pipeline.results.records import UNTRUSTED
@@ -181,6 +181,7 @@ def _read_keras(path: Path) -> "Pipeline":
 
     from pipeline.classifiers.estimators.dense_head import DenseHead
 
+    hdf5_guard.check(path)
     with zipfile.ZipFile(path) as archive:
         if _HEAD not in archive.namelist():
             raise DataError(f"{path} is no dense head of ours: it has no {_HEAD}")

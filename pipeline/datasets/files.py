@@ -10,10 +10,13 @@ import h5py
 
 from features import durable
 from features.errors import DataError
+from features.schema import reading
+from features.sources.hdf5_arrays import open_hdf5
 from pipeline.datasets.arrays import Arrays
 from pipeline.datasets.catalog import Dataset
 
 SCHEMA = 1
+_ARRAYS, _ATTRIBUTES = ("images", "labels", "split"), ("schema", "complete", "name")
 CHUNK_BYTES = 2**20  # of images: a batch is read in a few chunks, a single image in one
 
 
@@ -23,14 +26,14 @@ def read(path: Path) -> tuple[str, Arrays]:
     Raises:
         DataError: it is no such file, or not a complete one.
     """
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            if file.attrs.get("schema") != SCHEMA or not file.attrs.get("complete"):
-                raise DataError(f"{path} was not written by fetch, or not to its end")
-            columns = (file[name][:] for name in ("images", "labels", "split"))
-            return str(file.attrs["name"]), Arrays(*columns)
-    except (OSError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read as a data set: {_reason(error)}") from error
+    with reading(f"{path} cannot be read as a data set"):
+        stored = open_hdf5(path, {*_ARRAYS, *_ATTRIBUTES}, ())
+        file: Any = stored.file
+        with file:
+            schema, is_complete, name = (file.attrs[name] for name in _ATTRIBUTES)
+            if schema != SCHEMA or not is_complete:
+                raise DataError("it was not written by fetch, or not to its end")
+            return str(name), Arrays(*(stored.arrays[array][:] for array in _ARRAYS))
 
 
 def write(

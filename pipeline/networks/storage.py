@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from features import durable
+from features import durable, hdf5_guard
 from features.errors import DataError, OffshelfError
 from features.packages import sha256_of
 from features.quiet import keras_here
@@ -57,6 +57,7 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
         raise DataError(f"{path} has changed since it was written; train it again with --restart")
     keras_here()
     try:
+        hdf5_guard.check(path)
         network = _build(facts[NETWORK])
         with warnings.catch_warnings():
             # Keras only warns of layers that the file lacks, and leaves them as they are.
