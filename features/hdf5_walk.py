@@ -176,16 +176,24 @@ class _Walk:
 
 
 def _limit() -> None:
-    """Limit memory and time of this process; on systems without these limits it goes on."""
+    """Limit memory and time of this process, as far as the system has these limits."""
     signal.alarm(SECONDS)
+    _lower("RLIMIT_CORE", 0)
+    _lower("RLIMIT_CPU", CPU_SECONDS)
+    with suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        _lower("RLIMIT_AS", pages * os.sysconf("SC_PAGESIZE") + MEMORY_BYTES)
+
+
+def _lower(limit: str, value: int) -> None:
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + MEMORY_BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        kind = getattr(resource, limit)
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(
+            kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard)
+        )
 
 
 def _answer(problem: str | None) -> None:
