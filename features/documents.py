@@ -9,6 +9,7 @@ What is read may have been damaged, or made by somebody else to do harm. A schem
 import json
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -33,19 +34,30 @@ _WIDTH = 60  # characters of a wrong value that a message shows
 T = TypeVar("T")
 
 
-def read(path: Path, kind: type[T], most: int = SIZE) -> T:
+@dataclass(frozen=True)
+class _Schema:
+    schema: int
+
+
+def read(path: Path, kind: type[T], schema: int | None = None, most: int = SIZE) -> T:
     """Return the content of a JSON file as an object of a kind.
 
     Args:
         path: the file.
         kind: a dataclass, or another type by which `msgspec.convert` checks.
+        schema: what its field "schema" must be; None where it has no such field.
         most: bytes that the file may have.
 
     Raises:
         DataError: the file is missing or no regular file, cannot be read, is too large or too
-            deep, is no JSON, or has a value that is not what the kind says; one line names the
-            file, the field, what came and what was expected.
+            deep, is no JSON, is of another schema, or has a value that is not what the kind says;
+            one line names the file, the field, what came and what was expected.
     """
+    return convert(load(path, most), kind, str(path), schema)
+
+
+def load(path: Path, most: int = SIZE) -> Any:
+    """Return the content of a JSON file as plain values, like `parse`; raises as `read`."""
     try:
         if not path.is_file():
             raise DataError(f"{path} is missing, or no regular file")
@@ -53,12 +65,12 @@ def read(path: Path, kind: type[T], most: int = SIZE) -> T:
             content = file.read(most + 1)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    return decode(content, kind, str(path), most)
+    return parse(content, str(path), most)
 
 
-def decode(content: str | bytes, kind: type[T], where: str, most: int = SIZE) -> T:
+def decode(content: str | bytes, kind: type[T], where: str, schema: int | None = None) -> T:
     """Return JSON as an object of a kind; `where` begins the message of each DataError."""
-    return convert(parse(content, where, most), kind, where)
+    return convert(parse(content, where), kind, where, schema)
 
 
 def parse(content: str | bytes, where: str, most: int = SIZE) -> Any:
@@ -84,9 +96,11 @@ def parse(content: str | bytes, where: str, most: int = SIZE) -> Any:
     return values
 
 
-def convert(values: Any, kind: type[T], where: str) -> T:
+def convert(values: Any, kind: type[T], where: str, schema: int | None = None) -> T:
     """Return plain values as an object of a kind; raise DataError where they are not of it."""
     try:
+        if schema is not None and (came := msgspec.convert(values, _Schema).schema) != schema:
+            raise DataError(f"{where}: its schema is {came}, this version reads {schema}")
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise DataError(f"{where}: {_problem(str(error), values)}") from None

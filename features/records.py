@@ -118,24 +118,24 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str, where: str = "the recipe") -> "Recipe":
-        """Rebuild a recipe; raises DataError, whose message begins with `where`."""
-        return cls.from_dict(documents.parse(text, where), where)
+        """Rebuild a recipe.
+
+        Raises:
+            DataError: a field is missing, unknown or not what it should be; the message begins
+                with `where`. An unknown one is a setting of a later version, and may change
+                numbers.
+        """
+        recipe = cls.from_dict(values := documents.parse(text, where), where)
+        known = [field.name for field in dataclasses.fields(cls)]
+        if unknown := [name for name in values if name not in known]:
+            raise DataError(f"{where}: {unknown[0]!r:.60} is no field of a recipe of this version")
+        return recipe
 
     @classmethod
     def from_dict(cls, values: Any, where: str = "the recipe") -> "Recipe":
-        """Rebuild a recipe from what JSON holds.
-
-        Raises:
-            DataError: a field is missing, unknown or not what it should be. An unknown one is a
-                setting of a later version, and may change numbers.
-        """
+        """Rebuild a recipe from what JSON holds, as `from_json`; unknown fields are passed over."""
         documents.convert(values, _Nested, where)
-        recipe = documents.convert(values, cls, where)
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name in values:
-            if name not in known:
-                raise DataError(f"{where}: {name!r:.60} is no field of a recipe of this version")
-        return recipe
+        return documents.convert(values, cls, where)
 
     @property
     def digest(self) -> str:
@@ -170,7 +170,7 @@ class _Scaling:
 class _Images:
     kind: str
     count: Whole
-    fingerprint: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

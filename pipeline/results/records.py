@@ -21,12 +21,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from features import __version__, durable
+import msgspec
+
+from features import __version__, documents, durable
+from features.documents import Seconds, Whole
 from features.errors import DataError, OffshelfError, UsageError
 from features.locks import locked
 from pipeline.config.choices import MODELS_FOLDER
+from pipeline.results import inputs as candidate_inputs
+from pipeline.statistics.scoring import RANKING_METRICS
 
 SCHEMA = 1
 RECORD = "record.json"
@@ -52,8 +57,8 @@ class Trial:
 
     setting: dict[str, Any]
     score: float
-    seconds: float
-    rows: int
+    seconds: Seconds
+    rows: Whole
 
 
 @dataclass(frozen=True)
@@ -110,13 +115,13 @@ class Record:
     trials: tuple[Trial, ...]
     metric: str
     seed: int
-    rows: int
-    budget: float | None
+    rows: Whole
+    budget: Seconds | None
     key: str
-    seconds: dict[str, float]
-    peak_memory: int
+    seconds: dict[str, Seconds]
+    peak_memory: Whole
     model: dict[str, Any]
-    temperature: float
+    temperature: Annotated[float, msgspec.Meta(gt=0)]
     versions: dict[str, str]
     created: str
     schema: int = field(default=SCHEMA)
@@ -170,15 +175,47 @@ class Record:
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "Record":
-        """Rebuild a record; raises KeyError, TypeError or ValueError where the text is none."""
-        values = json.loads(text)
-        if values.get("schema") != SCHEMA:
-            raise ValueError(f"its schema is {values.get('schema')}, this version reads {SCHEMA}")
-        values["trials"] = tuple(Trial(**trial) for trial in values["trials"])
-        values["class_names"] = tuple(values["class_names"])
-        values["warnings"] = tuple(values.get("warnings", ()))
-        return cls(**values)
+    def from_dict(cls, values: Any, where: str = "the record") -> "Record":
+        """Rebuild a record from what JSON holds; raises DataError, which begins with `where`."""
+        documents.convert(values, _Nested, where, SCHEMA)
+        record = documents.convert(values, cls, where)
+        candidate_inputs.check(record.inputs, f"{where}: inputs")
+        if len(set(record.class_names)) < len(record.class_names):
+            raise DataError(f"{where}: class_names are not distinct")
+        if record.metric not in RANKING_METRICS:
+            known = ", ".join(RANKING_METRICS)
+            raise DataError(f"{where}: metric is {record.metric!r:.60}, expected one of {known}")
+        return record
+
+
+@dataclass(frozen=True)
+class _Model:
+    file: str
+    bytes: Whole
+    sha256: str
+    trusted: bool = True
+    network: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _File:
+    file: str = ""
+    bytes: Whole = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class _Extraction:
+    seconds_1000: Seconds = 0.0
+
+
+@dataclass(frozen=True)
+class _Nested:
+    """What the dictionaries of a record hold at least."""
+
+    model: _Model
+    extraction: _Extraction = field(default_factory=_Extraction)
+    trials_file: _File = field(default_factory=_File)
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -187,12 +224,17 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def read_record(folder: Path) -> Record:
-    """Read a candidate's record; raises DataError where it cannot be read as such."""
+    """Read a candidate's record.
+
+    Raises:
+        DataError: it cannot be read as such, or names another folder than its own, to which
+            nothing must be written in its name.
+    """
     path = folder / RECORD
-    try:
-        return Record.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} cannot be read as a record: {error}") from None
+    record = Record.from_dict(documents.load(path), str(path))
+    if record.name != folder.resolve().name:
+        raise DataError(f"{path}: name is {record.name!r:.100}, expected that of its folder")
+    return record
 
 
 def versions(*packages: str) -> dict[str, str]:
