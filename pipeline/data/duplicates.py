@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features import durable
+from features.documents import Whole
 from features.errors import DataError
 from pipeline.data.groups import groups
 from pipeline.data.neighbours import Neighbours, Search
 from pipeline.data.splits import EXCLUDED, TEST, Splits
+from pipeline.data.tables import Table
 
 if TYPE_CHECKING:
     import pandas
@@ -39,6 +41,16 @@ _META = b"offshelf"
 # were, and 0.91 is asked. In shallow layers, whose features vary together, it is up to 0.3.
 _SPREAD = 0.1
 _CHECKED = 4 * MOST  # near-duplicates of an image in a split that are looked at closely
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """What the metadata of `duplicates.parquet` holds."""
+
+    threshold: float
+    near: bool
+    cut: Whole
+    tests: Whole
 
 
 @dataclass(frozen=True)
@@ -137,19 +149,18 @@ def read(folder: Path) -> Duplicates:
     Raises:
         DataError: the folder has no such file, or it cannot be read as such.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pandas
 
-    path = folder / FILE
-    try:
-        table = pq.read_table(path)
-        meta = json.loads(table.schema.metadata[_META])
-        if meta.pop("schema") != SCHEMA:
-            raise ValueError("another version wrote it")
-        return Duplicates(table.select(_schema().names).cast(_schema()).to_pandas(), **meta)
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path} cannot be read: {reason}; run `classify` again") from None
+    table = Table(folder / FILE)
+    meta = table.meta(_META, _Meta, SCHEMA)
+    columns: dict[str, Any] = {
+        name: table.texts(name) for name in ("id", "part", "twin", "twin_part", "kind")
+    }
+    if not set(columns["kind"]) <= {"equal", "near"}:
+        raise DataError(f"{table.path}: a kind is neither 'equal' nor 'near'; run `classify` again")
+    columns["similarity"] = table.numbers(["similarity"], "f")[:, 0]
+    frame = pandas.DataFrame(columns)[_schema().names]
+    return Duplicates(frame, meta.threshold, meta.near, meta.cut, meta.tests)
 
 
 def near_duplicate_ids(folder: Path, split: str) -> frozenset[str]:

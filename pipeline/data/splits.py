@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import numpy as np
 
 from features import durable
 from features.errors import DataError, UsageError
 from features.records import DIGEST_BYTES
+from pipeline.data.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,30 +176,50 @@ class Splits:
             UsageError: the folder holds none.
             DataError: they cannot be read, or have changed since they were written.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         path = folder / FILE
         if not path.is_file():
             raise UsageError(f"{folder} is no results folder: it has no {FILE}; run `classify`")
-        try:
-            table = pq.read_table(path)
-            meta = json.loads(table.schema.metadata[_META])
-            names = tuple(meta["class_names"])
-            numbers = {name: number for number, name in enumerate(names)}
-            folds = [table[name] for name in table.column_names if name.startswith("fold_")]
-            splits = cls(
-                tuple(table["id"].to_pylist()),
-                np.array([numbers[name] for name in table["label"].to_pylist()], np.int32),
-                names,
-                np.stack([fold.to_numpy() for fold in folds]).astype(np.int16),
-                meta["count"],
-                meta["scheme"],
-                meta["seed"],
-                table["group"].to_numpy() if "group" in table.column_names else None,
-            )
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path} cannot be read: {str(error).partition(chr(10))[0]}") from None
-        if splits.digest != meta.get("digest"):
+        table = Table(path, remedy="use another --out")
+        meta = table.meta(_META, _Meta, SCHEMA)
+        numbers = {name: number for number, name in enumerate(meta.class_names)}
+        labels = [numbers.get(name, -1) for name in table.texts("label")]
+        folds = table.numbers([name for name in table.names if name.startswith("fold_")], "i")
+        grouped = "group" in table.names
+        groups = table.numbers(["group"], "i")[:, 0].astype(np.int64) if grouped else None
+        splits = cls(
+            tuple(table.texts("id")), np.array(labels, np.int32), meta.class_names,
+            np.ascontiguousarray(folds.T.clip(-(2**15), 2**15 - 1), np.int16), meta.count,
+            meta.scheme, meta.seed, groups,
+        )  # fmt: skip
+        if problem := _problem(splits):
+            raise DataError(f"{path}: {problem}")
+        if splits.digest != meta.digest:
             raise DataError(f"{path} has changed since it was written; use another --out")
         return splits
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """What the metadata of `splits.parquet` holds."""
+
+    class_names: tuple[str, ...]
+    count: Annotated[int, msgspec.Meta(ge=1, lt=2**15)]
+    scheme: str
+    seed: int
+    digest: str
+
+
+def _problem(splits: Splits) -> str:
+    """Return what is wrong with the values of splits, empty where nothing is."""
+    folds, last = splits.folds, max(splits.count, 2) - 1
+    if len(set(splits.ids)) < len(splits):
+        return "ids stand there twice"
+    if len(set(splits.class_names)) < len(splits.class_names):
+        return "names of classes stand there twice"
+    if (splits.labels < 0).any():
+        return "a label is none of its classes"
+    if ((folds < EXCLUDED) | (folds > last)).any():
+        return f"a fold is beyond {EXCLUDED} to {last}"
+    if (np.where(folds < 0, folds, 0) != np.where(folds[:1] < 0, folds[:1], 0)).any():
+        return "an image is locked away or left out in some repeats only"
+    return ""

@@ -1,6 +1,7 @@
 """The files of a trained network in its candidate's folder: predictions, model, history, record."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,12 @@ def write_candidate(
     splits = images.splits
     ids = tuple(splits.ids[row] for row in splits.validated)
     labels = splits.labels[splits.validated]
-    Predictions(ids, labels, result.probabilities).write(draft / VALIDATION, splits.class_names)
+    predictions = Predictions(ids, labels, result.probabilities)
+    written = predictions.write(draft / VALIDATION, splits.class_names)
     model = storage.save(result.kept.network, draft, result.kept.facts)
     history.write(draft, result.rounds)
     record = _record(config, images, plan, key, result, _seconds(images, result, seconds), model)
+    record = replace(record, predictions=written)
     write_record(draft, record)
     return record
 

@@ -67,5 +67,6 @@ class Ablation:
 
     def _correct(self, record: Record) -> np.ndarray:
         """Return which of the images that validate are predicted correctly, bool (n,)."""
-        predictions = Predictions.read(self.folder / record.name / VALIDATION, record.class_names)
+        path, digest = self.folder / record.name / VALIDATION, record.predictions.get("sha256", "")
+        predictions = Predictions.read(path, record.class_names, digest)
         return predictions.repeats[0].argmax(axis=1) == predictions.labels

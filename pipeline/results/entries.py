@@ -9,7 +9,7 @@ import numpy as np
 from features.errors import DataError
 from pipeline.data.splits import Splits
 from pipeline.results import decisions
-from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.predictions import VALIDATION, read_of
 from pipeline.results.records import RECORD, Record
 from pipeline.statistics import calibration, metrics
 
@@ -77,21 +77,5 @@ def read_probabilities(folder: Path, record: Record, splits: Splits) -> np.ndarr
             f"{folder / RECORD} belongs to other splits ({record.splits}) than those of its "
             f"results folder ({splits.digest}); run `classify` again"
         )
-    path = folder / VALIDATION
-    predictions = Predictions.read(path, splits.class_names)
-    rows = {image: row for row, image in enumerate(predictions.ids)}
-    expected = [splits.ids[place] for place in splits.validated]
-    if len(predictions.ids) != len(expected) or set(rows) != set(expected):
-        raise DataError(
-            f"{path} has predictions of {len(predictions.ids)} images, expected those of exactly "
-            f"the {len(expected)} that validate; run `classify` again"
-        )
-    order = np.array([rows[image] for image in expected])
-    if (predictions.labels[order] != splits.labels[splits.validated]).any():
-        raise DataError(f"{path} has other labels than the splits; run `classify` again")
-    probabilities = predictions.repeats[:, order]
-    if not (
-        np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=2), 1, 0, 0.01)
-    ):
-        raise DataError(f"{path} holds values that are no probabilities; run `classify` again")
-    return probabilities
+    digest = record.predictions.get("sha256", "")
+    return read_of(folder / VALIDATION, splits, splits.validated, digest).repeats

@@ -7,6 +7,7 @@ others, but the locked test is never opened for it.
 import json
 import logging
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,8 @@ def write(config: AddConfig, record: Record, predictions: PredictionTable, split
     with tempfile.TemporaryDirectory(prefix=".add-", dir=config.results) as folder:
         draft = Path(folder) / record.name
         draft.mkdir()
-        table.write(draft / VALIDATION, splits.class_names)
-        write_record(draft, record)
+        written = table.write(draft / VALIDATION, splits.class_names)
+        write_record(draft, replace(record, predictions=written))
         place_candidate(draft, config.results)
 
 

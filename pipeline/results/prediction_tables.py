@@ -14,13 +14,13 @@ import numpy as np
 
 from features.errors import DataError, UsageError
 from pipeline.data.splits import Splits
+from pipeline.results.predictions import TOLERANCE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ID, PREFIX = "id", "p:"
 LABELS = ("predicted", "label")  # the column of predicted classes; the first that is there is taken
-TOLERANCE = 0.01  # by which the probabilities of an image may miss a sum of 1
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Only records and predictions on validation are read, never the locked test or the features.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,8 @@ from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
 from pipeline.statistics.selection import Selected
 from pipeline.statistics.significance import LEVEL
+
+log = logging.getLogger("offshelf")
 
 _CONDITIONS = ("image_size", "precision")  # of images, and of the network that reads them
 FLOOR = "dummy"  # the method that only knows class frequencies
@@ -294,6 +297,11 @@ def _entries(results: Sequence[Path], splits: Splits) -> list[Entry]:
         for folder in dict.fromkeys(results)
         for name, record in candidates(folder).items()
     ]
+    if unsealed := [name for _, name, record in finished if not record.predictions]:
+        log.info(
+            "%d of %d candidates are of a version that kept no checksum of predictions, such as "
+            "%s: these are taken as they stand", len(unsealed), len(finished), unsealed[0],
+        )  # fmt: skip
     names = [name for _, name, _ in finished]
     return [
         read_entry(

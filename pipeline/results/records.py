@@ -21,16 +21,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 
 from features import __version__, documents, durable
-from features.documents import Seconds, Whole
+from features.documents import Seconds, Share, Whole
 from features.errors import DataError, OffshelfError, UsageError
 from features.locks import locked
 from pipeline.config.choices import MODELS_FOLDER
 from pipeline.results import inputs as candidate_inputs
+from pipeline.statistics.metrics import METRICS
 from pipeline.statistics.scoring import RANKING_METRICS
 
 SCHEMA = 1
@@ -100,6 +101,7 @@ class Record:
         warnings: what libraries warned of in the last fit, each once.
         threshold: between two classes, as `results.thresholds` chooses it; empty where the most
             probable class is predicted.
+        predictions: "file", "bytes" and "sha256" of `validation.parquet`; empty in those of 0.2.0.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Record:
     trials_file: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     threshold: dict[str, Any] = field(default_factory=dict)
+    predictions: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cost(self) -> float:
@@ -185,7 +188,22 @@ class Record:
         if record.metric not in RANKING_METRICS:
             known = ", ".join(RANKING_METRICS)
             raise DataError(f"{where}: metric is {record.metric!r:.60}, expected one of {known}")
+        if record.threshold:
+            _check_threshold(record, f"{where}: threshold")
         return record
+
+
+_Threshold = TypedDict(
+    "_Threshold", {"class": str, "value": Share, "metric": str, "score": float, "usual": float}
+)
+
+
+def _check_threshold(record: Record, where: str) -> None:
+    kept = documents.convert(record.threshold, _Threshold, where)
+    if len(record.class_names) != 2 or kept["class"] not in record.class_names:
+        raise DataError(f"{where}: {kept['class']!r:.60} is none of two classes")
+    if kept["metric"] not in METRICS:
+        raise DataError(f"{where}: metric is {kept['metric']!r:.60}, expected {', '.join(METRICS)}")
 
 
 @dataclass(frozen=True)
@@ -216,6 +234,7 @@ class _Nested:
     model: _Model
     extraction: _Extraction = field(default_factory=_Extraction)
     trials_file: _File = field(default_factory=_File)
+    predictions: _File = field(default_factory=_File)
 
 
 def write_record(folder: Path, record: Record) -> None:

@@ -67,8 +67,8 @@ class FitResult:
     """The outcome of a `FitJob`.
 
     Attributes:
-        setting, trials, rows, seconds, peak_memory, model, temperature, trials_file, warnings: as
-            in a record.
+        setting, trials, rows, seconds, peak_memory, model, temperature, trials_file, warnings,
+            predictions: as in a record.
         score: the metric on validation, the mean over the repeats.
         accelerated: whether Intel's extension fitted it.
         stopped_early: whether the search ran out of time.
@@ -86,6 +86,7 @@ class FitResult:
     score: float
     accelerated: bool
     stopped_early: bool
+    predictions: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,6 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
     fitted = time.perf_counter()
     predict_1000 = _seconds_of_predicting(model, x, examples.classes)
     predictions = _predictions(examples.splits, search.probabilities)
-    predictions.write(job.folder / VALIDATION, examples.splits.class_names)
     return FitResult(
         search.setting,
         search.trials,
@@ -163,6 +163,7 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
         mean_score(job.metric, predictions.labels, predictions.repeats),
         any(type(step).__module__.startswith("sklearnex") for _, step in model.steps),
         search.stopped_early,
+        predictions.write(job.folder / VALIDATION, examples.splits.class_names),
     )
 
 

@@ -258,6 +258,7 @@ class CandidateRunner:
             extraction=candidate.layer.extraction,
             trials_file=result.trials_file,
             warnings=result.warnings,
+            predictions=result.predictions,
             versions=versions(*packages),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -91,7 +91,7 @@ def add(out: Path, path: Path, splits: Splits, method: str) -> Record:
         predicted[held] = probabilities(fitted(train), x[held], len(NAMES))
     at = splits.validated
     ids = tuple(splits.ids[place] for place in at)
-    Predictions(ids, labels[at], predicted[at]).write(folder / VALIDATION, NAMES)
+    written = Predictions(ids, labels[at], predicted[at]).write(folder / VALIDATION, NAMES)
     record = Record(
         name=name, kind="classifier", title=classifier.title, method=method, requested=method,
         reason="", inputs=layer.facts(), splits=splits.digest, class_names=NAMES,
@@ -100,9 +100,15 @@ def add(out: Path, path: Path, splits: Splits, method: str) -> Record:
         seconds={"search": 0.0, "fit": 1.0, "predict_1000": 0.5}, peak_memory=10**8,
         model=storage.save(fitted(splits.rest), folder),
         temperature=calibration.temperature(predicted[at], labels[at]), versions={}, created="now",
+        predictions=written,
     )  # fmt: skip
     write_record(folder, record)
     return record
+
+
+def predict(out: Path, name: str, predictions: Predictions) -> None:
+    """Write other predictions of a candidate, as if it had made them."""
+    change(out, name, predictions=predictions.write(out / name / VALIDATION, NAMES))
 
 
 def change(out: Path, name: str, **changes) -> None:

@@ -74,9 +74,9 @@ def test_predictions_are_read_as_they_were_written(tmp_path):
     assert (read.labels == written.labels).all()
     assert (read.probabilities == values).all()
     assert read.probabilities.dtype == np.float32
-    with pytest.raises(DataError, match="cannot be read as predictions"):
+    with pytest.raises(DataError, match="cannot be read: "):
         Predictions.read(tmp_path / "p.parquet", ("ant", "cow"))
-    with pytest.raises(DataError, match="cannot be read as predictions"):
+    with pytest.raises(DataError, match="cannot be read: "):
         Predictions.read(tmp_path / "none.parquet", NAMES)
 
 

@@ -22,7 +22,7 @@ from pipeline.results.records import read_record
 from pipeline.results.trials import TriedSettings
 from pipeline.stages import compare, evaluate
 from tests.pipeline import candidates
-from tests.pipeline.candidates import NAMES
+from tests.pipeline.candidates import NAMES, predict
 
 BEST, CENTROID, DUMMY = (f"vgg16.pool.{method}" for method in candidates.METHODS)
 
@@ -42,7 +42,7 @@ def answer(results, name, accuracy, **changes):
     old = Predictions.read(path, NAMES)
     right = np.arange(len(old.ids)) < accuracy * len(old.ids)
     values = np.eye(3, dtype=np.float32)[np.where(right, old.labels, (old.labels + 1) % 3)]
-    Predictions(old.ids, old.labels, values * 0.7 + 0.1).write(path, NAMES)
+    predict(results, name, Predictions(old.ids, old.labels, values * 0.7 + 0.1))
     candidates.change(results, name, **changes)
 
 
@@ -126,7 +126,7 @@ def test_the_verdict_is_by_the_metric_that_ranks(results):
     for name, predicted in ((BEST, finds), (CENTROID, 0 * labels), (DUMMY, 0 * labels)):
         values = 0.8 * np.eye(3, dtype=np.float32)[predicted] + 0.2 / 3
         ids = tuple(rare.ids[place] for place in rare.validated)
-        Predictions(ids, labels, values).write(results / name / VALIDATION, NAMES)
+        predict(results, name, Predictions(ids, labels, values))
     by_accuracy, by_f1 = (run(results, metric=name) for name in ("accuracy", "macro_f1"))
     assert by_accuracy.best != BEST  # always the frequent class: right in 94 % of the images
     assert by_accuracy.recommended is None
@@ -176,7 +176,7 @@ def test_the_best_of_many_tried_settings_is_too_good(results):
     path = results / BEST / VALIDATION
     ids = Predictions.read(path, NAMES).ids
     values = 0.7 * np.eye(3, dtype=np.float32)[lucky] + 0.1
-    Predictions(ids, labels, values).write(path, NAMES)
+    predict(results, BEST, Predictions(ids, labels, values))
     for name in (CENTROID, DUMMY):
         answer(results, name, 0.3)
     candidates.change(results, BEST, trials_file=tried.write(results / BEST))
@@ -249,8 +249,8 @@ def test_the_locked_test_and_the_features_are_never_opened(results, monkeypatch)
     scored = set()
     read = Predictions.read.__func__
 
-    def watched(cls, path, names):
-        predictions = read(cls, path, names)
+    def watched(cls, *given):
+        predictions = read(cls, *given)
         scored.update(predictions.ids)
         return predictions
 
@@ -277,8 +277,8 @@ def test_predictions_of_locked_images_are_refused(results):
     path = results / BEST / VALIDATION
     old = Predictions.read(path, NAMES)
     ids = (splits.ids[splits.test[0]], *old.ids[1:])
-    Predictions(ids, old.labels, old.probabilities).write(path, NAMES)
-    with pytest.raises(DataError, match="exactly the 240 that validate"):
+    predict(results, BEST, Predictions(ids, old.labels, old.probabilities))
+    with pytest.raises(DataError, match="exactly the 240 of its split"):
         run(results)
 
 
@@ -286,17 +286,23 @@ def test_predictions_in_another_order_are_put_in_order(results):
     before = run(results).rows
     path = results / BEST / VALIDATION
     old = Predictions.read(path, NAMES)
-    Predictions(old.ids[::-1], old.labels[::-1], old.probabilities[::-1]).write(path, NAMES)
+    turned = Predictions(old.ids[::-1], old.labels[::-1], old.probabilities[::-1])
+    predict(results, BEST, turned)
     assert run(results).rows == before
 
 
 def test_each_repeat_of_cross_validation_is_scored_by_itself(results):
     """Averaged probabilities would be an ensemble, which nobody keeps."""
+    splits = Splits.read(results)
+    twice = dataclasses.replace(splits, folds=np.repeat(splits.folds, 2, axis=0))
+    twice.write(results)
+    for name in (BEST, CENTROID, DUMMY):
+        candidates.change(results, name, splits=twice.digest)
     path = results / BEST / VALIDATION
     old = Predictions.read(path, NAMES)
     right, wrong = np.eye(3)[old.labels], np.eye(3)[(old.labels + 1) % 3]
     values = np.stack([0.8 * right + 0.2 * wrong, 0.4 * right + 0.6 * wrong]).astype(np.float32)
-    Predictions(old.ids, old.labels, values).write(path, NAMES)
+    predict(results, BEST, Predictions(old.ids, old.labels, values))
     rows = {row["candidate"]: row for row in run(results).rows}
     assert rows[BEST]["accuracy"] == 0.5
     assert rows[BEST]["log_loss"] == pytest.approx(-np.log([0.8, 0.4]).mean(), abs=1e-5)
@@ -309,11 +315,11 @@ def test_each_repeat_of_cross_validation_is_scored_by_itself(results):
 def test_other_labels_and_what_is_no_probability_are_refused(results):
     path = results / BEST / VALIDATION
     old = Predictions.read(path, NAMES)
-    Predictions(old.ids, (old.labels + 1) % 3, old.probabilities).write(path, NAMES)
+    predict(results, BEST, Predictions(old.ids, (old.labels + 1) % 3, old.probabilities))
     with pytest.raises(DataError, match="other labels"):
         run(results)
-    Predictions(old.ids, old.labels, old.probabilities * np.nan).write(path, NAMES)
-    with pytest.raises(DataError, match="no probabilities"):
+    predict(results, BEST, Predictions(old.ids, old.labels, old.probabilities * np.nan))
+    with pytest.raises(DataError, match="something else than finite fractions"):
         run(results)
 
 

@@ -343,7 +343,7 @@ def test_bad_input_gives_one_clear_line(results, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert "cannot write to" in refused(capsys, results, "--out", tmp_path / "file" / "page.html")
     (results / BEST / "validation.parquet").unlink()
-    assert "cannot be read as predictions" in refused(capsys, results, "--out", out)
+    assert "validation.parquet cannot be read" in refused(capsys, results, "--out", out)
     assert not out.exists()
     for folder in (BEST, CENTROID, DUMMY):
         (results / folder / "record.json").unlink()

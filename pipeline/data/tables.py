@@ -1,0 +1,136 @@
+"""Parquet tables that we wrote ourselves and read again: within bounds, and checked by column.
+
+A Parquet file of a few kilobytes can claim billions of rows, and a text that it holds once can
+stand in each of them. So rows are counted before they are read, and texts are read as a dictionary.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from features import documents
+from features.errors import DataError
+from features.text import for_terminal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REMEDY = "run `classify` again"
+
+_ROWS_OF_A_BYTE = 4  # at most, in tables whose rows have ids of their own
+_COMPRESSIONS = {"SNAPPY", "UNCOMPRESSED"}  # others can blow up a page far more than 20 times
+
+T = TypeVar("T")
+
+
+class Table:
+    """A Parquet file, whole in memory, whose columns are read when they are asked for.
+
+    Attributes:
+        path: the path of the file.
+        names: the names of its columns.
+        rows: the number of its rows.
+    """
+
+    def __init__(
+        self, path: Path, sha256: str = "", most_rows: int | None = None, remedy: str = REMEDY
+    ) -> None:
+        """Read the bytes of the file, and check what it claims.
+
+        Args:
+            path: the file.
+            sha256: the SHA-256 that it must have; empty where it is not known.
+            most_rows: the number of rows that it may have; None: as its size allows.
+            remedy: what to do where it cannot be read.
+
+        Raises:
+            DataError: it is missing or no regular file, has changed, is no Parquet file, or has
+                more rows, or another compression, than we write.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.path, self._remedy = path, remedy
+        with self.reading():
+            if not path.is_file():
+                raise DataError("it is missing, or no regular file")
+            content = path.read_bytes()
+            if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+                raise DataError("it has changed since it was written")
+            most = _ROWS_OF_A_BYTE * len(content) if most_rows is None else most_rows
+            source = pa.BufferReader(content)
+            schema = pq.read_schema(source)
+            self._texts = [each.name for each in schema if pa.types.is_string(each.type)]
+            self._file = pq.ParquetFile(source, read_dictionary=self._texts)
+            self.names, self._meta = tuple(schema.names), schema.metadata or {}
+            self.rows = _counted_rows(self._file.metadata)
+            if self.rows > most:
+                raise DataError(f"it claims {self.rows:,} rows, expected at most {most:,}")
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turn what damaged bytes cause into a DataError of one line that names the file."""
+        try:
+            yield
+        except Exception as error:  # pyarrow and NumPy raise many kinds
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise DataError(
+                f"{self.path} cannot be read: {for_terminal(reason, 300)}; {self._remedy}"
+            ) from None
+
+    def meta(self, key: bytes, kind: type[T], schema: int) -> T:
+        """Return JSON in the file's metadata as an object of a kind; see `documents.decode`."""
+        return documents.decode(self._meta.get(key, b""), kind, str(self.path), schema)
+
+    def texts(self, name: str) -> list[str]:
+        """Return a column of texts; raise DataError where it holds anything else."""
+        (column,) = self._columns([name])
+        with self.reading():
+            if name not in self._texts or column.null_count:
+                raise DataError(f"column {name!r:.60} holds something else than texts")
+            column = column.combine_chunks()
+            words, places = column.dictionary.to_pylist(), column.indices.to_pylist()
+            return [words[place] for place in places]
+
+    def numbers(self, names: Sequence[str], kind: str) -> np.ndarray:
+        """Return columns of numbers, (rows, columns); raise DataError where one holds others.
+
+        Args:
+            names: of the columns, at least one.
+            kind: "i" for whole numbers, "f" for fractions, finite ones.
+        """
+        columns = self._columns(names)
+        with self.reading():
+            arrays = [column.to_numpy() for column in columns]
+            for name, array in zip(names, arrays, strict=True):
+                if array.dtype.kind != kind or not np.isfinite(array).all():
+                    wanted = "finite fractions" if kind == "f" else "whole numbers"
+                    raise DataError(f"column {name!r:.60} holds something else than {wanted}")
+            return np.stack(arrays, axis=1)
+
+    def _columns(self, names: Sequence[str]) -> "list[pa.ChunkedArray]":
+        with self.reading():
+            for name in names:
+                if self.names.count(name) != 1:
+                    raise DataError(f"it has not one column {name!r:.60}")
+            table = self._file.read(columns=list(names))
+            columns = [table.column(name) for name in names]
+            if any(len(column) != self.rows for column in columns):
+                raise DataError("its columns have different lengths")
+            return columns
+
+
+def _counted_rows(metadata: Any) -> int:
+    """Return the number of rows, after a look at how they are stored."""
+    rows = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        rows += group.num_rows
+        for place in range(group.num_columns):
+            if (name := group.column(place).compression) not in _COMPRESSIONS:
+                raise DataError(f"it is compressed by {name}, as no table of ours is")
+    return int(max(rows, metadata.num_rows))
