@@ -21,7 +21,7 @@ from features.progress import progress_bar
 from features.reuse import is_finished, keep_unchanged
 from features.shards import Shards, discard_shards, partial_folder, shard_images
 from features.sources import open_source
-from features.sources.reading import Reading, log_reading
+from features.sources.reading import Reading, log_reading, report_notes
 from features.store import FeatureFile
 from features.stream import stream_rows
 from features.text import for_terminal
@@ -125,14 +125,20 @@ def read_source(
         return opened.reading
 
 
-def run(config: ExtractConfig) -> Path:
-    """Extract as `config` says; a repeated call goes on from where an earlier one stopped."""
+def run(config: ExtractConfig, tells_reading: bool = True) -> Path:
+    """Extract as `config` says; a repeated call goes on from where an earlier one stopped.
+
+    Args:
+        config: the settings.
+        tells_reading: whether to say how the source was read; a source that is no user's is not.
+    """
     check_output(config.out)
     with (
         open_source(config.source, config.limit, config.splits) as source,
         locked(partial_folder(config.out)),
     ):
-        log_reading(source.reading)
+        if tells_reading:
+            log_reading(source.reading)
         plan = plan_extraction(config, source)
         if is_finished(plan):
             discard_shards(partial_folder(config.out))  # a kill may have left some
@@ -207,6 +213,7 @@ def describe_file(plan: Plan, started: float, images: int) -> dict[str, Any]:
     """
     provenance = {
         "source": str(plan.source.location),
+        "options": {"limit": plan.config.limit, "splits": plan.config.splits},
         "reading": plan.source.reading.to_dict(),
         "licence": plan.model.licence,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime()),
@@ -221,12 +228,6 @@ def describe_file(plan: Plan, started: float, images: int) -> dict[str, Any]:
         "recipe_digest": plan.recipe.digest,
         "provenance": json.dumps(provenance),
     }
-
-
-def report_notes(notes: dict[str, int]) -> None:
-    """Warn of what was guessed of images that were taken, or looks wrong."""
-    for note, count in notes.items():
-        log.warning("%s %s", f"{count:,} image{' is' if count == 1 else 's are'}", note)
 
 
 def report_rejected(rejected: list[tuple[str, str]], rows: int, config: ExtractConfig) -> None:

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from features import documents
 from features.documents import Seconds, Whole
@@ -20,10 +22,22 @@ class _Order:
 
 
 @dataclass(frozen=True)
+class _Options:
+    """The options by which a source was read, as `ExtractConfig` has them."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    splits: tuple[tuple[Literal["train", "validation", "test"], str], ...] | None = None
+
+
+@dataclass(frozen=True)
 class _Provenance:
-    """What a file may say of where, when and on what it was made; version 0.2.0 had no reading."""
+    """What a file may say of where, when and on what it was made.
+
+    Version 0.2.0 had neither options nor reading.
+    """
 
     source: str | None = None
+    options: _Options | None = None
     reading: Reading | None = None
     licence: str = ""
     created: str | None = None
@@ -71,6 +85,12 @@ def provenance(attributes: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = documents.parse(text(attributes, "provenance", "{}"), where)
     documents.convert(values, _Provenance, where)
     return values
+
+
+def source_options(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the options by which the source was read, None where the file does not say."""
+    options = documents.convert(provenance(attributes), _Provenance, "its provenance").options
+    return None if options is None else vars(options)
 
 
 def is_complete(attributes: Mapping[str, Any]) -> bool:

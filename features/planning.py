@@ -11,7 +11,7 @@ from features.engines.base import Compiled
 from features.errors import DataError, UsageError
 from features.model import Model, find_model
 from features.packages import cache_folder
-from features.records import Recipe
+from features.records import Recipe, describe_decoding
 from features.sources.base import Source
 from features.store import FeatureFile
 
@@ -87,7 +87,7 @@ def write_recipe(
         layers=model.layers,
         pooling=model.pooling,
         image_size=model.image_size,
-        decoding=describe_decoding(config),
+        decoding=describe_decoding(config.exact_decode, config.accept_damaged),
         given_size=given_size,
         resize=config.resize,
         interpolation=config.interpolation,
@@ -99,12 +99,6 @@ def write_recipe(
         source=source,
         versions={name: version(name) for name in packages},
     )
-
-
-def describe_decoding(config: ExtractConfig) -> str:
-    """Return how JPEGs are decoded, as a recipe has it."""
-    scale = "exact" if config.exact_decode else "reduced"
-    return f"{scale}, damaged ones too" if config.accept_damaged else scale
 
 
 def compile_model(model: Model, recipe: Recipe) -> Compiled:

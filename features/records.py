@@ -182,6 +182,20 @@ class _Nested:
     source: _Images
 
 
+def describe_decoding(exact_decode: bool, accept_damaged: bool) -> str:
+    """Return how JPEGs are decoded, as a recipe has it."""
+    scale = "exact" if exact_decode else "reduced"
+    return f"{scale}, damaged ones too" if accept_damaged else scale
+
+
+def decoding_options(decoding: str) -> dict[str, bool]:
+    """Return the options of an extraction that `describe_decoding` describes."""
+    return {
+        "exact_decode": decoding.startswith("exact"),
+        "accept_damaged": decoding.endswith("damaged ones too"),
+    }
+
+
 def _differences(ours: dict[str, Any], others: dict[str, Any], prefix: str = "") -> list[str]:
     lines = []
     for key in dict.fromkeys([*ours, *others]):

@@ -6,7 +6,7 @@ byte is found, whichever of the two it meets.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,17 @@ def is_intact(values: dict[str, Any]) -> bool:
     return values.get(_SEAL) == _seal_of(rest)
 
 
-def write_note(folder: Path, key: str) -> None:
-    """Write the note of a folder: the checksum of each file in it; raises OSError.
+def write_note(folder: Path, key: str, names: Iterable[str] | None = None) -> None:
+    """Write the note of a folder: the checksums of files in it; raises OSError.
 
     Args:
         folder: a folder of files.
         key: what the folder is, so that it is not taken for another one.
+        names: the names of the files; None takes every file in the folder.
     """
-    files = {path.name: _sha256(path.read_bytes()) for path in sorted(folder.iterdir())}
+    if names is None:
+        names = sorted(path.name for path in folder.iterdir())
+    files = {name: _sha256_of_file(folder / name) for name in names}
     note = sealed({"key": key, "files": files})
     durable.write(folder / NOTE, json.dumps(note, indent=2).encode())
 
@@ -51,20 +54,39 @@ def read_files(folder: Path, key: str, names: Iterable[str]) -> list[bytes]:
     Raises:
         DataError: the note or a file is missing, truncated or changed, or the folder is another.
     """
+    contents: list[bytes] = []
+
+    def checksum(path: Path) -> str:
+        contents.append(path.read_bytes())
+        return _sha256(contents[-1])
+
+    _check(folder, key, names, checksum)
+    return contents
+
+
+def check_files(folder: Path, key: str, names: Iterable[str]) -> None:
+    """Check files of any size, as `read_files` does; nothing of them is kept in memory.
+
+    Raises:
+        DataError: as `read_files`.
+    """
+    _check(folder, key, names, _sha256_of_file)
+
+
+def _check(folder: Path, key: str, names: Iterable[str], checksum: Callable[[Path], str]) -> None:
     try:
         note = json.loads((folder / NOTE).read_bytes())
         if not is_intact(note) or note["key"] != key:
             raise DataError(f"{NOTE} in it has changed")
-        contents = [(folder / name).read_bytes() for name in names]
+        found = {name: checksum(folder / name) for name in names}
+        changed = [name for name in found if found[name] != note["files"].get(name)]
     except OSError as error:
         place = Path(str(error.filename)).name
         raise DataError(f"{place} in it cannot be read: {error.strerror or error}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise DataError(f"{NOTE} in it is damaged") from None
-    for name, content in zip(names, contents, strict=True):
-        if _sha256(content) != note["files"].get(name):
-            raise DataError(f"{name} in it has changed")
-    return contents
+    if changed:
+        raise DataError(f"{changed[0]} in it has changed")
 
 
 def _seal_of(values: dict[str, Any]) -> str:
@@ -73,3 +95,8 @@ def _seal_of(values: dict[str, Any]) -> str:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _sha256_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

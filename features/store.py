@@ -188,6 +188,15 @@ class FeatureFile:
             return facts.provenance(self._attributes)
 
     @property
+    def source_options(self) -> dict[str, Any] | None:
+        """The options by which the source was read, as `ExtractConfig` has them: limit, splits.
+
+        None in files of Offshelf 0.2, DataError where they are damaged.
+        """
+        with self._named():
+            return facts.source_options(self._attributes)
+
+    @property
     def seconds_per_image(self) -> float | None:
         """Wall time from an image's bytes to its features; None where the file does not say.
 

@@ -31,12 +31,14 @@ def config_command_line(
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
-            words += [f"--{option}", _text(value)]
+            words += [f"--{option}", option_text(value)]
     return command_line(*words)
 
 
-def _text(value: Any) -> str:
+def option_text(value: Any) -> str:
     """Return the text that the option reads as this value."""
-    if isinstance(value, tuple):
-        return ("x" if isinstance(value[0], int) else ",").join(map(str, value))
-    return str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    if isinstance(value[0], tuple):  # splits and their folders
+        return ",".join("=".join(pair) for pair in value)
+    return ("x" if isinstance(value[0], int) else ",").join(map(str, value))

@@ -71,6 +71,7 @@ def open_source(
         raise DataError(
             f"no images found in {path}: {others.total()} other files were ignored"
             f"{f' ({kinds})' if kinds else ''}; read are {', '.join(IMAGE_SUFFIXES)}"
+            f"{''.join(f'; {warning}' for warning in source.warnings)}"
         )
     if pairs is not None:
         _name_splits(source, pairs)

@@ -55,6 +55,22 @@ class TarArchive:
                 stack.pop_all()
 
     def _list(self, tar: tarfile.TarFile) -> None:
+        try:
+            has_mark = self._list_whole(tar)
+        except (tarfile.ReadError, EOFError) as error:
+            is_cut = isinstance(error, EOFError) or not _stream(tar).read(1)
+            if not is_cut:
+                raise
+            has_mark = False
+            self._drop_unless_whole(tar)
+        if not has_mark:
+            self.is_cut = True
+            self.warnings.append(
+                f"{self.path} has no end mark: it was cut, and images may be missing"
+            )
+
+    def _list_whole(self, tar: tarfile.TarFile) -> bool:
+        """List all members; return whether the zeros that mark the end are there."""
         while True:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined] # a million would fill a gigabyte
@@ -66,11 +82,17 @@ class TarArchive:
             tar.offset = end.following  # several were joined end to end
         if end.has_other_data:
             self.warnings.append(f"{self.path} has other data after its end, which were not read")
-        if not end.has_mark:
-            self.is_cut = True
-            self.warnings.append(
-                f"{self.path} has no end mark: it was cut, and images may be missing"
-            )
+        return end.has_mark
+
+    def _drop_unless_whole(self, tar: tarfile.TarFile) -> None:
+        """Leave the last member out if the archive ends within it."""
+        if not self.names or _reaches(tar, self._offsets[-1] + self.sizes[-1]):
+            return
+        name = self.names.pop()
+        self.sizes.pop()
+        self._offsets.pop()
+        self._heads.pop(len(self.names), None)
+        self.warnings.append(f"{self.path} ends within {name}, which was not read")
 
     def _check_extent(self, member: tarfile.TarInfo) -> None:
         """Raise DataError unless a member ends behind its beginning and not absurdly far."""
@@ -173,6 +195,15 @@ def _read_at(file: IO[bytes], offset: int, size: int, is_image: bool) -> bytes:
     return content
 
 
+def _reaches(tar: tarfile.TarFile, end: int) -> bool:
+    """Tell whether an archive has all bytes before `end`."""
+    try:
+        _stream(tar).seek(end - 1)
+        return bool(_stream(tar).read(1))
+    except EOFError:
+        return False
+
+
 def _checked_name(path: Path, member: tarfile.TarInfo) -> str:
     if member.issym() or member.islnk():
         raise refused(path, member.name, "is a link")
@@ -208,6 +239,8 @@ def _look_behind(path: Path, tar: tarfile.TarFile) -> _End:
         if not block:
             return _End(has_mark=start > offset)
         if block.strip(b"\0"):
+            if start == offset and len(block) < tarfile.BLOCKSIZE:
+                return _End(has_mark=False)  # it was cut within a header
             if start == offset:
                 raise DataError(f"{path} is damaged: no member begins at byte {start}")
             is_archive = _is_header(block)

@@ -32,6 +32,7 @@ def finetune(
     image_size: ImageSize | None = FinetuneConfig.image_size,
     limit: int | None = FinetuneConfig.limit,
     splits: SplitFolders | None = FinetuneConfig.splits,
+    accept_damaged: bool = FinetuneConfig.accept_damaged,
     folds: int | None = FinetuneConfig.folds,
     group_by: str | None = FinetuneConfig.group_by,
     augment: Names = FinetuneConfig.augment,
@@ -83,6 +84,7 @@ def finetune(
             the backbone's own.
         limit: take that many images only, spread evenly over the source.
         splits: which folder holds which split, as in `features.extract`.
+        accept_damaged: take damaged JPEGs as far as they can be decoded; they are counted.
         folds: the number of folds of cross-validation, where the folder has no splits yet; None
             as in `classify`.
         group_by: a column of the manifest; images with the same value stay in the same split.
@@ -130,6 +132,7 @@ def scratch(
     image_size: ImageSize | None = ScratchConfig.image_size,
     limit: int | None = ScratchConfig.limit,
     splits: SplitFolders | None = ScratchConfig.splits,
+    accept_damaged: bool = ScratchConfig.accept_damaged,
     folds: int | None = ScratchConfig.folds,
     group_by: str | None = ScratchConfig.group_by,
     augment: Names = ScratchConfig.augment,
@@ -167,6 +170,7 @@ def scratch(
             the images' own.
         limit: take that many images only, spread evenly over the source.
         splits: which folder holds which split, as in `features.extract`.
+        accept_damaged: take damaged JPEGs as far as they can be decoded; they are counted.
         folds: the number of folds of cross-validation, where the folder has no splits yet; None
             as in `classify`.
         group_by: a column of the manifest; images with the same value stay in the same split.

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.config.choices import METRICS, SCHEDULES, TRAINING_PRECISIONS
 
 GROUP_BY = "the column of a manifest whose equal values keep images in the same split"
+DAMAGED = "take damaged JPEGs as far as they can be decoded; they are counted"
 SPLITS = "the folders that are splits, where their names do not say so: train=a,test=b"
 THRESHOLD = (
     "choose the decision threshold between two classes on validation, for the metric; without it, "
@@ -77,6 +78,7 @@ def add_network_options(command: argparse.ArgumentParser, option: Callable[..., 
     )
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
     option("--splits", SPLITS, metavar="SPLIT=FOLDER,...")
+    option("--accept-damaged", DAMAGED, action="store_true")
     option(
         "--folds",
         "the number of folds of cross-validation, where the folder has no splits "

@@ -15,7 +15,15 @@ from features.config import (
     ExtractConfig,
 )
 from features.sources.reading import Reading
-from pipeline.commands.arguments import SPLITS, given, image_size, names, option_adder, share
+from pipeline.commands.arguments import (
+    DAMAGED,
+    SPLITS,
+    given,
+    image_size,
+    names,
+    option_adder,
+    share,
+)
 from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 
@@ -108,11 +116,7 @@ def _add_image_options(option: Any) -> None:
         "decode JPEGs at full scale also where half of it would do",
         action="store_true",
     )
-    option(
-        "--accept-damaged",
-        "take damaged JPEGs as far as they can be decoded; they are counted",
-        action="store_true",
-    )
+    option("--accept-damaged", DAMAGED, action="store_true")
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
     option("--splits", SPLITS, metavar="SPLIT=FOLDER,...")
     option(

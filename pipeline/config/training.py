@@ -43,6 +43,7 @@ class NetworkConfig:
         image_size: height and width the network sees, in pixels; None leaves it to the stage.
         limit: take that many images only, spread evenly over the source.
         splits: as in `features.config.ExtractConfig`.
+        accept_damaged: as in `features.config.ExtractConfig`.
         folds: the number of folds of cross-validation, where the folder has no splits yet; None
             as in `ClassifyConfig`.
         group_by: a column of the manifest; images with the same value stay in the same split.
@@ -70,6 +71,7 @@ class NetworkConfig:
     image_size: tuple[int, int] | None = None
     limit: int | None = None
     splits: tuple[tuple[str, str], ...] | None = None
+    accept_damaged: bool = False
     folds: int | None = None
     group_by: str | None = None
     augment: tuple[str, ...] = ("auto",)
@@ -95,6 +97,7 @@ class NetworkConfig:
             image_size=as_image_size,
             limit=optional(check_count),
             splits=optional(as_splits),
+            accept_damaged=check_flag,
             folds=optional(partial(check_count, at_least=2)),
             group_by=optional(check_text),
             augment=as_augmentations,

@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +31,17 @@ class PixelReader:
         size: height and width of the decoded images, in pixels.
         target: the file to write.
         progress: whether to show a progress bar.
+        accept_damaged: whether damaged JPEGs are taken as far as they can be decoded.
+        notes: the numbers of images that were read of which something was guessed or looks wrong,
+            by what it is.
     """
 
     source: Source
     size: tuple[int, int]
     target: Path
     progress: bool
+    accept_damaged: bool
+    notes: Counter[str] = field(default_factory=Counter)
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return images in any order.
@@ -90,7 +95,10 @@ class PixelReader:
     def _decode(self, indices: np.ndarray, x: np.ndarray) -> list[Outcome]:
         """Write the images that can be read into the first rows of x, without gaps."""
         outcomes: list[Outcome] = []
-        stream = load(Subset(self.source, indices), self.size, RESIZE, INTERPOLATION, _BATCH)
+        stream = load(
+            Subset(self.source, indices), self.size, RESIZE, INTERPOLATION, _BATCH,
+            accept_damaged=self.accept_damaged,
+        )  # fmt: skip
         count = 0
         with closing(stream), progress_bar(len(indices), 0, "image", self.progress) as bar:
             bar.set_description_str("reading", refresh=False)
@@ -99,6 +107,7 @@ class PixelReader:
                 x[count : count + len(rows)] = batch.pixels[rows]
                 count += len(rows)
                 outcomes.extend(batch.outcomes)
+                self.notes.update(note for outcome in batch.outcomes for note in outcome.notes)
                 bar.update(len(batch.outcomes))
         x.flush()  # type: ignore[attr-defined] # a memory map
         return outcomes

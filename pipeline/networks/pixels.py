@@ -14,7 +14,7 @@ from features.errors import DataError, UsageError
 from features.records import UNLABELLED
 from features.sources import open_source
 from features.sources.base import Source
-from features.sources.reading import log_reading
+from features.sources.reading import log_reading, report_notes
 from pipeline.config import NetworkConfig
 from pipeline.data.images import labelled_images
 from pipeline.data.splits import FILE, Splits
@@ -71,7 +71,7 @@ def read(config: NetworkConfig, folder: Path, size: tuple[int, int] | None = Non
     with open_source(config.source, config.limit, config.splits) as source:
         log_reading(source.reading)
         size = size or common_size(source) or DEFAULT_SIZE
-        facts = {
+        facts: dict[str, Any] = {
             "source": str(config.source.resolve()),
             "kind": source.kind,
             "limit": config.limit,
@@ -79,16 +79,22 @@ def read(config: NetworkConfig, folder: Path, size: tuple[int, int] | None = Non
             "image_size": list(size),
             "resize": RESIZE,
             "interpolation": INTERPOLATION,
+            "accept_damaged": config.accept_damaged,
         }
-        reader = PixelReader(source, size, folder / _FILE, config.progress)
+        reader = PixelReader(source, size, folder / _FILE, config.progress, config.accept_damaged)
         has_splits = (config.out / FILE).exists() and not (config.folds or config.group_by)
         x, digests, splits = (
             _read_split_images(reader, Splits.read(config.out))
             if has_splits
             else _read_all_images(reader, config)
         )
+    report_notes(reader.notes)
     log.info("%s", splits.counts())
-    facts |= {"content": digest_of(digests), "locked": digest_of(digests[splits.test])}
+    facts |= {
+        "notes": dict(reader.notes),
+        "content": digest_of(digests),
+        "locked": digest_of(digests[splits.test]),
+    }
     return Pixels(x, splits, facts, time.perf_counter() - started)
 
 
@@ -112,7 +118,10 @@ def locked(
     except UsageError as error:
         raise DataError(f"{error}; say with --source where the images lie now") from None
     with source:
-        reader = PixelReader(source, tuple(facts["image_size"]), folder / _FILE, False)
+        reader = PixelReader(
+            source, tuple(facts["image_size"]), folder / _FILE, False,
+            facts.get("accept_damaged", False),  # missing in records of Offshelf 0.2
+        )  # fmt: skip
         x, digests = reader.read(_indices(source, ids, path))
     if digest_of(digests) != facts["locked"]:
         raise DataError(

@@ -3,7 +3,7 @@
 The images and their augmented views become an arrays source. The extraction stage turns it into a
 feature file, at its own speed, and resumes after a kill. The rows are then copied once into a
 `.npy` file: rows that are read at random cost HDF5 a whole chunk (1 MiB) each, a memory map does
-not.
+not. What a killed run left is checked against a checksum, and made anew where it has changed.
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from features import durable, extraction
+from features import durable, extraction, sealed
 from features.config import ExtractConfig
-from features.errors import UsageError
+from features.errors import DataError, UsageError
 from features.records import blake2b
 from features.store import FeatureFile
 from pipeline.networks import augmentation
@@ -79,15 +79,46 @@ def activations(
         DataError: likewise.
     """
     folder = work / f"trunk-{_key(config, images, views, weights)}"
-    if not (folder / _ROWS).exists():
+    if not _is_left(folder, _ROWS):
         durable.make_folder(folder)
-        if not (folder / _FEATURES).exists():  # the extraction renames it into place when whole
+        if not _has_features(folder):
             _extract(folder, config, shape, images, views)
         (folder / _VIEWS).unlink(missing_ok=True)
         copy_rows(folder / _FEATURES, folder / _ROWS)
+        sealed.write_note(folder, folder.name, [_ROWS])
         (folder / _FEATURES).unlink()
     rows: np.ndarray = np.load(folder / _ROWS, mmap_mode="r")
     return rows
+
+
+def _is_left(folder: Path, name: str) -> bool:
+    """Return whether an earlier run left a file, and it is as it was; a changed one is removed."""
+    path = folder / name
+    if not path.exists():
+        return False
+    try:
+        sealed.check_files(folder, folder.name, [name])
+    except DataError as error:
+        log.warning("%s is made anew: %s", path, error)
+        path.unlink()
+        return False
+    return True
+
+
+def _has_features(folder: Path) -> bool:
+    """Return whether an earlier run left the feature file; a damaged one is removed."""
+    path = folder / _FEATURES
+    if not path.exists():  # the extraction renames it into place when whole
+        return False
+    try:
+        with FeatureFile(path) as file:
+            problems = file.problems()
+    except DataError as error:
+        problems = [str(error)]
+    if problems:
+        log.warning("%s is made anew: %s", path, problems[0])
+        path.unlink()
+    return not problems
 
 
 def remove(work: Path) -> None:
@@ -110,15 +141,17 @@ def _extract(
 ) -> None:
     """Write the feature file of all views, or go on with it."""
     source, count = folder / _VIEWS, len(images.splits.rest)
-    if not source.exists():
+    if not _is_left(folder, _VIEWS):
         _check_space(folder, (1 + views.count) * count, images.x.shape[1:], shape)
         _write_views(source, images, views)
+        sealed.write_note(folder, folder.name, [_VIEWS])
     log.info("the frozen layers up to %s are computed once, for %d views of each of %d images",
              *(config.layers or ()), 1 + views.count, count)  # fmt: skip
     extraction.run(
         dataclasses.replace(
             config, source=source, out=folder / _FEATURES, pooling="none", store=STORE
-        )
+        ),
+        tells_reading=False,
     )
 
 

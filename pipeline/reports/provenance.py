@@ -5,8 +5,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from features.records import decoding_options
 from pipeline.classifiers import SUITE
-from pipeline.command_lines import command_line
+from pipeline.command_lines import command_line, option_text
 from pipeline.config import ClassifyConfig, CompareConfig, ExtractConfig
 from pipeline.results.records import CLASSIFIER, Record
 from pipeline.results.report import Report, Source
@@ -60,7 +61,14 @@ def extraction(source: Source) -> str:
         "engine": recipe["engine"],
         "precision": recipe["precision"],
     }
-    options |= _changed(ExtractConfig, {name: recipe[name] for name in _EXTRACTION})
+    options |= _changed(
+        ExtractConfig,
+        {
+            **{name: recipe[name] for name in _EXTRACTION},
+            **decoding_options(recipe.get("decoding", "")),
+            **source.options,
+        },
+    )
     return _line("extract", source.location or "SOURCE", out=str(source.path), **options)
 
 
@@ -100,7 +108,7 @@ def _changed(config: type, options: Mapping[str, Any]) -> dict[str, Any]:
 def _line(command: str, *arguments: str, **options: Any) -> str:
     words = [command, *arguments]
     for name, value in options.items():
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [option_text(value)])]
     return command_line(*words)
 
 

@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ class Source:
         path: the path of the file.
         recipe: its recipe, as records have it.
         location: the source of its images; None where it is not known.
+        options: the options by which that was read, as `FeatureFile.source_options`.
         rejected: id and reason of each image that gave no row.
         problem: why the file could not be read, else empty.
         reading: how the source was read; None where it is not known.
@@ -48,6 +49,7 @@ class Source:
     rejected: tuple[tuple[str, str], ...]
     problem: str
     reading: Reading | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,9 +154,10 @@ def _source(inputs: dict[str, Any], moved: Sequence[Path]) -> Source:
         try:
             with FeatureFile(path) as file:
                 if file.recipe.digest == inputs["recipe_digest"]:
-                    location, rejected = file.provenance.get("source"), tuple(file.rejected)
-                    reading = file.source_reading
-                    return Source(path, inputs["recipe"], location, rejected, "", reading)
+                    return Source(
+                        path, inputs["recipe"], file.provenance.get("source"),
+                        tuple(file.rejected), "", file.source_reading, file.source_options or {},
+                    )  # fmt: skip
             problem = problem or f"{path} was made by another recipe since"
         except DataError as error:
             problem = problem or str(error)

@@ -1,16 +1,18 @@
 """The source of a feature file, and the commands that go on from it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from features.backbones.catalog import BACKBONES
 from features.backbones.weights import weights_sources
 from features.config import ExtractConfig
 from features.errors import OffshelfError
-from features.records import Recipe
+from features.records import Recipe, decoding_options
 from features.sources import open_source
 from features.store import FeatureFile
-from pipeline.command_lines import command_line
+from pipeline.command_lines import command_line, option_text
 
 _UNTRAINED = ("handcrafted", "random")
 
@@ -24,8 +26,8 @@ class SourceOfFeatures:
         recipe: the recipe by which it was made.
         source: the path of the images, as it was given to `extract`.
         results: the results folder that the commands name.
-        limit: the number of images that were taken of a source that has more; None where all
-            were taken, or where the source can no longer be looked at.
+        options: the options by which the source was read and damaged images taken, where they
+            are not the defaults, such as {"limit": 400}.
         seconds_per_image: the recorded time to extract an image, decoding included; None where
             the file records none.
         split_options: the words of the options by which the images are split, such as
@@ -36,7 +38,7 @@ class SourceOfFeatures:
     recipe: Recipe
     source: str
     results: Path
-    limit: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     seconds_per_image: float | None = None
     split_options: tuple[object, ...] = ()
 
@@ -47,9 +49,11 @@ class SourceOfFeatures:
         """Read the source of a feature file; raises DataError where the file is none."""
         with FeatureFile(path) as file:
             source, recipe = file.provenance.get("source"), file.recipe
-            seconds_per_image = file.seconds_per_image
+            seconds_per_image, options = file.seconds_per_image, file.source_options
+        if options is None:
+            options = {"limit": _limit(source, recipe)}
         return cls(
-            path, recipe, source or "SOURCE", results, _limit(source, recipe),
+            path, recipe, source or "SOURCE", results, _given(options, recipe),
             seconds_per_image, split_options,
         )  # fmt: skip
 
@@ -86,7 +90,7 @@ class SourceOfFeatures:
         words: list[object] = ["extract", self.source, "--backbone", self.backbone]
         if layers:
             words += ["--layers", ",".join(layers)]
-        words += [*self._network_options(), *self._limit_option()]
+        words += [*self._network_options(), *self._source_options()]
         out = self.path.with_name(f"{self.backbone}{kind}.h5")
         if out == self.path:
             out = out.with_name(f"{out.stem}-pretrained.h5")
@@ -96,7 +100,7 @@ class SourceOfFeatures:
         """Return the command that fine-tunes the last blocks, or all of them."""
         return command_line(
             "finetune", self.source, "--out", self.results, "--backbone", self.backbone,
-            "--unfreeze", blocks, *self._network_options(), *self._limit_option(),
+            "--unfreeze", blocks, *self._network_options(), *self._source_options(),
             *self.split_options,
         )  # fmt: skip
 
@@ -104,7 +108,7 @@ class SourceOfFeatures:
         """Return the command that trains a small network from scratch."""
         return command_line(
             "scratch", self.source, "--out", self.results, "--architecture", "small",
-            *self._limit_option(), *self.split_options,
+            *self._source_options(), *self.split_options,
         )  # fmt: skip
 
     def _network_options(self) -> list[object]:
@@ -122,8 +126,19 @@ class SourceOfFeatures:
             words += ["--weights", "WEIGHTS"]
         return words
 
-    def _limit_option(self) -> list[object]:
-        return [] if self.limit is None else ["--limit", self.limit]
+    def _source_options(self) -> list[object]:
+        words: list[object] = []
+        for name, value in self.options.items():
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [option_text(value)]
+        return words
+
+
+def _given(options: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Return the options that are not the defaults, and whether damaged images are taken."""
+    given = {name: value for name, value in options.items() if value is not None}
+    accepts_damaged = decoding_options(recipe.decoding)["accept_damaged"]
+    return given | ({"accept_damaged": True} if accepts_damaged else {})
 
 
 def _limit(source: str | None, recipe: Recipe) -> int | None:

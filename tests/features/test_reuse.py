@@ -140,6 +140,25 @@ def test_what_differs_is_said(photos, tmp_path):
         stub.extract(photos, out)
 
 
+SPLIT_FOLDERS = {"train": "cat", "test": "dog"}
+
+
+def test_splits_that_are_named_are_kept_and_compared(photos, tmp_path, monkeypatch):
+    out = stub.extract(photos, tmp_path / "out.h5", splits=SPLIT_FOLDERS, limit=12)
+    with FeatureFile(out) as file:
+        assert file.source_options == {"limit": 12, "splits": tuple(SPLIT_FOLDERS.items())}
+        assert set(file.splits.tolist()) == {1, 3}
+    assert stub.extract(photos, out, splits=SPLIT_FOLDERS, limit=12) == out
+    others = {"train": "dog", "test": "cat"}
+    for splits, told in ((others, "are in other splits"), (None, "classes .* -> cat, dog")):
+        with pytest.raises(UsageError, match=f"from other images than .*{told}.*--restart"):
+            stub.extract(photos, out, splits=splits, limit=12)
+    out.unlink()
+    _interrupted(monkeypatch, photos, out, splits=SPLIT_FOLDERS)
+    with pytest.raises(UsageError, match=r"source.fingerprint: \w+ -> \w+.*--restart"):
+        stub.extract(photos, out, splits=others)
+
+
 def test_labels_splits_and_columns_are_compared_by_name(photos, tmp_path):
     lines = [f"cat/{n}.png,cat,train,P{n}" for n in range(10)]
     table = tmp_path / "photos" / "m.csv"
@@ -185,14 +204,14 @@ def test_the_fingerprint_of_an_earlier_version_is_no_difference(tmp_path, monkey
         stub.extract(source, out)
 
 
-def _interrupted(monkeypatch, source, out):
+def _interrupted(monkeypatch, source, out, **options):
     def stop(*arguments):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(Shards, "assemble", stop)
         with pytest.raises(KeyboardInterrupt):
-            stub.extract(source, out)
+            stub.extract(source, out, **options)
 
 
 def test_a_resumed_run_extracts_again_what_has_changed(images, tmp_path, monkeypatch, caplog):

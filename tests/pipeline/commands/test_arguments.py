@@ -33,6 +33,9 @@ HERE, OUT = Path("my images.h5"), Path("results")
             HERE, OUT, image_size=(32, 64), augment=("none",), batchnorm=False, refit=False,
             balanced=True, epochs=3,
         ),
+        ScratchConfig(
+            HERE, OUT, splits={"train": "my cohort", "test": "b"}, accept_damaged=True, limit=5,
+        ),
         FinetuneConfig(HERE, OUT, unfreeze=("conv5", "conv4"), cache_trunk=False, head="a.logistic"),
         FinetuneConfig(HERE, OUT, cache_trunk=True, learning_rate=1e-05, features=Path("f.h5")),
     ],

@@ -1,5 +1,8 @@
 """Pixels: each image decoded once, in the order of the splits, by the splits that classify makes."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +14,8 @@ from pipeline.data.splits import Splits
 from pipeline.data.splitting import SplitConfig, make_splits
 from pipeline.networks import pixels
 from tests.pipeline.networks.images import NAMES, colours, write_arrays
+
+DAMAGED = Path(__file__).parents[2] / "cases/inputs/damaged"
 
 
 @pytest.fixture
@@ -76,6 +81,22 @@ def test_what_cannot_be_read_is_told_and_left_out(folder, tmp_path, caplog):
     lost.write_bytes(b"no picture any more")
     with pytest.raises(DataError, match=f"{images.splits.ids[3]} in .* can no longer be read"):
         read(folder, tmp_path, folds=None)
+
+
+def test_damaged_images_are_taken_where_that_is_asked_for(folder, tmp_path, caplog):
+    for name in ("a_base_cut_eoi", "a_base_hole4k"):
+        shutil.copy(DAMAGED / f"{name}.jpg", folder / "ant")
+    images = read(folder, tmp_path, (20, 24), accept_damaged=True)
+    assert "2 images are damaged and taken with what could be decoded" in caplog.text
+    assert len(images.x) == 38
+    assert images.facts["notes"] == {"damaged and taken with what could be decoded": 2}
+    test = images.splits.test
+    (tmp_path / "locked").mkdir()
+    ids = [images.splits.ids[row] for row in test]
+    x = pixels.locked(images.facts, ids, tmp_path / "locked", None)
+    np.testing.assert_array_equal(x, images.x[test])
+    with pytest.raises(DataError, match=r"a_base_\w+.jpg in .* can no longer be read"):
+        read(folder, tmp_path, (20, 24), folds=None)
 
 
 def test_images_of_several_sizes_are_made_one(folder, tmp_path):

@@ -138,7 +138,7 @@ def test_views_are_drawn_from_the_seed_and_the_first_is_plain(network, images, t
 def test_it_is_computed_once_and_gone_on_with_after_a_kill(network, images, tmp_path, monkeypatch):
     run = extraction.run
 
-    def stopped(*arguments):
+    def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(extraction, "run", stopped)
@@ -154,10 +154,44 @@ def test_it_is_computed_once_and_gone_on_with_after_a_kill(network, images, tmp_
     monkeypatch.setattr(trunk, "copy_rows", copy_rows)
     monkeypatch.setattr(extraction, "run", None)  # it has finished
     first = activations(tmp_path, network, images, FLIPPED)
-    assert [path.name for path in views.parent.iterdir()] == ["trunk.npy"]
+    names = {path.name for path in views.parent.iterdir()}
+    assert names == {"trunk.npy", "note.json"}
     np.testing.assert_array_equal(
         activations(tmp_path, network, images, FLIPPED)[[0, 5]], first[[0, 5]]
     )
+
+
+@pytest.mark.parametrize("name", ["views.h5", "trunk.h5", "trunk.npy"])
+def test_what_has_changed_meanwhile_is_made_anew(
+    network, images, tmp_path, monkeypatch, caplog, name
+):
+    expected = np.array(activations(tmp_path / "sound", network, images, FLIPPED))
+
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        where = {"views.h5": (extraction, "run"), "trunk.h5": (trunk, "copy_rows")}
+        if name in where:
+            patch.setattr(*where[name], stopped)
+            with pytest.raises(KeyboardInterrupt):
+                activations(tmp_path, network, images, FLIPPED)
+        else:
+            activations(tmp_path, network, images, FLIPPED)
+    (path,) = tmp_path.glob(f"trunk-*/{name}")
+    with path.open("rb+") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\x5a" * 99)
+    found = activations(tmp_path, network, images, FLIPPED)
+    np.testing.assert_array_equal(np.array(found), expected)
+    assert f"{name} is made anew" in caplog.text
+
+
+def test_the_cache_is_no_source_of_the_user_and_is_not_announced(network, images, tmp_path, caplog):
+    with caplog.at_level("INFO", "offshelf"):
+        activations(tmp_path, network, images, Views(0, (), 0))
+    assert "the frozen layers up to" in caplog.text
+    assert "found" not in caplog.text
 
 
 def test_a_disk_too_small_is_told_before_anything_is_written(

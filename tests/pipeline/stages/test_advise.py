@@ -9,6 +9,7 @@ import pytest
 
 import features
 from benchmarks import distance as benchmark
+from features.config import ExtractConfig
 from features.errors import DataError, UsageError
 from features.records import Split, blake2b
 from features.row_blocks import Rows
@@ -27,7 +28,9 @@ MIDDLE, DEEPEST = "conv4_block6_out", "conv5_block3_out"
 KERAS = {"origin": "keras", "sha256": "a" * 64}
 
 
-def features_file(path, layers, labels, parts=None, source="photos", seconds=None, **changes):
+def features_file(
+    path, layers, labels, parts=None, source="photos", seconds=None, options=None, **changes
+):
     """Write a feature file of ResNet50 (unless changed) with the given layers, shallow to deep."""
     count = len(labels)
     ids = [f"{number:06d}.png" for number in range(count)]
@@ -42,6 +45,7 @@ def features_file(path, layers, labels, parts=None, source="photos", seconds=Non
     rows = Rows(values, ids, digests, np.asarray(labels, np.int32), parts, [], {})
     names = [f"class {label}" for label in range(int(max(labels)) + 1)]
     provenance = {"source": source, "seconds": seconds, "images_this_run": count}
+    provenance |= {} if options is None else {"options": options}
     facts = {"class_names": json.dumps(names), "provenance": json.dumps(provenance)}
     write(path, [rows], attributes(file_recipe) | facts)
     return path
@@ -237,6 +241,23 @@ def test_commands_take_the_same_images_weights_and_splits(tmp_path):
         assert expected == {name: options[name] for name in expected}, command
     whole = features_file(tmp_path / "g.h5", {DEEPEST: clusters(labels, 1.2)}, labels)
     assert "--limit" not in advice(whole).findings.source.finetune_command("1")
+
+
+def test_commands_read_the_source_as_the_file_says(tmp_path):
+    labels = labels_of(200, 2)
+    splits = [["train", "my cohort"], ["test", "b"]]
+    path = features_file(
+        tmp_path / "f.h5", {DEEPEST: clusters(labels, 1.2)}, labels, decoding="reduced, damaged ones too",
+        options={"limit": 200, "splits": splits},
+    )  # fmt: skip
+    source = advice(path).findings.source
+    for command in (
+        source.finetune_command("1"), source.extract_command(None), source.scratch_command(),
+    ):  # fmt: skip
+        config = ExtractConfig("a", "b", splits=splits)
+        options = vars(parser().parse_args(shlex.split(command)[3:]))
+        assert (options["limit"], options["accept_damaged"]) == (200, True)
+        assert ExtractConfig("a", "b", splits=options["splits"]).splits == config.splits
 
 
 def test_images_of_one_kind_are_never_near(tmp_path):

@@ -1,5 +1,6 @@
 """The report: what it says, that it needs nothing but itself, and what bad input gives."""
 
+import dataclasses
 import json
 import shlex
 from html.parser import HTMLParser
@@ -304,6 +305,19 @@ def test_commands_are_ones_that_the_parser_takes(results):
         options = cli.parser().parse_args(shlex.split(line)[3:])
         assert callable(options.run)
     assert "--folds 3 --budget none" in lines[1]
+
+
+def test_the_command_of_an_extraction_reads_the_source_as_it_was_read(results):
+    gathered = report.gather(
+        results / "report.html", compare.run(CompareConfig((results,), resamples=50))
+    )
+    (source,) = gathered.sources
+    recipe = source.recipe | {"decoding": "exact, damaged ones too"}
+    options = {"limit": 9, "splits": (("train", "a b"), ("test", "c"))}
+    line = provenance.extraction(dataclasses.replace(source, recipe=recipe, options=options))
+    read = vars(cli.parser().parse_args(shlex.split(line)[3:]))
+    assert (read["limit"], read["splits"]) == (9, "train=a b,test=c")
+    assert read["exact_decode"] and read["accept_damaged"]
 
 
 def test_compare_offers_it_too(results, tmp_path, capsys):
