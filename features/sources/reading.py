@@ -95,7 +95,7 @@ def log_reading(reading: Reading) -> None:
         log.warning("%s", warning)
 
 
-def report_notes(notes: Mapping[str, int]) -> None:
+def report_notes(notes: dict[str, int]) -> None:
     """Warn of what was guessed of images that were taken, or looks wrong; as in `Rows.notes`."""
     for note, count in notes.items():
         log.warning("%s %s", f"{count:,} image{' is' if count == 1 else 's are'}", note)
