@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         finetune,
         inspect,
         map_features,
+        predict,
         report,
         scratch,
         splits,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pipeline.results.folder import ResultsFolder
     from pipeline.results.inspection import Inspection
     from pipeline.results.map import Map
+    from pipeline.results.new_predictions import NewPredictions
     from pipeline.results.report import Report
 
 _HOMES = {
@@ -45,6 +47,7 @@ _HOMES = {
     "Inspection": "pipeline.results.inspection",
     "Map": "pipeline.results.map",
     "MissingPackageError": "features.errors",
+    "NewPredictions": "pipeline.results.new_predictions",
     "OffshelfError": "features.errors",
     "Report": "pipeline.results.report",
     "ResultsFolder": "pipeline.results.folder",
@@ -58,6 +61,7 @@ _HOMES = {
     "finetune": "pipeline.api",
     "inspect": "pipeline.api",
     "map_features": "pipeline.api",
+    "predict": "pipeline.api",
     "report": "pipeline.api",
     "scratch": "pipeline.api",
     "splits": "pipeline.api",
@@ -70,6 +74,7 @@ __all__ = [
     "Inspection",
     "Map",
     "MissingPackageError",
+    "NewPredictions",
     "OffshelfError",
     "Report",
     "ResultsFolder",
@@ -83,6 +88,7 @@ __all__ = [
     "finetune",
     "inspect",
     "map_features",
+    "predict",
     "report",
     "scratch",
     "splits",

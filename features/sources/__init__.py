@@ -80,6 +80,12 @@ def open_source(
     return Subset(source, np.arange(limit, dtype=np.int64) * count // limit)
 
 
+def is_source(path: Path) -> bool:
+    """Tell whether a path names many images, by its suffix, or as a folder; else it is a file."""
+    by_suffix = any(path.name.lower().endswith(suffixes) for suffixes, _ in _OPENERS)
+    return by_suffix or path.is_dir() or is_pattern(str(path))
+
+
 def _name_splits(source: Source, pairs: tuple[tuple[str, str], ...]) -> None:
     """Lay a source out anew by folders that are splits, as the user says."""
     try:

@@ -9,6 +9,7 @@ from pipeline.config.choices import METRIC
 from pipeline.config.classifying import AdviseConfig, ClassifyConfig, DemoConfig
 from pipeline.config.judging import AddConfig, CompareConfig, EvaluateConfig, ReportConfig
 from pipeline.config.looking import BackbonesConfig, FetchConfig, MapConfig
+from pipeline.config.predicting import PredictConfig
 from pipeline.config.training import FinetuneConfig, NetworkConfig, ScratchConfig
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FinetuneConfig",
     "MapConfig",
     "NetworkConfig",
+    "PredictConfig",
     "ReportConfig",
     "ScratchConfig",
 ]

@@ -5,6 +5,7 @@ METRICS = (*LABEL_METRICS, "roc_auc", "average_precision", "log_loss")
 METRIC = METRICS[0]  # where no other is asked for
 MAP_METHODS = ("tsne", "umap")
 MAP_SUFFIXES = (".html", ".png")
+TABLE_SUFFIXES = (".csv", ".parquet")
 ARCHITECTURES = ("small", "lenet", "vgg", "resnet18")
 SCHEDULES = ("cosine", "plateau", "constant")
 TRAINING_PRECISIONS = ("auto", "float32", "mixed_bfloat16")

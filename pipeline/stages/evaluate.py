@@ -6,20 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from features.errors import UsageError, unknown_name
+from features.errors import UsageError
 from features.packages import sha256_of
-from pipeline import predictors
 from pipeline.config import EvaluateConfig
-from pipeline.config.choices import BEST, RECOMMENDED
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
+from pipeline.predictors import locked as predictors
 from pipeline.results import decisions, evaluation, openings
+from pipeline.results.choosing import chosen
 from pipeline.results.evaluation import Choice, Evaluation
 from pipeline.results.locks import locked_results
 from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions
-from pipeline.results.ranking import rank_candidates
-from pipeline.results.records import Record, candidates, versions
+from pipeline.results.records import Record, versions
 from pipeline.statistics import calibration, metrics
 from pipeline.statistics import estimates as measures
 from pipeline.statistics.intervals import Interval
@@ -67,20 +66,11 @@ def run(config: EvaluateConfig) -> Evaluation:
 
 def _chosen(config: EvaluateConfig) -> tuple[Record, Choice | None]:
     """Return the record of the candidate that the config names, or that validation chooses."""
-    known = candidates(config.results)
-    if config.candidate in known:
-        return known[config.candidate], None
-    if config.candidate not in (BEST, RECOMMENDED):
-        raise unknown_name("candidate", config.candidate, [*known, BEST, RECOMMENDED])
-    ranking = rank_candidates([config.results], config.metric)
-    entry = ranking.best_entry if config.candidate == BEST else ranking.recommended_entry
-    if entry is None:
-        raise UsageError(
-            f"no candidate in {config.results} is better than class frequencies by "
-            f"{ranking.metric}, so that none is recommended; give --candidate a name"
-        )
+    record, ranking = chosen(config.results, config.candidate, config.metric)
+    if ranking is None:
+        return record, None
     expected = ranking.expected(config.resamples, config.confidence, config.seed)
-    return entry.record, Choice(config.candidate, ranking.metric, expected)
+    return record, Choice(config.candidate, ranking.metric, expected)
 
 
 def _check(record: Record, splits: Splits) -> None:

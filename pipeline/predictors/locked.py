@@ -1,4 +1,4 @@
-"""The one registry of predictors: how each kind of candidate predicts the locked images."""
+"""How each kind of candidate predicts the locked images."""
 
 import tempfile
 from collections.abc import Callable
@@ -26,6 +26,14 @@ def predict(config: EvaluateConfig, splits: Splits, record: Record) -> Predictio
         DataError: the model, the features or the images are missing, damaged or others.
         MissingPackageError: the model needs a package that is not installed.
     """
+    check_known(record)
+    ids = tuple(splits.ids[place] for place in splits.test)
+    probabilities = PREDICTORS[record.kind](config, record, ids)  # (n, K)
+    return Predictions(ids, splits.labels[splits.test], probabilities)
+
+
+def check_known(record: Record) -> None:
+    """Raise UsageError where a candidate cannot predict: another tool's, or of unknown kind."""
     if record.kind == EXTERNAL:
         raise UsageError(
             f"another tool made {record.name}, of which only the predictions on validation are "
@@ -35,9 +43,6 @@ def predict(config: EvaluateConfig, splits: Splits, record: Record) -> Predictio
         raise UsageError(
             f"{record.name} is of kind {record.kind!r}; this version knows {', '.join(PREDICTORS)}"
         )
-    ids = tuple(splits.ids[place] for place in splits.test)
-    probabilities = PREDICTORS[record.kind](config, record, ids)  # (n, K)
-    return Predictions(ids, splits.labels[splits.test], probabilities)
 
 
 def _from_features(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> np.ndarray:

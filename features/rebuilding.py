@@ -1,0 +1,110 @@
+"""A recipe made to run again: the same pixels, network and layers for images that are new."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from features import descriptors
+from features.backbones import catalog
+from features.config import ExtractConfig
+from features.engines.base import Compiled
+from features.errors import DataError, UsageError
+from features.model import Model, find_model
+from features.planning import compile_model, write_recipe
+from features.records import Recipe
+
+# What must be the same, or the features are others; the rest is shown to make no difference.
+_IDENTITY = (
+    "backbone", "weights", "layers", "pooling", "image_size", "decoding", "resize", "interpolation",
+    "scaling", "store",
+)  # fmt: skip
+_NOT_COMPARED = ("source", "given_size", "batch_size")  # they do not change what an image gives
+_RANDOM = "seed "  # what the recipe has in place of a checksum of random weights
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a recipe describes, found again.
+
+    Attributes:
+        config: the settings; source and output play no role.
+        model: the network or descriptor.
+        recipe: the recipe of features that it makes now, without a source.
+        differences: a line 'setting: then -> now' for each version, the engine and the precision
+            that are not as in the old recipe.
+    """
+
+    config: ExtractConfig
+    model: Model
+    recipe: Recipe
+    differences: tuple[str, ...]
+
+    def compile(self) -> Compiled:
+        """Return the network ready to run, from the cache where it was converted before."""
+        return compile_model(self.model, self.recipe)
+
+
+def rebuild(
+    recipe: Recipe,
+    weights: str | None = None,
+    engine: str | None = None,
+    precision: str | None = None,
+) -> Rebuilt:
+    """Find what made some features; its weights are fetched where they are not cached.
+
+    Args:
+        recipe: the recipe of the features.
+        weights: the weights file, where they were made from one.
+        engine: another engine than theirs; None takes theirs.
+        precision: another precision than theirs; None takes theirs.
+
+    Raises:
+        UsageError: the weights came from a file, and `weights` does not name it.
+        DataError: the weights or another setting that decides the features differ; the message
+            has both values.
+        MissingPackageError: the engine is not installed.
+    """
+    config = _config(recipe, weights, engine or recipe.engine, precision or recipe.precision)
+    model = find_model(config)
+    now = write_recipe(config, model, model.image_size, source={})
+    _check(recipe, now)
+    soft = [line for line in recipe.differences(now) if not line.startswith(_NOT_COMPARED)]
+    return Rebuilt(config, model, now, tuple(soft))
+
+
+def _check(recipe: Recipe, now: Recipe) -> None:
+    """Raise DataError where the features would be others."""
+    then, today = ({name: asdict(one)[name] for name in _IDENTITY} for one in (recipe, now))
+    for name in _IDENTITY:
+        if then[name] != today[name]:
+            raise DataError(
+                f"{name} was {then[name]} when the features were made and is {today[name]} here; "
+                "predictions would be others, so that none are made"
+            )
+
+
+def _config(recipe: Recipe, weights: str | None, engine: str, precision: str) -> ExtractConfig:
+    decoding, _, damaged = recipe.decoding.partition(",")
+    exact, accepts = decoding == "exact", bool(damaged)
+    if descriptors.find(recipe.backbone) is not None:
+        return ExtractConfig(
+            Path(), Path(), recipe.backbone, image_size=recipe.image_size, resize=recipe.resize,
+            interpolation=recipe.interpolation, exact_decode=exact, accept_damaged=accepts,
+            batch_size=recipe.batch_size, store=recipe.store,
+        )  # fmt: skip
+    origin, scaling = recipe.weights["origin"], recipe.scaling["name"]
+    if origin == "file" and weights is None:
+        raise UsageError(
+            "the features were made from a weights file, whose path is not recorded; name it with "
+            f"--weights FILE (SHA-256 {recipe.weights['sha256']})"
+        )
+    is_random = origin == "random"
+    return ExtractConfig(
+        Path(), Path(), recipe.backbone,
+        weights="none" if is_random else (weights or origin),
+        scaling=scaling if is_random or (weights and scaling in catalog.SCALINGS) else None,
+        layers=recipe.layers, pooling=recipe.pooling, image_size=recipe.image_size,
+        resize=recipe.resize, interpolation=recipe.interpolation, exact_decode=exact,
+        accept_damaged=accepts, engine=engine, precision=precision,
+        batch_size=recipe.batch_size, store=recipe.store,
+        seed=int(recipe.weights["sha256"].removeprefix(_RANDOM)) if is_random else 0,
+    )  # fmt: skip

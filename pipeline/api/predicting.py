@@ -1,0 +1,64 @@
+"""Candidates at work: the classes of images that are new."""
+
+from pathlib import Path
+
+from features.arguments import Paths
+from pipeline.config import PredictConfig
+from pipeline.results.new_predictions import NewPredictions
+from pipeline.stages import predict as predict_stage
+
+
+def predict(
+    results: str | Path,
+    images: Paths,
+    out: str | Path = PredictConfig.out,
+    *,
+    candidate: str = PredictConfig.candidate,
+    metric: str | None = PredictConfig.metric,
+    top: int = PredictConfig.top,
+    coverage: float = PredictConfig.coverage,
+    alarms: float = PredictConfig.alarms,
+    weights: str | Path | None = PredictConfig.weights,
+    engine: str | None = PredictConfig.engine,
+    precision: str | None = PredictConfig.precision,
+    features: str | Path | None = PredictConfig.features,
+    trust: bool = PredictConfig.trust,
+    limit: int | None = PredictConfig.limit,
+    restart: bool = PredictConfig.restart,
+    progress: bool = PredictConfig.progress,
+) -> NewPredictions:
+    """Tell the classes of new images, as the command `predict` does.
+
+    A repeated call goes on from where an earlier one stopped.
+
+    Args:
+        results: a results folder.
+        images: one source, as `features.extract` takes it, or paths of image files.
+        out: the table to write, .csv or .parquet; a note lies beside it, with the suffix .json.
+        candidate: "recommended" by `compare`, "best" on validation, or a name.
+        metric: the metric by which "best" and "recommended" are chosen; None takes the one that
+            candidates were chosen by.
+        top: how many of the likeliest classes to give for each image.
+        coverage: the promised share, 0 to 1, of prediction sets that hold the true class.
+        alarms: the share, 0 to 1, of images like those learned from that are marked as unlike.
+        weights: the weights file, where the features were made from one.
+        engine: "openvino", "tensorflow", "jax" or "auto"; None takes the one that made the
+            features learned from.
+        precision: "float32", "bfloat16", "float16" or "auto"; None takes theirs too.
+        features: where the feature file lies now, if it has moved.
+        trust: whether to load an estimator of your own, whose file can run any code.
+        limit: take that many images only, spread evenly over the source.
+        restart: discard what an earlier run left and begin anew.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The table's path and its note; `frame()` reads the table.
+
+    Raises:
+        UsageError: a value is not what its option expects, there is no such candidate or image,
+            or `out` holds something else.
+        DataError: a record, the model, the features or the source are missing, damaged or others,
+            or no image can be read.
+        MissingPackageError: the candidate needs a package.
+    """
+    return predict_stage.run(PredictConfig(**locals()))

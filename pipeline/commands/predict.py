@@ -1,0 +1,91 @@
+"""`predict`: new images by a candidate."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from features.config import AUTO, ENGINES, PRECISIONS
+from pipeline.commands.arguments import RESULTS, add_json_option, given, option_adder, share
+from pipeline.commands.console import as_json, show
+from pipeline.commands.help import add_command
+from pipeline.config import PredictConfig
+from pipeline.config.choices import METRICS
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Add the command; return its parser."""
+    command = add_command(
+        commands,
+        "predict",
+        "tell the classes of new images",
+        "predict results new-photos/ --out predictions.csv",
+    )
+    command.add_argument("results", type=Path, metavar="FOLDER", help=RESULTS)
+    command.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="one source, as `extract` takes it, or image files; - reads their paths from standard "
+        "input",
+    )
+    option = option_adder(command, PredictConfig)
+    option("--out", "the table to write, .csv or .parquet", type=Path, metavar="FILE")
+    option(
+        "--candidate",
+        "the name of a candidate, or best on validation, or recommended by `compare`",
+        metavar="NAME",
+    )
+    option(
+        "--metric",
+        "the metric of best and recommended; without it, the one that candidates were chosen by",
+        choices=METRICS,
+    )
+    _add_judging_options(option)
+    _add_rebuilding_options(option)
+    option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
+    option("--restart", "discard what an earlier run left", action="store_true")
+    add_json_option(command)
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline.reports import new_predictions as report
+        from pipeline.stages import predict
+
+        result = predict.run(PredictConfig(**given(options, PredictConfig)))
+        show(as_json(report.data(result)) if options.json else report.text(result))
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_judging_options(option: Any) -> None:
+    option("--top", "how many of the likeliest classes to give", type=int, metavar="N")
+    option(
+        "--coverage",
+        "the promised share of prediction sets that hold the true class",
+        type=share,
+        metavar="SHARE",
+    )
+    option(
+        "--alarms",
+        "the share of images like those learned from that are marked as unlike them",
+        type=share,
+        metavar="SHARE",
+    )
+
+
+def _add_rebuilding_options(option: Any) -> None:
+    option("--weights", "the weights file, where features were made from one", metavar="FILE")
+    option(
+        "--engine",
+        "the engine, if another than that of the features learned from",
+        choices=(AUTO, *ENGINES),
+    )
+    option("--precision", "the precision, if another than theirs", choices=(AUTO, *PRECISIONS))
+    option(
+        "--features", "where the feature file lies now, if it has moved", type=Path, metavar="FILE"
+    )
+    option(
+        "--trust",
+        "load an estimator of your own, whose file can run any code",
+        action="store_true",
+    )

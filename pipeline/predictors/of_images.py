@@ -1,0 +1,114 @@
+"""From the pixels of new images to class probabilities, as a candidate learned it."""
+
+import json
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.loading import load
+from features.rebuilding import Rebuilt, rebuild
+from features.records import Batch, Recipe
+from features.sources.base import Source
+from pipeline.config import PredictConfig
+from pipeline.results.records import NETWORK, Record
+from pipeline.statistics import calibration
+
+_NETWORK_BATCH = 32  # images in a forward pass: a single photograph costs no more than that
+
+
+@dataclass(frozen=True)
+class ImagePredictor:
+    """A candidate that is ready to look at images.
+
+    Attributes:
+        size: height and width of the pixels that it takes.
+        batch_size: images in a forward pass.
+        loading: the further settings of `features.loading.load`.
+        vectors: takes uint8 pixels (batch size, height, width, 3), returns what the classes are
+            told from, float32 (batch size, D): features, or the logits of a network.
+        raw: takes float32 (n, D), returns probabilities before calibration, float32 (n, K).
+        temperature: what calibrates them.
+        rebuilt: how the features are made; None for a network.
+    """
+
+    size: tuple[int, int]
+    batch_size: int
+    loading: dict[str, Any]
+    vectors: Callable[[np.ndarray], np.ndarray]
+    raw: Callable[[np.ndarray], np.ndarray]
+    temperature: float
+    rebuilt: Rebuilt | None = None
+
+    def batches(self, source: Source, start: int = 0, stop: int | None = None) -> Generator[Batch]:
+        """Yield the images of a source, decoded ahead of their use."""
+        return load(
+            source, self.size, batch_size=self.batch_size, start=start, stop=stop, **self.loading
+        )
+
+    def probabilities(self, vectors: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities, float32 (n, K), of vectors, float32 (n, D)."""
+        return calibration.apply(self.raw(vectors), self.temperature)
+
+
+def image_predictor(config: PredictConfig, record: Record) -> ImagePredictor:
+    """Return a candidate that is ready to look at images.
+
+    Raises:
+        UsageError: its model is an analyst's own and is not trusted, or its weights came from a
+            file that is not named.
+        DataError: its model is missing or has changed, or what makes its features differs.
+        MissingPackageError: it needs a package that is not installed.
+    """
+    return _network(config, record) if record.kind == NETWORK else _classifier(config, record)
+
+
+def recipe_of(record: Record) -> Recipe:
+    """Return the recipe of the features that a classifier learned from."""
+    return Recipe.from_json(json.dumps(record.inputs["recipe"]))
+
+
+def _classifier(config: PredictConfig, record: Record) -> ImagePredictor:
+    from pipeline.classifiers import storage
+    from pipeline.classifiers.base import probabilities
+
+    model = storage.load(config.results / record.name, record.model, config.trust)
+    rebuilt = rebuild(recipe_of(record), config.weights, config.engine, config.precision)
+    network, settings = rebuilt.compile(), rebuilt.config
+
+    def vectors(pixels: np.ndarray) -> np.ndarray:
+        features = network.forward(pixels)[record.inputs["layer"]]
+        # Training saw what the file stored, which may be float16.
+        return features.astype(settings.store).astype(np.float32)
+
+    return ImagePredictor(
+        rebuilt.model.image_size,
+        settings.batch_size,
+        {
+            "resize": settings.resize,
+            "interpolation": settings.interpolation,
+            "exact": settings.exact_decode,
+            "accept_damaged": settings.accept_damaged,
+        },
+        vectors,
+        lambda x: probabilities(model, x, len(record.class_names)),
+        record.temperature,
+        rebuilt,
+    )
+
+
+def _network(config: PredictConfig, record: Record) -> ImagePredictor:
+    from scipy.special import softmax
+
+    from pipeline.networks import pixel_reader, storage
+
+    network = storage.load(config.results / record.name, record.model)
+    return ImagePredictor(
+        tuple(record.inputs["image_size"]),
+        _NETWORK_BATCH,
+        {"resize": pixel_reader.RESIZE, "interpolation": pixel_reader.INTERPOLATION},
+        lambda pixels: np.asarray(network.predict_on_batch(pixels), np.float32),
+        lambda logits: softmax(logits.astype(np.float64), axis=1).astype(np.float32),
+        record.temperature,
+    )

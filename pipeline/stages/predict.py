@@ -1,0 +1,158 @@
+"""The predict stage: new images in, a table of their classes out."""
+
+import logging
+from collections import Counter
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features import durable
+from features.errors import DataError
+from features.locks import locked
+from features.progress import progress_bar
+from features.sources.base import Source
+from features.sources.reading import log_reading
+from pipeline.config import PredictConfig
+from pipeline.data.splits import Splits
+from pipeline.predictors.agreement import check_agreement
+from pipeline.predictors.judgement import Judge, judge
+from pipeline.predictors.locked import check_known
+from pipeline.predictors.of_images import ImagePredictor, image_predictor
+from pipeline.predictors.parts import Parts, partial_folder
+from pipeline.predictors.sources import open_images
+from pipeline.results import new_predictions
+from pipeline.results.choosing import chosen
+from pipeline.results.new_predictions import NewPredictions
+from pipeline.results.records import Record, versions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger("offshelf")
+
+
+def run(config: PredictConfig) -> NewPredictions:
+    """Predict images that are new; a repeated run goes on from where an earlier one stopped.
+
+    Raises:
+        UsageError: no results folder, an unknown candidate, one of another tool, no image, or
+            an output that holds something else.
+        DataError: a record, the model, the features or the source are missing, damaged or others,
+            or no image can be read.
+        MissingPackageError: the candidate needs a package.
+    """
+    durable.prepare_folder(config.out.parent)
+    new_predictions.check_replaceable(config.out)
+    record, _ = chosen(config.results, config.candidate, config.metric)
+    splits = Splits.read(config.results)
+    check_known(record)
+    with (
+        open_images(config.images, config.limit) as source,
+        locked(partial_folder(config.out)),
+    ):
+        log_reading(source.reading)
+        predictor = image_predictor(config, record)
+        check_agreement(config, record, predictor)
+        judged_by = judge(config, record, splits)
+        facts = _describe(config, record, predictor, judged_by, source)
+        parts = Parts(config.out, len(source), predictor.batch_size)
+        kept = parts.resume(facts, source, config.restart)
+        if kept:
+            log.info("resuming: %d of %d images were there", kept, len(source))
+        _predict(parts, kept, source, predictor, judged_by, config)
+        facts |= _counts(parts)
+        result = new_predictions.write(config.out, parts.read(), facts)
+        parts.discard()
+    if facts["unreadable"] == len(source):
+        raise DataError(f"no image could be read; the reasons are in {config.out}")
+    return result
+
+
+def _predict(
+    parts: Parts,
+    kept: int,
+    source: Source,
+    predictor: ImagePredictor,
+    judged_by: Judge,
+    config: PredictConfig,
+) -> None:
+    """Predict the images of the parts that are missing; each part is safe before the next one."""
+    total = len(source)
+    try:
+        with progress_bar(total, kept, "image", config.progress) as bar:
+            for start, stop in parts.missing():
+                with closing(_rows(source, predictor, judged_by, start, stop, bar)) as tables:
+                    import pyarrow as pa
+
+                    parts.write(start, pa.concat_tables(tables))
+                kept += stop - start
+    except KeyboardInterrupt:
+        log.warning(
+            "stopped: %d of %d images are kept in %s; the same command goes on from there",
+            kept, total, parts.folder,
+        )  # fmt: skip
+        raise
+
+
+def _rows(
+    source: Source, predictor: ImagePredictor, judged_by: Judge, start: int, stop: int, bar: Any
+) -> "Generator[pa.Table]":
+    """Yield the rows of a range of images, batch by batch."""
+    with closing(predictor.batches(source, start, stop)) as batches:
+        for batch in batches:
+            vectors = predictor.vectors(batch.pixels)[batch.accepted]  # (a, D)
+            probabilities = predictor.probabilities(vectors)  # (a, K)
+            ids = [source[outcome.index].id for outcome in batch.outcomes]
+            yield judged_by.table(ids, list(batch.outcomes), vectors, probabilities)
+            bar.update(len(batch.outcomes))
+
+
+def _describe(
+    config: PredictConfig,
+    record: Record,
+    predictor: ImagePredictor,
+    judged_by: Judge,
+    source: Source,
+) -> dict[str, Any]:
+    """Return all that decides the predictions, as JSON holds it."""
+    thresholds, rebuilt = judged_by.thresholds, predictor.rebuilt
+    return {
+        "schema": new_predictions.SCHEMA,
+        "candidate": record.name,
+        "key": record.key,
+        "model": record.model.get("sha256"),
+        "class_names": list(record.class_names),
+        "temperature": record.temperature,
+        "splits": record.splits,
+        "recipe": asdict(rebuilt.recipe) if rebuilt else {},
+        "top": judged_by.top,
+        "coverage": thresholds.coverage,
+        "lowest_probability": np.round(thresholds.lowest, 9).tolist(),
+        "own_threshold": thresholds.own.tolist(),
+        "alarms": config.alarms if judged_by.familiarity else None,
+        "source": {
+            "kind": source.kind,
+            "count": len(source),
+            "fingerprint": source.fingerprint(),
+        },
+        "versions": versions("numpy", "scipy", "scikit-learn", "keras"),
+    }
+
+
+def _counts(parts: Parts) -> dict[str, Any]:
+    """Return how many images have each class, cannot be read, and are unlike those learned from."""
+    classes: Counter[str] = Counter()
+    unlike, problems = 0, Counter[str]()
+    for table in parts.read():
+        classes.update(name for name in table["class"].to_pylist() if name is not None)
+        unlike += sum(mark is True for mark in table["unlike"].to_pylist())
+        problems.update(text for text in table["problem"].to_pylist() if text is not None)
+    return {
+        "classes": dict(classes.most_common()),
+        "unlike": unlike,
+        "unreadable": problems.total(),
+        "problems": dict(problems.most_common(10)),
+    }
