@@ -95,5 +95,5 @@ def _as_images(value: Any, option: str) -> tuple[str, ...]:
 def _as_table_path(value: Any, option: str) -> Path:
     path = as_path(value, option)
     if path.suffix not in TABLE_SUFFIXES:
-        raise refused(value, option, f"a file ending in {' or '.join(TABLE_SUFFIXES)}")
+        raise refused(str(path), option, f"a file ending in {' or '.join(TABLE_SUFFIXES)}")
     return path

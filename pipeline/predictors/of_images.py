@@ -30,6 +30,7 @@ class ImagePredictor:
             told from, float32 (batch size, D): features, or the logits of a network.
         raw: takes float32 (n, D), returns probabilities before calibration, float32 (n, K).
         temperature: what calibrates them.
+        classes: the number K of classes.
         rebuilt: how the features are made; None for a network.
     """
 
@@ -39,6 +40,7 @@ class ImagePredictor:
     vectors: Callable[[np.ndarray], np.ndarray]
     raw: Callable[[np.ndarray], np.ndarray]
     temperature: float
+    classes: int
     rebuilt: Rebuilt | None = None
 
     def batches(self, source: Source, start: int = 0, stop: int | None = None) -> Generator[Batch]:
@@ -49,6 +51,8 @@ class ImagePredictor:
 
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities, float32 (n, K), of vectors, float32 (n, D)."""
+        if not len(vectors):  # a batch in which no image could be read
+            return np.empty((0, self.classes), np.float32)
         return calibration.apply(self.raw(vectors), self.temperature)
 
 
@@ -94,6 +98,7 @@ def _classifier(config: PredictConfig, record: Record) -> ImagePredictor:
         vectors,
         lambda x: probabilities(model, x, len(record.class_names)),
         record.temperature,
+        len(record.class_names),
         rebuilt,
     )
 
@@ -111,4 +116,5 @@ def _network(config: PredictConfig, record: Record) -> ImagePredictor:
         lambda pixels: np.asarray(network.predict_on_batch(pixels), np.float32),
         lambda logits: softmax(logits.astype(np.float64), axis=1).astype(np.float32),
         record.temperature,
+        len(record.class_names),
     )

@@ -53,11 +53,12 @@ class Parts:
         path = self.folder / _KEY
         if restart:
             durable.empty_folder(self.folder, "*.*")
-        if path.exists() and path.read_text(encoding="utf-8") != text:
+        then = path.read_bytes() if path.exists() else text.encode()
+        if then != text.encode():
             raise UsageError(
                 f"{self.folder} holds an unfinished run with other settings or images "
-                f"({_first_difference(json.loads(path.read_text()), key)}); finish it, discard it "
-                "with --restart, or choose another --out"
+                f"({_first_difference(then, key)}); finish it, discard it with --restart, or "
+                "choose another --out"
             )
         durable.write(path, text.encode())
         for start, stop in self.ranges:
@@ -122,6 +123,10 @@ def hex_digests(digests: np.ndarray) -> list[str]:
     return [row.tobytes().hex() if row.any() else "" for row in digests]
 
 
-def _first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
-    name = next(name for name in now if then.get(name) != now[name])
-    return f"{name} {then.get(name)!r:.60}, now {now[name]!r:.60}"
+def _first_difference(text: bytes, now: dict[str, Any]) -> str:
+    try:
+        then = dict(json.loads(text))
+    except (ValueError, TypeError):
+        return f"{_KEY} cannot be read"
+    name = next((name for name in now if then.get(name) != now[name]), _KEY)
+    return f"{name} {then.get(name)!r:.60}, now {now.get(name)!r:.60}"

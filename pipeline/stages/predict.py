@@ -1,10 +1,10 @@
 """The predict stage: new images in, a table of their classes out."""
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +127,7 @@ def _describe(
         "class_names": list(record.class_names),
         "temperature": record.temperature,
         "splits": record.splits,
-        "recipe": asdict(rebuilt.recipe) if rebuilt else {},
+        "recipe": json.loads(rebuilt.recipe.to_json()) if rebuilt else {},
         "top": judged_by.top,
         "coverage": thresholds.coverage,
         "lowest_probability": np.round(thresholds.lowest, 9).tolist(),
