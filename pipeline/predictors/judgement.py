@@ -136,4 +136,10 @@ def _familiarity(
     except OffshelfError as error:
         log.warning("images unlike those learned from are not marked: %s", error)
         return None
-    return novelty.fit(features, groups)
+    familiarity = novelty.fit(features, groups)
+    if (least := 1 / (1 + familiarity.beyond[0])) > config.alarms:
+        log.warning(
+            "no image is marked as unlike those learned from: these are %d independent ones, with "
+            "which --alarms %.3f or more can be kept", round(familiarity.beyond[0]), least,
+        )  # fmt: skip
+    return familiarity
