@@ -94,19 +94,19 @@ def judge(draw: Draw) -> tuple[np.ndarray, ...]:
     """
     learned, new = draw.learned, draw.new
     classes = int(learned.labels.max()) + 1
-    validated = np.zeros((len(learned.labels), classes))
+    singles = np.arange(len(learned.labels))
+    validated = np.zeros((len(singles), classes))
     for train, held in GroupKFold(FOLDS).split(learned.x, learned.labels, learned.groups):
         model = fitted(learned[train])
         validated[np.ix_(held, model.classes_)] = model.predict_proba(learned.x[held])
     temperature = calibration.temperature(validated, learned.labels)
-    validated = calibration.apply(validated, temperature)[None]
+    of_true = calibration.apply(validated, temperature)[None, singles, learned.labels]
     final = np.zeros((len(new.labels), classes))
     model = fitted(learned)
     final[:, model.classes_] = model.predict_proba(new.x)
     final = calibration.apply(final, temperature)
-    singles = np.arange(len(learned.labels))
     sets, plain = (
-        conformal.fit(validated, learned.labels, groups, COVERAGE).sets(final)
+        conformal.fit(of_true, learned.labels, groups, classes, COVERAGE).sets(final)
         for groups in (learned.groups, singles)
     )
     rows = np.arange(len(new.labels))

@@ -2,10 +2,12 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from features import descriptors
 from features.backbones import catalog
 from features.config import ExtractConfig
+from features.engines import choose, compile_network
 from features.engines.base import Compiled
 from features.errors import DataError, UsageError
 from features.model import Model, find_model
@@ -18,6 +20,8 @@ _IDENTITY = (
     "scaling", "store",
 )  # fmt: skip
 _NOT_COMPARED = ("source", "given_size", "batch_size")  # they do not change what an image gives
+_OF_CONVERSION = ("versions.keras", "versions.tensorflow")  # of no use when it has been made
+CONVERTS = "openvino"  # the engine that keeps converted networks
 _RANDOM = "seed "  # what the recipe has in place of a checksum of random weights
 
 
@@ -31,6 +35,8 @@ class Rebuilt:
         recipe: the recipe of features that it makes now, without a source.
         differences: a line 'setting: then -> now' for each version, the engine and the precision
             that are not as in the old recipe.
+        converted: a folder with the network as OpenVINO keeps it, which needs neither weights nor
+            Keras; None builds the network.
     """
 
     config: ExtractConfig
@@ -38,9 +44,14 @@ class Rebuilt:
     recipe: Recipe
     differences: tuple[str, ...]
 
+    converted: Path | None = None
+
     def compile(self) -> Compiled:
         """Return the network ready to run, from the cache where it was converted before."""
-        return compile_model(self.model, self.recipe)
+        if self.converted is None:
+            return compile_model(self.model, self.recipe)
+        batch_shape = (self.recipe.batch_size, *self.recipe.given_size, 3)
+        return self.model.compile(batch_shape, self.converted)
 
 
 def rebuild(
@@ -48,6 +59,7 @@ def rebuild(
     weights: str | None = None,
     engine: str | None = None,
     precision: str | None = None,
+    converted: Path | None = None,
 ) -> Rebuilt:
     """Find what made some features; its weights are fetched where they are not cached.
 
@@ -56,6 +68,7 @@ def rebuild(
         weights: the weights file, where they were made from one.
         engine: another engine than theirs; None takes theirs.
         precision: another precision than theirs; None takes theirs.
+        converted: a folder with the network as OpenVINO keeps it, if it is at hand.
 
     Raises:
         UsageError: the weights came from a file, and `weights` does not name it.
@@ -64,11 +77,38 @@ def rebuild(
         MissingPackageError: the engine is not installed.
     """
     config = _config(recipe, weights, engine or recipe.engine, precision or recipe.precision)
-    model = find_model(config)
+    model = find_model(config) if converted is None else _converted(config, recipe)
     now = write_recipe(config, model, model.image_size, source={})
     _check(recipe, now)
-    soft = [line for line in recipe.differences(now) if not line.startswith(_NOT_COMPARED)]
-    return Rebuilt(config, model, now, tuple(soft))
+    ignored = _NOT_COMPARED if converted is None else (*_NOT_COMPARED, *_OF_CONVERSION)
+    soft = [line for line in recipe.differences(now) if not line.startswith(ignored)]
+    return Rebuilt(config, model, now, tuple(soft), converted)
+
+
+def _converted(config: ExtractConfig, recipe: Recipe) -> Model:
+    """Return a network that OpenVINO has converted; without a look at weights, or at Keras."""
+    choice = choose(config.engine, config.precision)
+    if choice.engine != CONVERTS:
+        raise UsageError(
+            f"--engine {choice.engine}: the network at hand was converted for {CONVERTS}; leave "
+            "the option out"
+        )
+
+    def make(precision: str) -> NoReturn:
+        raise DataError("the converted network is damaged; pack the candidate again")
+
+    return Model(
+        backbone=recipe.backbone,
+        weights=recipe.weights,
+        licence="",
+        layers=recipe.layers,
+        pooling=recipe.pooling,
+        image_size=recipe.image_size,
+        scaling=catalog.PixelScaling.from_dict(recipe.scaling),
+        choice=choice,
+        packages=(choice.engine,),
+        compile=lambda batch_shape, folder: compile_network(choice, make, batch_shape, folder),
+    )
 
 
 def _check(recipe: Recipe, now: Recipe) -> None:

@@ -3,7 +3,7 @@
 from pipeline.api.classifying import advise, classify, splits
 from pipeline.api.judging import add_predictions, compare, evaluate, report
 from pipeline.api.looking import fetch, inspect, map_features
-from pipeline.api.predicting import predict
+from pipeline.api.predicting import pack, predict
 from pipeline.api.training import finetune, scratch
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "finetune",
     "inspect",
     "map_features",
+    "pack",
     "predict",
     "report",
     "scratch",

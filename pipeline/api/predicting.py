@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from features.arguments import Paths
-from pipeline.config import PredictConfig
+from pipeline.config import PackConfig, PredictConfig
 from pipeline.results.new_predictions import NewPredictions
+from pipeline.stages import pack as pack_stage
 from pipeline.stages import predict as predict_stage
 
 
@@ -32,7 +33,7 @@ def predict(
     A repeated call goes on from where an earlier one stopped.
 
     Args:
-        results: a results folder.
+        results: a results folder, the folder of one candidate in it, or a pack.
         images: one source, as `features.extract` takes it, or paths of image files.
         out: the table to write, .csv or .parquet; a note lies beside it, with the suffix .json.
         candidate: "recommended" by `compare`, "best" on validation, or a name.
@@ -62,3 +63,40 @@ def predict(
         MissingPackageError: the candidate needs a package.
     """
     return predict_stage.run(PredictConfig(**locals()))
+
+
+def pack(
+    results: str | Path,
+    out: str | Path,
+    *,
+    candidate: str = PackConfig.candidate,
+    metric: str | None = PackConfig.metric,
+    with_weights: bool = PackConfig.with_weights,
+    weights: str | Path | None = PackConfig.weights,
+    features: str | Path | None = PackConfig.features,
+    trust: bool = PackConfig.trust,
+) -> Path:
+    """Put a candidate and all that it needs to predict into one file, as the command `pack` does.
+
+    Args:
+        results: a results folder, or the folder of one candidate in it.
+        out: the .zip file to write.
+        candidate: "recommended" by `compare`, "best" on validation, or a name.
+        metric: the metric by which "best" and "recommended" are chosen; None takes the one that
+            candidates were chosen by.
+        with_weights: whether the converted backbone goes along, so that the pack needs neither
+            weights nor TensorFlow where OpenVINO is.
+        weights: the weights file, where the features were made from one.
+        features: where the feature file lies now, if it has moved.
+        trust: whether to load an estimator of your own, whose file can run any code.
+
+    Returns:
+        `out` as a Path, which `predict` takes in place of a results folder.
+
+    Raises:
+        UsageError: a value is not what its option expects, there is no such candidate, or `out`
+            holds something else.
+        DataError: a record, the model or the predictions are missing or damaged.
+        MissingPackageError: the candidate needs a package.
+    """
+    return pack_stage.run(PackConfig(**locals()))

@@ -41,6 +41,20 @@ def add_bootstrap_options(option: Callable[..., None]) -> None:
     option("--seed", "the seed of the bootstrap", type=int, metavar="N")
 
 
+def add_choosing_options(option: Callable[..., None]) -> None:
+    """Add the options of every command that takes one candidate of a results folder."""
+    option(
+        "--candidate",
+        "the name of a candidate, or best on validation, or recommended by `compare`",
+        metavar="NAME",
+    )
+    option(
+        "--metric",
+        "the metric of best and recommended; without it, the one that candidates were chosen by",
+        choices=METRICS,
+    )
+
+
 def add_give_up_option(option: Callable[..., None]) -> None:
     """Add the option of every command that recommends a candidate."""
     option(

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.commands.arguments import (
     RESULTS,
     add_bootstrap_options,
+    add_choosing_options,
     add_json_option,
     given,
     option_adder,
@@ -14,7 +15,6 @@ from pipeline.commands.arguments import (
 from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 from pipeline.config import EvaluateConfig
-from pipeline.config.choices import METRICS
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -27,11 +27,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("results", type=Path, metavar="FOLDER", help=RESULTS)
     option = option_adder(command, EvaluateConfig)
-    option(
-        "--candidate",
-        "the name of a candidate, or best on validation, or recommended by `compare`",
-        metavar="NAME",
-    )
+    add_choosing_options(option)
     option(
         "--features", "where the feature file lies now, if it has moved", type=Path, metavar="FILE"
     )
@@ -45,11 +41,6 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--trust",
         "load an estimator of your own, whose file can run any code",
         action="store_true",
-    )
-    option(
-        "--metric",
-        "the metric of best and recommended; without it, the one that candidates were chosen by",
-        choices=METRICS,
     )
     add_bootstrap_options(option)
     add_json_option(command)

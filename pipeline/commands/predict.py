@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from features.config import AUTO, ENGINES, PRECISIONS
-from pipeline.commands.arguments import RESULTS, add_json_option, given, option_adder, share
+from pipeline.commands.arguments import (
+    RESULTS,
+    add_choosing_options,
+    add_json_option,
+    given,
+    option_adder,
+    share,
+)
 from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 from pipeline.config import PredictConfig
-from pipeline.config.choices import METRICS
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -20,7 +26,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "tell the classes of new images",
         "predict results new-photos/ --out predictions.csv",
     )
-    command.add_argument("results", type=Path, metavar="FOLDER", help=RESULTS)
+    command.add_argument(
+        "results", type=Path, metavar="FOLDER", help=f"{RESULTS}, one candidate's in it, or a pack"
+    )
     command.add_argument(
         "images",
         nargs="+",
@@ -30,16 +38,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     option = option_adder(command, PredictConfig)
     option("--out", "the table to write, .csv or .parquet", type=Path, metavar="FILE")
-    option(
-        "--candidate",
-        "the name of a candidate, or best on validation, or recommended by `compare`",
-        metavar="NAME",
-    )
-    option(
-        "--metric",
-        "the metric of best and recommended; without it, the one that candidates were chosen by",
-        choices=METRICS,
-    )
+    add_choosing_options(option)
     _add_judging_options(option)
     _add_rebuilding_options(option)
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")

@@ -9,6 +9,7 @@ from pipeline.config.choices import METRIC
 from pipeline.config.classifying import AdviseConfig, ClassifyConfig, DemoConfig
 from pipeline.config.judging import AddConfig, CompareConfig, EvaluateConfig, ReportConfig
 from pipeline.config.looking import BackbonesConfig, FetchConfig, MapConfig
+from pipeline.config.packing import PackConfig
 from pipeline.config.predicting import PredictConfig
 from pipeline.config.training import FinetuneConfig, NetworkConfig, ScratchConfig
 
@@ -26,6 +27,7 @@ __all__ = [
     "FinetuneConfig",
     "MapConfig",
     "NetworkConfig",
+    "PackConfig",
     "PredictConfig",
     "ReportConfig",
     "ScratchConfig",

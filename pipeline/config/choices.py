@@ -6,6 +6,7 @@ METRIC = METRICS[0]  # where no other is asked for
 MAP_METHODS = ("tsne", "umap")
 MAP_SUFFIXES = (".html", ".png")
 TABLE_SUFFIXES = (".csv", ".parquet")
+PACK_SUFFIX = ".zip"
 ARCHITECTURES = ("small", "lenet", "vgg", "resnet18")
 SCHEDULES = ("cosine", "plateau", "constant")
 TRAINING_PRECISIONS = ("auto", "float32", "mixed_bfloat16")

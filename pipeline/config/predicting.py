@@ -26,7 +26,7 @@ class PredictConfig:
     """Settings of `predict`.
 
     Attributes:
-        results: a results folder.
+        results: a results folder, the folder of one candidate in it, or a pack.
         images: one source, as `extract` takes it, or paths of image files.
         out: the table to write, .csv or .parquet.
         candidate: "recommended" by `compare`, "best" on validation, or a name.

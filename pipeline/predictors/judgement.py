@@ -1,32 +1,23 @@
 """What is said of a new image: classes, a set that holds the true one, whether it is familiar."""
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.errors import OffshelfError
-from pipeline.config import PredictConfig
-from pipeline.data.layers import features_of
-from pipeline.data.splits import Splits
 from pipeline.predictors.parts import hex_digests
 from pipeline.results.new_predictions import columns
-from pipeline.results.predictions import VALIDATION, Predictions
-from pipeline.results.records import CLASSIFIER, Record
-from pipeline.statistics import calibration, conformal, novelty
+from pipeline.statistics import conformal, novelty
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from features.records import Outcome
 
-log = logging.getLogger("offshelf")
-
 
 @dataclass(frozen=True)
 class Judge:
-    """What was learned from validation and from the images that a candidate knows.
+    """What is told of images beside their probabilities.
 
     Attributes:
         class_names: the K classes.
@@ -92,54 +83,3 @@ class Judge:
             filled[f"class{ending}"] = [self.class_names[k] for k in order[:, rank]]
             filled[f"probability{ending}"] = values[:, rank].tolist()
         return filled
-
-
-def judge(config: PredictConfig, record: Record, splits: Splits) -> Judge:
-    """Return what judges the images of a candidate.
-
-    Raises:
-        DataError: the predictions of its validation cannot be read.
-    """
-    predictions = Predictions.read(config.results / record.name / VALIDATION, record.class_names)
-    repeats = np.stack(
-        [calibration.apply(repeat, record.temperature) for repeat in predictions.repeats]
-    )
-    thresholds = conformal.fit(
-        repeats, predictions.labels, splits.validation_groups, config.coverage
-    )
-    if thresholds.says_nothing:
-        log.warning(
-            "%d independent images validated, and sets that hold the true class with %.0f %% need "
-            "%d: every set holds all classes", thresholds.groups, 100 * config.coverage,
-            conformal.fewest_groups(config.coverage),
-        )  # fmt: skip
-    top = min(config.top, len(record.class_names))
-    familiarity = _familiarity(config, record, splits)
-    return Judge(record.class_names, top, thresholds, familiarity, config.alarms)
-
-
-def _familiarity(
-    config: PredictConfig, record: Record, splits: Splits
-) -> novelty.Familiarity | None:
-    if record.kind != CLASSIFIER:
-        log.info("whether images are unlike those learned from is told on features alone")
-        return None
-    rows = splits.rest
-    if len(rows) > novelty.REFERENCES:
-        drawn = np.random.default_rng(record.seed).choice(rows, novelty.REFERENCES, replace=False)
-        rows = np.sort(drawn)
-    groups = rows if splits.groups is None else splits.groups[rows]
-    if len(np.unique(groups)) < 2:
-        return None
-    try:
-        features = features_of(record.inputs, [splits.ids[row] for row in rows], config.features)
-    except OffshelfError as error:
-        log.warning("images unlike those learned from are not marked: %s", error)
-        return None
-    familiarity = novelty.fit(features, groups)
-    if (least := 1 / (1 + familiarity.beyond[0])) > config.alarms:
-        log.warning(
-            "no image is marked as unlike those learned from: these are %d independent ones, with "
-            "which --alarms %.3f or more can be kept", round(familiarity.beyond[0]), least,
-        )  # fmt: skip
-    return familiarity

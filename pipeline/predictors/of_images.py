@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from features.loading import load
 from features.rebuilding import Rebuilt, rebuild
 from features.records import Batch, Recipe
 from features.sources.base import Source
-from pipeline.config import PredictConfig
+from pipeline.predictors.kit import Kit
 from pipeline.results.records import NETWORK, Record
 from pipeline.statistics import calibration
 
@@ -31,6 +32,7 @@ class ImagePredictor:
         raw: takes float32 (n, D), returns probabilities before calibration, float32 (n, K).
         temperature: what calibrates them.
         classes: the number K of classes.
+        precision: in which the network computes, a name from `features.config.PRECISIONS`.
         rebuilt: how the features are made; None for a network.
     """
 
@@ -41,6 +43,7 @@ class ImagePredictor:
     raw: Callable[[np.ndarray], np.ndarray]
     temperature: float
     classes: int
+    precision: str
     rebuilt: Rebuilt | None = None
 
     def batches(self, source: Source, start: int = 0, stop: int | None = None) -> Generator[Batch]:
@@ -56,8 +59,21 @@ class ImagePredictor:
         return calibration.apply(self.raw(vectors), self.temperature)
 
 
-def image_predictor(config: PredictConfig, record: Record) -> ImagePredictor:
+def image_predictor(
+    kit: Kit,
+    weights: str | None = None,
+    engine: str | None = None,
+    precision: str | None = None,
+    trust: bool = False,
+) -> ImagePredictor:
     """Return a candidate that is ready to look at images.
+
+    Args:
+        kit: the candidate.
+        weights: the weights file, where the features were made from one.
+        engine: another engine than that of the features learned from; None takes theirs.
+        precision: another precision than theirs; None takes theirs.
+        trust: whether to load an analyst's own estimator, which can run any code.
 
     Raises:
         UsageError: its model is an analyst's own and is not trusted, or its weights came from a
@@ -65,7 +81,11 @@ def image_predictor(config: PredictConfig, record: Record) -> ImagePredictor:
         DataError: its model is missing or has changed, or what makes its features differs.
         MissingPackageError: it needs a package that is not installed.
     """
-    return _network(config, record) if record.kind == NETWORK else _classifier(config, record)
+    folder, record = kit.results / kit.record.name, kit.record
+    if record.kind == NETWORK:
+        return _network(folder, record)
+    rebuilt = rebuild(recipe_of(record), weights, engine, precision, kit.converted)
+    return _classifier(folder, record, rebuilt, trust)
 
 
 def recipe_of(record: Record) -> Recipe:
@@ -73,12 +93,11 @@ def recipe_of(record: Record) -> Recipe:
     return Recipe.from_json(json.dumps(record.inputs["recipe"]))
 
 
-def _classifier(config: PredictConfig, record: Record) -> ImagePredictor:
+def _classifier(folder: Path, record: Record, rebuilt: Rebuilt, trust: bool) -> ImagePredictor:
     from pipeline.classifiers import storage
     from pipeline.classifiers.base import probabilities
 
-    model = storage.load(config.results / record.name, record.model, config.trust)
-    rebuilt = rebuild(recipe_of(record), config.weights, config.engine, config.precision)
+    model = storage.load(folder, record.model, trust)
     network, settings = rebuilt.compile(), rebuilt.config
 
     def vectors(pixels: np.ndarray) -> np.ndarray:
@@ -99,16 +118,17 @@ def _classifier(config: PredictConfig, record: Record) -> ImagePredictor:
         lambda x: probabilities(model, x, len(record.class_names)),
         record.temperature,
         len(record.class_names),
+        rebuilt.recipe.precision,
         rebuilt,
     )
 
 
-def _network(config: PredictConfig, record: Record) -> ImagePredictor:
+def _network(folder: Path, record: Record) -> ImagePredictor:
     from scipy.special import softmax
 
     from pipeline.networks import pixel_reader, storage
 
-    network = storage.load(config.results / record.name, record.model)
+    network = storage.load(folder, record.model)
     return ImagePredictor(
         tuple(record.inputs["image_size"]),
         _NETWORK_BATCH,
@@ -117,4 +137,5 @@ def _network(config: PredictConfig, record: Record) -> ImagePredictor:
         lambda logits: softmax(logits.astype(np.float64), axis=1).astype(np.float32),
         record.temperature,
         len(record.class_names),
+        record.model[storage.NETWORK].get("precision", "float32").removeprefix("mixed_"),
     )

@@ -16,17 +16,15 @@ from features.progress import progress_bar
 from features.sources.base import Source
 from features.sources.reading import log_reading
 from pipeline.config import PredictConfig
-from pipeline.data.splits import Splits
 from pipeline.predictors.agreement import check_agreement
-from pipeline.predictors.judgement import Judge, judge
-from pipeline.predictors.locked import check_known
+from pipeline.predictors.judgement import Judge
+from pipeline.predictors.kit import Kit, open_kit
 from pipeline.predictors.of_images import ImagePredictor, image_predictor
 from pipeline.predictors.parts import Parts, partial_folder
 from pipeline.predictors.sources import open_images
 from pipeline.results import new_predictions
-from pipeline.results.choosing import chosen
 from pipeline.results.new_predictions import NewPredictions
-from pipeline.results.records import Record, versions
+from pipeline.results.records import versions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,23 +44,24 @@ def run(config: PredictConfig) -> NewPredictions:
     """
     durable.prepare_folder(config.out.parent)
     new_predictions.check_replaceable(config.out)
-    record, _ = chosen(config.results, config.candidate, config.metric)
-    splits = Splits.read(config.results)
-    check_known(record)
     with (
+        open_kit(config.results, config.candidate, config.metric, config.features) as kit,
         open_images(config.images, config.limit) as source,
         locked(partial_folder(config.out)),
     ):
         log_reading(source.reading)
-        predictor = image_predictor(config, record)
-        check_agreement(config, record, predictor)
-        judged_by = judge(config, record, splits)
-        facts = _describe(config, record, predictor, judged_by, source)
+        predictor = image_predictor(
+            kit, config.weights, config.engine, config.precision, config.trust
+        )
+        asked = not (config.engine is config.precision is None)
+        check_agreement(kit, predictor, config.features, asked)
+        judge = _judge(config, kit)
+        facts = _describe(kit, predictor, judge, source)
         parts = Parts(config.out, len(source), predictor.batch_size)
         kept = parts.resume(facts, source, config.restart)
         if kept:
             log.info("resuming: %d of %d images were there", kept, len(source))
-        _predict(parts, kept, source, predictor, judged_by, config)
+        _predict(parts, kept, source, predictor, judge, config.progress)
         facts |= _counts(parts)
         result = new_predictions.write(config.out, parts.read(), facts)
         parts.discard()
@@ -71,20 +70,32 @@ def run(config: PredictConfig) -> NewPredictions:
     return result
 
 
+def _judge(config: PredictConfig, kit: Kit) -> Judge:
+    """Return what tells of images all that is not their probabilities."""
+    names = kit.record.class_names
+    return Judge(
+        names,
+        min(config.top, len(names)),
+        kit.evidence.thresholds(len(names), config.coverage),
+        kit.evidence.familiarity(config.alarms),
+        config.alarms,
+    )
+
+
 def _predict(
     parts: Parts,
     kept: int,
     source: Source,
     predictor: ImagePredictor,
-    judged_by: Judge,
-    config: PredictConfig,
+    judge: Judge,
+    progress: bool,
 ) -> None:
     """Predict the images of the parts that are missing; each part is safe before the next one."""
     total = len(source)
     try:
-        with progress_bar(total, kept, "image", config.progress) as bar:
+        with progress_bar(total, kept, "image", progress) as bar:
             for start, stop in parts.missing():
-                with closing(_rows(source, predictor, judged_by, start, stop, bar)) as tables:
+                with closing(_rows(source, predictor, judge, start, stop, bar)) as tables:
                     import pyarrow as pa
 
                     parts.write(start, pa.concat_tables(tables))
@@ -98,7 +109,7 @@ def _predict(
 
 
 def _rows(
-    source: Source, predictor: ImagePredictor, judged_by: Judge, start: int, stop: int, bar: Any
+    source: Source, predictor: ImagePredictor, judge: Judge, start: int, stop: int, bar: Any
 ) -> "Generator[pa.Table]":
     """Yield the rows of a range of images, batch by batch."""
     with closing(predictor.batches(source, start, stop)) as batches:
@@ -106,19 +117,13 @@ def _rows(
             vectors = predictor.vectors(batch.pixels)[batch.accepted]  # (a, D)
             probabilities = predictor.probabilities(vectors)  # (a, K)
             ids = [source[outcome.index].id for outcome in batch.outcomes]
-            yield judged_by.table(ids, list(batch.outcomes), vectors, probabilities)
+            yield judge.table(ids, list(batch.outcomes), vectors, probabilities)
             bar.update(len(batch.outcomes))
 
 
-def _describe(
-    config: PredictConfig,
-    record: Record,
-    predictor: ImagePredictor,
-    judged_by: Judge,
-    source: Source,
-) -> dict[str, Any]:
+def _describe(kit: Kit, predictor: ImagePredictor, judge: Judge, source: Source) -> dict[str, Any]:
     """Return all that decides the predictions, as JSON holds it."""
-    thresholds, rebuilt = judged_by.thresholds, predictor.rebuilt
+    record, thresholds, rebuilt = kit.record, judge.thresholds, predictor.rebuilt
     return {
         "schema": new_predictions.SCHEMA,
         "candidate": record.name,
@@ -128,11 +133,11 @@ def _describe(
         "temperature": record.temperature,
         "splits": record.splits,
         "recipe": json.loads(rebuilt.recipe.to_json()) if rebuilt else {},
-        "top": judged_by.top,
+        "top": judge.top,
         "coverage": thresholds.coverage,
         "lowest_probability": np.round(thresholds.lowest, 9).tolist(),
         "own_threshold": thresholds.own.tolist(),
-        "alarms": config.alarms if judged_by.familiarity else None,
+        "alarms": judge.alarms if judge.familiarity else None,
         "source": {
             "kind": source.kind,
             "count": len(source),

@@ -49,21 +49,22 @@ class Thresholds:
         return sets
 
 
-def fit(repeats: np.ndarray, labels: np.ndarray, groups: np.ndarray, coverage: float) -> Thresholds:
+def fit(
+    of_true: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, coverage: float
+) -> Thresholds:
     """Return the thresholds from images that their classifier was not fitted on.
 
     Args:
-        repeats: float (R, n, K), the probabilities in each repeat of cross-validation.
-        labels: int (n,).
+        of_true: float (R, n), the calibrated probability of the true class in each repeat of
+            cross-validation.
+        labels: int (n,), the true classes.
         groups: int (n,), equal for images that are not independent.
+        classes: the number K of classes.
         coverage: the promised share, between 0 and 1.
     """
-    of_true = repeats[:, np.arange(len(labels)), labels]  # (R, n)
-    fewest = fewest_groups(coverage)
-    classes = repeats.shape[2]
     by_class = [np.flatnonzero(labels == number) for number in range(classes)]
     counts = np.array([len(np.unique(groups[rows])) for rows in by_class])
-    own = counts >= OWN_THRESHOLD * fewest
+    own = counts >= OWN_THRESHOLD * fewest_groups(coverage)
     pooled = np.flatnonzero(~own[labels])
     lowest = np.full(classes, _lowest(of_true[:, pooled], groups[pooled], coverage))
     for number in np.flatnonzero(own):

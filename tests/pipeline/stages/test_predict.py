@@ -236,7 +236,9 @@ def test_no_image_that_can_be_read_is_an_error_after_the_table(home, tmp_path):
 
 def test_other_weights_than_those_learned_from_are_refused_with_both_values(home, photos, tmp_path):
     record = read_record(home / "results" / LOGISTIC)
-    recipe = record.inputs["recipe"] | {"weights": {"origin": "handcrafted", "bins": [8, 4, 4]}}
+    recipe = record.inputs["recipe"] | {
+        "weights": {"origin": "handcrafted", "sha256": "", "bins": [8, 4, 4]}
+    }
     change(home / "results", LOGISTIC, inputs=record.inputs | {"recipe": recipe})
     try:
         with pytest.raises(DataError, match=r"weights was .*\[8, 4, 4\].* and is .*\[16, 4, 4\]"):
@@ -269,8 +271,8 @@ def test_another_library_is_shown_to_make_the_same_features(home, photos, tmp_pa
 def test_another_library_that_makes_other_features_is_refused(home, photos, tmp_path, monkeypatch):
     make = of_images.image_predictor
 
-    def off(config, record):
-        made = make(config, record)
+    def off(*rest, **settings):
+        made = make(*rest, **settings)
         object.__setattr__(made, "vectors", lambda pixels, f=made.vectors: f(pixels) * 1.01)
         return made
 

@@ -16,11 +16,17 @@ def drawn(rng, count, groups, classes=3, spread=1.0):
     return values / values.sum(axis=1, keepdims=True), labels, group
 
 
+def fit(repeats, labels, groups, coverage):
+    """Fit from the probabilities of all classes, float (R, n, K)."""
+    of_true = repeats[:, np.arange(len(labels)), labels]
+    return conformal.fit(of_true, labels, groups, repeats.shape[2], coverage)
+
+
 def test_the_threshold_is_the_quantile_of_split_conformal_prediction():
     rng = np.random.default_rng(0)
     probabilities, labels, groups = drawn(rng, 99, 99, classes=2)
     labels[:] = 0
-    thresholds = conformal.fit(probabilities[None], labels, groups, 0.9)
+    thresholds = fit(probabilities[None], labels, groups, 0.9)
     rank = int(np.ceil(0.9 * (99 + 1)))  # of scores 1 - p, ascending
     assert thresholds.lowest[0] == np.sort(probabilities[:, 0])[::-1][rank - 1]
     assert thresholds.own.tolist() == [True, False]
@@ -33,9 +39,7 @@ def test_coverage_is_kept_on_new_groups(coverage):
     for _ in range(150):
         probabilities, labels, groups = drawn(rng, 400, 80)
         known = groups < 60
-        thresholds = conformal.fit(
-            probabilities[None, known], labels[known], groups[known], coverage
-        )
+        thresholds = fit(probabilities[None, known], labels[known], groups[known], coverage)
         sets = thresholds.sets(probabilities[~known])
         kept.append(sets[np.arange((~known).sum()), labels[~known]].mean())
     assert coverage - 0.01 < np.mean(kept) < coverage + 0.04
@@ -45,7 +49,7 @@ def test_a_class_of_few_groups_shares_the_threshold_of_the_others_like_it():
     rng = np.random.default_rng(2)
     probabilities, labels, groups = drawn(rng, 200, 200)
     labels[:] = np.where(np.arange(200) < 150, 0, 1 + np.arange(200) % 2)
-    thresholds = conformal.fit(probabilities[None], labels, groups, 0.95)
+    thresholds = fit(probabilities[None], labels, groups, 0.95)
     assert thresholds.own.tolist() == [True, False, False]
     assert thresholds.lowest[1] == thresholds.lowest[2] != thresholds.lowest[0]
 
@@ -54,10 +58,10 @@ def test_too_few_groups_promise_nothing_less_than_all_classes():
     probabilities = np.full((1, 18, 2), 0.5)
     labels, groups = np.zeros(18, int), np.arange(18)
     assert conformal.fewest_groups(0.95) == 19
-    thresholds = conformal.fit(probabilities, labels, groups, 0.95)
+    thresholds = fit(probabilities, labels, groups, 0.95)
     assert thresholds.says_nothing
     assert thresholds.sets(probabilities[0]).all()
-    assert not conformal.fit(probabilities, labels, groups, 0.9).says_nothing
+    assert not fit(probabilities, labels, groups, 0.9).says_nothing
 
 
 def test_the_likeliest_class_is_always_in_the_set():
@@ -71,6 +75,6 @@ def test_the_likeliest_class_is_always_in_the_set():
 def test_repeats_weigh_together_as_one():
     rng = np.random.default_rng(3)
     probabilities, labels, groups = drawn(rng, 100, 50)
-    once = conformal.fit(probabilities[None], labels, groups, 0.9)
-    thrice = conformal.fit(np.stack([probabilities] * 3), labels, groups, 0.9)
+    once = fit(probabilities[None], labels, groups, 0.9)
+    thrice = fit(np.stack([probabilities] * 3), labels, groups, 0.9)
     assert thrice.lowest.tolist() == once.lowest.tolist()

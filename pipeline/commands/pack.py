@@ -1,0 +1,50 @@
+"""`pack`: a candidate as one file to carry away."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pipeline.commands.arguments import RESULTS, add_choosing_options, given, option_adder
+from pipeline.commands.help import add_command
+from pipeline.config import PackConfig
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Add the command; return its parser."""
+    command = add_command(
+        commands,
+        "pack",
+        "put a candidate and all that it needs to predict into one file",
+        "pack results --out model.zip",
+    )
+    command.add_argument(
+        "results", type=Path, metavar="FOLDER", help=f"{RESULTS}, or one candidate's in it"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the .zip file to write"
+    )
+    option = option_adder(command, PackConfig)
+    add_choosing_options(option)
+    option(
+        "--with-weights",
+        "pack the converted network, too, so that neither weights nor TensorFlow are needed where "
+        "OpenVINO is",
+        action="store_true",
+    )
+    option("--weights", "the weights file, where features were made from one", metavar="FILE")
+    option(
+        "--features", "where the feature file lies now, if it has moved", type=Path, metavar="FILE"
+    )
+    option(
+        "--trust",
+        "load an estimator of your own, whose file can run any code",
+        action="store_true",
+    )
+
+    def run(options: argparse.Namespace) -> None:
+        from pipeline.stages import pack
+
+        print(pack.run(PackConfig(**given(options, PackConfig))))
+
+    command.set_defaults(run=run)
+    return command

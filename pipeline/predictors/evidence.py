@@ -1,0 +1,123 @@
+"""What is known of a candidate beside its model: how sure it was, and the images it knows."""
+
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from features.errors import DataError, OffshelfError
+from pipeline.data.layers import features_of
+from pipeline.data.splits import Splits
+from pipeline.results.predictions import VALIDATION, Predictions
+from pipeline.results.records import CLASSIFIER, Record
+from pipeline.statistics import calibration, conformal, novelty
+
+log = logging.getLogger("offshelf")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What sets and marks rest on.
+
+    Attributes:
+        of_true: float32 (R, n): the calibrated probability of the true class of each validated
+            image, in each repeat of cross-validation.
+        labels: int32 (n,), the true classes.
+        groups: int64 (n,), equal for images that are not independent.
+        known: float32 (m, D), features of images that were learned from, at most 1 in each, and
+            rounded to float16; m is 0 where they are not at hand.
+        known_groups: int64 (m,), their groups.
+    """
+
+    of_true: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    known: np.ndarray
+    known_groups: np.ndarray
+
+    def thresholds(self, classes: int, coverage: float) -> conformal.Thresholds:
+        """Return the thresholds of prediction sets; say it where these can promise nothing."""
+        thresholds = conformal.fit(self.of_true, self.labels, self.groups, classes, coverage)
+        if thresholds.says_nothing:
+            log.warning(
+                "%d independent images validated, and sets that hold the true class with %.0f %% "
+                "need %d: every set holds all classes", thresholds.groups, 100 * coverage,
+                conformal.fewest_groups(coverage),
+            )  # fmt: skip
+        return thresholds
+
+    def familiarity(self, alarms: float) -> novelty.Familiarity | None:
+        """Return what tells unlike images, None without features of at least two groups."""
+        if len(np.unique(self.known_groups)) < 2:
+            return None
+        familiarity = novelty.fit(self.known, self.known_groups)
+        if (least := 1 / (1 + familiarity.beyond[0])) > alarms:
+            log.warning(
+                "no image is marked as unlike those learned from: these are %d independent ones, "
+                "with which --alarms %.3f or more can be kept", round(familiarity.beyond[0]), least,
+            )  # fmt: skip
+        return familiarity
+
+    def to_bytes(self) -> bytes:
+        """Return it as an .npz file, whose features are float16."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer, of_true=self.of_true, labels=self.labels, groups=self.groups,
+            known=self.known.astype(np.float16), known_groups=self.known_groups,
+        )  # fmt: skip
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Evidence":
+        """Read what `to_bytes` returned; raises DataError where it is something else."""
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                kept = {name: arrays[name] for name in arrays.files}
+            return cls(**(kept | {"known": kept["known"].astype(np.float32)}))
+        except (OSError, ValueError, KeyError, TypeError, MemoryError, BadZipFile) as error:
+            raise DataError(f"what sets rest on cannot be read: {error}") from None
+
+
+def gather(results: Path, record: Record, features: Path | None) -> Evidence:
+    """Collect what a results folder and a feature file know of a candidate.
+
+    Args:
+        results: the results folder.
+        record: the record of the candidate.
+        features: where the feature file lies now, if it has moved.
+
+    Raises:
+        DataError: the splits or the predictions on validation cannot be read.
+    """
+    splits = Splits.read(results)
+    predictions = Predictions.read(results / record.name / VALIDATION, record.class_names)
+    rows = np.arange(len(predictions.labels))
+    of_true = [
+        calibration.apply(repeat, record.temperature)[rows, predictions.labels]
+        for repeat in predictions.repeats
+    ]
+    known, groups = _known(record, splits, features)
+    return Evidence(np.stack(of_true), predictions.labels, splits.validation_groups, known, groups)
+
+
+def _known(record: Record, splits: Splits, path: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return features, float32 (m, D), and groups of images that were learned from."""
+    nothing = np.empty((0, 0), np.float32), np.empty(0, np.int64)
+    if record.kind != CLASSIFIER:
+        log.info("images unlike those learned from are told by features, which a network has not")
+        return nothing
+    rows = splits.rest
+    if len(rows) > novelty.REFERENCES:
+        drawn = np.random.default_rng(record.seed).choice(rows, novelty.REFERENCES, replace=False)
+        rows = np.sort(drawn)
+    try:
+        features = features_of(record.inputs, [splits.ids[row] for row in rows], path)
+    except OffshelfError as error:
+        log.warning("images unlike those learned from are not marked: %s", error)
+        return nothing
+    largest = np.abs(features).max(axis=1, keepdims=True, initial=np.float32(1e-30))
+    compact = (features / largest).astype(np.float16).astype(np.float32)
+    return compact, rows if splits.groups is None else splits.groups[rows]
