@@ -40,6 +40,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--out", "the table to write, .csv or .parquet", type=Path, metavar="FILE")
     add_choosing_options(option)
     _add_judging_options(option)
+    option(
+        "--submission",
+        "a competition's sample file: predictions are also written with its ids, in its order, and "
+        "its columns",
+        type=Path,
+        metavar="FILE",
+    )
     _add_rebuilding_options(option)
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
     option("--restart", "discard what an earlier run left", action="store_true")

@@ -35,6 +35,8 @@ class PredictConfig:
         top: how many of the likeliest classes to give for each image.
         coverage: the promised share of prediction sets that hold the true class.
         alarms: the share of images like those learned from that are marked as unlike them.
+        submission: a competition's sample file; predictions are also written with its ids, in its
+            order, and its columns.
         weights: the weights file, where the features were made from one.
         engine: the engine that computes the features; None takes the one that made those learned
             from.
@@ -54,6 +56,7 @@ class PredictConfig:
     top: int = 3
     coverage: float = 0.95
     alarms: float = 0.02
+    submission: Path | None = None
     weights: str | None = None
     engine: str | None = None
     precision: str | None = None
@@ -73,6 +76,7 @@ class PredictConfig:
             top=check_count,
             coverage=check_confidence,
             alarms=check_share,
+            submission=optional(as_path),
             weights=optional(as_text_or_path),
             engine=optional(partial(check_choice, choices=(AUTO, *ENGINES))),
             precision=optional(partial(check_choice, choices=(AUTO, *PRECISIONS))),

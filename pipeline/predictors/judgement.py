@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.predictors.parts import hex_digests
-from pipeline.results.new_predictions import columns
+from pipeline.results.new_predictions import columns, ranked_columns
 from pipeline.statistics import conformal, novelty
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class Judge:
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]  # (a, top)
         values = np.take_along_axis(probabilities, order, axis=1)
         filled: dict[str, list[Any]] = {}
-        for rank in range(self.top):
-            ending = "" if rank == 0 else f"_{rank + 1}"
-            filled[f"class{ending}"] = [self.class_names[k] for k in order[:, rank]]
-            filled[f"probability{ending}"] = values[:, rank].tolist()
+        for rank, (of, value) in enumerate(ranked_columns(self.top)):
+            filled[of] = [self.class_names[k] for k in order[:, rank]]
+            filled[value] = values[:, rank].tolist()
         return filled

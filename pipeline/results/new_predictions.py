@@ -67,11 +67,8 @@ def columns(top: int) -> "pa.Schema":
     """Return the columns of a table that names the `top` likeliest classes of each image."""
     import pyarrow as pa
 
-    ranked = [
-        (f"{name}{'' if rank == 1 else f'_{rank}'}", kind)
-        for rank in range(1, top + 1)
-        for name, kind in (("class", pa.string()), ("probability", pa.float32()))
-    ]
+    kinds = pa.string(), pa.float32()
+    ranked = [pair for names in ranked_columns(top) for pair in zip(names, kinds, strict=True)]
     return pa.schema(
         [
             ("id", pa.string()),
@@ -83,6 +80,12 @@ def columns(top: int) -> "pa.Schema":
             ("digest", pa.string()),
         ]
     )
+
+
+def ranked_columns(top: int) -> list[tuple[str, str]]:
+    """Return the names of the columns of the likeliest class, the next one, ..., in pairs."""
+    endings = ["", *(f"_{rank}" for rank in range(2, top + 1))]
+    return [(f"class{ending}", f"probability{ending}") for ending in endings]
 
 
 def check_replaceable(path: Path) -> None:

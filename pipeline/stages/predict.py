@@ -22,7 +22,7 @@ from pipeline.predictors.kit import Kit, open_kit
 from pipeline.predictors.of_images import ImagePredictor, image_predictor
 from pipeline.predictors.parts import Parts, partial_folder
 from pipeline.predictors.sources import open_images
-from pipeline.results import new_predictions
+from pipeline.results import new_predictions, submission
 from pipeline.results.new_predictions import NewPredictions
 from pipeline.results.records import versions
 
@@ -55,7 +55,9 @@ def run(config: PredictConfig) -> NewPredictions:
         )
         asked = not (config.engine is config.precision is None)
         check_agreement(kit, predictor, config.features, asked)
-        judge = _judge(config, kit)
+        names = kit.record.class_names
+        sample = submission.read_sample(config.submission, names) if config.submission else None
+        judge = _judge(kit, len(names) if sample else config.top, config)
         facts = _describe(kit, predictor, judge, source)
         parts = Parts(config.out, len(source), predictor.batch_size)
         kept = parts.resume(facts, source, config.restart)
@@ -64,18 +66,20 @@ def run(config: PredictConfig) -> NewPredictions:
         _predict(parts, kept, source, predictor, judge, config.progress)
         facts |= _counts(parts)
         result = new_predictions.write(config.out, parts.read(), facts)
+        if sample is not None:
+            submission.write(sample, config.out, parts.read(), names)
         parts.discard()
     if facts["unreadable"] == len(source):
         raise DataError(f"no image could be read; the reasons are in {config.out}")
     return result
 
 
-def _judge(config: PredictConfig, kit: Kit) -> Judge:
+def _judge(kit: Kit, top: int, config: PredictConfig) -> Judge:
     """Return what tells of images all that is not their probabilities."""
     names = kit.record.class_names
     return Judge(
         names,
-        min(config.top, len(names)),
+        min(top, len(names)),
         kit.evidence.thresholds(len(names), config.coverage),
         kit.evidence.familiarity(config.alarms),
         config.alarms,

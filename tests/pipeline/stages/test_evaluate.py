@@ -13,8 +13,8 @@ from features.packages import sha256_of
 from pipeline.config import EvaluateConfig
 from pipeline.data.splits import Splits
 from pipeline.reports.evaluation import text
+from pipeline.results import choosing, openings
 from pipeline.results import evaluation as evaluation_files
-from pipeline.results import openings
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record
 from pipeline.stages import evaluate
@@ -165,7 +165,7 @@ def test_other_features_are_refused(results, tmp_path):
 def test_best_and_recommended_are_chosen_on_validation(results):
     cheap = {"search": 0.0, "fit": 0.01, "predict_1000": 0.01}
     candidates.change(results, CENTROID, seconds=cheap)
-    ranking = evaluate.rank_candidates([results], "accuracy")
+    ranking = choosing.rank_candidates([results], "accuracy")
     assert run(results, "best").facts["candidate"] == ranking.entries[0].record.name
     chosen = ranking.entries[ranking.recommended].record.name
     evaluation = run(results, "recommended")

@@ -16,6 +16,7 @@ from features.errors import DataError, UsageError
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig, PredictConfig, ScratchConfig
 from pipeline.predictors import agreement, of_images, parts
+from pipeline.results import submission
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record
 from pipeline.stages import classify, evaluate, predict, scratch
@@ -316,3 +317,70 @@ def test_a_full_disk_keeps_what_was_there(home, photos, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         run(home, photos[1], tmp_path / "p.csv")
     assert out.read_bytes() == before
+
+
+def sample(path, *lines):
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_a_submission_has_the_ids_of_the_sample_in_its_order(home, photos, tmp_path):
+    folder, out = photos[0].parent, tmp_path / "p.csv"
+    asked = sample(tmp_path / "s.csv", "id,cat,ant", "3,0,0", "0,0,0", "5.png,0,0")
+    with pytest.raises(DataError, match=r"1 of the 3 ids in .* have no image, such as 5.png"):
+        run(home, folder, out, submission=asked)
+    asked = sample(tmp_path / "s.csv", "id,cat,ant", "3,0,0", "0,0,0", "5,0,0")
+    run(home, folder, out, submission=asked)
+    made = pd.read_csv(tmp_path / "p.submission.csv", dtype={"id": str})
+    assert made.columns.tolist() == ["id", "cat", "ant"]
+    assert made["id"].tolist() == ["3", "0", "5"]
+    frame = pd.read_csv(out).set_index("id").loc[["3.png", "0.png", "5.png"]]
+    expected = by_class(frame)[:, [NAMES.index("cat"), NAMES.index("ant")]]
+    np.testing.assert_allclose(made[["cat", "ant"]], expected, rtol=1e-5)
+
+
+def test_a_single_column_gets_the_class(home, photos, tmp_path):
+    asked = sample(tmp_path / "s.csv", "file,label", "1.png,x", "0.png,x")
+    run(home, photos[0].parent, tmp_path / "p.csv", submission=asked)
+    made = pd.read_csv(tmp_path / "p.submission.csv")
+    frame = pd.read_csv(tmp_path / "p.csv").set_index("id")
+    assert made["label"].tolist() == frame.loc[["1.png", "0.png"], "class"].tolist()
+
+
+def test_fractions_of_two_classes_ask_for_a_probability(tmp_path):
+    path = sample(tmp_path / "s.csv", "id,label", "1,0.5")
+    (value,) = submission.read_sample(path, ("cat", "dog")).values
+    assert value({"cat": 0.75, "dog": 0.25}) == "0.25"
+
+
+@pytest.mark.parametrize(
+    ("lines", "match"),
+    [
+        (["id,cat,cow", "1,0,0"], "has the columns cat, cow beside its ids"),
+        (["id"], "expected a header and rows of as many columns"),
+        (["id,label", "1,2,3"], "expected a header and rows"),
+        (["id", "1"], "has the columns none beside its ids"),
+    ],
+)
+def test_a_sample_of_another_kind_is_refused(tmp_path, lines, match):
+    with pytest.raises(DataError, match=match):
+        submission.read_sample(sample(tmp_path / "s.csv", *lines), ("ant", "cat"))
+
+
+def test_a_name_of_several_images_or_of_none_that_can_be_read_is_refused(home, photos, tmp_path):
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / "0.png").write_bytes(photos[0].read_bytes())
+    (again / "bad.png").write_bytes(b"no image")
+    asked = sample(tmp_path / "s.csv", "id,label", "0.png,x")
+    with pytest.raises(DataError, match=r"0.png of .* is the name of several images"):
+        run(home, [photos[0], again / "0.png"], tmp_path / "p.csv", submission=asked)
+    asked = sample(tmp_path / "s.csv", "id,label", "bad,x")
+    with pytest.raises(DataError, match=r"bad of .* could not be read: not a JPEG"):
+        run(home, again, tmp_path / "q.csv", submission=asked)
+
+
+def test_every_column_and_every_fact_is_documented(home, photos, tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "predict.md").read_text()
+    result = run(home, photos, tmp_path / "p.csv", top=2)
+    assert not {name for name in result.frame() if f"`{name}`" not in page}
