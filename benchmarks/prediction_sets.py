@@ -138,10 +138,7 @@ def row(title: str, learned: str, draws: Iterator[Draw]) -> tuple[str, ...]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("files", nargs="*", type=Path, help="feature files")
-    parser.add_argument("--draws", type=int, default=500, help="of each kind (default: 500)")
-    options = parser.parse_args()
+    options = _arguments()
     rows = [
         row("simulated", f"{count}", simulated(count, count, options.draws))
         for count in (100, 300, 1000)
@@ -153,6 +150,15 @@ def main() -> None:
         draws = from_file(path, 500, max(1, options.draws // 5))
         rows.append(row(path.stem, "500", draws))
     print(render(HEADER, rows))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", type=Path, help="feature files")
+    parser.add_argument("--draws", type=int, default=500, help="of each kind (default: 500)")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
