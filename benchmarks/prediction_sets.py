@@ -93,7 +93,7 @@ def judge(draw: Draw) -> tuple[np.ndarray, ...]:
         images of another class: bool (m,).
     """
     learned, new = draw.learned, draw.new
-    classes = int(learned.labels.max()) + 1
+    classes = int(max(learned.labels.max(), new.labels.max())) + 1
     singles = np.arange(len(learned.labels))
     validated = np.zeros((len(singles), classes))
     for train, held in GroupKFold(FOLDS).split(learned.x, learned.labels, learned.groups):

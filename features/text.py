@@ -34,6 +34,11 @@ def for_csv(value: object) -> object:
     return value
 
 
+def safe_name(text: str, width: int = 40) -> str:
+    """Return a text as a part of a file's name: letters, digits and "_" of any language."""
+    return "".join(sign if sign.isalnum() else "_" for sign in text)[:width]
+
+
 def plural(count: int, noun: str) -> str:
     """Return a number with its noun, such as "1 epoch" and "1,200 images"."""
     return f"{count:,} {noun}{'s' * (count != 1)}"

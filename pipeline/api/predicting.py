@@ -19,6 +19,7 @@ def predict(
     top: int = PredictConfig.top,
     coverage: float = PredictConfig.coverage,
     alarms: float = PredictConfig.alarms,
+    explain: str | Path | None = PredictConfig.explain,
     submission: str | Path | None = PredictConfig.submission,
     weights: str | Path | None = PredictConfig.weights,
     engine: str | None = PredictConfig.engine,
@@ -43,6 +44,8 @@ def predict(
         top: how many of the likeliest classes to give for each image.
         coverage: the promised share, 0 to 1, of prediction sets that hold the true class.
         alarms: the share, 0 to 1, of images like those learned from that are marked as unlike.
+        explain: a folder for pictures that show where the evidence for a class lies, of the first
+            100 images; None makes none.
         submission: a competition's sample file; predictions are also written with its ids, in its
             order, and its columns, to a file with the suffix .submission.csv.
         weights: the weights file, where the features were made from one.

@@ -112,6 +112,24 @@ class Classifier:
         return bool(self.digest)
 
 
+def scores(model: "BaseEstimator", x: np.ndarray, classes: int) -> np.ndarray | None:
+    """Return what a model's decision is made by, float64 (n, classes); None where it has no scores.
+
+    Args:
+        model: a fitted classifier whose `classes_` are numbers below `classes`.
+        x: float32 (n, D).
+        classes: the number of columns; classes that the model has not seen get 0.
+    """
+    if not hasattr(model, "decision_function"):
+        return None
+    values = np.asarray(model.decision_function(x), np.float64)
+    if values.ndim == 1:  # two classes: the score of the second one
+        values = np.stack([-values, values], axis=1)
+    full = np.zeros((len(x), classes))
+    full[:, np.asarray(model.classes_, int)] = values
+    return full
+
+
 def probabilities(model: "BaseEstimator", x: np.ndarray, classes: int) -> np.ndarray:
     """Return class probabilities, float32 (n, classes); each row sums to 1.
 

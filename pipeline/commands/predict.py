@@ -16,6 +16,7 @@ from pipeline.commands.arguments import (
 from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 from pipeline.config import PredictConfig
+from pipeline.config.predicting import EXPLAINED
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -40,6 +41,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--out", "the table to write, .csv or .parquet", type=Path, metavar="FILE")
     add_choosing_options(option)
     _add_judging_options(option)
+    option(
+        "--explain",
+        f"a folder for pictures of where the evidence lies, of the first {EXPLAINED} images",
+        type=Path,
+        metavar="FOLDER",
+    )
     option(
         "--submission",
         "a competition's sample file: predictions are also written with its ids, in its order, and "

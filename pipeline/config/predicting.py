@@ -20,6 +20,8 @@ from features.config import AUTO, ENGINES, PRECISIONS
 from pipeline.config.choices import METRICS, RECOMMENDED, TABLE_SUFFIXES
 from pipeline.config.readers import as_text_or_path, check_confidence
 
+EXPLAINED = 100  # images, at most, of which the evidence is shown
+
 
 @dataclass(frozen=True)
 class PredictConfig:
@@ -35,6 +37,8 @@ class PredictConfig:
         top: how many of the likeliest classes to give for each image.
         coverage: the promised share of prediction sets that hold the true class.
         alarms: the share of images like those learned from that are marked as unlike them.
+        explain: a folder for pictures that show where the evidence for a class lies, of the first
+            `EXPLAINED` images; None makes none.
         submission: a competition's sample file; predictions are also written with its ids, in its
             order, and its columns.
         weights: the weights file, where the features were made from one.
@@ -56,6 +60,7 @@ class PredictConfig:
     top: int = 3
     coverage: float = 0.95
     alarms: float = 0.02
+    explain: Path | None = None
     submission: Path | None = None
     weights: str | None = None
     engine: str | None = None
@@ -76,6 +81,7 @@ class PredictConfig:
             top=check_count,
             coverage=check_confidence,
             alarms=check_share,
+            explain=optional(as_path),
             submission=optional(as_path),
             weights=optional(as_text_or_path),
             engine=optional(partial(check_choice, choices=(AUTO, *ENGINES))),

@@ -34,6 +34,8 @@ class ImagePredictor:
         classes: the number K of classes.
         precision: in which the network computes, a name from `features.config.PRECISIONS`.
         rebuilt: how the features are made; None for a network.
+        scores: takes float32 (n, D), returns the scores behind the probabilities, float64 (n, K),
+            or None where there are none.
     """
 
     size: tuple[int, int]
@@ -45,6 +47,7 @@ class ImagePredictor:
     classes: int
     precision: str
     rebuilt: Rebuilt | None = None
+    scores: Callable[[np.ndarray], np.ndarray | None] = lambda vectors: None
 
     def batches(self, source: Source, start: int = 0, stop: int | None = None) -> Generator[Batch]:
         """Yield the images of a source, decoded ahead of their use."""
@@ -95,7 +98,7 @@ def recipe_of(record: Record) -> Recipe:
 
 def _classifier(folder: Path, record: Record, rebuilt: Rebuilt, trust: bool) -> ImagePredictor:
     from pipeline.classifiers import storage
-    from pipeline.classifiers.base import probabilities
+    from pipeline.classifiers.base import probabilities, scores
 
     model = storage.load(folder, record.model, trust)
     network, settings = rebuilt.compile(), rebuilt.config
@@ -120,6 +123,7 @@ def _classifier(folder: Path, record: Record, rebuilt: Rebuilt, trust: bool) -> 
         len(record.class_names),
         rebuilt.recipe.precision,
         rebuilt,
+        lambda x: scores(model, x, len(record.class_names)),
     )
 
 

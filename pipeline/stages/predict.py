@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +16,17 @@ from features.locks import locked
 from features.progress import progress_bar
 from features.sources.base import Source
 from features.sources.reading import log_reading
+from features.text import safe_name
 from pipeline.config import PredictConfig
+from pipeline.config.predicting import EXPLAINED
 from pipeline.predictors.agreement import check_agreement
+from pipeline.predictors.explaining import explainer
 from pipeline.predictors.judgement import Judge
 from pipeline.predictors.kit import Kit, open_kit
 from pipeline.predictors.of_images import ImagePredictor, image_predictor
 from pipeline.predictors.parts import Parts, partial_folder
 from pipeline.predictors.sources import open_images
+from pipeline.reports.overlays import write_overlay
 from pipeline.results import new_predictions, submission
 from pipeline.results.new_predictions import NewPredictions
 from pipeline.results.records import versions
@@ -66,6 +71,8 @@ def run(config: PredictConfig) -> NewPredictions:
         _predict(parts, kept, source, predictor, judge, config.progress)
         facts |= _counts(parts)
         result = new_predictions.write(config.out, parts.read(), facts)
+        if config.explain is not None:
+            _explain(config.explain, source, kit, predictor, config)
         if sample is not None:
             submission.write(sample, config.out, parts.read(), names)
         parts.discard()
@@ -123,6 +130,30 @@ def _rows(
             ids = [source[outcome.index].id for outcome in batch.outcomes]
             yield judge.table(ids, list(batch.outcomes), vectors, probabilities)
             bar.update(len(batch.outcomes))
+
+
+def _explain(
+    folder: Path, source: Source, kit: Kit, predictor: ImagePredictor, config: PredictConfig
+) -> None:
+    """Write a picture of each of the first images: where the evidence for its class lies."""
+    durable.prepare_folder(folder)
+    explaining = explainer(kit, predictor, config.weights)
+    count, names, methods = min(len(source), EXPLAINED), kit.record.class_names, Counter[str]()
+    with (
+        progress_bar(count, 0, "picture", config.progress) as bar,
+        closing(predictor.batches(source, 0, count)) as batches,
+    ):
+        for batch in batches:
+            probabilities = predictor.probabilities(predictor.vectors(batch.pixels))
+            for row in batch.accepted.tolist():
+                label = int(probabilities[row].argmax())
+                explanation = explaining.explain(batch.pixels[row], label)
+                methods[explanation.method] += 1
+                name = f"{batch.start + row:05d}-{safe_name(names[label])}.png"
+                write_overlay(folder / name, batch.pixels[row], explanation.shown)
+                bar.update(1)
+    made = ", ".join(f"{count} by {method}" for method, count in methods.items()) or "none"
+    log.info("pictures of the evidence in %s: %s, of %d images", folder, made, len(source))
 
 
 def _describe(kit: Kit, predictor: ImagePredictor, judge: Judge, source: Source) -> dict[str, Any]:

@@ -1,0 +1,143 @@
+"""Where in an image the evidence for a class lies.
+
+Where the scores of a classifier are affine in features that are averages over positions, the scores
+of the positions by themselves are a map whose mean is the image's score: the class activation map
+(B. Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, section 2). It
+is taken where that is so, which is computed, not assumed. For all other candidates parts of the
+image are covered one after the other, and the map is what the probability loses (M. Zeiler and R.
+Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2).
+"""
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.engines.base import Compiled
+from features.errors import OffshelfError
+from features.rebuilding import rebuild
+from pipeline.predictors.kit import Kit
+from pipeline.predictors.of_images import ImagePredictor, recipe_of
+
+log = logging.getLogger("offshelf")
+
+ACTIVATION, OCCLUSION = "class activation map", "occlusion"
+_AFFINE = 0.02  # of the largest score: by which the mean of a map may miss it, in bfloat16
+_CELLS = 14  # a side of an occlusion map, at most
+_CELL_PIXELS = 4  # a side of a cell, at least
+_COVERED = 3  # cells a side of what is covered
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The evidence for a class.
+
+    Attributes:
+        method: `ACTIVATION` or `OCCLUSION`.
+        values: float32 (h, w): scores whose mean is the image's, or losses of probability.
+    """
+
+    method: str
+    values: np.ndarray
+
+    @property
+    def shown(self) -> np.ndarray:
+        """The values from 0 to 1, as a picture shows them; a gain by covering counts as none."""
+        least = self.values.min() if self.method == ACTIVATION else 0.0
+        above = np.maximum(self.values - least, 0)
+        return above / (above.max() or 1.0)
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A candidate, ready to explain what it sees.
+
+    Attributes:
+        predictor: the candidate.
+        maps: the network up to its last positions; None where there are none to be had.
+        layer: the layer in it.
+    """
+
+    predictor: ImagePredictor
+    maps: Compiled | None
+    layer: str
+
+    def explain(self, pixels: np.ndarray, label: int) -> Explanation:
+        """Return the evidence in one image, uint8 (H, W, 3), for a class by its number."""
+        return self._activation(pixels, label) or self._occlusion(pixels, label)
+
+    def _activation(self, pixels: np.ndarray, label: int) -> Explanation | None:
+        """Return the class activation map, None where the image's scores are not its mean."""
+        if self.maps is None:
+            return None
+        batch = _filled(pixels[None], self.predictor.batch_size)
+        positions = self.maps.forward(batch)[self.layer][0]  # (h, w, C)
+        h, w, channels = positions.shape
+        by_position = self.predictor.scores(positions.reshape(-1, channels))  # (h * w, K)
+        whole = self.predictor.scores(self.predictor.vectors(batch)[:1])  # (1, K)
+        if by_position is None or whole is None:
+            return None
+        if np.abs(by_position.mean(axis=0) - whole).max() > _AFFINE * np.abs(whole).max():
+            return None
+        return Explanation(ACTIVATION, by_position[:, label].reshape(h, w).astype(np.float32))
+
+    def _occlusion(self, pixels: np.ndarray, label: int) -> Explanation:
+        """Return what the probability loses where parts of the image are covered by its mean."""
+        rows, columns = (
+            np.linspace(0, side, max(1, min(_CELLS, side // _CELL_PIXELS)) + 1).astype(int)
+            for side in pixels.shape[:2]
+        )
+        h, w = len(rows) - 1, len(columns) - 1
+        covered = np.repeat(pixels[None], h * w + 1, axis=0)  # the last one stays whole
+        for number in range(h * w):
+            top, left = _first(number // w, h), _first(number % w, w)
+            part = (
+                slice(rows[top], rows[min(top + _COVERED, h)]),
+                slice(columns[left], columns[min(left + _COVERED, w)]),
+            )
+            covered[number][part] = pixels.mean(axis=(0, 1)).astype(np.uint8)
+        probabilities = self._probabilities(covered)[:, label]
+        losses = (probabilities[-1] - probabilities[:-1]).reshape(h, w)
+        return Explanation(OCCLUSION, losses.astype(np.float32))
+
+    def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        size, results = self.predictor.batch_size, []
+        for start in range(0, len(pixels), size):
+            batch = pixels[start : start + size]
+            vectors = self.predictor.vectors(_filled(batch, size))[: len(batch)]
+            results.append(self.predictor.probabilities(vectors))
+        return np.concatenate(results)
+
+
+def explainer(kit: Kit, predictor: ImagePredictor, weights: str | None = None) -> Explainer:
+    """Return a candidate that is ready to explain what it sees.
+
+    Args:
+        kit: the candidate.
+        predictor: the candidate, ready to look at images.
+        weights: the weights file, where the features were made from one.
+    """
+    layer = kit.record.inputs.get("layer", "")
+    rebuilt = predictor.rebuilt
+    if rebuilt is None or rebuilt.model.pooling != "avg":
+        return Explainer(predictor, None, layer)
+    recipe = dataclasses.replace(recipe_of(kit.record), pooling="none", layers=(layer,))
+    try:
+        maps = rebuild(recipe, weights, rebuilt.recipe.engine, rebuilt.recipe.precision).compile()
+    except OffshelfError as error:  # such as a pack on a machine without Keras
+        log.info("evidence is shown by occlusion: %s", error)
+        return Explainer(predictor, None, layer)
+    return Explainer(predictor, maps, layer)
+
+
+def _first(cell: int, cells: int) -> int:
+    """Return the first of the cells that are covered around one."""
+    return max(0, min(cell - _COVERED // 2, cells - _COVERED))
+
+
+def _filled(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Return a batch of a size that begins with these images."""
+    batch = np.zeros((size, *pixels.shape[1:]), np.uint8)
+    batch[: len(pixels)] = pixels
+    return batch
