@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.predictors.parts import hex_digests
+from pipeline.results.decisions import decide
 from pipeline.results.new_predictions import columns, ranked_columns
 from pipeline.statistics import conformal, novelty
 
@@ -25,6 +26,7 @@ class Judge:
         thresholds: of the prediction sets.
         familiarity: what tells unlike images; None where the features are not at hand.
         alarms: the share of images like the known ones that are marked as unlike.
+        threshold: between two classes, as `Record.threshold` keeps it; empty for the likeliest.
     """
 
     class_names: tuple[str, ...]
@@ -32,6 +34,7 @@ class Judge:
     thresholds: conformal.Thresholds
     familiarity: novelty.Familiarity | None
     alarms: float
+    threshold: dict[str, Any]
 
     def table(
         self,
@@ -51,8 +54,10 @@ class Judge:
         import pyarrow as pa
 
         accepted = np.array([outcome.reason is None for outcome in outcomes], bool)
-        filled: dict[str, list[Any]] = self._ranked(probabilities)
+        decided = decide(self.threshold, self.class_names, probabilities, temperature=1.0)
+        filled: dict[str, list[Any]] = self._ranked(probabilities, decided)
         sets = self.thresholds.sets(probabilities)
+        sets[np.arange(len(sets)), decided] = True
         filled["set"] = [[self.class_names[k] for k in np.flatnonzero(row)] for row in sets]
         if self.familiarity is not None:
             familiar = self.familiarity.of(vectors)
@@ -73,9 +78,11 @@ class Judge:
         empty = [None] * len(ids)
         return pa.table({name: values.get(name, empty) for name in schema.names}, schema=schema)
 
-    def _ranked(self, probabilities: np.ndarray) -> dict[str, list[Any]]:
-        """Return the likeliest classes and their probabilities, by the names of columns."""
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]  # (a, top)
+    def _ranked(self, probabilities: np.ndarray, decided: np.ndarray) -> dict[str, list[Any]]:
+        """Return the class decided for, then the likeliest others, with their probabilities."""
+        ranks = -probabilities
+        ranks[np.arange(len(ranks)), decided] = -2  # before all others
+        order = np.argsort(ranks, axis=1, kind="stable")[:, : self.top]  # (a, top)
         values = np.take_along_axis(probabilities, order, axis=1)
         filled: dict[str, list[Any]] = {}
         for rank, (of, value) in enumerate(ranked_columns(self.top)):

@@ -28,6 +28,7 @@ from pipeline.predictors.parts import Parts, partial_folder
 from pipeline.predictors.sources import open_images
 from pipeline.reports.overlays import write_overlay
 from pipeline.results import new_predictions, submission
+from pipeline.results.decisions import decide
 from pipeline.results.new_predictions import NewPredictions
 from pipeline.results.records import versions
 
@@ -90,6 +91,7 @@ def _judge(kit: Kit, top: int, config: PredictConfig) -> Judge:
         kit.evidence.thresholds(len(names), config.coverage),
         kit.evidence.familiarity(config.alarms),
         config.alarms,
+        kit.record.threshold,
     )
 
 
@@ -145,8 +147,9 @@ def _explain(
     ):
         for batch in batches:
             probabilities = predictor.probabilities(predictor.vectors(batch.pixels))
+            decided = decide(kit.record.threshold, names, probabilities, temperature=1.0)
             for row in batch.accepted.tolist():
-                label = int(probabilities[row].argmax())
+                label = int(decided[row])
                 explanation = explaining.explain(batch.pixels[row], label)
                 methods[explanation.method] += 1
                 name = f"{batch.start + row:05d}-{safe_name(names[label])}.png"
@@ -166,6 +169,7 @@ def _describe(kit: Kit, predictor: ImagePredictor, judge: Judge, source: Source)
         "model": record.model.get("sha256"),
         "class_names": list(record.class_names),
         "temperature": record.temperature,
+        "threshold": record.threshold,
         "splits": record.splits,
         "recipe": json.loads(rebuilt.recipe.to_json()) if rebuilt else {},
         "top": judge.top,

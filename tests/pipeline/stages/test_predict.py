@@ -13,14 +13,16 @@ from PIL import Image
 from features import durable, extraction
 from features.config import ExtractConfig
 from features.errors import DataError, UsageError
+from features.records import Outcome
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig, PredictConfig, ScratchConfig
 from pipeline.predictors import agreement, of_images, parts
+from pipeline.predictors.judgement import Judge
 from pipeline.results import submission
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record
 from pipeline.stages import classify, evaluate, predict, scratch
-from pipeline.statistics import calibration
+from pipeline.statistics import calibration, conformal
 from tests.pipeline.candidates import change
 from tests.pipeline.networks.images import NAMES, colours, write_arrays
 
@@ -384,3 +386,16 @@ def test_every_column_and_every_fact_is_documented(home, photos, tmp_path):
     page = (Path(__file__).parents[3] / "docs" / "predict.md").read_text()
     result = run(home, photos, tmp_path / "p.csv", top=2)
     assert not {name for name in result.frame() if f"`{name}`" not in page}
+
+
+def test_a_threshold_decides_between_two_classes():
+    thresholds = conformal.Thresholds(0.9, np.array([0.5, 0.5]), np.array([True, True]), 50)
+    kept = {"class": "rare", "value": 0.2}
+    judge = Judge(("common", "rare"), 2, thresholds, None, 0.02, kept)
+    outcomes = [Outcome(number, bytes(16)) for number in range(2)]
+    probabilities = np.array([[0.7, 0.3], [0.9, 0.1]], np.float32)
+    table = judge.table(["a", "b"], outcomes, np.zeros((2, 3)), probabilities)
+    assert table["class"].to_pylist() == ["rare", "common"]
+    assert table["probability"].to_pylist() == pytest.approx([0.3, 0.9])
+    assert table["class_2"].to_pylist() == ["common", "rare"]
+    assert table["set"].to_pylist() == [["common", "rare"], ["common"]]
