@@ -75,6 +75,17 @@ def test_classifiers_are_compared_and_one_is_tested_once(run):
     assert (names["worst"]["label"] != names["worst"]["predicted"]).all()
 
 
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+def test_the_winner_predicts_photographs_and_goes_along(run):
+    names, _, shown = run("using_the_winner", "resnet50")
+    assert is_shown(names["predicted"], shown)
+    assert len(names["pictures"]) == 2
+    frame = names["predicted"].frame()
+    assert frame["class"][0] == "cat"
+    assert frame["unlike"].tolist() == [False, True]
+    assert shown[-1] is True
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_defines_nothing_and_keeps_no_output(path):
     for cell in cells(path):
