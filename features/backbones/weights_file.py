@@ -55,6 +55,23 @@ def load(base: Any, path: Path, name: str, sha256: str = "") -> None:
         raise DataError(f"{path} does not hold the weights of {name}: {detail}") from None
 
 
+def weights_file(network: Any) -> bytes:
+    """Return the `.weights.h5` file of a network.
+
+    It is made in memory, because HDF5 itself was seen to crash where the disk is full.
+    """
+    content = _Content(b"", ".weights.h5")
+    network.save_weights(content)
+    return content.getvalue()
+
+
+def keras_file(network: Any) -> bytes:
+    """Return the `.keras` file of a network, without its optimizer; it is made in memory too."""
+    content = _Content(b"", ".keras")
+    network.save(content, include_optimizer=False)
+    return content.getvalue()
+
+
 class _Content(io.BytesIO):
     """The content of a weights file, which Keras takes for a file of that kind."""
 

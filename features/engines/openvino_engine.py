@@ -5,7 +5,6 @@ OpenVINO sees it: weights that have changed would give other features without a 
 """
 
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from features import durable, sealed
 from features.engines.base import BatchShape, Compiled, Make, use_keras_on
 from features.errors import DataError
+from features.leftovers import scratch_folder
 from features.quiet import import_without
 
 # With this package OpenVINO would report each conversion to its maker; without it nothing is sent.
@@ -77,8 +77,8 @@ def _keep(model: Any, cache: Path) -> None:
     """Put the model into the cache, whole or not at all; log a warning where that fails."""
     try:
         durable.make_folder(cache.parent)
-        with tempfile.TemporaryDirectory(dir=cache.parent, prefix="convert-") as scratch:
-            draft = Path(scratch) / "whole"
+        with scratch_folder(cache.parent, "convert") as scratch:
+            draft = scratch / "whole"
             draft.mkdir()
             openvino.save_model(model, draft / _MODEL, compress_to_fp16=False)
             sealed.write_note(draft, cache.name)

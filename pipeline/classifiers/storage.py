@@ -9,9 +9,9 @@ code when they are loaded. It lies in a folder of its own, `models/untrusted` in
 and is loaded only for those who say that they trust it.
 """
 
+import io
 import itertools
 import json
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features import durable, hdf5_guard
+from features.backbones.weights_file import keras_file
 from features.errors import DataError, OffshelfError, UsageError
 from features.packages import sha256_of
 from pipeline.results.records import UNTRUSTED
@@ -168,12 +169,10 @@ def _keras_file(head: Any) -> bytes:
     bare.set_weights(head.network_.get_weights())
     facts = {"parameters": head.get_params(), "features": head.n_features_in_, "classes": classes,
              "factor": head.factor_}  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / KERAS
-        bare.save(path)
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(_HEAD, json.dumps(facts))
-        return path.read_bytes()
+    content = io.BytesIO(keras_file(bare))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr(_HEAD, json.dumps(facts))
+    return content.getvalue()
 
 
 def _read_keras(path: Path) -> "Pipeline":

@@ -1,15 +1,26 @@
 """From arguments to an exit code."""
 
 import argparse
+import errno
 import os
 import sys
 
 from features.errors import OffshelfError
+from features.stopping import saying_how_to_go_on
 from features.text import visible_lines
 from pipeline.commands.console import Terminated, messages_and_signals, replace_unprintable
 from pipeline.commands.parser import parser
 
 INTERRUPTED, TERMINATED = 130, 143
+
+_BEGIN_AGAIN = "what is on disk is whole, and the same command does the rest"
+# Of a disk, of a quota, of a limit on the size of files.
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+_MAKE_ROOM = "; make room there, and the same command does the rest"
+_OUT_OF_MEMORY = (
+    "memory ran out; close other programs, give fewer images (--limit) or layers (--layers), or "
+    "use a machine with more; what is on disk is whole"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         with messages_and_signals(options.quiet):
             return _run(options)
+    except KeyboardInterrupt:  # before the command began, or after its end
+        print(f"warning: stopped: {_BEGIN_AGAIN}", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -27,17 +41,25 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Run a command; return its exit code."""
     try:
-        return options.run(options) or 0
+        with saying_how_to_go_on(lambda: _BEGIN_AGAIN):
+            return options.run(options) or 0
     except OffshelfError as error:
-        print(visible_lines(f"error: {error}"), file=sys.stderr)
-        return error.exit_code
+        return _tell(str(error), error.exit_code)
     except BrokenPipeError:
         raise
     except OSError as error:  # such as no space left in the cache
         place = f"{error.filename}: " if error.filename else ""
-        print(visible_lines(f"error: {place}{error.strerror or error}"), file=sys.stderr)
-        return 1
+        full = error.errno in _FULL
+        return _tell(f"{place}{error.strerror or error}{_MAKE_ROOM if full else ''}")
+    except MemoryError:
+        return _tell(_OUT_OF_MEMORY)
     except Terminated:
         return TERMINATED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _tell(error: str, code: int = 1) -> int:
+    """Print an error in one line; return the exit code."""
+    print(visible_lines(f"error: {error}"), file=sys.stderr)
+    return code

@@ -4,12 +4,12 @@ The file is a Keras file, which Keras itself can open. We read its arrays alone;
 them is built by our own code from the facts in the candidate's record.
 """
 
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 from features import durable, hdf5_guard
+from features.backbones.weights_file import keras_file
 from features.errors import DataError, OffshelfError
 from features.packages import sha256_of
 from features.quiet import keras_here
@@ -31,10 +31,7 @@ def save(network: Any, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
         facts: "kind" and all that its builder needs, as JSON holds it.
     """
     path = folder / FILE
-    with tempfile.TemporaryDirectory() as scratch:
-        draft = Path(scratch) / FILE
-        network.save(draft, include_optimizer=False)
-        durable.write(path, draft.read_bytes())
+    durable.write(path, keras_file(network))
     size, digest = path.stat().st_size, sha256_of(path)
     return {"file": path.name, "bytes": size, "sha256": digest, NETWORK: facts}
 

@@ -1,6 +1,5 @@
 """The folder in a results folder that holds pixels and the checkpoints of unfinished candidates."""
 
-import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,11 +7,10 @@ from pathlib import Path
 
 from features import durable
 from features.quiet import keras_here
+from features.stopping import saying_how_to_go_on
 from pipeline.config import NetworkConfig
 from pipeline.results.locks import locked_results
 from pipeline.results.shared_splits import discard_candidates
-
-log = logging.getLogger("offshelf")
 
 NAME = ".networks"
 _KEY_DIGITS = 12  # hex digits of a candidate's key in the name of its folder of checkpoints
@@ -41,14 +39,12 @@ def working_folder(config: NetworkConfig, names: Sequence[str]) -> Iterator[Path
             for name in names:
                 remove_checkpoints(folder, name)
         durable.make_folder(folder)
+        again = " without --restart" if config.restart else ""
         try:
-            yield folder
-        except KeyboardInterrupt:
-            log.warning(
-                "stopped: the same command%s goes on from the last whole epoch",
-                " without --restart" if config.restart else "",
-            )
-            raise
+            with saying_how_to_go_on(
+                lambda: f"the same command{again} goes on from the last whole epoch"
+            ):
+                yield folder
         finally:
             durable.empty_folder(folder, "*.npy")
             if not any(folder.iterdir()):

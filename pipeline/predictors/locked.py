@@ -1,12 +1,11 @@
 """How each kind of candidate predicts the locked images."""
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from features.errors import UsageError
+from features.leftovers import scratch_folder
 from pipeline.config import EvaluateConfig
 from pipeline.data.layers import features_of
 from pipeline.data.splits import Splits
@@ -59,8 +58,8 @@ def _from_pixels(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -
     from pipeline.networks.inference import probabilities
 
     network = storage.load(config.results / record.name, record.model)
-    with tempfile.TemporaryDirectory() as folder:
-        x = pixels.locked(record.inputs, ids, Path(folder), config.source)  # (n, H, W, 3)
+    with scratch_folder(config.results, "pixels") as folder:
+        x = pixels.locked(record.inputs, ids, folder, config.source)  # (n, H, W, 3)
         return probabilities(network, x, np.arange(len(ids)))
 
 

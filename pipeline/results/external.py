@@ -6,13 +6,13 @@ others, but the locked test is never opened for it.
 
 import json
 import logging
-import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from features.errors import UsageError
+from features.leftovers import scratch_folder
 from features.records import blake2b
 from pipeline.command_lines import command_line
 from pipeline.config import METRIC, AddConfig
@@ -94,8 +94,8 @@ def write(config: AddConfig, record: Record, predictions: PredictionTable, split
     validated = splits.validated
     ids = tuple(splits.ids[place] for place in validated.tolist())
     table = Predictions(ids, splits.labels[validated], predictions.probabilities)
-    with tempfile.TemporaryDirectory(prefix=".add-", dir=config.results) as folder:
-        draft = Path(folder) / record.name
+    with scratch_folder(config.results, "add") as folder:
+        draft = folder / record.name
         draft.mkdir()
         written = table.write(draft / VALIDATION, splits.class_names)
         write_record(draft, replace(record, predictions=written))

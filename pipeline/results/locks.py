@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from features import durable
 from features.locks import locked
 from pipeline.results.records import recover_candidates
 
@@ -18,4 +19,5 @@ def locked_results(folder: Path) -> Iterator[None]:
     """
     with locked(folder):
         recover_candidates(folder)
+        durable.remove_drafts(folder)
         yield

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from features.errors import DataError, MissingPackageError, OffshelfError
+from features.stopping import saying_how_to_go_on
 from pipeline.classifiers import storage
 from pipeline.classifiers.base import Classifier, Setting
 from pipeline.config import ClassifyConfig
@@ -83,7 +84,7 @@ class CandidateRunner:
             )
 
         try:
-            with Bar(len(candidates), self._config.progress) as bar:
+            with saying_how_to_go_on(state), Bar(len(candidates), self._config.progress) as bar:
                 needs = self._needs(candidates, bar)
                 ordered = sorted(candidates, key=lambda candidate: _expense(candidate, needs))
                 for number, candidate in enumerate(ordered):
@@ -94,9 +95,6 @@ class CandidateRunner:
                     bar.end()
                 self._use_remaining_time(ordered, needs, bar)
                 self._tell_left_out({title: why for title, why in missing.items() if why})
-        except KeyboardInterrupt:
-            log.warning("stopped: %s", state())
-            raise
         except (DataError, OSError) as error:  # such as a full disk
             raise DataError(f"{error}; {state()}") from None
         if not finished:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from features import durable
 from features.errors import UsageError
 from features.packages import sha256_of
+from features.stopping import saying_how_to_go_on
 from pipeline.config import EvaluateConfig
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits
@@ -46,6 +48,7 @@ def run(config: EvaluateConfig) -> Evaluation:
         record, choice = _chosen(config)
         _check(record, splits)
         folder = config.results / record.name
+        durable.remove_drafts(folder)
         if (facts := evaluation.stored(folder, record)) is not None:
             renewed = facts.get("threshold", {}) != record.threshold or any(
                 facts[name] != getattr(config, name) for name in _OF_INTERVALS
@@ -55,13 +58,22 @@ def run(config: EvaluateConfig) -> Evaluation:
                 facts |= _scores(config, splits, record, predictions)
                 evaluation.write(folder, facts)
             return Evaluation(facts, openings.read(config.results), False, folder, renewed, choice)
-        predictions = predictors.predict(config, splits, record)
-        opening = openings.add(config.results, record)
-        predictions.write(folder / evaluation.TEST, splits.class_names)
-        facts = _scores(config, splits, record, predictions)
-        facts |= _provenance(record, opening, folder)
-        evaluation.write(folder, facts)
+        before = openings.read(config.results)
+        with saying_how_to_go_on(lambda: _state(config, before)):
+            predictions = predictors.predict(config, splits, record)
+            opening = openings.add(config.results, record)
+            predictions.write(folder / evaluation.TEST, splits.class_names)
+            facts = _scores(config, splits, record, predictions)
+            facts |= _provenance(record, opening, folder)
+            evaluation.write(folder, facts)
         return Evaluation(facts, openings.read(config.results), True, folder, choice=choice)
+
+
+def _state(config: EvaluateConfig, before: tuple[Opening, ...]) -> str:
+    """Return what a run that is stopped has done, and how to go on."""
+    if openings.read(config.results) == before:
+        return "the locked test was not opened; the same command begins again"
+    return "the locked test was opened, and that is counted; the same command shows its result"
 
 
 def _chosen(config: EvaluateConfig) -> tuple[Record, Choice | None]:

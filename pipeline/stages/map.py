@@ -1,14 +1,13 @@
 """The map stage: a feature file in, a page or a picture with its images in the plane out."""
 
 import logging
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from features import durable
 from features.errors import UsageError, unknown_name
+from features.leftovers import scratch_folder
 from features.progress import progress_bar
 from features.store import FeatureFile
 from pipeline.config import MapConfig
@@ -49,9 +48,9 @@ def run(config: MapConfig) -> Map:
     config = replace(config, perplexity=perplexity)
     _check_count(config, perplexity, len(points))
     durable.prepare_folder(config.out.parent)
-    with tempfile.TemporaryDirectory(prefix=".map-", dir=config.out.parent) as scratch:
-        write_matrix(layer, points.rows, Path(scratch) / "features.npy")
-        x = np.load(Path(scratch) / "features.npy", mmap_mode="r")
+    with scratch_folder(config.out.parent, "map") as scratch:
+        write_matrix(layer, points.rows, scratch / "features.npy")
+        x = np.load(scratch / "features.npy", mmap_mode="r")
         components = principal(x, config.components, config.seed)
         log.info(
             "%s images; %d principal components hold %.1f %% of the variance of %s",
