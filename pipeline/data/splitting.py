@@ -7,6 +7,7 @@ import numpy as np
 
 from features.errors import DataError
 from features.records import Split
+from features.text import plural
 from pipeline.data.splits import EXCLUDED, TEST, Splits
 
 # Of the images to learn from: where more would be left out, the source's splits are to be mended.
@@ -66,7 +67,9 @@ def make_splits(
     groups = _numbered(groups)
     test, locked = source_splits == Split.TEST, "the source's test split locked away"
     if not test.any():
-        test = _folds(labels, groups, round(1 / config.test_share), config.seed, class_names) == 0
+        count = round(1 / config.test_share)
+        _check_classes(labels, groups, count, class_names, lockable=True)
+        test = _folds(labels, groups, count, config.seed) == 0
         locked = f"{config.test_share:.0%} locked away"
     excluded = _excluded(groups, test, source_splits == Split.VALIDATION, config)
     rest = np.flatnonzero(~test & ~excluded)
@@ -121,33 +124,51 @@ def _validation(
     if own.any() and not config.folds:
         return np.where(own, 0, 1)[None], 1, "the source's validation split held out"
     if folds := config.folds or (config.few_folds if len(labels) < config.few else 0):
+        _check_classes(labels, groups, folds, class_names)
         repeats = [
-            _folds(labels, groups, folds, config.seed + 1 + repeat, class_names)
+            _folds(labels, groups, folds, config.seed + 1 + repeat)
             for repeat in range(config.repeats)
         ]
         return np.stack(repeats), folds, f"{config.repeats} times {folds} folds"
     folds = round(1 / config.validation_share)
-    held = _folds(labels, groups, folds, config.seed + 1, class_names) == 0
+    _check_classes(labels, groups, folds, class_names)
+    held = _folds(labels, groups, folds, config.seed + 1) == 0
     return np.where(held, 0, 1)[None], 1, f"{config.validation_share:.0%} held out to validate"
 
 
-def _folds(
-    labels: np.ndarray, groups: np.ndarray, count: int, seed: int, class_names: tuple[str, ...]
-) -> np.ndarray:
+def _check_classes(
+    labels: np.ndarray, groups: np.ndarray, count: int, class_names: tuple[str, ...],
+    lockable: bool = False,
+) -> None:  # fmt: skip
+    """Raise DataError where a class has fewer images, or groups, than there are shares.
+
+    Args:
+        labels: int (n,).
+        groups: int (n,).
+        count: the shares, each of which needs an image of each class.
+        class_names: K names.
+        lockable: whether one share is to be locked away, whose size no option changes.
+    """
+    for label, name in enumerate(class_names):
+        if (independent := len(np.unique(groups[labels == label]))) >= count:
+            continue
+        fewer = f", or ask for --folds {independent}" if independent > 1 and not lockable else ""
+        raise DataError(
+            f"class {name!r} has {plural(independent, 'independent image')}, expected at least "
+            f"{count}, one for each of {count} shares"
+            f"{', of which one is locked away' if lockable else ''}; add images of it, or leave it "
+            f"out of the source{fewer}"
+        )
+
+
+def _folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Return a fold for each image, int64 (n,): classes in proportion, groups together."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    for label, name in enumerate(class_names):
-        if (independent := len(np.unique(groups[labels == label]))) < count:
-            raise DataError(
-                f"class {name!r} has {independent} independent images, expected at least {count}, "
-                f"one for each of {count} splits; add images, leave the class out, or ask for "
-                "fewer --folds"
-            )
     _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     # Images without a group are split by themselves, because the search for groups is slow.
     alone = sizes[numbers] == 1
-    if np.bincount(labels[alone], minlength=len(class_names)).min() < count:
+    if np.bincount(labels[alone], minlength=int(labels.max()) + 1).min() < count:
         alone[:] = False
     folds = numbers % count  # for groups that are too few to be stratified
     if alone.any():

@@ -174,7 +174,8 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     comparison = report.comparison
     ranking = comparison.ranking
     rank = ranking.shown
-    record, accuracy = ranking.entries[rank].record, comparison.estimates[rank]["accuracy"]
+    record, metric = ranking.entries[rank].record, ranking.metric
+    estimate = comparison.estimates[rank][metric]
     test = report.tests.get(rank)
     spent = record.seconds.get("search")
     searched = f"after {seconds(spent)} of search" if spent else "without a search"
@@ -183,11 +184,11 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     return [
         _tile(
             "On validation",
-            percent("accuracy", accuracy.value),
-            _between(accuracy.low, accuracy.high),
+            percent(metric, estimate.value),
+            _between(metric, estimate.low, estimate.high),
         ),
         _tile("Expect of new images", *_expected(comparison)),
-        _tile("On the locked test", *_tested(test), strong=test is not None),
+        _tile("On the locked test", *_tested(test, metric), strong=test is not None),
         _tile("To fit", cost(record.costs, "fit_seconds"), searched),
         _tile("1,000 predictions", cost(record.costs, "predict_1000_seconds"), _GIVEN[record.kind]),
         _tile("Model", cost(record.costs, "model_bytes"), memory),
@@ -197,8 +198,8 @@ def tiles(report: Report) -> list[dict[str, Any]]:
 
 def _expected(comparison: Comparison) -> tuple[str, str]:
     metric, selected = comparison.ranking.metric, comparison.expected
-    shown = bounds(metric, selected.low, selected.high)
-    return percent(metric, selected.value), f"{TITLES[metric]}, {shown}"
+    shown = _between(metric, selected.low, selected.high)
+    return percent(metric, selected.value), shown
 
 
 def cost(costs: Mapping[str, Any], name: str) -> str:
@@ -211,13 +212,17 @@ def _tile(label: str, value: str, below: str, strong: bool = True) -> dict[str, 
     return {"label": label, "value": value, "below": below, "strong": strong}
 
 
-def _between(low: float | None, high: float | None) -> str:
-    shown = bounds("accuracy", low, high)
-    return shown if low is None or math.isnan(low) else f"{shown}{NARROW}%"
+def _between(metric: str, low: float | None, high: float | None) -> str:
+    """Return the bounds of a metric, after its title where that is not accuracy."""
+    shown = bounds(metric, low, high)
+    if not (low is None or math.isnan(low) or metric in PLAIN):
+        shown += f"{NARROW}%"
+    return shown if metric == "accuracy" else f"{TITLES[metric]}, {shown}"
 
 
-def _tested(test: dict[str, Any] | None) -> tuple[str, str]:
+def _tested(test: dict[str, Any] | None, metric: str) -> tuple[str, str]:
     if test is None:
         return "still locked", "open it with evaluate"
-    accuracy = test["metrics"]["accuracy"]
-    return percent("accuracy", accuracy["value"]), _between(accuracy["low"], accuracy["high"])
+    metric = metric if metric in test["metrics"] else "accuracy"  # 0.2.0 knew fewer
+    estimate = test["metrics"][metric]
+    return percent(metric, estimate["value"]), _between(metric, estimate["low"], estimate["high"])

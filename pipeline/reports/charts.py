@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.results.comparison import Comparison
 from pipeline.statistics.metrics import Reliability
+from pipeline.statistics.precision_recall import Curve
 
 Figure = dict[str, Any]
 
@@ -21,6 +22,7 @@ COSTS = {
 }
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 _COLOURS = ("--accent", "--ink", "--muted", "--faint")
+_POINTS = 200  # of a curve, at most
 _FASTEST = 1e-4  # seconds: shorter times are drawn here, as the axis is logarithmic
 
 
@@ -139,6 +141,38 @@ def reliability(before: Reliability, after: Reliability) -> Figure:
         yaxis2={"title": {"text": "images"}, "domain": [0, 0.19], "nticks": 3},
         barmode="group",
         height=460,
+    )
+
+
+def precision_recall(curve: Curve, decided: tuple[float, float], share: float) -> Figure:
+    """Return precision against recall of the class that is looked for.
+
+    Args:
+        curve: of all thresholds; of very many points only some are drawn.
+        decided: recall and precision of the classes that the candidate decides for.
+        share: of the images that are of the class: the precision of chance.
+    """
+    count = len(curve.recall)
+    drawn = np.unique(np.linspace(0, count - 1, min(count, _POINTS)).round().astype(int))
+    recall, precision = (_percent(values[drawn]) for values in (curve.recall, curve.precision))
+    hover = "from %{customdata} on: recall %{x:.0f} %, precision %{y:.0f} %"
+    line = _curve("any threshold", recall, precision, "--accent", hover)
+    line |= {"mode": "lines", "customdata": curve.thresholds[drawn].round(4).tolist()}
+    line["line"]["shape"] = "vh"  # between two thresholds there is nothing
+    chance = {
+        "type": "scatter", "mode": "lines", "name": "by chance", "hoverinfo": "skip",
+        "x": [0, 100], "y": [100 * share, 100 * share],
+        "line": {"color": "--faint", "width": 1, "dash": "dot"},
+    }  # fmt: skip
+    hover = "recall %{x:.0f} %, precision %{y:.0f} %"
+    x, y = ([round(100 * value, 2)] for value in decided)
+    point = _curve("as decided", x, y, "--ink", hover)
+    point |= {"mode": "markers", "marker": {"color": "--ink", "symbol": "diamond", "size": 12}}
+    return _figure(
+        [chance, line, point],
+        xaxis={"title": {"text": "recall, %"}, "range": [0, 102]},
+        yaxis={"title": {"text": "precision, %"}, "range": [0, 104]},
+        height=400,
     )
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from features.text import for_csv
@@ -34,6 +34,19 @@ SHORT = {
     "calibration_error": "ECE",
     "calibrated_calibration_error": "ECE T",
     "accuracy_without_twins": "dedup.",
+}
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+COSTS = {  # of the last columns: heading, as text, and the unit
+    "fit_seconds": ("fit s", _seconds, 1),
+    "train_seconds": ("train s", _seconds, 1),
+    "images_1000_seconds": ("1000 s", _seconds, 1),
+    "model_bytes": ("MB", "{:.1f}".format, 1e6),
+    "peak_bytes": ("peak MB", "{:.0f}".format, 1e6),
 }
 
 
@@ -121,10 +134,11 @@ def _table(comparison: Comparison) -> str:
     ranking, shown = comparison.ranking, columns(comparison)
     conditions = ("images",) if any(ranking.conditions) else ()
     threshold = ("from",) if any(entry.record.threshold for entry in ranking.entries) else ()
+    costs = [name for name in COSTS if any(name in row for row in comparison.rows)]
     header = (
         *("", "", "candidate", *conditions, *threshold, "accuracy %"),
         *(SHORT[name] for name in shown),
-        *("fit s", "train s", "1000 s", "MB", "peak MB"),
+        *(COSTS[name][0] for name in costs),
     )
     rows = []
     could_be_best = ranking.could_be_best
@@ -135,9 +149,9 @@ def _table(comparison: Comparison) -> str:
         mark += "!" if entry.record.warnings else ""
         scores = [_cell(name, estimates[name], ranking.metric) for name in ("accuracy", *shown)]
         images = (ranking.conditions[rank],) if conditions else ()
-        costs = _costs(entry.record.costs)
         kept = (_threshold(entry.record.threshold),) if threshold else ()
-        rows.append((rank + 1, mark, entry.label, *images, *kept, *scores, *costs))
+        known = _costs(entry.record.costs, costs)
+        rows.append((rank + 1, mark, entry.label, *images, *kept, *scores, *known))
     return render(header, rows)
 
 
@@ -174,21 +188,11 @@ def warned(ranking: Ranking) -> dict[str, list[str]]:
     return names
 
 
-def _costs(costs: Mapping[str, float]) -> Iterator[str]:
+def _costs(costs: Mapping[str, float], names: Iterable[str]) -> Iterator[str]:
     """Yield the cells of the last columns; what is not known stays empty."""
-    for name, shown in (
-        ("fit_seconds", _seconds),
-        ("train_seconds", _seconds),
-        ("images_1000_seconds", _seconds),
-        ("model_bytes", "{:.1f}".format),
-        ("peak_bytes", "{:.0f}".format),
-    ):
-        scale = 1e6 if name.endswith("bytes") else 1
+    for name in names:
+        _, shown, scale = COSTS[name]
         yield shown(costs[name] / scale) if name in costs else ""
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
@@ -198,7 +202,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield ("ECE: expected calibration error in %, with T after temperature scaling (cross-fitted)")
     yield (
         "fit s: of the last fit; train s: from image bytes to the model, without the search; "
-        "1000 s: from the bytes of 1,000 images to their prediction; MB: of the model's file"
+        "1000 s: from the bytes of 1,000 images to their prediction, where the rate of the "
+        "extraction is known, else from features; MB: of the model's file"
     )
     if classes := {e.record.threshold["class"] for e in ranking.entries if e.record.threshold}:
         yield (

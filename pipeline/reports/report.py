@@ -15,6 +15,7 @@ from pipeline.reports.page import render
 from pipeline.reports.report_tables import columns, rows, tests
 from pipeline.reports.scores import TITLES, number
 from pipeline.results import openings, thumbnails
+from pipeline.results.comparison import Comparison
 from pipeline.results.mistakes import ALL, MOST
 from pipeline.results.report import PAIRS, Report
 from pipeline.statistics import metrics
@@ -50,6 +51,7 @@ def html(report: Report) -> str:
         sources=provenance.recipes(report),
         rejected=_reasons(report),
         listed=REJECTED,
+        sought=_sought(comparison),
         histories=[(rank, comparison.ranking.entries[rank]) for rank in report.histories],
         advice=report.advice,
         settings=[
@@ -59,6 +61,12 @@ def html(report: Report) -> str:
         versions=provenance.versions(report),
         page=_page(report),
     )  # fmt: skip
+
+
+def _sought(comparison: Comparison) -> str:
+    """Return the name of the class that is looked for among two, else nothing."""
+    number = comparison.sought
+    return "" if number is None else comparison.ranking.splits.class_names[number]
 
 
 def _missing(report: Report) -> dict[str, list[str]]:
@@ -128,6 +136,7 @@ def _candidate(report: Report, rank: int) -> dict[str, Any]:
         ],
         "errors": [number("calibration_error", error) for error in errors],
         "temperature": f"{entry.record.temperature:.2f}",
+        "precision": number("average_precision", estimates["average_precision"].value),
         "rounds": [turn["name"] for turn in report.histories.get(rank, [])],
     }  # fmt: skip
 
@@ -138,6 +147,7 @@ def _figures(report: Report) -> Iterator[tuple[str, charts.Figure]]:
     yield "predict", charts.cost(comparison, "predict_1000_seconds")
     for rank, (before, after) in enumerate(comparison.reliability):
         yield f"reliability-{rank}", charts.reliability(before, after)
+    yield from _precision_recall(comparison)
     for rank, rounds in report.histories.items():
         for round_number, turn in enumerate(rounds):
             for of in ("loss", "accuracy"):
@@ -150,6 +160,18 @@ def _figures(report: Report) -> Iterator[tuple[str, charts.Figure]]:
         names = list(dict.fromkeys(point["layer"] for point in curve))
         series = {name: [point for point in curve if point["layer"] == name] for name in names}
         yield "learning", charts.lines(series, "rows", axis)
+
+
+def _precision_recall(comparison: Comparison) -> Iterator[tuple[str, charts.Figure]]:
+    """Yield the curve of each candidate, where there are two classes."""
+    if (sought := comparison.sought) is None:
+        return
+    for rank in range(len(comparison.ranking.entries)):
+        matrix = comparison.confusion_of(rank)
+        hits, images, called = matrix[sought, sought], matrix[sought].sum(), matrix[:, sought].sum()
+        decided = float(hits / images), float(hits / max(called, 1))
+        curve = comparison.precision_recall(rank, sought)
+        yield f"precision-{rank}", charts.precision_recall(curve, decided, images / matrix.sum())
 
 
 def layers(report: Report) -> dict[str, list[dict[str, Any]]]:

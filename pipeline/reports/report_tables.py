@@ -28,7 +28,12 @@ def columns(report: Report) -> list[dict[str, str]]:
         {"key": key, "name": SHORT[key], "help": TITLES[key]}
         for key in comparison.columns(report.comparison)
     ]
-    costs = [{"key": key, "name": name, "help": title} for key, (name, title) in COSTS.items()]
+    flat = report.comparison.rows
+    costs = [
+        {"key": key, "name": name, "help": title}
+        for key, (name, title) in COSTS.items()
+        if any(key in row for row in flat)
+    ]
     help_p = "how well the images agree with its being the best: from 0.05 on it could be"
     p = {"key": "p_best", "name": "p", "help": help_p}
     mcnemar = {
@@ -42,14 +47,8 @@ def columns(report: Report) -> list[dict[str, str]]:
         "help": "the calibrated probability from which the rarer class is predicted",
     }
     kept = any(entry.record.threshold for entry in report.comparison.ranking.entries)
-    ordered = [
-        p,
-        *[threshold] * kept,
-        *costs[:5],
-        *scores,
-        *costs[5:],
-        mcnemar,
-    ]  # those that decide come first
+    first, last = costs[:-1], costs[-1:]  # those that decide come first
+    ordered = [p, *[threshold] * kept, *first, *scores, *last, mcnemar]
     return [column | {"rank": " minor" if column["key"] in _MINOR else ""} for column in ordered]
 
 

@@ -13,10 +13,11 @@ from pipeline.data import duplicates
 from pipeline.results.display import html, mistakes, percent
 from pipeline.results.entries import Entry
 from pipeline.results.ranking import Ranking
-from pipeline.statistics import calibration, metrics
+from pipeline.statistics import calibration, metrics, precision_recall
 from pipeline.statistics.estimates import estimates
 from pipeline.statistics.intervals import Interval
 from pipeline.statistics.metrics import Reliability
+from pipeline.statistics.precision_recall import Curve
 from pipeline.statistics.selection import Selected
 
 if TYPE_CHECKING:
@@ -79,6 +80,17 @@ class Comparison:
         classes = len(self.ranking.splits.class_names)
         predicted = self.ranking.entries[rank].predicted
         return metrics.confusion(self.ranking.labels, predicted, classes)
+
+    @cached_property
+    def sought(self) -> int | None:
+        """The class, by number, that is looked for among two: the rarer one; None among more."""
+        labels, classes = self.ranking.labels, len(self.ranking.splits.class_names)
+        return precision_recall.rarest(labels) if classes == 2 else None
+
+    def precision_recall(self, rank: int, sought: int) -> Curve:
+        """Return the precision-recall curve of the candidate at a rank, in the first repeat."""
+        scores = self.ranking.entries[rank].calibrated[:, sought]
+        return precision_recall.curve(self.ranking.labels == sought, scores)
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:

@@ -188,6 +188,11 @@
     sort(table, column, heads[column].getAttribute("aria-sort") === "ascending" ? 1 : -1);
   }
 
+  function precision(rank) {
+    $("average-precision").textContent = candidate.precision;
+    charts.draw($("plot-precision"), page.figures[`precision-${rank}`]);
+  }
+
   function certainty(rank) {
     const [before, after] = candidate.errors;
     $("error-before").textContent = `${before} %`;
@@ -210,6 +215,7 @@
     choose(...(at && cells.has(key(...at)) ? at : [a, b]), false);
     pairs();
     scores();
+    if ($("plot-precision")) precision(rank);
     certainty(rank);
   }
 

@@ -376,7 +376,7 @@ def test_too_few_images_of_a_class_are_an_error(tmp_path):
     labels[:] = labels % 2
     labels[7] = 2
     file = write_features(tmp_path / "f.h5", x, labels)
-    with pytest.raises(DataError, match="class 'class 2' has 1 independent images"):
+    with pytest.raises(DataError, match="class 'class 2' has 1 independent image,"):
         classify.run(config(file, tmp_path))
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn import metrics as reference
 
 from features.errors import UsageError
 from pipeline.commands import main as cli
@@ -24,7 +25,9 @@ from pipeline.results.predictions import Predictions
 from pipeline.results.records import candidates
 from pipeline.stages import classify, compare, evaluate, report
 from pipeline.statistics import calibration, metrics, threshold
+from tests.pipeline.browser import browser  # noqa: F401 # a fixture
 from tests.pipeline.featurefiles import write_features
+from tests.pipeline.stages.test_report import Page
 
 NAME, NAMES = "vgg16.a.logistic", ["fine", "torn"]
 
@@ -120,12 +123,45 @@ def test_it_comes_and_goes_without_another_fit_or_opening(features, tmp_path, ca
     assert last.facts["metrics"] == usual.facts["metrics"]
 
 
-def test_the_page_has_it_too(results, tmp_path):
+def test_the_page_has_it_too_and_the_curve_of_the_rarer_class(results, tmp_path):
     config = ReportConfig(results, tmp_path / "page.html", resamples=20)
-    page = report.run(config).path.read_text()
-    record = candidates(results)[NAME]
-    assert f">{record.threshold['value']:.3f}<" in page
-    assert "--metric balanced_accuracy --threshold" in page
+    made = report.run(config)
+    page, record = Page(made.path), candidates(results)[NAME]
+    assert f">{record.threshold['value']:.3f}<" in page.html
+    assert "--metric balanced_accuracy --threshold" in page.html
+    ranking = made.comparison.ranking
+    scores = ranking.entry(NAME).calibrated[:, 1]
+    precision, recall, _ = reference.precision_recall_curve(ranking.labels, scores)
+    chance, line, point = page.data["figures"]["precision-0"]["data"]
+    assert len(line["x"]) == 200
+    drawn = set(zip(line["x"], line["y"], strict=True))
+    assert drawn <= set(zip((100 * recall).round(2), (100 * precision).round(2), strict=True))
+    predicted = ranking.entry(NAME).predicted
+    assert point["x"][0] == pytest.approx(
+        100 * reference.recall_score(ranking.labels, predicted), abs=0.01
+    )
+    assert point["y"][0] == pytest.approx(
+        100 * reference.precision_score(ranking.labels, predicted), abs=0.01
+    )
+    assert chance["y"] == pytest.approx([10, 10])
+    mean = np.mean([reference.average_precision_score(ranking.labels, given[:, 1])
+                    for given in ranking.entry(NAME).probabilities])  # fmt: skip
+    assert page.data["candidates"][0]["precision"] == f"{mean:.4f}"
+    assert made.comparison.rows[0]["average_precision"] == pytest.approx(mean, abs=1e-5)
+    assert "torn among fine" in page.text("mistakes")
+
+
+def test_the_curve_is_drawn_for_the_candidate_that_is_chosen(browser, results, tmp_path):  # noqa: F811
+    browser.open(report.run(ReportConfig(results, tmp_path / "page.html", resamples=20)).path)
+    plot = browser.one("#plot-precision")
+    assert len(plot.find_elements("css selector", "svg.main-svg .trace")) == 3
+    first = browser.one("#average-precision").text
+    browser.run(
+        "const choice = document.querySelector('select.candidate');"
+        "choice.value = 1; choice.dispatchEvent(new Event('change'))"
+    )
+    assert browser.one("#average-precision").text < first
+    assert browser.complaints() == []
 
 
 def test_without_a_threshold_the_more_probable_class_is_decided_for():
