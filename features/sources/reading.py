@@ -97,8 +97,15 @@ def log_reading(reading: Reading) -> None:
 
 def report_notes(notes: dict[str, int]) -> None:
     """Warn of what was guessed of images that were taken, or looks wrong; as in `Rows.notes`."""
-    for note, count in notes.items():
-        log.warning("%s %s", f"{count:,} image{' is' if count == 1 else 's are'}", note)
+    for sentence in note_sentences(notes):
+        log.warning("%s", sentence)
+
+
+def note_sentences(notes: dict[str, int]) -> list[str]:
+    """Return "2 images are transparent everywhere" for each note, as in `Rows.notes`."""
+    return [
+        f"{count:,} image{' is' if count == 1 else 's are'} {note}" for note, count in notes.items()
+    ]
 
 
 def count_images(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from features.sources.reading import note_sentences
 from features.text import for_terminal
 from pipeline.reports.tables import render
 from pipeline.results.inspection import Inspection
@@ -91,8 +92,9 @@ def _columns(inspection: Inspection) -> str:
     return render(("column", "distinct values"), rows) if rows else ""
 
 
-def _warnings(inspection: Inspection) -> tuple[str, ...]:
-    return inspection.reading.warnings if inspection.reading else ()
+def _warnings(inspection: Inspection) -> list[str]:
+    of_source = inspection.reading.warnings if inspection.reading else ()
+    return [for_terminal(text, 300) for text in (*of_source, *note_sentences(inspection.notes))]
 
 
 def _rejected(inspection: Inspection) -> Iterator[str]:

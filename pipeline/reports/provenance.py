@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from features.records import decoding_options
+from features.sources.reading import note_sentences
 from pipeline.classifiers import SUITE
 from pipeline.command_lines import command_line, option_text
 from pipeline.config import ClassifyConfig, CompareConfig, ExtractConfig
@@ -121,7 +122,10 @@ def recipes(report: Report) -> list[dict[str, Any]]:
             "facts": dict(_recipe(source)),
             "rejected": source.rejected,
             "reading": source.reading.sentence() if source.reading else "",
-            "warnings": source.reading.warnings if source.reading else (),
+            "warnings": [
+                *(source.reading.warnings if source.reading else ()),
+                *note_sentences(source.notes),
+            ],
         }
         for source in report.sources
     ]

@@ -1,6 +1,6 @@
 """What a feature file holds, and whether it is as it was written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Inspection:
         rejected: id and reason of each image that gave no row.
         problems: what is no longer as it was written, one line each; empty if all checks passed.
         reading: how the source was read; None in files of Offshelf 0.2.
+        notes: the numbers of images of which something was guessed or looks wrong, by what it is.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Inspection:
     rejected: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
     reading: Reading | None = None
+    notes: dict[str, int] = field(default_factory=dict)
 
     def frame(self) -> "pd.DataFrame":
         """Return a row for each class, with the number of its images in each split."""

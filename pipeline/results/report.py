@@ -38,6 +38,7 @@ class Source:
         recipe: its recipe, as records have it.
         location: the source of its images; None where it is not known.
         options: the options by which that was read, as `FeatureFile.source_options`.
+        notes: the numbers of images of which something was guessed, as `FeatureFile.notes`.
         rejected: id and reason of each image that gave no row.
         problem: why the file could not be read, else empty.
         reading: how the source was read; None where it is not known.
@@ -50,6 +51,7 @@ class Source:
     problem: str
     reading: Reading | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,6 +159,7 @@ def _source(inputs: dict[str, Any], moved: Sequence[Path]) -> Source:
                     return Source(
                         path, inputs["recipe"], file.provenance.get("source"),
                         tuple(file.rejected), "", file.source_reading, file.source_options or {},
+                        file.notes,
                     )  # fmt: skip
             problem = problem or f"{path} was made by another recipe since"
         except DataError as error:

@@ -31,10 +31,11 @@ def run(config: FetchConfig) -> Path:
     dataset = find(config.name)
     out = config.out or Path("data") / f"{config.name}.h5"
     if _is_complete(dataset, out):
-        log.info("%s is already there: %s", config.name, out)
         return out
     durable.prepare_folder(out.parent)
     with locked(partial_folder(out)):
+        if _is_complete(dataset, out):  # another process has written it meanwhile
+            return out
         durable.empty_folder(partial_folder(out), CONTENT)  # which a power cut may have left
         arrays, provenance = obtain(dataset, config.progress)
         files.write(dataset, arrays, provenance, out, partial_folder(out))
@@ -56,4 +57,5 @@ def _is_complete(dataset: Dataset, out: Path) -> bool:
             f"{out} exists and is not {dataset.name} ({error}); it was left as it is: "
             "choose another name or move it away"
         ) from error
+    log.info("%s is already there: %s", dataset.name, out)
     return True

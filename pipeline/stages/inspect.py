@@ -34,6 +34,7 @@ def run(path: str | Path) -> Inspection:
             rejected=tuple(file.rejected),
             problems=tuple(file.problems()),
             reading=file.source_reading,
+            notes=file.notes,
         )
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import tarfile
 import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 import features
 from features import extraction
 from features.errors import UsageError
+from features.locks import locked
 from features.shards import Shards, partial_folder
 from features.sources import open_source
 from features.sources.arrays import ArraySource
@@ -75,6 +77,24 @@ def test_an_image_replaced_by_one_of_equal_size_is_noticed(images, tmp_path, pac
     assert "--trust-source: the images" in caplog.text
     stub.extract(packed(images), out, restart=True)
     assert out.read_bytes() != before
+
+
+def test_a_file_is_looked_at_when_nobody_else_writes_it(images, tmp_path, monkeypatch):
+    out = tmp_path / "out.h5"
+    stub.extract(images, out)
+    with locked(partial_folder(out)), pytest.raises(UsageError, match="another process is writing"):
+        stub.extract(images, out)
+
+    @contextmanager
+    def locking(folder):  # the lock is had when another process has finished the file
+        with locked(folder):
+            kept.rename(out)
+            yield
+
+    kept = out.rename(tmp_path / "kept.h5")
+    monkeypatch.setattr(extraction, "locked", locking)
+    monkeypatch.setattr(extraction, "compute_features", None)
+    assert stub.extract(images, out) == out
 
 
 def test_an_image_of_another_time_and_equal_content_is_the_same(images, tmp_path, monkeypatch):

@@ -38,7 +38,7 @@ def test_inspect(results, capsys):
     facts = loaded(capsys, "inspect", path)
     assert set(facts) == {
         "path", "images", "facts", "layers", "splits", "classes", "columns", "rejected", "problems",
-        "reading",
+        "reading", "notes",
     }  # fmt: skip
     assert facts["path"] == str(path)
     assert facts["splits"] == ["train", "test"]

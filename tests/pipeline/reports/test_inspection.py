@@ -50,6 +50,12 @@ def test_rejected_images_and_problems_are_listed():
     assert not any("distinct values" in line for line in lines)
 
 
+def test_what_was_guessed_is_shown():
+    lines = text(make(notes={"transparent everywhere": 1, "damaged": 1200})).splitlines()
+    assert "warning: 1 image is transparent everywhere" in lines
+    assert "warning: 1,200 images are damaged" in lines
+
+
 def test_json_has_all_rejected_images():
     rejected = tuple((f"{number}.png", "truncated") for number in range(12))
     facts = data(make(rejected=rejected))
