@@ -7,11 +7,12 @@ from PIL import Image, ImageOps
 
 from features.decoding.colours import from_array, note_dark_words, to_rgb
 from features.decoding.formats import HEAD_BYTES, format_of, open_image
+from features.decoding.frames import note_frames
 from features.decoding.jpeg import decode_jpeg
 from features.decoding.png import without_metadata
 from features.decoding.rejection import MAX_PIXELS, RejectedImage, rejecting
 from features.decoding.resizing import fit
-from features.decoding.tiff import has_separate_words, read_separate_words
+from features.decoding.tiff import check_signs, has_separate_words, read_separate_words
 
 __all__ = ["MAX_PIXELS", "RejectedImage", "decode", "fit", "upright_rgb"]
 
@@ -78,6 +79,9 @@ def _decoded(
     if name == "JPEG":
         return decode_jpeg(content, at_least, accept_damaged, notes)
     image = open_image(without_metadata(content) if name == "PNG" else content, name)
+    note_frames(image, content, notes)
+    if name == "TIFF":
+        check_signs(image)
     if name == "TIFF" and has_separate_words(image):
         image = read_separate_words(image, content)
         note_dark_words(image, notes)

@@ -76,7 +76,14 @@ def open_image(content: bytes, name: str | None) -> Image.Image:
         raise RejectedImage(f"{name} is not read here; {advice}")
     # Image.open does the same, but warns of every image above half the limit, and warnings can be
     # silenced only for all threads at once.
-    image = Image.OPEN[name][0](BytesIO(content), "")
+    try:
+        image = Image.OPEN[name][0](BytesIO(content), "")
+    except SyntaxError as error:
+        if str(error) != "unknown pixel mode":
+            raise
+        raise RejectedImage(
+            "a TIFF of pixels that are not read; save it in grey or RGB of 8 or 16 bits"
+        ) from None
     check_pixels(image.width, image.height)
     return image
 

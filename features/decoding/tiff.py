@@ -1,4 +1,4 @@
-"""TIFF with 16 bits in separate planes, uncompressed, which Pillow reads wrong."""
+"""TIFF that Pillow reads wrong: signed values, and 16 bits in separate planes, uncompressed."""
 
 import numpy as np
 from PIL import Image
@@ -7,6 +7,17 @@ from features.decoding.rejection import RejectedImage
 
 _BITS, _COMPRESSION, _OFFSETS, _SAMPLES, _COUNTS, _PLANAR = 258, 259, 273, 277, 279, 284
 _NONE, _SEPARATE = 1, 2
+_FORMAT, _SIGNED = 339, 2
+
+
+def check_signs(image: Image.Image) -> None:
+    """Raise RejectedImage where a TIFF has signed values of 8 or 16 bits.
+
+    Pillow takes -1 for 255.
+    """
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if _SIGNED in tags.get(_FORMAT, ()) and max(tags.get(_BITS, (1,))) <= 16:
+        raise RejectedImage("signed values; convert them to unsigned ones of 8 or 16 bits")
 
 
 def has_separate_words(image: Image.Image) -> bool:
