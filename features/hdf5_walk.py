@@ -22,7 +22,9 @@ from typing import Any
 import h5py
 
 MEMORY_BYTES = 2**29  # above what this process has when it is ready
-CPU_SECONDS, SECONDS = 4, 20  # a file; the second also ends a wait for a device
+CPU_SECONDS, MOST_CPU_SECONDS = 3, 60  # for a small file, and for the largest
+_BYTES_A_SECOND = 2**28  # an index of small chunks takes a second for so many bytes of images
+_PATIENCE = 5  # times the seconds of the processor, where others use it too
 
 MOST_OBJECTS = 20_000  # groups and datasets; the deepest networks of Keras have some 5,000
 MOST_DEPTH = 64
@@ -175,11 +177,18 @@ class _Walk:
                 raise _RefusedError(f"{dataset.name} has texts of more than {most:,} bytes in all")
 
 
-def _limit() -> None:
+def _cpu_seconds(path: str) -> int:
+    with suppress(OSError):
+        more = Path(path).stat().st_size // _BYTES_A_SECOND
+        return min(CPU_SECONDS + more, MOST_CPU_SECONDS)
+    return CPU_SECONDS
+
+
+def _limit(cpu_seconds: int) -> None:
     """Limit memory and time of this process, as far as the system has these limits."""
-    signal.alarm(SECONDS)
+    signal.alarm(_PATIENCE * cpu_seconds)
     _lower("RLIMIT_CORE", 0)
-    _lower("RLIMIT_CPU", CPU_SECONDS)
+    _lower("RLIMIT_CPU", cpu_seconds)
     with suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         _lower("RLIMIT_AS", pages * os.sysconf("SC_PAGESIZE") + MEMORY_BYTES)
@@ -200,10 +209,10 @@ def _answer(problem: str | None) -> None:
     os.write(1, json.dumps(problem and problem[:500]).encode() + b"\n")
 
 
-def _how_it_ended(status: int) -> str:
+def _how_it_ended(status: int, cpu_seconds: int) -> str:
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number in (signal.SIGALRM, signal.SIGXCPU, signal.SIGKILL):
-        what = f"needs more than {CPU_SECONDS} s to look through it"
+        what = f"needs more than {cpu_seconds} s to look through it"
     else:
         what = f"crashes on it ({signal.Signals(number).name if number else f'status {status}'})"
     return f"HDF5 {what}; it is damaged, or was made to do harm"
@@ -216,8 +225,8 @@ def serve() -> None:
         if not hasattr(os, "fork"):
             _answer(problem_of(*request))
         elif (fork := os.fork()) == 0:
-            _limit()
+            _limit(_cpu_seconds(request[0]))
             _answer(problem_of(*request))
             os._exit(0)
         elif status := os.waitpid(fork, 0)[1]:
-            _answer(_how_it_ended(status))
+            _answer(_how_it_ended(status, _cpu_seconds(request[0])))
