@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
-from features.hdf5_walk import FREE_TEXT_BYTES, TEXT_RATIO
+from features.hdf5_chunks import ChunkedArray
+from features.hdf5_walk import FREE_BYTES, RATIO
 
 BLOCK_BYTES = 2**26  # read at a time where a whole dataset is gone through
 MOST_TEXT_BYTES = 2**20  # of one text, as utf-8
@@ -57,9 +58,10 @@ def is_text(dtype: np.dtype) -> bool:
 def blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
     """Yield the rows of a dataset in blocks of at most 64 MiB, or of one row."""
     row_bytes = max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])))
-    step = max(1, BLOCK_BYTES // row_bytes)
+    rows, chunk = max(1, BLOCK_BYTES // row_bytes), (dataset.chunks or (1,))[0]
+    step, array = max(1, rows // chunk) * chunk if chunk <= rows else rows, ChunkedArray(dataset)
     for start in range(0, len(dataset), step):
-        yield dataset[start : start + step]
+        yield array[start : start + step]
 
 
 def texts_of(dataset: h5py.Dataset) -> list[str]:
@@ -68,7 +70,7 @@ def texts_of(dataset: h5py.Dataset) -> list[str]:
     Raises:
         DataError: they take far more memory than the file has bytes.
     """
-    most, count = FREE_TEXT_BYTES + TEXT_RATIO * dataset.file.id.get_filesize(), 0
+    most, count = FREE_BYTES + RATIO * dataset.file.id.get_filesize(), 0
     texts: list[str] = []
     for block in blocks(dataset):
         texts += decoded(block)

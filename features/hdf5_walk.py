@@ -2,14 +2,15 @@
 
 HDF5 crashes, loops or fills the memory on some files that are damaged, or were made to do so. This
 process opens a file first, and touches what its reader will touch: every link, attribute and
-dataset, the index of all chunks, the first and the last value. What only raises an error here will
-raise it there, too, and is left to the reader, who knows what it was about.
+dataset, the index of all chunks, and each chunk that HDF5 itself will unpack. What only raises an
+error here will raise it there, too, and is left to the reader, who knows what it was about.
 
 Each file is looked at by a fork of this process, with limits on memory, processor time and time.
 `hdf5_guard` starts the process and asks it.
 """
 
 import json
+import math
 import os
 import signal
 import sys
@@ -21,16 +22,18 @@ from typing import Any
 
 import h5py
 
+from features.hdf5_chunks import filters_of, is_unpacked_here
+
 MEMORY_BYTES = 2**29  # above what this process has when it is ready
-CPU_SECONDS, MOST_CPU_SECONDS = 3, 60  # for a small file, and for the largest
-_BYTES_A_SECOND = 2**28  # an index of small chunks takes a second for so many bytes of images
+CPU_SECONDS, MOST_CPU_SECONDS = 3, 3600  # for a small file, and for the largest
+_BYTES_A_SECOND = 2**25  # of the file, that are looked through at least
 _PATIENCE = 5  # times the seconds of the processor, where others use it too
 
 MOST_OBJECTS = 20_000  # groups and datasets; the deepest networks of Keras have some 5,000
 MOST_DEPTH = 64
 MOST_ATTRIBUTES = 1_000  # of one object
 CHUNK_BYTES = 2**28  # of a compressed chunk, which is unpacked as a whole
-FREE_TEXT_BYTES, TEXT_RATIO = 2**26, 64  # texts may take that, and that many times their file
+FREE_BYTES, RATIO = 2**26, 64  # what is read may take that, and that many times what is stored
 
 KERAS_MEMBER = "model.weights.h5"  # of a .keras file
 
@@ -96,6 +99,7 @@ class _Walk:
             with suppress(*_ERRORS):
                 self._attributes(item)
                 if isinstance(item, h5py.Dataset):
+                    self._claim(item)
                     self._dataset(item)
                 elif isinstance(item, h5py.Group):
                     if depth == MOST_DEPTH:
@@ -137,36 +141,60 @@ class _Walk:
             with suppress(*_ERRORS):
                 item.attrs[name]
 
+    def _claim(self, dataset: h5py.Dataset) -> None:
+        if dataset.is_virtual or dataset.shape is None or dataset.dtype.kind in "SO":
+            return
+        stored = min(dataset.id.get_storage_size(), self._file_bytes)
+        if dataset.nbytes > FREE_BYTES + RATIO * stored:
+            raise _RefusedError(
+                f"{dataset.name} claims the shape {dataset.shape} but stores {stored:,} bytes"
+            )
+
     def _dataset(self, dataset: h5py.Dataset) -> None:
         """Look at a dataset unless it lies in another file, which its reader refuses."""
         if dataset.is_virtual or dataset.external or dataset.shape is None:
             return
-        creation, value_bytes = dataset.id.get_create_plist(), dataset.id.get_type().get_size()
-        if value_bytes > CHUNK_BYTES:
+        if (value_bytes := dataset.id.get_type().get_size()) > CHUNK_BYTES:
             raise _RefusedError(f"{dataset.name} has values of {value_bytes:,} bytes each")
-        if dataset.chunks and creation.get_nfilters():
-            chunk_bytes = value_bytes
-            for length in dataset.chunks:
-                chunk_bytes *= length
-            if chunk_bytes > CHUNK_BYTES:
-                raise _RefusedError(
-                    f"{dataset.name} is compressed in chunks of {chunk_bytes:,} bytes, of which "
-                    f"each is unpacked as a whole; at most {CHUNK_BYTES:,} are (h5repack -l)"
-                )
-        dataset.id.get_storage_size()  # this goes through the index of all chunks
-        if not dataset.size:
-            return
+        places = self._chunks(dataset, value_bytes) if dataset.chunks else []
         text = h5py.check_string_dtype(dataset.dtype)
         if text is not None and text.length is None:
             self._texts(dataset)
-            return
-        for index in (tuple(0 for _ in dataset.shape), tuple(n - 1 for n in dataset.shape)):
-            with suppress(*_ERRORS):
-                dataset[index]
+        elif not filters_of(dataset):
+            for index in ((0,) * dataset.ndim, tuple(length - 1 for length in dataset.shape)):
+                with suppress(*_ERRORS):
+                    dataset[index]
+        elif not is_unpacked_here(dataset):
+            for place in places:
+                sides = zip(place, dataset.chunks, strict=True)
+                with suppress(*_ERRORS):
+                    dataset[tuple(slice(start, start + length) for start, length in sides)]
+
+    def _chunks(self, dataset: h5py.Dataset, value_bytes: int) -> list[tuple[int, ...]]:
+        """Go through the index of all chunks; return where those are that HDF5 will unpack."""
+        chunk_bytes, is_packed = value_bytes * math.prod(dataset.chunks), bool(filters_of(dataset))
+        if is_packed and chunk_bytes > CHUNK_BYTES:
+            raise _RefusedError(
+                f"{dataset.name} is compressed in chunks of {chunk_bytes:,} bytes, of which each "
+                f"is unpacked as a whole; at most {CHUNK_BYTES:,} are (h5repack -l)"
+            )
+        places: list[tuple[int, ...]] = []
+        is_listed = is_packed and not is_unpacked_here(dataset)
+        is_any_size = is_packed or dataset.dtype.hasobject  # these are of another size in memory
+
+        def look(chunk: Any) -> bool | None:
+            if is_listed:
+                places.append(chunk.chunk_offset)
+            is_whole = is_any_size or chunk.size == chunk_bytes
+            return None if is_whole and chunk.byte_offset + chunk.size <= self._file_bytes else True
+
+        if dataset.id.chunk_iter(look):
+            raise _RefusedError(f"the chunks of {dataset.name} do not lie where they should")
+        return places
 
     def _texts(self, dataset: h5py.Dataset) -> None:
         """Read texts of variable length: many may be one in the file, and its heap has no sum."""
-        most, count = FREE_TEXT_BYTES + TEXT_RATIO * self._file_bytes, 0
+        most, count = FREE_BYTES + RATIO * self._file_bytes, 0
         for start in range(0, len(dataset) if dataset.ndim else 0, _TEXT_BLOCK):
             try:
                 block = dataset[start : start + _TEXT_BLOCK].reshape(-1)

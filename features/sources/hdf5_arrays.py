@@ -8,9 +8,10 @@ import h5py
 
 from features import hdf5_guard
 from features.errors import DataError
-from features.hdf5_walk import FREE_TEXT_BYTES, TEXT_RATIO
+from features.hdf5_chunks import ChunkedArray
+from features.hdf5_walk import FREE_BYTES, RATIO
 from features.schema import reading
-from features.sources.named_arrays import ArrayFile, checked_names, names_in_json
+from features.sources.named_arrays import ArrayFile, NamedArray, checked_names, names_in_json
 
 _DEFLATE_RATIO = 1032  # the largest that zlib reaches: https://zlib.net/zlib_tech.html
 _SLACK_BYTES = 2**26  # of a dataset that may be left to its fill value
@@ -43,7 +44,9 @@ def open_hdf5(path: Path, wanted: Set[str], names_of_classes: tuple[str, ...]) -
 def _arrays(file: h5py.File, wanted: Set[str], names_of_classes: tuple[str, ...]) -> ArrayFile:
     if _is_hard_link(file, "features") and file.get("features", getclass=True) is h5py.Group:
         raise DataError("it is a feature file, expected images; it was made from them already")
-    arrays = {name: _dataset(file, name) for name in file if name.lower() in wanted}
+    arrays: dict[str, NamedArray] = {
+        name: _array(file, name) for name in file if name.lower() in wanted
+    }
     names, place = _class_names(file, names_of_classes)
     shapes = {
         name: (tuple(file[name].shape), str(file[name].dtype))
@@ -64,8 +67,8 @@ def _is_dataset(file: h5py.File, name: str) -> bool:
     return not dataset.is_virtual and not dataset.external and dataset.shape is not None
 
 
-def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a dataset; raise DataError unless its bytes are in this file and can be read."""
+def _array(file: h5py.File, name: str) -> ChunkedArray:
+    """Return an array; raise DataError unless its bytes are in this file and can be read."""
     if not _is_hard_link(file, name):
         raise DataError(f"{name} is a link; copy the data into the file")
     dataset = file[name]
@@ -77,7 +80,7 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
         raise DataError(f"{name} is empty, expected an array")
     _check_filters(dataset, name)
     _check_size(dataset, name)
-    return dataset
+    return ChunkedArray(dataset)
 
 
 def _check_filters(dataset: h5py.Dataset, name: str) -> None:
@@ -103,7 +106,7 @@ def _check_size(dataset: h5py.Dataset, name: str) -> None:
             f"{name} claims the shape {shape} but stores {stored:,} bytes; its values were never "
             "written"
         )
-    if dataset.dtype.kind == "S" and claimed > FREE_TEXT_BYTES + TEXT_RATIO * file_bytes:
+    if dataset.dtype.kind == "S" and claimed > FREE_BYTES + RATIO * file_bytes:
         raise DataError(f"{name} has texts of {claimed:,} bytes in a file of {file_bytes:,}")
     lengths = zip(shape[1:], (dataset.chunks or shape)[1:], strict=True)
     chunks = math.prod(-(-length // chunk) for length, chunk in lengths if chunk)
@@ -120,5 +123,5 @@ def _class_names(file: h5py.File, names: tuple[str, ...]) -> tuple[tuple[str, ..
         if name in file.attrs:
             return names_in_json(name, file.attrs[name]), ""
         if name in file:
-            return checked_names(name, _dataset(file, name)), name
+            return checked_names(name, _array(file, name)), name
     return None, ""

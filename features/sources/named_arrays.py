@@ -10,10 +10,11 @@ import numpy as np
 
 from features.errors import DataError
 from features.hdf5 import DAMAGE
+from features.hdf5_chunks import ChunkedArray
 from features.schema import reading
 from features.sources.npz import StoredArray, arrays_of
 
-NamedArray: TypeAlias = np.ndarray | StoredArray | h5py.Dataset
+NamedArray: TypeAlias = np.ndarray | StoredArray | ChunkedArray
 Shape: TypeAlias = tuple[tuple[int, ...], str]  # of an array, and its dtype
 
 _MOST_NAMES = 2**20  # of classes
