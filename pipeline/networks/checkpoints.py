@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
+from features import documents, durable
 from features.errors import DataError
-from pipeline.networks import history
-from pipeline.networks.history import History
+from pipeline.results.history import Epoch, History
 
 Arrays = list[np.ndarray]
 
@@ -33,6 +32,14 @@ class State:
     best: Arrays
     variables: Arrays
     optimizer: Arrays
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """The JSON in a checkpoint."""
+
+    finished: bool
+    epochs: tuple[Epoch, ...]
 
 
 def write(path: Path, state: State) -> None:
@@ -61,9 +68,9 @@ def read(path: Path) -> State | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
-            facts = json.loads(str(stored["facts"]))
+            facts = documents.decode(str(stored["facts"]), _Facts, "facts")
             groups = [_group(stored, name) for name in ("best", "variables", "optimizer")]
-        return State(facts["finished"], history.from_facts(facts["epochs"]), *groups)
+        return State(facts.finished, History(facts.epochs), *groups)
     except Exception as error:  # numpy and zipfile raise many kinds
         detail = str(error).partition("\n")[0]
         raise DataError(
@@ -75,7 +82,7 @@ def seconds(path: Path) -> float:
     """Return the duration of the epochs in a checkpoint; 0 where it cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return history.from_facts(json.loads(str(stored["facts"]))["epochs"]).seconds
+            return History(documents.decode(str(stored["facts"]), _Facts, "facts").epochs).seconds
     except Exception:  # `read` tells what is wrong
         return 0.0
 

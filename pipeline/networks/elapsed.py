@@ -4,12 +4,21 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from features import durable
+from features import documents, durable
+from features.documents import Seconds
 from pipeline.networks import checkpoints
 
 FILE = "elapsed.json"
+
+
+@dataclass(frozen=True)
+class _File:
+    """The content of `elapsed.json`."""
+
+    seconds: Seconds
 
 
 @contextmanager
@@ -39,5 +48,5 @@ def measured(folder: Path, before: float = 0.0) -> Iterator[Callable[[], float]]
 def _earlier(folder: Path) -> float:
     """Return the seconds that earlier runs have spent."""
     path = folder / FILE
-    noted = float(json.loads(path.read_bytes())["seconds"]) if path.is_file() else 0.0
+    noted = documents.read(path, _File).seconds if path.is_file() else 0.0
     return max(noted, sum(map(checkpoints.seconds, sorted(folder.rglob("*.npz")))))

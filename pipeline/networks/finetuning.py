@@ -14,7 +14,6 @@ from pipeline.networks import augmentation, estimate, transfer, trunk
 from pipeline.networks.blocks import Block
 from pipeline.networks.data import TrainingData
 from pipeline.networks.estimate import StageWork
-from pipeline.networks.history import History
 from pipeline.networks.linear_head import LinearHead
 from pipeline.networks.optimizers import discriminative_adamw
 from pipeline.networks.pixels import Pixels
@@ -23,6 +22,7 @@ from pipeline.networks.train_stage import TrainStage
 from pipeline.networks.training import Setup, train
 from pipeline.networks.transfer import Transfer
 from pipeline.networks.trunk import Views
+from pipeline.results.history import History
 
 # Factors of the learning rate: of the blocks that are unfrozen first, and of all later ones.
 FACTORS = (0.1, 0.01)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.networks.data import TrainingData
-from pipeline.networks.history import History
 from pipeline.networks.train_stage import TrainStage
+from pipeline.results.history import History
 
 
 @dataclass(frozen=True)

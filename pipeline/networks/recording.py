@@ -8,11 +8,12 @@ from typing import Any
 
 from pipeline.command_lines import config_command_line
 from pipeline.config import NetworkConfig
-from pipeline.networks import history, storage
+from pipeline.networks import storage
 from pipeline.networks.inference import probabilities
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan
 from pipeline.networks.rounds import RoundsResult
+from pipeline.results import history
 from pipeline.results.memory import peak_since_reset
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import NETWORK, Record, Trial, versions, write_record

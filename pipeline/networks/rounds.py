@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.networks.data import TrainingData
-from pipeline.networks.history import History, Round
 from pipeline.networks.inference import probabilities
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan, TrainedNetwork
 from pipeline.networks.train_stage import TrainStage, shortened
+from pipeline.results.history import History, Round
 
 LAST_FIT = "last fit"
 

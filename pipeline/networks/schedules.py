@@ -4,7 +4,7 @@ from typing import Any
 
 from features.errors import unknown_name
 from pipeline.config.choices import SCHEDULES
-from pipeline.networks.history import History
+from pipeline.results.history import History
 
 COSINE, PLATEAU, CONSTANT = SCHEDULES
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pipeline.networks import schedules
-from pipeline.networks.history import History
+from pipeline.results.history import History
 
 
 @dataclass(frozen=True)

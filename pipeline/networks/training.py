@@ -34,9 +34,9 @@ from pipeline.networks import augmentation, checkpoints, schedules
 from pipeline.networks.checkpoints import State
 from pipeline.networks.data import TrainingData, batches, steps
 from pipeline.networks.epoch import evaluate_held_out, fit_epoch
-from pipeline.networks.history import Epoch, History
 from pipeline.networks.optimizers import adamw
 from pipeline.networks.train_stage import TrainStage
+from pipeline.results.history import Epoch, History
 
 log = logging.getLogger("offshelf")
 

@@ -45,6 +45,7 @@ def html(report: Report) -> str:
         lost=thumbnails.summary(report.thumbnails.lost, _asked(report)),
         missing=_missing(report),
         tests=tests(report),
+        uncounted=report.uncounted,
         openings=[opening for opened in report.openings.values() for opening in opened],
         warning=warning(sum(map(openings.contenders, report.openings.values()))),
         duplicates=[_duplicates(report, folder) for folder in report.duplicates],

@@ -1,18 +1,21 @@
 """The result of a candidate on the locked test, as its folder keeps it."""
 
 import json
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from features import durable
+from features import documents, durable
+from features.documents import Share, Whole
+from features.errors import DataError
 from features.packages import sha256_of
 from features.records import blake2b
 from pipeline.results import decisions, openings
 from pipeline.results.display import html, mistakes, percent, predictions
-from pipeline.results.openings import Opening
+from pipeline.results.openings import RESULT, RESULT_BYTES, TEST, Opening
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import Record
 from pipeline.statistics import calibration
@@ -21,8 +24,11 @@ from pipeline.statistics.selection import Selected
 if TYPE_CHECKING:
     import pandas as pd
 
-TEST, RESULT = "test.parquet", "test.json"
 SCHEMA = 1
+
+log = logging.getLogger("offshelf")
+
+_SHOWN = ("accuracy", "macro_f1", "roc_auc", "log_loss", "calibrated_calibration_error")  # in pages
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ class Evaluation:
     def _calibrated(self) -> dict[str, Any]:
         """Return the stored predictions as `display.predictions` takes them, calibrated."""
         names, temperature = self.facts["class_names"], self.facts["temperature"]
-        stored = Predictions.read(self.folder / TEST, names)
+        stored = Predictions.read(self.folder / TEST, names, self.facts["predictions"])
         kept, given = self.facts.get("threshold", {}), stored.probabilities
         return {
             "ids": stored.ids,
@@ -162,16 +168,73 @@ def write(folder: Path, facts: dict[str, Any]) -> None:
 def stored(folder: Path, record: Record) -> dict[str, Any] | None:
     """Return the result of an earlier opening for this very candidate, as `test.json` holds it.
 
-    None where there was no opening, or where the file or the predictions have changed since.
+    None where there was no opening; and, with a line that says so, where the file or the
+    predictions have changed since, or are of an earlier fit.
     """
-    try:
-        facts = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        digest, opening = facts.pop("digest"), Opening(**facts["opening"])
-        whole = digest == _digest(facts) and facts["predictions"] == sha256_of(folder / TEST)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+    path = folder / RESULT
+    if not path.exists():
         return None
-    same = (opening.key, opening.model) == (record.key, record.model["sha256"])
-    return facts if whole and same and facts["schema"] == SCHEMA else None
+    try:
+        facts: dict[str, Any] = documents.load(path, RESULT_BYTES)
+        result = documents.convert(facts, _Result, str(path), SCHEMA)
+        digest = facts.pop("digest")
+        if digest != _digest(facts):
+            raise DataError(f"{path} has changed since it was written")
+        if not (folder / TEST).is_file() or sha256_of(folder / TEST) != result.predictions:
+            raise DataError(f"{folder / TEST} is missing, or has changed since it was written")
+        if (result.opening.key, result.opening.model) != (record.key, record.model["sha256"]):
+            raise DataError(f"{path} is of an earlier fit of the candidate")
+    except DataError as error:
+        log.warning("%s: this result on the locked test is not taken", error)
+        return None
+    return facts
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    value: float
+    low: float | None
+    high: float | None
+    reason: str = ""
+
+
+_Scores = TypedDict(
+    "_Scores", {"class": str, "precision": float, "recall": float, "f1": float, "images": Whole}
+)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """The content of `test.json`."""
+
+    images: Whole
+    suspects: Whole
+    metrics: dict[str, _Estimate]
+    confidence: Share
+    resamples: Whole
+    seed: int
+    temperature: float
+    per_class: tuple[_Scores, ...]
+    confusion: tuple[tuple[Whole, ...], ...]
+    candidate: str
+    title: str
+    class_names: tuple[str, ...]
+    splits: str
+    content: str
+    opening: Opening
+    predictions: str
+    versions: dict[str, str]
+    digest: str
+    threshold: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if missing := [name for name in _SHOWN if name not in self.metrics]:
+            raise ValueError(f"metrics: {missing[0]} is missing")
+        classes = len(self.class_names)
+        if {len(self.confusion), len(self.per_class), *map(len, self.confusion)} != {classes}:
+            raise ValueError(f"confusion, per_class: expected a row for each of {classes} classes")
+        if self.threshold and self.threshold.keys() < {"class", "value", "metric"}:
+            raise ValueError("threshold: expected class, value and metric")
 
 
 def _digest(facts: dict[str, Any]) -> str:

@@ -1,13 +1,26 @@
 """Candidates that a run of `classify` left out, and why: `left_out.json` in a results folder."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
-from features import durable
-from features.errors import DataError
+from features import documents, durable
 
 FILE = "left_out.json"
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class _Row:
+    candidate: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _File:
+    """The content of `left_out.json`."""
+
+    left_out: tuple[_Row, ...]
 
 
 def write(results: Path, left_out: dict[str, str]) -> None:
@@ -29,8 +42,4 @@ def read(results: Path) -> dict[str, str]:
     path = results / FILE
     if not path.is_file():
         return {}
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["left_out"]
-        return {row["candidate"]: row["reason"] for row in rows}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+    return {row.candidate: row.reason for row in documents.read(path, _File, SCHEMA).left_out}

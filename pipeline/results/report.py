@@ -1,6 +1,5 @@
 """The content of a report: everything that the stages left in results folders."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +7,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from features import documents
+from features.documents import Share, Whole
 from features.errors import DataError
 from features.sources.reading import Reading
 from features.store import FeatureFile
 from pipeline.data import duplicates
 from pipeline.data.duplicates import Duplicates
-from pipeline.results import evaluation, mistakes, openings, thumbnails
+from pipeline.results import evaluation, history, mistakes, openings, thumbnails
 from pipeline.results.comparison import Comparison
 from pipeline.results.mistakes import Mistakes
 from pipeline.results.openings import Opening
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("offshelf")
 
-HISTORY, ADVICE = "history.json", "advice.json"
-SCHEMA = 1  # of histories
+ADVICE = "advice.json"
 PAIRS = 12  # pairs of duplicates that are shown as images
 
 
@@ -63,6 +63,7 @@ class Report:
         comparison: all candidates on validation.
         tests: the results on the locked test, as `test.json` holds them, by rank.
         openings: the openings of the locked test in each results folder.
+        uncounted: sentences on results of the test that a list of openings does not have.
         duplicates: images with a duplicate in another split, by results folder.
         sources: the feature files.
         histories: of trained networks, the rounds of `history.json`, by rank.
@@ -75,6 +76,7 @@ class Report:
     comparison: Comparison
     tests: dict[int, dict[str, Any]]
     openings: dict[Path, tuple[Opening, ...]]
+    uncounted: tuple[str, ...]
     duplicates: dict[Path, Duplicates]
     sources: tuple[Source, ...]
     histories: dict[int, list[dict[str, Any]]]
@@ -108,6 +110,7 @@ def gather(
         DataError: a file of the results folders cannot be read.
     """
     folders = dict.fromkeys(comparison.config.results)
+    openings.warn_of_uncounted(*folders)
     entries = comparison.ranking.entries
     listed = {
         folder: duplicates.read(folder) for folder in folders if _has(folder, duplicates.FILE)
@@ -122,12 +125,13 @@ def gather(
         comparison,
         {rank: facts for rank, facts in tests.items() if facts is not None},
         {folder: openings.read(folder) for folder in folders},
+        tuple(filter(None, map(openings.uncounted, folders))),
         listed,
         sources,
         {
-            rank: _history(entry.folder)
+            rank: history.read(entry.folder)
             for rank, entry in enumerate(entries)
-            if _has(entry.folder, HISTORY)
+            if _has(entry.folder, history.FILE)
         },
         next((_advice(folder) for folder in folders if _has(folder, ADVICE)), {}),
         shown,
@@ -190,28 +194,37 @@ def _thumbnails(shown: Mistakes, listed: dict[Path, Duplicates], lookup: ImageLo
     return small
 
 
-def _history(folder: Path) -> list[dict[str, Any]]:
-    """Return the rounds of a network's training."""
-    facts = _json(folder / HISTORY)
-    try:
-        if facts["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {facts['schema']}, this version reads {SCHEMA}")
-        return [
-            {"name": str(turn["name"]), "epochs": [*turn["epochs"]]} for turn in facts["rounds"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder / HISTORY} cannot be read as a history: {error}") from None
+@dataclass(frozen=True)
+class _Point:
+    """An accuracy on a layer, 0 to 1."""
+
+    layer: str
+    accuracy: Share
+    low: Share
+    high: Share
+
+
+@dataclass(frozen=True)
+class _CurvePoint(_Point):
+    rows: Whole
+
+
+@dataclass(frozen=True)
+class _Recommendation:
+    command: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Advice:
+    """What pages show of `advice.json`."""
+
+    recommendation: _Recommendation
+    learning_curve: tuple[_CurvePoint, ...] = ()
+    layers: tuple[_Point, ...] = ()
 
 
 def _advice(folder: Path) -> dict[str, Any]:
-    facts = _json(folder / ADVICE)
-    if not isinstance(facts, dict):
-        raise DataError(f"{folder / ADVICE} holds no advice; run `advise` again")
+    facts: dict[str, Any] = documents.load(folder / ADVICE)
+    documents.convert(facts, _Advice, str(folder / ADVICE))
     return facts
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None

@@ -5,6 +5,7 @@ from dataclasses import replace
 from features import durable
 from pipeline.config import CompareConfig
 from pipeline.reports import comparison
+from pipeline.results import openings
 from pipeline.results.comparison import Comparison, judge
 from pipeline.results.ranking import rank_candidates
 
@@ -20,6 +21,7 @@ def run(config: CompareConfig) -> Comparison:
         DataError: a record or predictions cannot be read, or do not belong to the splits.
     """
     ranking = rank_candidates(config.results, config.metric, config.give_up)
+    openings.warn_of_uncounted(*config.results)
     out = config.out or config.results[0]
     durable.prepare_folder(out)
     result = replace(judge(ranking, config), files=(out / CSV, out / JSON))

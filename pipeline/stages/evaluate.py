@@ -19,7 +19,7 @@ from pipeline.results.choosing import chosen
 from pipeline.results.evaluation import Choice, Evaluation
 from pipeline.results.locks import locked_results
 from pipeline.results.openings import Opening
-from pipeline.results.predictions import Predictions
+from pipeline.results.predictions import Predictions, read_of
 from pipeline.results.records import Record, versions
 from pipeline.statistics import calibration, metrics
 from pipeline.statistics import estimates as measures
@@ -49,12 +49,14 @@ def run(config: EvaluateConfig) -> Evaluation:
         _check(record, splits)
         folder = config.results / record.name
         durable.remove_drafts(folder)
+        openings.warn_of_uncounted(config.results)
         if (facts := evaluation.stored(folder, record)) is not None:
             renewed = facts.get("threshold", {}) != record.threshold or any(
                 facts[name] != getattr(config, name) for name in _OF_INTERVALS
             )
             if renewed:
-                predictions = Predictions.read(folder / evaluation.TEST, splits.class_names)
+                path, digest = folder / openings.TEST, facts["predictions"]
+                predictions = read_of(path, splits, splits.test, digest)
                 facts |= _scores(config, splits, record, predictions)
                 evaluation.write(folder, facts)
             return Evaluation(facts, openings.read(config.results), False, folder, renewed, choice)
@@ -62,7 +64,7 @@ def run(config: EvaluateConfig) -> Evaluation:
         with saying_how_to_go_on(lambda: _state(config, before)):
             predictions = predictors.predict(config, splits, record)
             opening = openings.add(config.results, record)
-            predictions.write(folder / evaluation.TEST, splits.class_names)
+            predictions.write(folder / openings.TEST, splits.class_names)
             facts = _scores(config, splits, record, predictions)
             facts |= _provenance(record, opening, folder)
             evaluation.write(folder, facts)
@@ -138,7 +140,7 @@ def _provenance(record: Record, opening: Opening, folder: Path) -> dict[str, Any
         "splits": record.splits,
         "content": record.inputs["content"],
         "opening": asdict(opening),
-        "predictions": sha256_of(folder / evaluation.TEST),
+        "predictions": sha256_of(folder / openings.TEST),
         "versions": versions("numpy", "scipy", "scikit-learn"),
         "schema": evaluation.SCHEMA,
     }

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.networks import checkpoints
 from pipeline.networks.elapsed import measured
-from pipeline.networks.history import Epoch, History
+from pipeline.results.history import Epoch, History
 
 
 def test_the_time_of_a_stopped_run_counts(tmp_path):

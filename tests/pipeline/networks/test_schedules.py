@@ -5,8 +5,8 @@ import pytest
 
 from features.errors import UsageError
 from pipeline.networks import schedules
-from pipeline.networks.history import Epoch, History
 from pipeline.networks.train_stage import TrainStage, shortened
+from pipeline.results.history import Epoch, History
 
 
 def history(losses, rate=0.1):

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from features import durable
+from features import documents, durable
+from features.documents import Seconds, Share, Whole
 
 FILE = "history.json"
 SCHEMA = 1
@@ -27,14 +28,14 @@ class Epoch:
         seconds: the duration of the epoch, validation included.
     """
 
-    epoch: int
+    epoch: Whole
     stage: str
     learning_rate: float
     loss: float
-    accuracy: float
+    accuracy: Share
     val_loss: float | None
-    val_accuracy: float | None
-    seconds: float
+    val_accuracy: Share | None
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,23 @@ def write(folder: Path, rounds: Sequence[Round]) -> Path:
     return folder / FILE
 
 
-def from_facts(epochs: Sequence[dict[str, Any]]) -> History:
-    """Rebuild a history from JSON; raises TypeError where an epoch has other fields."""
-    return History(tuple(Epoch(**epoch) for epoch in epochs))
+@dataclass(frozen=True)
+class _StoredRound:
+    name: str
+    epochs: tuple[Epoch, ...]
+
+
+@dataclass(frozen=True)
+class _File:
+    """The content of `history.json`."""
+
+    rounds: tuple[_StoredRound, ...]
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """Return the rounds of `history.json`: "name", and "epochs" with the fields of `Epoch`.
+
+    Raises:
+        DataError: it cannot be read as such.
+    """
+    return [asdict(turn) for turn in documents.read(folder / FILE, _File, SCHEMA).rounds]
