@@ -1,133 +1,33 @@
 """The guess of `advise` on how far a task is from ImageNet, on tasks whose answer is known.
 
-Photographs are near. Drawings, textures, codes in noise and solar cells are not: in greyscale
-pictures of wafers a crack is the class, and whatever ImageNet's classes look like is not in them.
+Photographs of things are near. Drawings, textures, codes in noise and solar cells are not: in
+greyscale pictures of wafers a crack is the class, and whatever ImageNet's classes look like is not
+in them. Sources of yours are judged, too: `--near` takes photographs, `--other` takes the rest.
 """
 
 import argparse
+import base64
+import hashlib
+import json
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import features
+from benchmarks.drawn_tasks import SIDE, TASKS, write, write_handwritten
+from features import durable
 from features.backbones.catalog import find
 from pipeline.advice.guidance import NEAR
 from pipeline.config import AdviseConfig
 from pipeline.reports.tables import render
-from pipeline.results.advice import best
+from pipeline.results.advice import Findings, Probe, best
 from pipeline.stages import advise
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "cifar10-2000.zip"
-SIDE = 64  # pixels
-HEADER = ("task", "backbone", "mean cosine", "best layer %", "guess", "")
-
-Drawn = Callable[
-    [np.random.Generator, int], np.ndarray
-]  # draws an image of a class, float (S, S, 3)
-
-
-def _grid() -> tuple[np.ndarray, np.ndarray]:
-    down, across = np.mgrid[:SIDE, :SIDE]
-    return down.astype(float), across.astype(float)
-
-
-def colour(rng: np.random.Generator, label: int) -> np.ndarray:
-    """Smooth blots, reddish, greenish or bluish."""
-    image = 90 + 30 * rng.normal(size=(4, 4, 3)).repeat(SIDE // 4, 0).repeat(SIDE // 4, 1)
-    image[..., label % 3] += 40
-    return image
-
-
-def orientation(rng: np.random.Generator, label: int) -> np.ndarray:
-    """Gratings of any frequency and phase, turned by the class."""
-    down, across = _grid()
-    angle = np.pi * (label + 0.3 * rng.normal()) / 4
-    wave = (down * np.sin(angle) + across * np.cos(angle)) * rng.uniform(0.3, 1.2)
-    return _grey(128 + 60 * np.sin(wave + rng.uniform(0, 6)) + 40 * rng.normal(size=wave.shape))
-
-
-def texture(rng: np.random.Generator, label: int) -> np.ndarray:
-    """Filtered noise, whose grain is the class."""
-    from scipy.ndimage import gaussian_filter
-
-    noise = gaussian_filter(rng.normal(size=(SIDE, SIDE)), 0.7 + 0.25 * label, mode="wrap")
-    return _grey(128 + 50 * noise / noise.std())
-
-
-def noise(rng: np.random.Generator, label: int) -> np.ndarray:
-    """A faint fixed pattern for each class, in noise."""
-    code = np.random.default_rng(label).normal(size=(SIDE, SIDE, 3))
-    return 128 + 15 * code + 60 * rng.normal(size=code.shape)
-
-
-def solar_cell(rng: np.random.Generator, label: int) -> np.ndarray:
-    """A grey wafer with busbars and grain; a defective one has a dark crack."""
-    from scipy.ndimage import gaussian_filter
-
-    down, across = _grid()
-    grain = gaussian_filter(rng.normal(size=(SIDE, SIDE)), 3)
-    wafer = rng.uniform(110, 170) + 10 * grain / grain.std() - 25 * (down % 21 < 2)
-    wafer -= 0.02 * ((down - 32) ** 2 + (across - 32) ** 2)
-    if label % 2:
-        y, x, angle = rng.uniform(15, 49), rng.uniform(15, 49), rng.uniform(0, np.pi)
-        off = np.abs((down - y) * np.cos(angle) - (across - x) * np.sin(angle))
-        along = np.abs((down - y) * np.sin(angle) + (across - x) * np.cos(angle))
-        wafer -= 45 * (off + rng.normal(size=off.shape) < 1.5) * (along < rng.uniform(8, 25))
-    return _grey(wafer + 5 * rng.normal(size=wafer.shape))
-
-
-def drawn_digit(rng: np.random.Generator, label: int) -> np.ndarray:
-    """A printed digit of any size and place."""
-    from PIL import Image, ImageDraw
-
-    image = Image.new("L", (SIDE, SIDE))
-    size = int(rng.integers(24, 44))
-    corner = tuple(int(place) for place in rng.integers(4, 20, 2))
-    ImageDraw.Draw(image).text(corner, str(label), fill=255, font_size=size)
-    return _grey(np.asarray(image, float))
-
-
-def cells(rng: np.random.Generator, label: int) -> np.ndarray:
-    """Pink tissue with violet nuclei, many or few."""
-    down, across = _grid()
-    image = np.full((SIDE, SIDE, 3), (225.0, 170.0, 200.0))
-    for _ in range(rng.poisson(6 + 5 * label)):
-        y, x, radius = rng.uniform(0, SIDE), rng.uniform(0, SIDE), rng.uniform(2, 5)
-        image[(down - y) ** 2 + (across - x) ** 2 < radius**2] = (110, 60, 150)
-    return image + 12 * rng.normal(size=image.shape)
-
-
-def _grey(plane: np.ndarray) -> np.ndarray:
-    return plane[..., None].repeat(3, axis=2)
-
-
-# The tasks that are drawn, each with its number of classes.
-TASKS: dict[str, tuple[Drawn, int]] = {
-    "colour": (colour, 3), "orientation": (orientation, 4), "texture": (texture, 4),
-    "noise": (noise, 4), "solar cells": (solar_cell, 2), "printed digits": (drawn_digit, 10),
-    "tissue": (cells, 2),
-}  # fmt: skip
-
-
-def write(task: str, path: Path, count: int) -> Path:
-    """Write the images of a task as a source of arrays; return its path."""
-    draw, classes = TASKS[task]
-    rng, labels = np.random.default_rng(0), np.arange(count) % classes
-    images = np.stack([draw(rng, int(label)) for label in labels])
-    np.savez(path, images=np.clip(images, 0, 255).astype(np.uint8), labels=labels)
-    return path
-
-
-def write_handwritten(path: Path) -> Path:
-    """Write scikit-learn's handwritten digits, 8 x 8 pixels, enlarged."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.kron(digits.images / 16 * 255, np.ones((4, 4))).astype(np.uint8)
-    np.savez(path, images=images, labels=digits.target)
-    return path
+HEADER = ("task", "backbone", "mean cosine", "shallowest %", "best before %", "deepest %", "guess",
+          "")  # fmt: skip
 
 
 def sources(folder: Path, count: int) -> dict[str, tuple[Path, bool]]:
@@ -140,16 +40,37 @@ def sources(folder: Path, count: int) -> dict[str, tuple[Path, bool]]:
     return {"CIFAR-10": (EXAMPLES, True), "handwritten digits": (handwritten, False), **drawn}
 
 
-def guess(source: Path, backbone: str, path: Path, count: int) -> tuple[str, float, float]:
-    """Return the guess, the accuracy of the best layer, and how alike the images are."""
+def findings(source: Path, backbone: str, path: Path, count: int, size: int) -> Findings:
+    """Return what `advise` finds on features of the last four stages, written to a path."""
     layers = [name for name, _ in find(backbone).layers][-4:]
     features.extract(
-        source, path, backbone=backbone, layers=layers, image_size=SIDE, limit=count,
+        source, path, backbone=backbone, layers=layers, image_size=size, limit=count,
         progress=False,
     )  # fmt: skip
-    findings = advise.run(AdviseConfig(path, folds=3, progress=False)).findings
-    accuracy = best(findings.probes).linear.accuracy
-    return findings.distance.guess, accuracy, findings.probes[-1].alike
+    return advise.run(AdviseConfig(path, folds=3, progress=False)).findings
+
+
+def row(found: Findings) -> tuple[str, ...]:
+    """Return what is shown of them."""
+    accuracies = [probe.linear.accuracy for probe in found.probes]
+    shown = (accuracies[0], best(found.probes[:-1]).linear.accuracy, accuracies[-1])
+    return (f"{found.probes[-1].alike:.2f}", *(f"{100 * value:.1f}" for value in shown),
+            found.distance.guess)  # fmt: skip
+
+
+def evidence(probe: Probe) -> dict[str, Any]:
+    """Return what the guess reads of a probe; which images it predicts right as bits."""
+    hits = base64.b64encode(np.packbits(probe.hits).tobytes()).decode()
+    return {
+        "layer": probe.layer.name, "images": len(probe.hits), "hits": hits,
+        "class_means": probe.means.accuracy, "chance": probe.chance,
+        "mean_cosine": round(probe.alike, 4),
+    }  # fmt: skip
+
+
+def digest(source: Path) -> str:
+    """Return the sha256 of a source that is one file."""
+    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def main() -> None:
@@ -157,19 +78,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.distance", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("--images", type=int, default=200, help="images of each task")
-    parser.add_argument("--backbones", nargs="+", default=["resnet50", "vgg16"])
+    option = parser.add_argument
+    option("--near", nargs="*", type=Path, default=[], help="more sources, files, near ImageNet")
+    option("--other", nargs="*", type=Path, default=[], help="more sources, not near")
+    option("--images", type=int, default=200, help="images of each task, at most")
+    option("--size", type=int, default=SIDE, help="height and width in pixels")
+    option("--backbones", nargs="+", default=["resnet50", "vgg16"])
+    option("--out", type=Path, help="a JSON file for what the guesses rest on")
     options = parser.parse_args()
-    rows = []
+    rows, stored = [], []
     with tempfile.TemporaryDirectory(prefix="distance-") as name:
-        folder = Path(name)
-        for task, (source, near) in sources(folder, options.images).items():
+        tasks = sources(Path(name), options.images)
+        tasks |= {path.stem: (path, True) for path in options.near}
+        tasks |= {path.stem: (path, False) for path in options.other}
+        for number, (task, (source, near)) in enumerate(tasks.items()):
             for backbone in options.backbones:
-                said, accuracy, alike = guess(source, backbone, folder / "f.h5", options.images)
-                wrong = "" if (said == NEAR) == near else "wrong"
-                rows.append((task, backbone, f"{alike:.2f}", f"{100 * accuracy:.1f}", said, wrong))
-                (folder / "f.h5").unlink()
+                path = Path(name) / f"{number}-{backbone}.h5"
+                found = findings(source, backbone, path, options.images, options.size)
+                wrong = "" if (found.distance.guess == NEAR) == near else "wrong"
+                rows.append((task, backbone, *row(found), wrong))
+                stored.append(
+                    {"task": task, "source": digest(source), "backbone": backbone, "near": near,
+                     "size": options.size, "layers": [evidence(probe) for probe in found.probes]}
+                )  # fmt: skip
     print(render(HEADER, rows))
+    if options.out:
+        durable.write(options.out, (json.dumps(stored, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

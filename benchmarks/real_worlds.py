@@ -32,7 +32,7 @@ class RealWorld:
             share: None for all classes as they are, else the share of class 1, which is one of
                 the classes among all others.
         """
-        read = [_read(path) for path in paths]
+        read = [read(path) for path in paths]
         labels = read[0][1]
         rows = np.arange(len(labels))
         if share:
@@ -84,7 +84,7 @@ class RealWorld:
         )
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return principal components, float32 (N, COMPONENTS), and labels, int64 (N,)."""
     with FeatureFile(path) as file:
         x, labels = file.features().astype(np.float32), file.labels.astype(np.int64)

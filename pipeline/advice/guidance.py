@@ -14,8 +14,6 @@ features, and pretraining loses its advantage over training from scratch.
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from pipeline.advice import costs
 from pipeline.results.advice import Distance, Findings, Gain, Probe, Recommendation, best
 
@@ -30,9 +28,14 @@ WORTH, WORTH_AN_HOUR = 0.005, 0.002  # gain in accuracy that fine-tuning, and it
 # Share of a linear model's errors that fine-tuning takes away: from none to two thirds. A rule of
 # thumb after Kornblith et al., who see hardly any on Pets and most on Cars and Aircraft.
 REMOVED, REMOVED_AT_MOST = 1 / 3, 2 / 3
-# Mean cosine between two images on the deepest layer: those of CIFAR-10 have 0.2 to 0.4,
-# drawings, textures, noise and wafers 0.7 to 0.9 (`python -m benchmarks.distance`).
-ALIKE = 0.6
+# Mean cosine between two images on the deepest layer, above which a task is not near: where layers
+# are level, and where the deepest is best. Photographs have 0.27 to 0.41 at 96 px and 0.54 at 224,
+# handwriting, textures, noise and solar cells 0.56 to 0.94 (`python -m benchmarks.distance`).
+ALIKE, ALIKE_AT_BEST = 0.5, 0.7
+CLIMB = (
+    0.25  # share of the shallowest layer's errors that the deepest one takes away, near ImageNet
+)
+_DEPTHS = 3  # layers, from which on the shallowest one is an early one
 CLOSE, APART = 2.0, 3.0  # errors of class means over those of a linear model: near, far
 MOST, HALF = 0.75, 0.5  # share of a linear model's gain on chance by class means: near, far
 
@@ -40,9 +43,9 @@ MOST, HALF = 0.75, 0.5  # share of a linear model's gain on chance by class mean
 def distance(probes: Sequence[Probe], pretrained: bool) -> Distance:
     """Guess the distance from ImageNet.
 
-    The depth of the best layer and class means vote for near or far. Where the deepest features of
-    all images are nearly the same, a task is never near, however well its classes can be told: the
-    network sees one kind of thing.
+    The depth at which accuracy peaks decides; where layers are level, class means do. But a task is
+    near only where depth helps, and where the deepest features of all images are not nearly the
+    same, which are those of one kind of thing.
     """
     if not pretrained:
         return Distance(
@@ -50,10 +53,13 @@ def distance(probes: Sequence[Probe], pretrained: bool) -> Distance:
         )
     depth, reason_of_depth = _by_depth(probes)
     means, reason_of_means = _by_means(probes[-1])
-    alike, reason_of_alike = _by_likeness(probes[-1])
-    votes = min(0, depth + means - 1) if alike else depth + means
-    guess = (BETWEEN, NEAR, FAR)[int(np.sign(votes))]
-    return Distance(guess, (reason_of_depth, reason_of_means, reason_of_alike))
+    climbs, reason_of_climb = _by_climb(probes)
+    alike, reason_of_alike = _by_likeness(probes[-1], ALIKE_AT_BEST if depth > 0 else ALIKE)
+    vote = depth or means
+    may_be_near = climbs and not alike
+    guess = FAR if vote < 0 else NEAR if vote > 0 and may_be_near else BETWEEN
+    reasons = (reason_of_depth, reason_of_climb, reason_of_means, reason_of_alike)
+    return Distance(guess, tuple(filter(None, reasons)))
 
 
 def _by_depth(probes: Sequence[Probe]) -> tuple[int, str]:
@@ -71,6 +77,26 @@ def _by_depth(probes: Sequence[Probe]) -> tuple[int, str]:
     return -1, f"{names.format('falls behind')} {apart}: the last stages lost what matters here"
 
 
+def _by_climb(probes: Sequence[Probe]) -> tuple[bool, str]:
+    """Return whether the deepest layer is far ahead of the shallowest one, and why.
+
+    What the first stages see as well needs nothing that ImageNet teaches. Where a file has the last
+    two layers only, that cannot be seen, and says nothing against.
+    """
+    if len(probes) < _DEPTHS:
+        return len(probes) > 1, ""
+    shallowest, deepest = probes[0], probes[-1]
+    gain, error = deepest.ahead_of(shallowest)
+    removed = gain / max(1 - shallowest.linear.accuracy, 1e-3)
+    depth = f"{deepest.layer.name} takes away {max(0, 100 * removed):.0f} % of the errors"
+    if gain < max(SURE * error, NOTABLE) or removed < CLIMB:
+        return (
+            False,
+            f"{depth} of {shallowest.layer.name}: depth hardly helps, not as on photographs",
+        )
+    return True, f"{depth} of {shallowest.layer.name}: depth helps, as on photographs"
+
+
 def _by_means(probe: Probe) -> tuple[int, str]:
     """Return 1 where class means do nearly as well as a linear model, -1 where not, and why."""
     if probe.linear.low <= probe.chance + NOTABLE:
@@ -84,15 +110,16 @@ def _by_means(probe: Probe) -> tuple[int, str]:
     gain = (probe.means.accuracy - probe.chance) / (probe.linear.accuracy - probe.chance)
     if ratio <= CLOSE and gain >= MOST:
         return 1, f"{reason}: classes lie in clusters, as those of ImageNet do"
-    if ratio >= APART or gain < HALF:
+    missed = probe.linear.accuracy - probe.means.accuracy
+    if (ratio >= APART and missed > NOTABLE) or gain < HALF:
         return -1, f"{reason}: classes can be separated, but are not clusters as in ImageNet"
     return 0, reason
 
 
-def _by_likeness(probe: Probe) -> tuple[bool, str]:
+def _by_likeness(probe: Probe, limit: float) -> tuple[bool, str]:
     """Return whether all images are nearly the same to the network, and why."""
     features = f"(mean cosine of their features on {probe.layer.name}: {probe.alike:.2f})"
-    if probe.alike > ALIKE:
+    if probe.alike > limit:
         return True, f"to the network all images look much the same {features}: not ImageNet's kind"
     return False, f"to the network the images differ, as photographs do {features}"
 
@@ -216,20 +243,20 @@ def _gain_of_tuning(findings: Findings) -> Gain:
 
 def _is_flat(findings: Findings) -> bool:
     gain = _gain(findings)
-    return gain is not None and gain < FLAT
+    return gain is not None and gain.expected < FLAT
 
 
-def _gain(findings: Findings) -> float | None:
+def _gain(findings: Findings) -> Gain | None:
     """Return the gain in accuracy that is expected of four times the data."""
     if findings.laws is None:
         return None
     rows = findings.curve[-1].rows
-    return findings.laws.at(4 * rows).accuracy - findings.laws.at(rows).accuracy
+    return Gain(*findings.laws.gain(rows, 4 * rows))
 
 
 def _more(findings: Findings) -> str:
     gain = _gain(findings)
-    return "" if gain is None else f" (four times the data: about {100 * gain:+.1f} points)"
+    return "" if gain is None else f" (four times the data: {gain})"
 
 
 def _amount(findings: Findings) -> str:

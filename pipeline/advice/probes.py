@@ -1,14 +1,14 @@
 """Linear probes: the accuracy of a linear model on a layer, and how it grows with training rows.
 
 G. Alain and Y. Bengio, "Understanding intermediate layers using linear classifier probes", 2016.
-The locked images are not used: they are left out before any feature is read.
+The locked images are not used: they are left out before any feature is read. Of many images a
+sample is read, so that all probes together take seconds and little memory, however large the file.
 """
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,22 +19,23 @@ from pipeline.data.images import Images
 from pipeline.data.layers import Layer, read_rows
 from pipeline.data.splits import Splits
 from pipeline.results.advice import Probe
-from pipeline.results.learning_curve import CurvePoint, Score, Z
+from pipeline.results.learning_curve import CurvePoint, Score
 from pipeline.search import tuning
-from pipeline.search.fitting import threads
+from pipeline.search.fitting import one_thread
 from pipeline.search.tuning import Clock, Examples
 
 # The default, and ten times more and less regularization: enough to compare layers.
 SETTINGS: tuple[Setting, ...] = tuple({"model__C": c} for c in (1.0, 10.0, 100.0))
 
-SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the training rows, along the learning curve
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the sample's training rows, along the curve
 _DRAWS = {1 / 16: 4, 1 / 8: 4, 1 / 4: 2}  # how often a small share is drawn; others once
 _LEAST_A_CLASS = 2  # rows of each class, for a point of the curve
 
-_HELD = 10_000  # validation images, at most: half a point of accuracy either way
-_PROBED = 5_000  # training rows of a probe, at most
-_ROWS, _ROWS_A_CLASS = 40_000, 20  # the learning curve ends there, at most and at least
-_WORK = 1e9  # rows x features x classes beyond which the curve ends earlier
+_TRAINED = 8_000  # training rows of a round, at most
+_HELD = 4_000  # images that validate, at most: 1.5 points of accuracy either way
+_ROUNDS = 5  # beyond which folds are paid for with rows
+_WORK = 2e9  # rows x features x classes x rounds, beyond which fewer rows are taken
+_ENOUGH_A_CLASS = 3  # but never fewer rows of a class
 _VALUES = 2**27  # feature values in memory at a time, 512 MiB
 
 _ROWS_AT_A_TIME = 512  # that are held in float64
@@ -42,81 +43,107 @@ _ROWS_AT_A_TIME = 512  # that are held in float64
 Report = Callable[[str], None]
 
 
-def probe(layer: Layer, images: Images, splits: Splits, seed: int) -> Probe:
-    """Score one layer with at most `_PROBED` training rows, the same for every layer."""
-    most = min(_PROBED, _VALUES // layer.dimensions)
-    examples = _examples(layer, images, splits, most, seed)
-    truth = examples.splits.labels[examples.splits.validated]
-    hits = _hits(LOGISTIC, SETTINGS, examples)
-    means = _hits(NEAREST_CENTROID, (NEAREST_CENTROID.default,), examples)
-    chance = float(np.bincount(truth).max() / len(truth))
+@dataclass(frozen=True)
+class Sample:
+    """The images that probes read, the same for every layer.
+
+    Attributes:
+        rows: their rows in the feature file, int64 (n,), increasing.
+        splits: their splits, none of them locked, with the folds of one repeat.
+        seed: the seed of their choice, and of smaller samples.
+    """
+
+    rows: np.ndarray
+    splits: Splits
+    seed: int
+
+
+def draw(layers: Sequence[Layer], images: Images, splits: Splits, seed: int) -> Sample:
+    """Draw a stratified sample, in which groups stay whole, of the images that are not locked.
+
+    Args:
+        layers: the layers that will be probed; the widest one limits the number of rows.
+        images: the images of their file.
+        splits: the splits by which images train and validate.
+        seed: the seed of the sample.
+    """
+    folds, everything = splits.folds[0], Examples(np.empty((0, 0), np.float32), splits, 1.0, seed)
+    trained, held = _limits(max(layer.dimensions for layer in layers), splits)
+    chosen = []
+    for fold in np.unique(folds[folds >= 0]).tolist():
+        rows = np.flatnonzero(folds == fold)
+        limit = held if splits.count == 1 and fold == 0 else trained / max(1, splits.count - 1)
+        chosen.append(everything.subset(rows, min(1.0, limit / len(rows))))
+    places = np.sort(np.concatenate(chosen))
+    sampled = dataclasses.replace(
+        splits,
+        ids=tuple(splits.ids[place] for place in places.tolist()),
+        labels=splits.labels[places],
+        folds=splits.folds[:1, places],
+        groups=None if splits.groups is None else splits.groups[places],
+    )
+    return Sample(images.rows[places], sampled, seed)
+
+
+def _limits(widest: int, splits: Splits) -> tuple[float, float]:
+    """Return how many rows train in a round, and how many validate where one split is held out."""
+    classes, rounds = len(splits.class_names), splits.count
+    trained = min(_TRAINED * min(1, _ROUNDS / rounds), _WORK / (widest * classes * rounds))
+    trained, held = max(trained, _ENOUGH_A_CLASS * classes), float(_HELD)
+    fitting = min(1.0, _VALUES / (widest * (trained + held)))
+    return fitting * trained, fitting * held
+
+
+def probe(layer: Layer, sample: Sample) -> Probe:
+    """Score one layer on all rows of a sample."""
+    examples = Examples(read_rows(layer, sample.rows), sample.splits, 1.0, sample.seed)
+    truth = sample.splits.labels[sample.splits.validated]
+    hits = hits_of(LOGISTIC, SETTINGS, examples)
+    means = hits_of(NEAREST_CENTROID, (NEAREST_CENTROID.default,), examples)
+    groups = sample.splits.validation_groups
     return Probe(
-        layer, examples.splits.smallest, _score([hits]), _score([means]), chance, hits,
-        _mean_cosine(examples.x),
+        layer, sample.splits.smallest, Score.of([hits], groups), Score.of([means], groups),
+        float(np.bincount(truth).max() / len(truth)), hits, groups, _mean_cosine(examples.x),
     )  # fmt: skip
 
 
 def learning_curve(
-    layer: Layer, images: Images, splits: Splits, seed: int, report: Report = lambda text: None
+    probed: Probe, sample: Sample, report: Report = lambda text: None
 ) -> Iterator[CurvePoint]:
     """Yield points from few rows to many, each on a stratified sample of the training rows.
 
-    Small samples are drawn several times. Of many rows only as many are used as take about a
-    minute; the last point has their number.
+    Small samples are drawn several times. The last point is the probe itself.
 
     Args:
-        layer: the layer to learn from.
-        images: the images of its file.
-        splits: the splits by which images train and validate.
-        seed: the seed of the samples.
+        probed: the probe of the layer to learn from.
+        sample: the images that it was probed on.
         report: called with a few words on each point before it is computed.
     """
-    classes = len(splits.class_names)
-    most = min(_ROWS, _WORK / (layer.dimensions * classes))
-    most = min(max(most, _ROWS_A_CLASS * classes), _VALUES // layer.dimensions)
-    examples = _examples(layer, images, splits, int(most), seed)
-    for share in SHARES:
-        rows = round(share * examples.splits.smallest)
-        if rows < _LEAST_A_CLASS * classes and share < 1:
+    layer = probed.layer
+    examples = Examples(read_rows(layer, sample.rows), sample.splits, 1.0, sample.seed)
+    yield from points(examples, lambda rows: report(f"{rows:,} rows of {layer.name}"))
+    yield CurvePoint(probed.rows, probed.linear)
+
+
+def points(examples: Examples, begins: Callable[[int], None]) -> Iterator[CurvePoint]:
+    """Yield the points below all rows, each after a call with its number of rows."""
+    splits = examples.splits
+    for share in SHARES[:-1]:
+        rows = round(share * splits.smallest)
+        if rows < _LEAST_A_CLASS * len(splits.class_names):
             continue
-        report(f"{rows:,} rows of {layer.name}")
+        begins(rows)
         draws = [
-            dataclasses.replace(examples, share=share, seed=seed + draw)
-            for draw in range(_DRAWS.get(share, 1))
+            dataclasses.replace(examples, share=share, seed=examples.seed + number)
+            for number in range(_DRAWS.get(share, 1))
         ]
-        yield CurvePoint(rows, _score([_hits(LOGISTIC, SETTINGS, draw) for draw in draws]))
+        hits = [hits_of(LOGISTIC, SETTINGS, drawn) for drawn in draws]
+        yield CurvePoint(rows, Score.of(hits, splits.validation_groups))
 
 
-def _examples(layer: Layer, images: Images, splits: Splits, most: int, seed: int) -> Examples:
-    """Read at most `most` training rows and `_HELD` validation rows; none of them is locked."""
-    chosen = _chosen(splits, most, seed)
-    fewer = dataclasses.replace(
-        splits,
-        ids=tuple(splits.ids[place] for place in chosen.tolist()),
-        labels=splits.labels[chosen],
-        folds=splits.folds[:1, chosen],
-        groups=None if splits.groups is None else splits.groups[chosen],
-    )
-    return Examples(read_rows(layer, images.rows[chosen]), fewer, 1.0, seed)
-
-
-def _chosen(splits: Splits, most: int, seed: int) -> np.ndarray:
-    """Return increasing positions, int64: a stratified sample of every fold."""
-    folds = splits.folds[0]
-    nothing = np.empty((0, 0), np.float32)
-    choice = Examples(nothing, splits, 1.0, seed)
-    each = most // max(1, splits.count - 1)  # of k folds, k - 1 train
-    samples = []
-    for fold in np.unique(folds[folds >= 0]).tolist():
-        rows = np.flatnonzero(folds == fold)
-        limit = _HELD if splits.count == 1 and fold == 0 else each
-        samples.append(choice.subset(rows, min(1.0, limit / len(rows))))
-    return np.sort(np.concatenate(samples))
-
-
-def _hits(classifier: Classifier, settings: Sequence[Setting], examples: Examples) -> np.ndarray:
+def hits_of(classifier: Classifier, settings: Sequence[Setting], examples: Examples) -> np.ndarray:
     """Return which validation images the best setting predicts right: bool (V,)."""
-    with threads(examples), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about features that never vary
         result = tuning.search(classifier, settings, examples, "accuracy", Clock())
     truth = examples.splits.labels[examples.splits.validated]
@@ -133,21 +160,3 @@ def _mean_cosine(x: np.ndarray) -> float:
         total += (block[lengths > 0] / lengths[lengths > 0, None]).sum(axis=0)
         rows += int((lengths > 0).sum())
     return float((total @ total - rows) / (rows * (rows - 1))) if rows > 1 else 1.0
-
-
-def _score(draws: Sequence[np.ndarray]) -> Score:
-    """Return the mean accuracy of draws, with an interval for the sampling of images and rows.
-
-    The interval for images is binomial, by A. Agresti and B. Coull, "Approximate is better than
-    'exact' for interval estimation of binomial proportions", The American Statistician 52, 1998.
-    """
-    means: Any = np.array([hits.mean() for hits in draws])
-    images = len(draws[0])
-    accuracy = float(means.mean())
-    centre = (accuracy * images + Z**2 / 2) / (images + Z**2)
-    variance = centre * (1 - centre) / (images + Z**2)
-    if len(means) > 1:
-        variance += means.var(ddof=1) / len(means)
-    half = Z * math.sqrt(variance)
-    return Score(accuracy, max(0.0, min(accuracy, centre - half)),
-                 min(1.0, max(accuracy, centre + half)))  # fmt: skip

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ class Layer:
         name: the name of the layer.
         recipe: the recipe by which the features were made.
         dimensions: the length of each vector.
-        digest: a digest of the values, 32 hex digits.
         seconds_per_image: wall time of the extraction, from an image's bytes to the features of
             all layers of the file; None where the file does not say.
     """
@@ -34,8 +34,16 @@ class Layer:
     name: str
     recipe: Recipe
     dimensions: int
-    digest: str
     seconds_per_image: float | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of the values, 32 hex digits; the whole layer is read for it."""
+        digest = hasher()
+        with FeatureFile(self.path) as file:
+            for _ in _hashed(file.blocks(f"features/{self.name}"), digest):
+                pass
+        return str(digest.hexdigest())
 
     @property
     def title(self) -> str:
@@ -84,10 +92,7 @@ def _layer(file: FeatureFile, path: Path, name: str) -> Layer:
             f"{name} in {path} has maps of shape {shape[1:]}, expected vectors; extract it with "
             "--pooling avg or max"
         )
-    digest = hasher()
-    for _ in _hashed(file.blocks(f"features/{name}"), digest):
-        pass
-    return Layer(path, name, file.recipe, shape[1], digest.hexdigest(), file.seconds_per_image)
+    return Layer(path, name, file.recipe, shape[1], file.seconds_per_image)
 
 
 def write_matrix(layer: Layer, rows: np.ndarray, target: Path) -> None:

@@ -15,7 +15,8 @@ def text(advice: Advice) -> str:
     """Return the tables, the guess and the recommendation: one screen."""
     findings = advice.findings
     sections = [
-        f"{advice.config.features}: {advice.splits.counts()}; the locked ones are not used",
+        f"{advice.config.features}: {advice.splits.counts()}; the locked ones are not used"
+        f"{_sample(advice)}",
         f"linear probes, {findings.probes[0].rows:,} training rows, accuracy on validation in % "
         f"with 95 % intervals\n\n{_layers(advice)}",
         _curve(advice),
@@ -24,6 +25,17 @@ def text(advice: Advice) -> str:
         f"written: {advice.file}",
     ]
     return "\n\n".join(sections)
+
+
+def _sample(advice: Advice) -> str:
+    """Return how many images were read, where these are not all, else nothing."""
+    probe, splits = advice.findings.probes[0], advice.splits
+    if len(probe.hits) == len(splits.validated) and probe.rows == splits.smallest:
+        return ""
+    return (
+        f"\nread: a sample of {probe.rows:,} of {splits.smallest:,} images that train and "
+        f"{len(probe.hits):,} of {len(splits.validated):,} that validate, by class and group"
+    )
 
 
 def _layers(advice: Advice) -> str:
@@ -52,7 +64,10 @@ def _curve(advice: Advice) -> str:
     if findings.laws is None:
         note = f"no power law: it takes {powerlaw.LEAST} points, and so more images"
     else:
-        note = "expected: by all power laws error = a n^-b + c that fit the points; a guess"
+        note = (
+            "expected: by all power laws error = a n^-b + c that fit the points, with the range of "
+            "95 % of them; a guess"
+        )
     return f"learning curve of {best(findings.probes).layer.name}\n\n{table}\n{note}"
 
 

@@ -12,7 +12,7 @@ from pipeline.config import AdviseConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
 from pipeline.results.display import html
-from pipeline.results.learning_curve import CurvePoint, PowerLaws, Score
+from pipeline.results.learning_curve import CurvePoint, PowerLaws, Score, mean_of_groups
 from pipeline.results.records import versions
 from pipeline.results.source_of_features import SourceOfFeatures
 
@@ -35,6 +35,7 @@ class Probe:
             classes.
         chance: the share of the largest class among the validation images, 0 to 1.
         hits: which validation images the logistic regression predicts right, bool (V,).
+        groups: int64 (V,), equal for validation images that belong together.
         alike: the mean cosine between the features of two images, -1 to 1.
     """
 
@@ -44,6 +45,7 @@ class Probe:
     means: Score
     chance: float
     hits: np.ndarray
+    groups: np.ndarray
     alike: float
 
     def ahead_of(self, other: "Probe") -> tuple[float, float]:
@@ -52,8 +54,8 @@ class Probe:
         Both are scored on the same images, so that images that are hard for both do not blur the
         difference.
         """
-        differences = self.hits.astype(float) - other.hits
-        return float(differences.mean()), float(differences.std() / math.sqrt(len(differences)))
+        gain, squared, _ = mean_of_groups(self.hits.astype(float) - other.hits, self.groups)
+        return gain, math.sqrt(squared)
 
 
 @dataclass(frozen=True)

@@ -219,15 +219,20 @@ def _with_fixed(few: Cost, many: Cost, growth: float) -> Cost:
 
 
 def threads(examples: Examples) -> AbstractContextManager:
-    """Return a context in which products of small matrices use one thread.
+    """Return a context in which products of small matrices use one thread."""
+    if len(examples.splits.rest) * examples.x.shape[1] > _SMALL:
+        return nullcontext()
+    return one_thread()
 
-    Two threads wait for each other longer than they compute: on a busy machine such products take
-    twenty times as long.
+
+def one_thread() -> AbstractContextManager:
+    """Return a context in which products of matrices use one thread.
+
+    Two threads wait for each other longer than they compute, unless matrices are large: on a busy
+    machine small products take twenty times as long.
     """
     from threadpoolctl import threadpool_limits
 
-    if len(examples.splits.rest) * examples.x.shape[1] > _SMALL:
-        return nullcontext()
     return threadpool_limits(1, user_api="blas")
 
 

@@ -57,6 +57,8 @@ class Examples:
     def subset(self, rows: np.ndarray, share: float = 1.0) -> np.ndarray:
         """Return a stratified random subset of rows, increasing; smaller ones lie in larger ones.
 
+        Rows of a group are taken one after the other, so that fewer rows are fewer groups.
+
         Args:
             rows: positions, int64 (n,).
             share: the share of them to keep, multiplied by the share of these examples; every class
@@ -67,6 +69,8 @@ class Examples:
             return rows
         labels = self.splits.labels[rows]
         shuffled = np.random.default_rng(self.seed).permutation(len(rows))
+        if self.splits.groups is not None:
+            shuffled = shuffled[_by_first_appearance(self.splits.groups[rows[shuffled]])]
         order = shuffled[np.argsort(labels[shuffled], kind="stable")]
         sizes = np.bincount(labels, minlength=self.classes)
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -77,6 +81,12 @@ class Examples:
     def task(self, rows: int) -> Task:
         """Return the task of a fit on so many rows."""
         return Task(rows, self.x.shape[1], self.classes, self.seed)
+
+
+def _by_first_appearance(groups: np.ndarray) -> np.ndarray:
+    """Return the order, int64 (n,), that brings each group's rows to the place of its first one."""
+    _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(first[numbers], kind="stable")
 
 
 @dataclass(frozen=True)

@@ -35,24 +35,24 @@ def run(config: AdviseConfig) -> Advice:
     layers = find_layers(config.features, (ALL,))
     splits = _splits(config, images)
     source = SourceOfFeatures.of(config.features, config.out or RESULTS, _split_options(config))
-    file = _prepare(config)
+    file, sample = _prepare(config), probes.draw(layers, images, splits, config.seed)
     with Bar(len(layers) + len(probes.SHARES), config.progress, "step") as bar:
         probed, seconds = [], {}
         for layer in layers:
             bar.begin(layer.name)
             started = time.perf_counter()
-            probed.append(probes.probe(layer, images, splits, config.seed))
+            probed.append(probes.probe(layer, sample))
             seconds[layer.name] = time.perf_counter() - started
             bar.end()
         bar.begin("learning curve")
-        top, curve = best(probed).layer, []
-        for point in probes.learning_curve(top, images, splits, config.seed, bar.say):
+        top, curve = best(probed), []
+        for point in probes.learning_curve(top, sample, bar.say):
             curve.append(point)
             bar.end()
     findings = Findings(
         source, tuple(probed), tuple(curve), powerlaw.fit(curve),
         guidance.distance(probed, source.pretrained), len(splits.rest) / len(splits.class_names),
-        (*(len(train) for train, _ in splits.rounds(1)), len(splits.rest)), seconds[top.name],
+        (*(len(train) for train, _ in splits.rounds(1)), len(splits.rest)), seconds[top.layer.name],
     )  # fmt: skip
     advice = Advice(config, splits, findings, guidance.recommend(findings), file)
     durable.write(file, (json.dumps(advice.facts, indent=1) + "\n").encode())
