@@ -87,14 +87,14 @@ def _by_climb(probes: Sequence[Probe]) -> tuple[bool, str]:
         return len(probes) > 1, ""
     shallowest, deepest = probes[0], probes[-1]
     gain, error = deepest.ahead_of(shallowest)
-    removed = gain / max(1 - shallowest.linear.accuracy, 1e-3)
-    depth = f"{deepest.layer.name} takes away {max(0, 100 * removed):.0f} % of the errors"
+    removed = max(0.0, gain / max(1 - shallowest.linear.accuracy, 1e-3))
+    ahead = (
+        f"{deepest.layer.name} is {100 * gain:+.1f} points (standard error {100 * error:.1f}) "
+        f"ahead of the shallowest, {shallowest.layer.name}: {100 * removed:.0f} % of its errors"
+    )
     if gain < max(SURE * error, NOTABLE) or removed < CLIMB:
-        return (
-            False,
-            f"{depth} of {shallowest.layer.name}: depth hardly helps, not as on photographs",
-        )
-    return True, f"{depth} of {shallowest.layer.name}: depth helps, as on photographs"
+        return False, f"{ahead}; depth hardly helps, unlike on photographs"
+    return True, f"{ahead}; depth helps, as on photographs"
 
 
 def _by_means(probe: Probe) -> tuple[int, str]:

@@ -36,7 +36,7 @@ _HELD = 4_000  # images that validate, at most: 1.5 points of accuracy either wa
 _ROUNDS = 5  # beyond which folds are paid for with rows
 _WORK = 2e9  # rows x features x classes x rounds, beyond which fewer rows are taken
 _ENOUGH_A_CLASS = 3  # but never fewer rows of a class
-_VALUES = 2**27  # feature values in memory at a time, 512 MiB
+_VALUES = 2**26  # feature values that are read, 256 MiB; fits take a few times as much
 
 _ROWS_AT_A_TIME = 512  # that are held in float64
 
