@@ -9,16 +9,19 @@ IMAGES, LABELS, SPLIT = "images", "labels", "split"
 
 # The first of several names is taken.
 _NAMES = {
-    IMAGES: ("images", "image", "imgs", "x", "data"),
-    LABELS: ("labels", "label", "y", "targets", "target"),
+    IMAGES: ("images", "image", "imgs", "img", "x", "data", "pixels"),
+    LABELS: ("labels", "label", "y", "targets", "target", "class", "fine_labels"),
     SPLIT: ("split", "splits"),
 }
 _SPLITS = {
     "train": Split.TRAIN,
+    "training": Split.TRAIN,
     "val": Split.VALIDATION,
     "valid": Split.VALIDATION,
     "validation": Split.VALIDATION,
+    "dev": Split.VALIDATION,
     "test": Split.TEST,
+    "testing": Split.TEST,
 }
 CLASS_NAMES = ("class_names", "label_names", "classes", "target_names")
 EXPECTED = "images (or image, x, data), x_train or train_images"
@@ -31,13 +34,14 @@ class Role(NamedTuple):
     split: Split
 
 
-# By the names in lower case.
+# By the names in lower case, more usual ones first: `x_train`, `train_x`, `trainX`.
 ROLES = {name: Role(content, Split.NONE) for content, names in _NAMES.items() for name in names} | {
     name: Role(content, split)
     for content in (IMAGES, LABELS)
     for core in _NAMES[content]
     for affix, split in _SPLITS.items()
-    for name in (f"{affix}_{core}", f"{core}_{affix}")
+    for separator in ("_", "")
+    for name in (f"{affix}{separator}{core}", f"{core}{separator}{affix}")
 }
 
 
@@ -48,24 +52,10 @@ def role_of(name: str) -> Role | None:
 
 def assign(names: Iterable[str]) -> dict[Role, str]:
     """Return the array that plays each role; of several the one with the more usual name."""
-
-    def usual(name: str) -> int:
-        word = name.lower()
-        affixes = [f"{affix}_" for affix in _SPLITS], [f"_{affix}" for affix in _SPLITS]
-        for prefix in affixes[0]:
-            word = word.removeprefix(prefix)
-        for suffix in affixes[1]:
-            word = word.removesuffix(suffix)
-        content = _content(word)
-        return _NAMES[content].index(word) if content else 0
-
+    order = {name: number for number, name in enumerate(ROLES)}
     roles: dict[Role, str] = {}
-    for name in sorted(names, key=lambda name: (usual(name), name)):
+    for name in sorted(names, key=lambda name: (order.get(name.lower(), 0), name)):
         role = role_of(name)
         if role is not None:
             roles.setdefault(role, name)
     return roles
-
-
-def _content(word: str) -> str | None:
-    return next((content for content, words in _NAMES.items() if word in words), None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from features.decoding.rejection import MAX_PIXELS
 from features.records import UNLABELLED, Split
-from features.sources.array_roles import EXPECTED, IMAGES, LABELS, SPLIT, Role, assign
+from features.sources.array_roles import EXPECTED, IMAGES, LABELS, SPLIT, Role, assign, role_of
 from features.sources.layout import number_labels
 from features.sources.named_arrays import NamedArray, Shape, texts_of
 
@@ -38,7 +38,8 @@ def find_labelled_arrays(
     """Return the images of a file with their labels and splits, and the names of arrays unread.
 
     Where they come by split, as x_train, x_val and x_test, the list has an item for each. Arrays
-    that were not read are named where they have a row for each image, as labels have.
+    that were not read are named where they have a row for each image, as labels have, or hold
+    images themselves.
 
     Args:
         arrays: the arrays that have a role.
@@ -66,9 +67,15 @@ def find_labelled_arrays(
     unread = [
         name
         for name, (shape, _) in shapes.items()
-        if name not in used and len(shape) in (1, 2) and shape[0] in lengths
+        if name not in used
+        and ((len(shape) in (1, 2) and shape[0] in lengths) or _holds_images(name))
     ]
     return sections, unread
+
+
+def _holds_images(name: str) -> bool:
+    role = role_of(name)
+    return role is not None and role.content == IMAGES
 
 
 def number_all(

@@ -25,6 +25,7 @@ _SPLITS = {
 }
 _FILLERS = {"set", "data", "dataset", "images", "image", "imgs", "img", "split", "samples"}
 _YEAR = re.compile(r"(?<=[a-z])(19|20)\d\d$")  # train2017
+_MOST_SPLITS = 4  # train, validation, test, and one of unlabelled images
 _NO_NAMES = {"nan", "none", "null", "na", "n/a", "<na>"}
 _NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 
@@ -47,7 +48,7 @@ def layout(paths: Sequence[str], named: Mapping[str, Split] = NO_SPLITS) -> Layo
     are unlabelled. Where the first folders are splits (train, validation, test and the like; see
     `split_of`), the class is the folder below. They are taken as splits if all of them
     have such names, or at least two different splits occur among them: a class that happens to be
-    called "train" is no split.
+    called "train" is no split. The same holds where the splits lie below the classes.
 
     Args:
         paths: paths relative to the source, with `/` as separator.
@@ -64,6 +65,8 @@ def layout(paths: Sequence[str], named: Mapping[str, Split] = NO_SPLITS) -> Layo
         )
     split_in = named.get if named else split_of
     in_splits = bool(named) or _are_splits(folders)
+    if not in_splits and (swapped := _with_splits_first(paths)):
+        return layout(swapped)
     names, splits = [], np.zeros(len(paths), np.uint8)
     for index, path in enumerate(paths):
         folder, slash, below = path.partition("/")
@@ -76,6 +79,17 @@ def layout(paths: Sequence[str], named: Mapping[str, Split] = NO_SPLITS) -> Layo
         names.append(folder if slash else "")
     labels, class_names = number_labels(names)
     return Layout(labels, splits, class_names)
+
+
+def _with_splits_first(paths: Sequence[str]) -> list[str]:
+    """Return `train/cat/1.jpg` for `cat/train/1.jpg`, and so on; none where not all are so."""
+    parts = [path.split("/") for path in paths]
+    if any(len(names) < 3 for names in parts):
+        return []
+    splits = {split_of(names[1]) for names in parts}
+    if None in splits or len(splits) < 2:
+        return []
+    return ["/".join([names[1], names[0], *names[2:]]) for names in parts]
 
 
 def split_of(name: str) -> Split | None:
@@ -147,6 +161,11 @@ def doubtful_names(classes: Mapping[str, int]) -> list[str]:
             f"{len(splits)} classes are called like splits of the data ({', '.join(splits)}); if "
             f"they are, say so by --splits {options}"
         )
+    elif splits and len(classes) <= _MOST_SPLITS:
+        sentences.append(
+            f"a class is called like a split of the data ({next(iter(splits))}); if it is one, say "
+            "so by --splits, such as --splits train=FOLDER,test=FOLDER"
+        )
     spellings = defaultdict(list)
     for name in classes:
         spellings[" ".join(name.casefold().split())].append(name)
@@ -157,7 +176,7 @@ def doubtful_names(classes: Mapping[str, int]) -> list[str]:
 
 
 def _split_within(name: str) -> Split | None:
-    words = re.split(r"[\W_]+", name)
+    words = re.split(r"[\W_\d]+", name)
     return next((split for word in words if (split := split_of(word))), None)
 
 

@@ -122,11 +122,16 @@ class _Bzip2(RawIOBase):
 
 
 def check_segments(path: Path) -> None:
-    """Raise DataError where a zip is one of several segments; OSError where it cannot be read."""
+    """Raise DataError where a zip is a segment or was cut; OSError where it cannot be read."""
     with path.open("rb") as file:
+        head = file.read(4)
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         tail = file.read()
     start = tail.rfind(b"PK\5\6")
+    if start < 0 and head == b"PK\3\4":
+        raise DataError(
+            f"{path} was cut: the directory at its end is missing; copy or download it again"
+        )
     if start >= 0 and tail[start + 4 : start + 8] not in (bytes(4), b"\xff" * 4):
         raise DataError(
             f"{path} is the last segment of a split zip; join the segments first: "
