@@ -19,7 +19,7 @@ from pipeline.reports.scores import (
 from pipeline.reports.tables import render
 from pipeline.results.comparison import Comparison, rounded
 from pipeline.results.ranking import Ranking, mean_log_loss
-from pipeline.results.verdict import rounded_cost
+from pipeline.results.verdict import costs_less
 from pipeline.statistics import metrics
 from pipeline.statistics.estimates import unequal
 from pipeline.statistics.intervals import Interval
@@ -113,10 +113,10 @@ def _advantage(ranking: Ranking, rank: int) -> str:
     """Return what a candidate has before the one with the highest score."""
     chosen, first = ranking.entries[rank], ranking.best_entry
     cost, other = chosen.record.cost, first.record.cost
-    if rounded_cost(cost) < rounded_cost(other):
+    loss, than_loss = (mean_log_loss(ranking.labels, e.probabilities) for e in (chosen, first))
+    if costs_less(cost, other) or loss > than_loss:
         than = f"{other:.3g} s" if math.isfinite(other) else "an unknown time"
         return f"costs {cost:.3g} s instead of {than} for 1,000 images"
-    loss, than_loss = (mean_log_loss(ranking.labels, e.probabilities) for e in (chosen, first))
     return f"costs about as much, with a log loss of {loss:.3g} instead of {than_loss:.3g}"
 
 
@@ -272,10 +272,10 @@ def json_text(comparison: Comparison) -> str:
         "best": comparison.best,
         "recommended": comparison.recommended,
         "why": why(comparison),
-        "expected": _without_nan(
-            {key: rounded(getattr(comparison.expected, key)) for key in ("value", "low", "high")},
-            None,
-        )
+        "expected": {
+            key: value if value is None else rounded(value)
+            for key, value in comparison.expected.facts().items()
+        }
         | {"settings": len(ranking.family.scores)},
         "candidates": [
             _without_nan(row, None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from features.errors import DataError, UsageError, unknown_name
+from features.errors import UsageError, unknown_name
 from pipeline.config import METRIC
 from pipeline.config.judging import GIVE_UP
 from pipeline.data.splits import Splits
@@ -182,8 +182,9 @@ def rank_candidates(
     measured = influence.measure(metric, labels, [entry.read_by(metric) for entry in entries])
     # Equal scores differ by rounding alone, which depends on the processor.
     goodness = np.round(measured.goodness, 12)
+    losses = [mean_log_loss(labels, entry.probabilities) for entry in entries]
     order = sorted(
-        range(len(entries)), key=lambda n: (-goodness[n], entries[n].record.cost, entries[n].label)
+        range(len(entries)), key=lambda n: (-goodness[n], round(losses[n], 6), entries[n].label)
     )
     entries = [entries[n] for n in order]
     measured = Measured(metric, measured.scores[order], measured.influence[order])
@@ -208,23 +209,12 @@ def rank_candidates(
 def _with_tried_settings(measured: Measured, entries: Sequence[Entry], splits: Splits) -> Measured:
     """Return candidates and the settings that were tried for them, in the first repeat.
 
-    Of settings only the predicted classes are kept, so that areas and losses have candidates alone.
+    By a metric of probabilities these are the settings that it chose among.
     """
-    if measured.metric not in metrics.METRICS:
-        return measured
     labels, classes = splits.labels[splits.validated], len(splits.class_names)
     read = [TriedSettings.read(entry.folder, entry.record.trials_file) for entry in entries]
-    predicted = [row.astype(np.int64) for tried in read if tried for row in tried.predicted]
-    if not predicted:
-        return measured
-    if any(len(row) != len(labels) for row in predicted):
-        raise DataError("tried settings are of other images than validate; run `classify` again")
-    settings = influence.measure_labels(measured.metric, labels, predicted, classes)
-    return Measured(
-        measured.metric,
-        np.concatenate([measured.scores, settings.scores]),
-        np.concatenate([measured.influence, settings.influence]),
-    )
+    tried = [one for one in read if one and one.tells(measured.metric)]
+    return measured.with_others([one.measured(measured.metric, labels, classes) for one in tried])
 
 
 def metric_of(results: Sequence[Path]) -> str:

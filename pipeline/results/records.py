@@ -98,6 +98,9 @@ class Record:
         extraction: of what it reads, as far as known: "seconds_1000" (to extract the features of
             1,000 images, at the rate at which the file was made; of a network to read them).
         trials_file: "file", "bytes" and "sha256" of `trials.npz`; empty where there is none.
+        expected: what new images will give of the best of all its settings, by `metric`, corrected
+            for the choice: "value", "low", "high" (None where there is no interval), "settings"
+            (how many); empty where no settings were kept.
         warnings: what libraries warned of in the last fit, each once.
         threshold: between two classes, as `results.thresholds` chooses it; empty where the most
             probable class is predicted.
@@ -129,6 +132,7 @@ class Record:
     schema: int = field(default=SCHEMA)
     extraction: dict[str, Any] = field(default_factory=dict)
     trials_file: dict[str, Any] = field(default_factory=dict)
+    expected: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     threshold: dict[str, Any] = field(default_factory=dict)
     predictions: dict[str, Any] = field(default_factory=dict)
@@ -228,6 +232,14 @@ class _Extraction:
 
 
 @dataclass(frozen=True)
+class _Expected:
+    value: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    settings: Whole = 0
+
+
+@dataclass(frozen=True)
 class _Nested:
     """What the dictionaries of a record hold at least."""
 
@@ -235,6 +247,7 @@ class _Nested:
     extraction: _Extraction = field(default_factory=_Extraction)
     trials_file: _File = field(default_factory=_File)
     predictions: _File = field(default_factory=_File)
+    expected: _Expected = field(default_factory=_Expected)
 
 
 def write_record(folder: Path, record: Record) -> None:

@@ -1,7 +1,12 @@
-"""What each tried setting predicted of the validation images: `trials.npz` of a candidate."""
+"""What each tried setting predicted of the validation images: `trials.npz` of a candidate.
+
+Metrics of predicted classes need these alone. Those of probabilities need each image's influence on
+the score: probabilities themselves would take K times as much, and say no more about the choice.
+"""
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +16,8 @@ import numpy as np
 from features import durable
 from features.errors import DataError
 from features.packages import sha256_of
+from pipeline.statistics import influence, metrics
+from pipeline.statistics.influence import Measured
 
 TRIALS = "trials.npz"
 
@@ -23,15 +30,68 @@ class TriedSettings:
         predicted: uint8 or uint16 (T, V), the class that each setting predicts of each image of
             `Splits.validated`, in the first repeat.
         scores: float64 (T,), the metric by which the setting was chosen, in the first repeat.
+        metric: its name; empty in files of version 0.2.0.
+        influence: float32 (T, V), of each image on the scores, where it is a metric of
+            probabilities; else (0, V).
     """
 
     predicted: np.ndarray
     scores: np.ndarray
+    metric: str
+    influence: np.ndarray
+
+    @classmethod
+    def of(
+        cls, metric: str, labels: np.ndarray, probabilities: Sequence[np.ndarray], scores: list
+    ) -> "TriedSettings":
+        """Return what to keep of settings.
+
+        Args:
+            metric: one of `scoring.RANKING_METRICS`, by which the best one is chosen.
+            labels: int (V,).
+            probabilities: T arrays, float (V, K).
+            scores: T values of the metric.
+        """
+        few = probabilities[0].shape[1] <= 2**8
+        predicted = np.stack([given.argmax(axis=1) for given in probabilities])
+        rows = np.zeros((0, len(labels)), np.float32)
+        if metric not in metrics.METRICS:
+            rows = np.stack([influence.influence(metric, labels, one) for one in probabilities])
+        return cls(
+            predicted.astype(np.uint8 if few else np.uint16),
+            np.array(scores, np.float64),
+            metric,
+            rows.astype(np.float32),
+        )
+
+    def tells(self, metric: str) -> bool:
+        """Tell whether what was kept tells a metric: any of classes, or the one that chose."""
+        return metric in (*metrics.METRICS, self.metric)
+
+    def measured(self, metric: str, labels: np.ndarray, classes: int) -> Measured:
+        """Return the settings by a metric that `tells` is true of.
+
+        Args:
+            metric: its name.
+            labels: int (V,), of the images of `Splits.validated`.
+            classes: K.
+
+        Raises:
+            DataError: the settings were tried on other images.
+        """
+        if self.predicted.shape[1] != len(labels):
+            raise DataError(
+                "tried settings are of other images than validate; run `classify` again"
+            )
+        if metric in metrics.METRICS:
+            predicted = self.predicted.astype(np.int64)
+            return influence.measure_labels(metric, labels, list(predicted), classes)
+        return Measured(metric, self.scores, self.influence.astype(np.float64))
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write `trials.npz` durably; return {"file", "bytes", "sha256"} for the record."""
         content = io.BytesIO()
-        np.savez_compressed(content, predicted=self.predicted, scores=self.scores)
+        np.savez_compressed(content, **vars(self))
         path = folder / TRIALS
         durable.write(path, content.getvalue())
         return {"file": TRIALS, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
@@ -54,6 +114,8 @@ class TriedSettings:
             raise DataError(f"{path} is missing or has changed; run `classify` again")
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["predicted"], arrays["scores"])
+                predicted, metric = arrays["predicted"], str(arrays.get("metric", ""))
+                none = np.zeros((0, predicted.shape[1]), np.float32)
+                return cls(predicted, arrays["scores"], metric, arrays.get("influence", none))
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} cannot be read: {error}") from None

@@ -13,20 +13,23 @@ import numpy as np
 
 from pipeline.classifiers import storage
 from pipeline.classifiers.base import Classifier, Setting, probabilities
+from pipeline.config.judging import CONFIDENCE, RESAMPLES
 from pipeline.data.splits import Splits
 from pipeline.results.memory import peak_since_reset, reset_peak
 from pipeline.results.predictions import VALIDATION, Predictions
-from pipeline.results.ranking import mean_score
+from pipeline.results.ranking import mean_score, units_of
 from pipeline.results.records import Trial
+from pipeline.results.trials import TriedSettings
 from pipeline.search import tuning
 from pipeline.search.tuning import Clock, Examples, Report
-from pipeline.statistics import calibration
+from pipeline.statistics import calibration, selection
 
 SAMPLE = 1000  # rows on which costs are measured first
 _SMALL = 10_000_000  # values of a matrix, 40 MB
 _FACTOR = 3  # the next measurement takes so many times the rows, while there is time
 _FOR_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 _HARMLESS = "within_class_std_dev_ has at least 1 zero"  # of features that are 0 everywhere
+_TIMES = 3  # that predicting is timed
 _WARM_UP = 200  # rows of a fit that is not timed, because it loads libraries
 
 
@@ -67,8 +70,8 @@ class FitResult:
     """The outcome of a `FitJob`.
 
     Attributes:
-        setting, trials, rows, seconds, peak_memory, model, temperature, trials_file, warnings,
-            predictions: as in a record.
+        setting, trials, rows, seconds, peak_memory, model, temperature, trials_file, expected,
+            warnings, predictions: as in a record.
         score: the metric on validation, the mean over the repeats.
         accelerated: whether Intel's extension fitted it.
         stopped_early: whether the search ran out of time.
@@ -82,6 +85,7 @@ class FitResult:
     model: dict[str, Any]
     temperature: float
     trials_file: dict[str, Any]
+    expected: dict[str, Any]
     warnings: tuple[str, ...]
     score: float
     accelerated: bool
@@ -150,6 +154,7 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
     fitted = time.perf_counter()
     predict_1000 = _seconds_of_predicting(model, x, examples.classes)
     predictions = _predictions(examples.splits, search.probabilities)
+    score = mean_score(job.metric, predictions.labels, predictions.repeats)
     return FitResult(
         search.setting,
         search.trials,
@@ -159,12 +164,21 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
         (storage.save_untrusted if classifier.own else storage.save)(model, job.folder),
         _temperature(predictions),
         search.tried.write(job.folder),
+        _expected(job, search.tried, examples.splits, score),
         tuple(dict.fromkeys(caught)),
-        mean_score(job.metric, predictions.labels, predictions.repeats),
+        score,
         any(type(step).__module__.startswith("sklearnex") for _, step in model.steps),
         search.stopped_early,
         predictions.write(job.folder / VALIDATION, examples.splits.class_names),
     )
+
+
+def _expected(job: FitJob, tried: TriedSettings, splits: Splits, score: float) -> dict[str, Any]:
+    """Return what new images will give of the best of all settings that were tried."""
+    labels, units = splits.labels[splits.validated], units_of(job.metric, splits)
+    measured = tried.measured(job.metric, labels, len(splits.class_names))
+    best = selection.corrected(measured, units, RESAMPLES, CONFIDENCE, job.seed)
+    return best.applied_to(score, job.metric).facts() | {"settings": len(measured.scores)}
 
 
 @contextmanager
@@ -255,12 +269,18 @@ def _clock(classifier: Classifier, examples: Examples, seconds: float) -> Clock:
 
 
 def _seconds_of_predicting(model: Any, x: np.ndarray, classes: int) -> float:
-    """Return the seconds of predicting 1,000 rows, after a first call that is not timed."""
+    """Return the seconds of predicting 1,000 rows, after a first call that is not timed.
+
+    Other work on the machine only adds to a time, so that the shortest of a few is the best guess.
+    """
     some = np.ascontiguousarray(x[:1000])
     probabilities(model, some[:10], classes)
-    started = time.perf_counter()
-    probabilities(model, some, classes)
-    return (time.perf_counter() - started) * 1000 / len(some)
+    spent = []
+    for _ in range(_TIMES):
+        started = time.perf_counter()
+        probabilities(model, some, classes)
+        spent.append(time.perf_counter() - started)
+    return min(spent) * 1000 / len(some)
 
 
 def _predictions(splits: Splits, values: np.ndarray) -> Predictions:

@@ -255,6 +255,7 @@ class CandidateRunner:
             temperature=result.temperature,
             extraction=candidate.layer.extraction,
             trials_file=result.trials_file,
+            expected=result.expected,
             warnings=result.warnings,
             predictions=result.predictions,
             versions=versions(*packages),

@@ -183,7 +183,7 @@ def search(
         best.trial.setting,
         tuple(attempt.trial for attempt in attempts),
         _in_each_repeat(classifier, best, examples, metric),
-        _tried(level, len(examples.splits.class_names)),
+        _tried(level, metric, examples.splits),
         stopped_early,
     )
 
@@ -333,10 +333,10 @@ def _of_model(setting: Setting) -> Setting:
     }
 
 
-def _tried(attempts: Sequence[_Attempt], classes: int) -> TriedSettings:
-    predicted = np.stack([attempt.probabilities.argmax(axis=1) for attempt in attempts])
-    scores = np.array([attempt.trial.score for attempt in attempts])
-    return TriedSettings(predicted.astype(np.uint8 if classes <= 2**8 else np.uint16), scores)
+def _tried(attempts: Sequence[_Attempt], metric: str, splits: Splits) -> TriedSettings:
+    values = [attempt.probabilities for attempt in attempts]
+    scores = [attempt.trial.score for attempt in attempts]
+    return TriedSettings.of(metric, splits.labels[splits.validated], values, scores)
 
 
 def _in_each_repeat(

@@ -33,6 +33,15 @@ class Measured:
         """The scores so that higher is better, float64 (m,)."""
         return scoring.goodness(self.metric, self.scores)
 
+    def with_others(self, others: Sequence["Measured"]) -> "Measured":
+        """Return these and then others, by the same metric on the same images."""
+        every = [self, *others]
+        return Measured(
+            self.metric,
+            np.concatenate([one.scores for one in every]),
+            np.concatenate([one.influence for one in every]),
+        )
+
 
 def measure(metric: str, labels: np.ndarray, probabilities: Sequence[np.ndarray]) -> Measured:
     """Return the scores of candidates and each image's influence on them.

@@ -57,6 +57,11 @@ class Selected:
         )
         return Selected(self.chosen, score, *moved)
 
+    def facts(self) -> dict[str, float | None]:
+        """Return "value", "low" and "high" as JSON takes them: without an interval None."""
+        values = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: None if np.isnan(value) else value for name, value in values.items()}
+
 
 def corrected(
     measured: Measured, units: Units, resamples: int, confidence: float, seed: int

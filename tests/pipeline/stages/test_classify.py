@@ -25,6 +25,7 @@ from pipeline.search import fitting, runner
 from pipeline.search.worker import JobFailedError, OutOfTimeError
 from pipeline.search.workspace import WORKSPACE
 from pipeline.stages import classify
+from pipeline.statistics import scoring
 from tests.pipeline.featurefiles import LAYER, clusters, with_test_part, write_features
 
 TWO = ("ridge", "nearest-centroid")
@@ -56,6 +57,7 @@ def test_each_candidate_leaves_a_record_its_predictions_and_its_model(file, tmp_
         assert mean_score("accuracy", predictions.labels, predictions.repeats) > 0.7
         tried = TriedSettings.read(out / name, record.trials_file)
         assert tried.predicted.shape == (len(record.trials), len(splits.validated))
+        assert tried.influence.shape == (0, len(splits.validated))
         model = storage.load(out / name, record.model)
         assert (model.predict(x[splits.test]) == labels[splits.test]).mean() > 0.7
         assert record.rows == len(splits.rest) == 120
@@ -189,6 +191,21 @@ def test_the_printed_score_is_that_of_the_comparison(file, tmp_path, caplog):
     (score,) = out.frame()["score"]
     assert score == pytest.approx(mean_score("accuracy", predictions.labels, predictions.repeats))
     assert f"ridge: accuracy {score:.4f} on validation" in caplog.text
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "roc_auc", "log_loss"])
+def test_a_record_says_what_to_expect_of_the_best_of_its_settings(file, tmp_path, metric):
+    out = classify.run(config(file, tmp_path, "ridge", metric=metric))
+    (record,) = out.records.values()
+    (score,) = out.frame()["score"]
+    expected = record.expected
+    assert expected["settings"] == len(record.trials) > 1
+    assert expected["low"] < expected["value"] < expected["high"]
+    assert expected["value"] == pytest.approx(score, abs=0.05)
+    better = scoring.goodness(metric, np.array(expected["value"])) - scoring.goodness(metric, score)
+    assert better <= 0.005
+    tried = TriedSettings.read(out.path / record.name, record.trials_file)
+    assert len(tried.influence) == (0 if metric == "accuracy" else len(record.trials))
 
 
 def test_warnings_of_the_last_fit_are_kept_once(file, tmp_path, caplog):

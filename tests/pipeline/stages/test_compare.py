@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,14 @@ from pipeline.data import duplicates
 from pipeline.data.splits import Splits
 from pipeline.reports.comparison import text as comparison_text
 from pipeline.reports.evaluation import text as evaluation_text
+from pipeline.results import verdict
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.ranking import rank_candidates
 from pipeline.results.records import read_record
 from pipeline.results.trials import TriedSettings
 from pipeline.stages import compare, evaluate
+from pipeline.statistics import influence, scoring
+from pipeline.statistics.influence import Measured
 from tests.pipeline import candidates
 from tests.pipeline.candidates import NAMES, predict
 
@@ -87,6 +91,37 @@ def test_the_cheapest_that_gives_up_little_is_recommended(results):
     assert rank_candidates([results], "accuracy").recommended_entry.record.name == CENTROID
 
 
+def test_no_noise_of_times_decides(results):
+    """Ten times the same answers and the times of a busy machine, near a power of two."""
+    rng = np.random.default_rng(0)
+    for name in (BEST, CENTROID):
+        answer(results, name, 0.9, extraction={"seconds_1000": 5.65})
+    taken = []
+    for _ in range(10):
+        for name, seconds in ((BEST, 0.012), (CENTROID, 0.004)):
+            spent = {"search": 0, "fit": 1.0, "predict_1000": seconds * rng.lognormal(0, 0.7)}
+            candidates.change(results, name, seconds=spent)
+        ranking = rank_candidates([results], "accuracy")
+        taken.append((ranking.best_entry.label, ranking.recommended_entry.label))
+    assert taken == [(BEST, BEST)] * 10
+
+
+@pytest.mark.parametrize(
+    ("costs", "taken"),
+    [
+        ((0.001, 0.5, 1.9), 2),  # less than images take to be read twice
+        ((5.65, 5.66, 5.67), 2),
+        ((5.0, 9.9, 10.1), 1),
+        ((5.0, 10.1, math.inf), 0),
+        ((math.inf, math.inf, math.inf), 2),
+    ],
+)
+def test_what_costs_little_is_chosen_among_by_log_loss(costs, taken):
+    measured = Measured("accuracy", np.full(3, 0.9), np.zeros((3, 10)))
+    allowed = np.ones(3, bool)
+    assert verdict.recommend(measured, allowed, 0, costs, (0.3, 0.2, 0.1), "abc") == taken
+
+
 def test_what_is_told_from_the_best_is_not_recommended_however_cheap(results):
     answer(results, BEST, 0.95, seconds={"search": 0, "fit": 100.0, "predict_1000": 1.0})
     answer(results, CENTROID, 0.75)
@@ -100,10 +135,10 @@ def test_class_frequencies_are_never_recommended_but_the_tie_is_told(results):
     for name in (BEST, CENTROID, DUMMY):
         answer(results, name, 0.5)
     candidates.change(results, DUMMY, seconds={"search": 0, "fit": 0.0, "predict_1000": 0.0})
-    candidates.change(results, CENTROID, seconds={"search": 0, "fit": 0.1, "predict_1000": 0.1})
+    candidates.change(results, BEST, seconds={"search": 0, "fit": 0.1, "predict_1000": 9.0})
     comparison = run(results)
     assert comparison.recommended == CENTROID
-    assert comparison.best == DUMMY  # of equals the cheapest stands first
+    assert comparison.best == DUMMY  # of equals the first by name
 
 
 def test_a_dummy_that_could_be_the_best_is_warned_of(results):
@@ -171,7 +206,8 @@ def test_the_best_of_many_tried_settings_is_too_good(results):
     splits = Splits.read(results)
     labels = splits.labels[splits.validated]
     rng = np.random.default_rng(0)
-    tried = TriedSettings(rng.integers(0, 3, (200, len(labels))).astype(np.uint8), np.zeros(200))
+    given = np.eye(3)[rng.integers(0, 3, (200, len(labels)))]
+    tried = TriedSettings.of("accuracy", labels, given, [0.0] * 200)
     lucky = tried.predicted[(tried.predicted == labels).mean(axis=1).argmax()]
     path = results / BEST / VALIDATION
     ids = Predictions.read(path, NAMES).ids
@@ -193,6 +229,21 @@ def test_the_best_of_many_tried_settings_is_too_good(results):
     assert chosen.choice.expected.value == pytest.approx(1 / 3, abs=0.04)
     assert "validation promised a accuracy" not in evaluation_text(chosen)
     assert "validation promised an accuracy of" in evaluation_text(chosen)
+
+
+def test_settings_are_remembered_by_the_metric_of_probabilities_that_chose(results):
+    splits = Splits.read(results)
+    labels = splits.labels[splits.validated]
+    given = np.random.default_rng(0).dirichlet(np.ones(3), (50, len(labels)))
+    scores = [float(scoring.score("log_loss", labels, one)) for one in given]
+    tried = TriedSettings.of("log_loss", labels, given, scores)
+    candidates.change(results, BEST, trials_file=tried.write(results / BEST))
+    family = rank_candidates([results], "log_loss").family
+    measured = influence.measure("log_loss", labels, given)
+    assert family.scores[3:] == pytest.approx(measured.scores)
+    assert family.influence[3:] == pytest.approx(measured.influence, rel=1e-5)
+    assert len(rank_candidates([results], "accuracy").family.scores) == 53  # by their classes
+    assert len(rank_candidates([results], "roc_auc").family.scores) == 3  # which they do not tell
 
 
 def test_image_size_and_precision_are_shown_where_they_differ(results):
