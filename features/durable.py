@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+
 from features.errors import UsageError
 from features.leftovers import holding, remove_left
 
@@ -194,6 +196,24 @@ def write(path: Path, data: bytes) -> None:
     """Write a whole file durably; raises OSError."""
     with replacing(path) as draft:
         draft.write(data)
+
+
+def mapped_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """Make an .npy file and return it as a memory map to write to; its room is taken at once.
+
+    Where a disk is full, the system kills the process that writes to a map of a file without room.
+
+    Raises:
+        OSError: there is no room.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        if hasattr(os, "posix_fallocate"):
+            with path.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return array
 
 
 def place_folder(draft: Path, place: Path) -> None:

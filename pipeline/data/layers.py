@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from features import durable
 from features.errors import DataError, UsageError, unknown_name
 from features.records import Recipe
 from features.schema import content, hasher
@@ -100,12 +101,11 @@ def write_matrix(layer: Layer, rows: np.ndarray, target: Path) -> None:
 
     Raises:
         DataError: a value is not finite.
+        OSError: there is no room for the file.
     """
-    matrix = np.lib.format.open_memmap(
-        target, "w+", dtype=np.float32, shape=(len(rows), layer.dimensions)
-    )
+    matrix = durable.mapped_array(target, np.float32, (len(rows), layer.dimensions))
     _fill(matrix, layer, rows)
-    matrix.flush()
+    matrix.flush()  # type: ignore[attr-defined] # a memory map
 
 
 def read_rows(layer: Layer, rows: np.ndarray) -> np.ndarray:

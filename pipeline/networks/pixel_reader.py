@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from features import durable
 from features.errors import DataError
 from features.loading import load
 from features.progress import progress_bar
@@ -80,7 +81,7 @@ class PixelReader:
         Raises:
             DataError: none of the images can be read.
         """
-        x = np.lib.format.open_memmap(self.target, "w+", np.uint8, (len(indices), *self.size, 3))
+        x = durable.mapped_array(self.target, np.uint8, (len(indices), *self.size, 3))
         outcomes = self._decode(indices, x)
         accepted = [outcome for outcome in outcomes if outcome.reason is None]
         if outcomes and not accepted:
