@@ -62,7 +62,7 @@ def _curve(advice: Advice) -> str:
         ]
     table = render(("rows", "a class", "accuracy %", ""), rows)
     if findings.laws is None:
-        note = f"no power law: it takes {powerlaw.LEAST} points, and so more images"
+        note = f"no power law: it takes {powerlaw.LEAST} points, and so more images of each class"
     else:
         note = (
             "expected: by all power laws error = a n^-b + c that fit the points, with the range of "
