@@ -11,7 +11,8 @@ from features import durable
 SIDE = 320  # pixels of the longer side of each half
 _LEAST, _MOST = 0.45, 0.6  # of the colours over the image: what is no evidence is darkened
 _GAP = 8  # pixels between the halves
-_COLOURS = "inferno"  # even in lightness, so that it can be read without telling colours apart
+# Those of "inferno", RGB: even in lightness, so that they can be read without telling hues apart.
+_COLOURS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 
 
 def write_overlay(path: Path, pixels: np.ndarray, evidence: np.ndarray) -> None:
@@ -40,8 +41,7 @@ def _resized(image: Image.Image, width: int, height: int) -> np.ndarray:
 
 def _overlaid(image: np.ndarray, evidence: np.ndarray) -> np.ndarray:
     """Return an image, uint8 (H, W, 3), under the colours of evidence, float32 (H, W), 0 to 1."""
-    from matplotlib import colormaps
-
-    colours = 255 * colormaps[_COLOURS](evidence)[..., :3]  # (H, W, 3)
+    stops = np.linspace(0, 1, len(_COLOURS))
+    colours = np.stack([np.interp(evidence, stops, c) for c in np.transpose(_COLOURS)], axis=-1)
     weight = (_LEAST + (_MOST - _LEAST) * evidence)[..., None]
     return np.rint((1 - weight) * image + weight * colours).astype(np.uint8)
