@@ -12,10 +12,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted([*ROOT.glob("features/**/*.py"), *ROOT.glob("pipeline/**/*.py")])
 HEAVY = {
-    "tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage", "openTSNE", "umap"
+    "tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage", "openTSNE", "umap",
+    "starlette", "uvicorn", "prometheus_client",
 }  # fmt: skip
 # Modules about one library, which are themselves imported only when used.
-ENGINES = ("features/engines", "features/transformer.py", "pipeline/classifiers/estimators")
+ENGINES = (
+    "features/engines", "features/transformer.py", "pipeline/classifiers/estimators", "pipeline/serving",
+)  # fmt: skip
 
 
 def imports(tree: ast.AST) -> set[str]:
@@ -30,7 +33,7 @@ def imports(tree: ast.AST) -> set[str]:
 
 # The rooms of `pipeline`, from the top down: a module imports from its own room and those below.
 ROOMS = (
-    "__main__", "api", "commands", "stages", "predictors", "reports", "advice", "search", "networks",
+    "__main__", "api", "commands", "stages", "serving", "predictors", "reports", "advice", "search", "networks",
     "classifiers", "maps", "datasets", "results", "statistics", "data", "config", "command_lines",
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from pipeline.commands import (
     predict,
     report,
     scratch,
+    serve,
     weights,
 )
 
@@ -33,6 +34,7 @@ COMMANDS = (
     evaluate,
     predict,
     pack,
+    serve,
     advise,
     report,
     map,

@@ -55,6 +55,23 @@ def add_choosing_options(option: Callable[..., None]) -> None:
     )
 
 
+def add_judging_options(option: Callable[..., None]) -> None:
+    """Add the options of every command that judges new images."""
+    option("--top", "how many of the likeliest classes to give", type=int, metavar="N")
+    option(
+        "--coverage",
+        "the promised share of prediction sets that hold the true class",
+        type=share,
+        metavar="SHARE",
+    )
+    option(
+        "--alarms",
+        "the share of images like those learned from that are marked as unlike them",
+        type=share,
+        metavar="SHARE",
+    )
+
+
 def add_give_up_option(option: Callable[..., None]) -> None:
     """Add the option of every command that recommends a candidate."""
     option(

@@ -9,9 +9,9 @@ from pipeline.commands.arguments import (
     RESULTS,
     add_choosing_options,
     add_json_option,
+    add_judging_options,
     given,
     option_adder,
-    share,
 )
 from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
@@ -40,7 +40,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option = option_adder(command, PredictConfig)
     option("--out", "the table to write, .csv or .parquet", type=Path, metavar="FILE")
     add_choosing_options(option)
-    _add_judging_options(option)
+    add_judging_options(option)
     option(
         "--explain",
         f"a folder for pictures of where the evidence lies, of the first {EXPLAINED} images",
@@ -68,22 +68,6 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
     command.set_defaults(run=run)
     return command
-
-
-def _add_judging_options(option: Any) -> None:
-    option("--top", "how many of the likeliest classes to give", type=int, metavar="N")
-    option(
-        "--coverage",
-        "the promised share of prediction sets that hold the true class",
-        type=share,
-        metavar="SHARE",
-    )
-    option(
-        "--alarms",
-        "the share of images like those learned from that are marked as unlike them",
-        type=share,
-        metavar="SHARE",
-    )
 
 
 def _add_rebuilding_options(option: Any) -> None:

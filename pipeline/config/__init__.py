@@ -11,6 +11,7 @@ from pipeline.config.judging import AddConfig, CompareConfig, EvaluateConfig, Re
 from pipeline.config.looking import BackbonesConfig, FetchConfig, MapConfig
 from pipeline.config.packing import PackConfig
 from pipeline.config.predicting import PredictConfig
+from pipeline.config.serving import ServeConfig
 from pipeline.config.training import FinetuneConfig, NetworkConfig, ScratchConfig
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "PredictConfig",
     "ReportConfig",
     "ScratchConfig",
+    "ServeConfig",
 ]

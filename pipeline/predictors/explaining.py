@@ -122,7 +122,9 @@ def explainer(kit: Kit, predictor: ImagePredictor, weights: str | None = None) -
     rebuilt = predictor.rebuilt
     if rebuilt is None or rebuilt.model.pooling != "avg":
         return Explainer(predictor, None, layer)
-    recipe = dataclasses.replace(recipe_of(kit.record), pooling="none", layers=(layer,))
+    recipe = dataclasses.replace(
+        recipe_of(kit.record), pooling="none", layers=(layer,), batch_size=predictor.batch_size
+    )
     try:
         maps = rebuild(recipe, weights, rebuilt.recipe.engine, rebuilt.recipe.precision).compile()
     except OffshelfError as error:  # such as a pack on a machine without Keras

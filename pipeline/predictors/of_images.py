@@ -1,5 +1,6 @@
 """From the pixels of new images to class probabilities, as a candidate learned it."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def image_predictor(
     engine: str | None = None,
     precision: str | None = None,
     trust: bool = False,
+    batch_size: int | None = None,
 ) -> ImagePredictor:
     """Return a candidate that is ready to look at images.
 
@@ -77,6 +79,8 @@ def image_predictor(
         engine: another engine than that of the features learned from; None takes theirs.
         precision: another precision than theirs; None takes theirs.
         trust: whether to load an analyst's own estimator, which can run any code.
+        batch_size: images in a forward pass; None takes as many as the features were made with. Of
+            no effect on a packed network, which was converted for one size.
 
     Raises:
         UsageError: its model is an analyst's own and is not trusted, or its weights came from a
@@ -86,8 +90,11 @@ def image_predictor(
     """
     folder, record = kit.results / kit.record.name, kit.record
     if record.kind == NETWORK:
-        return _network(folder, record)
-    rebuilt = rebuild(recipe_of(record), weights, engine, precision, kit.converted)
+        return _network(folder, record, batch_size or _NETWORK_BATCH)
+    recipe = recipe_of(record)
+    if batch_size is not None and kit.converted is None:
+        recipe = dataclasses.replace(recipe, batch_size=batch_size)
+    rebuilt = rebuild(recipe, weights, engine, precision, kit.converted)
     return _classifier(folder, record, rebuilt, trust)
 
 
@@ -127,7 +134,7 @@ def _classifier(folder: Path, record: Record, rebuilt: Rebuilt, trust: bool) -> 
     )
 
 
-def _network(folder: Path, record: Record) -> ImagePredictor:
+def _network(folder: Path, record: Record, batch_size: int) -> ImagePredictor:
     from scipy.special import softmax
 
     from pipeline.networks import pixel_reader, storage
@@ -135,7 +142,7 @@ def _network(folder: Path, record: Record) -> ImagePredictor:
     network = storage.load(folder, record.model)
     return ImagePredictor(
         tuple(record.inputs["image_size"]),
-        _NETWORK_BATCH,
+        batch_size,
         {"resize": pixel_reader.RESIZE, "interpolation": pixel_reader.INTERPOLATION},
         lambda pixels: np.asarray(network.predict_on_batch(pixels), np.float32),
         lambda logits: softmax(logits.astype(np.float64), axis=1).astype(np.float32),

@@ -1,12 +1,9 @@
 """Evidence as pictures: an image, and beside it the same under the evidence for its class."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from features import durable
 
 SIDE = 320  # pixels of the longer side of each half
 _LEAST, _MOST = 0.45, 0.6  # of the colours over the image: what is no evidence is darkened
@@ -15,11 +12,10 @@ _GAP = 8  # pixels between the halves
 _COLOURS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 
 
-def write_overlay(path: Path, pixels: np.ndarray, evidence: np.ndarray) -> None:
-    """Write a PNG; raises OSError.
+def overlay(pixels: np.ndarray, evidence: np.ndarray) -> bytes:
+    """Return a PNG.
 
     Args:
-        path: the file.
         pixels: uint8 (H, W, 3), the image as the network sees it.
         evidence: float (h, w), 0 to 1.
     """
@@ -32,7 +28,7 @@ def write_overlay(path: Path, pixels: np.ndarray, evidence: np.ndarray) -> None:
     canvas.paste(Image.fromarray(_overlaid(image, strength)), (width + _GAP, 0))
     encoded = io.BytesIO()
     canvas.save(encoded, "PNG")
-    durable.write(path, encoded.getvalue())
+    return encoded.getvalue()
 
 
 def _resized(image: Image.Image, width: int, height: int) -> np.ndarray:

@@ -26,7 +26,7 @@ from pipeline.predictors.kit import Kit, open_kit
 from pipeline.predictors.of_images import ImagePredictor, image_predictor
 from pipeline.predictors.parts import Parts, partial_folder
 from pipeline.predictors.sources import open_images
-from pipeline.reports.overlays import write_overlay
+from pipeline.reports.overlays import overlay
 from pipeline.results import new_predictions, submission
 from pipeline.results.decisions import decide
 from pipeline.results.new_predictions import NewPredictions
@@ -153,7 +153,7 @@ def _explain(
                 explanation = explaining.explain(batch.pixels[row], label)
                 methods[explanation.method] += 1
                 name = f"{batch.start + row:05d}-{safe_name(names[label])}.png"
-                write_overlay(folder / name, batch.pixels[row], explanation.shown)
+                durable.write(folder / name, overlay(batch.pixels[row], explanation.shown))
                 bar.update(1)
     made = ", ".join(f"{count} by {method}" for method, count in methods.items()) or "none"
     log.info("pictures of the evidence in %s: %s, of %d images", folder, made, len(source))

@@ -35,8 +35,8 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
 
-    def open(self, page: Path, size=DESKTOP, dark=False) -> None:
-        """Show a page in a window of that size, with the system's colours light or dark."""
+    def open(self, page: "Path | str", size=DESKTOP, dark=False) -> None:
+        """Show a page, by path or address, in a window of a size, with colours light or dark."""
         width, height = size
         self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height,
                    deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
@@ -44,7 +44,7 @@ class Browser:
         self._tell("Emulation.setEmulatedMedia", features=[scheme])
         for log in ("browser", "performance"):
             self.driver.get_log(log)  # what came before is not this page's
-        self.driver.get(page.resolve().as_uri())
+        self.driver.get(page if isinstance(page, str) else page.resolve().as_uri())
 
     def run(self, script: str, *arguments):
         """Return what a script's `return` gives."""

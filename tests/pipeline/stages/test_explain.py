@@ -1,5 +1,7 @@
 """Evidence lies where it was put: exact for affine heads, by occlusion for all others."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +13,7 @@ from pipeline.config import ClassifyConfig, PredictConfig
 from pipeline.predictors.explaining import ACTIVATION, OCCLUSION, Explanation, explainer
 from pipeline.predictors.kit import open_kit
 from pipeline.predictors.of_images import image_predictor
-from pipeline.reports.overlays import SIDE, write_overlay
+from pipeline.reports.overlays import SIDE, overlay
 from pipeline.stages import classify, predict
 from tests.pipeline.networks.images import write_arrays
 
@@ -106,12 +108,12 @@ def test_predict_writes_pictures(home, tmp_path, caplog):
     assert "3 by class activation map, of 4 images" in caplog.text
 
 
-def test_a_picture_shows_the_image_and_the_evidence_beside_it(tmp_path):
+def test_a_picture_shows_the_image_and_the_evidence_beside_it():
     pixels = np.full((20, 40, 3), 128, np.uint8)
     evidence = np.zeros((5, 10), np.float32)
     evidence[:, :5] = 1
-    write_overlay(tmp_path / "a.png", pixels, evidence)
-    picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    encoded = io.BytesIO(overlay(pixels, evidence))
+    picture = np.asarray(Image.open(encoded).convert("RGB")).astype(int)
     assert picture.shape == (SIDE // 2, 2 * SIDE + 8, 3)
     assert (picture[:, :SIDE] == 128).all()
     left, right = picture[80, SIDE + 40], picture[80, -40]
