@@ -56,7 +56,8 @@ class Classifier:
             the solution of the one before, and the path ends when the score keeps falling.
         path: returns the probabilities of several settings for less than fitting each; None fits
             each.
-        weighs_classes: whether the model takes `class_weight`; see `with_class_weights`.
+        class_weight: the parameter that takes class weights, see `with_class_weights`; empty for
+            none.
         at_most_rows: a parameter that may not be above the number of training rows; empty for none.
         keeps_rows: whether predicting takes seconds in proportion to the training rows.
         fallbacks: cheaper classifiers for a short budget, the most expensive first.
@@ -74,7 +75,7 @@ class Classifier:
     growth: float
     ordered: bool = False
     path: Path | None = None
-    weighs_classes: bool = False
+    class_weight: str = ""
     at_most_rows: str = ""
     keeps_rows: bool = False
     fallbacks: tuple["Classifier", ...] = ()
@@ -100,11 +101,9 @@ class Classifier:
         The images of a class then weigh together as much as those of any other class.
         """
         fallbacks = tuple(fallback.with_class_weights() for fallback in self.fallbacks)
-        pairs = [(setting, setting | {CLASS_WEIGHT: "balanced"}) for setting in self.space]
-        space = tuple(setting for pair in pairs for setting in pair)
-        return replace(
-            self, space=space if self.weighs_classes else self.space, fallbacks=fallbacks
-        )
+        weights = [{}, {self.class_weight: "balanced"}] if self.class_weight else [{}]
+        space = tuple(setting | weight for setting in self.space for weight in weights)
+        return replace(self, space=space, fallbacks=fallbacks)
 
     @property
     def own(self) -> bool:

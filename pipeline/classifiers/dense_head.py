@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.classifiers.base import Classifier, Task
+from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Task
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -30,6 +30,6 @@ DENSE_HEAD = Classifier(
     ),
     default={"model__hidden": (1024,), "model__dropout": 0.5},
     growth=1.0,
-    weighs_classes=True,
+    class_weight=CLASS_WEIGHT,
     needs="keras",
 )

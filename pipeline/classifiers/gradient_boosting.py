@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.classifiers.base import Classifier, Task
+from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Task
 from pipeline.classifiers.components import principal_components
 
 if TYPE_CHECKING:
@@ -35,5 +35,5 @@ GRADIENT_BOOSTING = Classifier(
     ),
     default={"model__learning_rate": 0.1, "model__max_leaf_nodes": 15},
     growth=1.0,
-    weighs_classes=True,
+    class_weight=CLASS_WEIGHT,
 )

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.classifiers.base import Classifier, Task
+from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Task
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -25,4 +25,5 @@ LDA = Classifier(
     space=tuple({"model__shrinkage": share} for share in (0.9, 0.5, 0.1, 0.01, 0.001)),
     default={"model__shrinkage": 0.1},
     growth=1.0,
+    class_weight=CLASS_WEIGHT,
 )

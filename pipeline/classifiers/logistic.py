@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.classifiers.base import Classifier, Task
+from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Task
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -26,5 +26,5 @@ LOGISTIC = Classifier(
     default={"model__C": 10.0},
     growth=1.0,
     ordered=True,
-    weighs_classes=True,
+    class_weight=CLASS_WEIGHT,
 )

@@ -67,6 +67,7 @@ class OwnClassifier:
                 {f"model__{name}": value for name, value in setting.items()} for setting in settings
             ),
             default={},
+            class_weight=self._class_weight(settings),
             growth=1.5,  # nothing is known of it: between linear and quadratic
             digest=self._digest(settings),
         )
@@ -82,6 +83,21 @@ class OwnClassifier:
             if name.rpartition("__")[2] == _SEED and value is None
         ]
         return Pipeline([("model", model.set_params(**dict.fromkeys(unseeded, task.seed)))])
+
+    def _class_weight(self, settings: Sequence[Setting]) -> str:
+        """Return the parameter of our pipeline that takes class weights; empty for none.
+
+        One that the analyst has set, or searches, is left alone.
+        """
+        given = {
+            name: value
+            for name, value in self.estimator.get_params().items()
+            if name.rpartition("__")[2] == "class_weight"
+        }
+        if len(given) != 1 or any(given.values()) or any(given.keys() & s.keys() for s in settings):
+            return ""
+        (name,) = given
+        return f"model__{name}"
 
     def _check_estimator(self) -> None:
         from sklearn.base import BaseEstimator, is_classifier

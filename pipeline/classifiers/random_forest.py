@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.classifiers.base import Classifier, Task
+from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Task
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -33,5 +33,5 @@ RANDOM_FOREST = Classifier(
     ),
     default={"model__min_samples_leaf": 1, "model__max_features": "sqrt"},
     growth=1.1,
-    weighs_classes=True,
+    class_weight=CLASS_WEIGHT,
 )

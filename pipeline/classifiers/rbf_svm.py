@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeline.classifiers.accelerated import estimator
-from pipeline.classifiers.base import Classifier, Task
+from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Task
 from pipeline.classifiers.components import principal_components
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ RBF_SVM_NYSTROEM = Classifier(
     ),
     default={"kernel__gamma": 0.5, "model__C": 3.0},
     growth=1.0,
-    weighs_classes=True,
+    class_weight=CLASS_WEIGHT,
 )
 
 RBF_SVM = Classifier(
@@ -61,7 +61,7 @@ RBF_SVM = Classifier(
     ),
     default={"model__gamma": 1.0, "model__C": 3.0},
     growth=2.0,
-    weighs_classes=True,
+    class_weight=CLASS_WEIGHT,
     keeps_rows=True,
     fallbacks=(RBF_SVM_NYSTROEM,),
 )

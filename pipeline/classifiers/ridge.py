@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.classifiers.base import Classifier, Task
+from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Task
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -26,5 +26,5 @@ RIDGE = Classifier(
     space=tuple({"model__alpha": alpha} for alpha in (1000.0, 100.0, 10.0, 1.0, 0.1)),
     default={"model__alpha": 1.0},
     growth=1.0,
-    weighs_classes=True,
+    class_weight=CLASS_WEIGHT,
 )

@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 
 from features import FeatureFile
-from pipeline.config import AdviseConfig, CompareConfig, EvaluateConfig, ReportConfig
+from pipeline.config import (
+    AdviseConfig,
+    ClassifyConfig,
+    CompareConfig,
+    EvaluateConfig,
+    ReportConfig,
+)
 from pipeline.results import openings
 from pipeline.results.records import read_record
-from pipeline.stages import advise, compare, evaluate, report
+from pipeline.stages import advise, classify, compare, evaluate, report
 
 OLD = Path(__file__).parents[1] / "data" / "version_0_2"
 RIDGE, LOGISTIC = "vgg16.block5_pool.ridge", "vgg16.block5_pool.logistic"
@@ -62,6 +68,23 @@ def test_a_stored_network_is_loaded(old):
     results = old / "results"
     network = evaluate.run(EvaluateConfig(results, "scratch-lenet", source=old / "images.zip"))
     assert network.facts["images"] == 24
+
+
+def test_the_same_command_goes_on_with_its_splits(old, caplog):
+    """Few images have five folds by default now, and had three."""
+    caplog.set_level("INFO")
+    before = read_record(old / "results" / RIDGE)
+    config = ClassifyConfig(
+        old / "features.h5", old / "results", ("ridge", "dummy"), progress=False
+    )
+    classify.run(config)
+    assert f"{old / 'results'} keeps its 3 folds" in caplog.text
+    assert "2 candidates are fitted again, because of an older version" in caplog.text
+    after = read_record(old / "results" / RIDGE)
+    assert (after.splits, len(after.trials)) == (before.splits, len(before.trials))
+    assert after.key != before.key
+    classify.run(config)
+    assert "2 of 2 candidates are finished already" in caplog.text
 
 
 def test_report_and_advice_go_on_from_it(old, tmp_path):

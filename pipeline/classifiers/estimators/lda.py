@@ -21,10 +21,19 @@ class LinearDiscriminant(LinearDiscriminantAnalysis):
 
     Args:
         shrinkage: the share of the mean variance in the covariance, 0 to 1.
+        class_weight: "balanced" takes all classes for equally frequent; None takes them as frequent
+            as they are among the rows.
     """
 
-    def __init__(self, shrinkage=0.1):
+    def __init__(self, shrinkage=0.1, class_weight=None):
         super().__init__(solver="lsqr", shrinkage=shrinkage)
+        self.class_weight = class_weight
+
+    def fit(self, X, y):  # noqa: N803
+        """Fit to rows (n, D) and their classes (n,); return the estimator."""
+        classes = len(np.unique(y))
+        self.priors = np.full(classes, 1 / classes) if self.class_weight == "balanced" else None
+        return super().fit(X, y)
 
     def _solve_lstsq(self, X, y, shrinkage, covariance_estimator):  # noqa: N803
         if len(X) >= X.shape[1] or not shrinkage:

@@ -172,6 +172,12 @@ def test_the_discriminant_analysis_is_that_of_scikit_learn(classes, shrinkage, f
     x, y = mixture(classes, rows=60, features=features)
     expected = LinearDiscriminantAnalysis("lsqr", shrinkage=shrinkage).fit(x, y)
     model = LinearDiscriminant(shrinkage).fit(x, y)
+    equal = LinearDiscriminantAnalysis(
+        "lsqr", shrinkage=shrinkage, priors=np.full(classes, 1 / classes)
+    )
+    balanced = LinearDiscriminant(shrinkage, "balanced").fit(x, y)
+    assert np.allclose(balanced.coef_, equal.fit(x, y).coef_)
+    assert np.allclose(balanced.intercept_, equal.intercept_)
     assert np.allclose(model.coef_, expected.coef_, rtol=1e-6, atol=1e-8)
     assert np.allclose(model.predict_proba(x), expected.predict_proba(x), atol=1e-8)
     single = LinearDiscriminant(shrinkage).fit(x.astype(np.float32), y)

@@ -80,6 +80,22 @@ def test_the_estimator_is_cloned_and_gets_the_seed_where_it_has_none():
     assert fixed[-1].random_state == 3
 
 
+def test_balanced_class_weights_are_searched_where_the_estimator_has_them():
+    weighted = own(SVC(), {"C": [1, 2]}).with_class_weights().space
+    balanced = {"model__class_weight": "balanced"}
+    assert weighted == ({"model__C": 1}, {"model__C": 1} | balanced,
+                        {"model__C": 2}, {"model__C": 2} | balanced)  # fmt: skip
+    nested = own(make_pipeline(StandardScaler(), SVC())).with_class_weights()
+    assert nested.space == ({}, {"model__svc__class_weight": "balanced"})
+    nested.build(TASK).set_params(**nested.space[1])
+    for left_alone in (
+        own(GaussianNB()),
+        own(SVC(class_weight="balanced")),
+        own(SVC(), {"class_weight": [None, {0: 2}]}),
+    ):
+        assert left_alone.with_class_weights() == left_alone
+
+
 @pytest.mark.parametrize("estimator", [SVC(), GaussianNB(), KNeighborsClassifier(), Majority()])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_every_kind_of_estimator_gives_probabilities(estimator, classes):

@@ -116,7 +116,7 @@ def test_features_of_any_scale_and_constant_ones_are_learned_from(classifier, fa
     assert (chances.argmax(axis=1) == y[160:]).mean() > 0.9
 
 
-@pytest.mark.parametrize("classifier", [c for c in ALL if c.weighs_classes], ids=name)
+@pytest.mark.parametrize("classifier", [c for c in ALL if c.class_weight], ids=name)
 def test_balanced_class_weights_find_more_of_a_rare_class(classifier):
     rng = np.random.default_rng(0)
     y = (np.arange(800) % 16 == 0).astype(np.int32)
@@ -132,6 +132,11 @@ def test_balanced_class_weights_find_more_of_a_rare_class(classifier):
     )
     found = [(model.predict(x)[y == 1] == 1).mean() for model in (plain, balanced)]
     assert found[1] > found[0] + 0.2
+
+
+def test_only_what_has_no_class_weights_goes_without():
+    unweighted = {classifier.name for classifier in ALL if not classifier.class_weight}
+    assert unweighted == {"knn-cosine", "knn-euclidean", "nearest-centroid", "dummy"}
 
 
 def test_spaces_are_cut_to_the_rows():
