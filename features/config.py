@@ -15,6 +15,7 @@ from features.arguments import (
     check_choice,
     check_count,
     check_flag,
+    check_positive,
     check_share,
     check_text,
     normalize,
@@ -53,6 +54,8 @@ class ExtractConfig:
         interpolation: how pixels are resampled, always with antialiasing.
         exact_decode: decode JPEGs at full scale also where half of it would do.
         accept_damaged: take damaged JPEGs as far as they can be decoded; they are counted.
+        decode_memory: the GiB that decoding may take, all threads together. Large images wait
+            until so much is free; one that needs more is rejected.
         engine: "openvino", "tensorflow" or "jax"; "auto" takes the fastest that is installed and
             fits the hardware.
         precision: of the network's weights and operations; pooling is in float32 in any case.
@@ -85,6 +88,7 @@ class ExtractConfig:
     interpolation: str = "bilinear"
     exact_decode: bool = False
     accept_damaged: bool = False  # half of such an image may be grey
+    decode_memory: float = 2.0  # the largest RGB image that is decoded; see decoding/limits.py
     engine: str = AUTO
     precision: str = AUTO  # bfloat16 where the hardware has it: 3 to 20 times the rate
     batch_size: int = 32
@@ -112,6 +116,7 @@ class ExtractConfig:
             interpolation=partial(check_choice, choices=INTERPOLATIONS),
             exact_decode=check_flag,
             accept_damaged=check_flag,
+            decode_memory=check_positive,
             engine=partial(check_choice, choices=(AUTO, *ENGINES)),
             precision=partial(check_choice, choices=(AUTO, *PRECISIONS)),
             batch_size=check_count,

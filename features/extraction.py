@@ -44,6 +44,7 @@ def extract(
     interpolation: str = ExtractConfig.interpolation,
     exact_decode: bool = ExtractConfig.exact_decode,
     accept_damaged: bool = ExtractConfig.accept_damaged,
+    decode_memory: float = ExtractConfig.decode_memory,
     engine: str = ExtractConfig.engine,
     precision: str = ExtractConfig.precision,
     batch_size: int = ExtractConfig.batch_size,
@@ -78,6 +79,8 @@ def extract(
         interpolation: "bilinear", "bicubic", "lanczos" or "nearest", always with antialiasing.
         exact_decode: decode JPEGs at full scale also where half of it would do.
         accept_damaged: take damaged JPEGs as far as they can be decoded; they are counted.
+        decode_memory: the GiB that decoding may take, all threads together. Large images wait
+            until so much is free; one that needs more is rejected.
         engine: "openvino", "tensorflow", "jax", or "auto" for the fastest here.
         precision: "float32", "bfloat16", "float16", or "auto" for the fastest here.
         batch_size: images in a forward pass.

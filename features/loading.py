@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from features.arguments import check_choice
-from features.config import INTERPOLATIONS, RESIZES
+from features.config import INTERPOLATIONS, RESIZES, ExtractConfig
 from features.cpus import available_cpus
-from features.decoding import RejectedImage, decode, fit
+from features.decoding import DecodingMemory, RejectedImage, decode, fit
 from features.errors import DataError, UsageError
 from features.records import Batch, Outcome
 from features.sources.base import Source
+from features.sources.files import MAX_BYTES
 
 Content = bytes | np.ndarray | OSError
 
@@ -34,6 +35,7 @@ def load(
     stop: int | None = None,
     exact: bool = True,
     accept_damaged: bool = False,
+    decode_memory: float = ExtractConfig.decode_memory,
 ) -> Generator[Batch, None, None]:
     """Yield the images `start` to `stop` of a source in order, in batches of `batch_size`.
 
@@ -51,6 +53,8 @@ def load(
         exact: decode JPEGs at full scale; else at the smallest of 1/2, 1/4 and 1/8 that leaves at
             least twice the longer side of `size` on both sides.
         accept_damaged: take damaged JPEGs, as in `decoding.decode`.
+        decode_memory: the GiB that decoding may take, all threads together; the files of large
+            images may take half a GiB beside it. An image that needs more is rejected.
 
     Raises:
         UsageError: an argument has a wrong value.
@@ -65,8 +69,10 @@ def load(
         )
     stop = len(source) if stop is None else min(stop, len(source))
     job = _Job(
-        source, size, resize, interpolation, exact, accept_damaged, watched=_exists(source.location)
-    )
+        source, size, resize, interpolation, exact, accept_damaged,
+        watched=_exists(source.location),
+        pixels=DecodingMemory(int(decode_memory * 2**30)),
+    )  # fmt: skip
     return _batches(job, range(start, stop, batch_size), stop)
 
 
@@ -81,14 +87,26 @@ class _Job:
     exact: bool
     accept_damaged: bool
     watched: bool  # False for a pattern of shards, which has no one path that could vanish
+    pixels: DecodingMemory
+    contents: DecodingMemory = field(default_factory=lambda: DecodingMemory(MAX_BYTES))
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def read(self, index: int) -> Content:
         """Return an image's content, or the error that came instead of it.
 
+        It waits for the memory that the content takes; `give_back` gives that back.
+
         Raises:
             DataError: the source, or the image's file, has vanished.
         """
+        self.contents.take(self._size(index))
+        try:
+            return self._read(index)
+        except BaseException:
+            self.give_back(index)
+            raise
+
+    def _read(self, index: int) -> Content:
         try:
             return self.source.read(index)
         except OSError as error:
@@ -99,9 +117,18 @@ class _Job:
                 raise DataError(f"{image} has gone from {self.source.location}") from None
             return error
 
-    def read_all(self, indices: range) -> list[Content]:
-        """Return the contents of images of a source that must be read in order."""
-        return [self.read(index) for index in indices if not self.stopped.is_set()]
+    def give_back(self, index: int) -> None:
+        """Say that an image's content is no longer needed."""
+        self.contents.give_back(self._size(index))
+
+    def _size(self, index: int) -> int:
+        return min(self.source.size(index), self.contents.limit)
+
+    def stop(self) -> None:
+        """Let the threads end."""
+        self.stopped.set()
+        self.pixels.close()
+        self.contents.close()
 
     def decode(self, index: int, content: Content, pixels: np.ndarray) -> Outcome:
         """Write an image into its row, uint8 (height, width, 3), and return the outcome."""
@@ -111,10 +138,13 @@ class _Job:
         notes: list[str] = []
         try:
             at_least = None if self.exact else 2 * max(self.size)
-            image = decode(content, at_least, self.accept_damaged, notes)
-            pixels[:] = fit(image, self.size, self.resize, self.interpolation)
+            with self.pixels.turn() as take:
+                image = decode(content, at_least, self.accept_damaged, notes, take)
+                pixels[:] = fit(image, self.size, self.resize, self.interpolation)
         except RejectedImage as error:
             return Outcome(index, digest, str(error))
+        except MemoryError:
+            return Outcome(index, digest, "decoding it takes more memory than there is")
         return Outcome(index, digest, None, tuple(notes))
 
 
@@ -129,9 +159,10 @@ class _Loading:
     ) -> None:
         self.job, self.indices = job, indices
         self.pixels = np.zeros((batch_size, *job.size, 3), np.uint8)
-        self.contents = (
-            pools.reader.submit(job.read_all, indices) if job.source.sequential else None
-        )
+        self.contents = {
+            index: pools.reader.submit(job.read, index)
+            for index in (indices if job.source.sequential else ())
+        }
         shares = [range(first, len(indices), threads) for first in range(threads)]
         self.shares = [pools.decoders.submit(self._decode, rows) for rows in shares if rows]
 
@@ -141,9 +172,17 @@ class _Loading:
             if self.job.stopped.is_set():
                 break
             index = self.indices[row]
-            content = self.contents.result()[row] if self.contents else self.job.read(index)
-            outcomes.append(self.job.decode(index, content, self.pixels[row]))
+            outcomes.append(self._outcome(row, index))
         return outcomes
+
+    def _outcome(self, row: int, index: int) -> Outcome:
+        read = self.contents.pop(index, None)  # its content may be large
+        content = read.result() if read else self.job.read(index)
+        del read
+        try:
+            return self.job.decode(index, content, self.pixels[row])
+        finally:
+            self.job.give_back(index)
 
     def result(self) -> Batch:
         """Return the batch when all of its images are done."""
@@ -173,7 +212,7 @@ def _batches(job: _Job, starts: range, stop: int) -> Generator[Batch, None, None
         while under_way:
             yield under_way.popleft().result()
     finally:
-        job.stopped.set()
+        job.stop()
         for pool in (pools.reader, pools.decoders):
             pool.shutdown(cancel_futures=True)
 

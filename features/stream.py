@@ -49,6 +49,7 @@ def load_batches(
     return load(
         source, size, config.resize, config.interpolation, config.batch_size, start, stop,
         exact=config.exact_decode, accept_damaged=config.accept_damaged,
+        decode_memory=config.decode_memory,
     )  # fmt: skip
 
 

@@ -17,7 +17,9 @@ from PIL import (  # importing a plugin registers its format
     features,
 )
 
-from features.decoding.rejection import RejectedImage, check_pixels
+from features.decoding.limits import MAX_READS, check_codec, check_pixels
+from features.decoding.rejection import RejectedImage
+from features.decoding.tiff import check_tags
 
 HEAD_BYTES = 132  # of a file that `format_of` looks at: DICOM has its mark at the end of these
 READ = "JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, AVIF, JPEG 2000 or HEIC"
@@ -74,10 +76,12 @@ def open_image(content: bytes, name: str | None) -> Image.Image:
             'pip install "offshelf[heif]" reads it' if name == "HEIF" else f"expected a {READ} file"
         )
         raise RejectedImage(f"{name} is not read here; {advice}")
+    if name == "TIFF":
+        check_tags(content)
     # Image.open does the same, but warns of every image above half the limit, and warnings can be
     # silenced only for all threads at once.
     try:
-        image = Image.OPEN[name][0](BytesIO(content), "")
+        image = Image.OPEN[name][0](_Stream(content), "")
     except SyntaxError as error:
         if str(error) != "unknown pixel mode":
             raise
@@ -85,7 +89,34 @@ def open_image(content: bytes, name: str | None) -> Image.Image:
             "a TIFF of pixels that are not read; save it in grey or RGB of 8 or 16 bits"
         ) from None
     check_pixels(image.width, image.height)
+    check_codec(image, content)
     return image
+
+
+def read_freely(image: Image.Image) -> None:
+    """Lift the limit on the pieces in which Pillow may read the file of `open_image`."""
+    stream = getattr(image, "fp", None)
+    if isinstance(stream, _Stream):
+        stream.__dict__.pop("read", None)
+
+
+class _Stream(BytesIO):
+    """The bytes of a file, which are read in few pieces as long as `read_freely` is not called.
+
+    Pillow would look for the pixels of a hostile file for minutes, byte by byte.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._reads = 0
+        if len(content) > MAX_READS:
+            self.read = self._read_counted  # type: ignore[method-assign] # of this stream alone
+
+    def _read_counted(self, size: int | None = -1) -> bytes:
+        self._reads += 1
+        if self._reads > MAX_READS:
+            raise RejectedImage(f"more than {MAX_READS:,} pieces before its pixels")
+        return super().read(size)
 
 
 def _format_of_brands(head: bytes) -> str | None:

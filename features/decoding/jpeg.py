@@ -6,23 +6,25 @@ The pixels are the same as Pillow's, bit by bit: both use libjpeg-turbo.
 import re
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
 from PIL import Image, JpegImagePlugin
 
-from features.decoding.rejection import MAX_PIXELS, RejectedImage, check_pixels
+from features.decoding.limits import MAX_SEGMENTS, bytes_of_jpeg, check_pixels, check_scans
+from features.decoding.memory import Take
+from features.decoding.rejection import RejectedImage
 
 DAMAGED = "damaged and taken with what could be decoded"
 UNCHECKED = "unusual in its header, so that it could not be checked for damage"
 
 _END, _SCAN_MARK = b"\xff\xd9", b"\xff\xda"
-_SCANS = 20  # of the largest image; each takes as long as the image does
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _APP1, _SCAN, _EOI = 0xE1, 0xDA, 0xD9
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
-_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_ARITHMETIC = range(0xC9, 0xD0)
+_COLOURS = {"Gray": 1, "CMYK": 4, "YCCK": 4}  # others have 3
 
 # libjpeg's first warning is the one that is heard; see jerror.h.
 _CUT = "Premature end of JPEG file"
@@ -37,7 +39,7 @@ _PADDING = 16  # bytes after the last pixel, which some cameras write
 
 
 def decode_jpeg(
-    content: bytes, at_least: int | None, accept_damaged: bool, notes: list[str]
+    content: bytes, at_least: int | None, accept_damaged: bool, notes: list[str], take: Take
 ) -> Image.Image:
     """Return an image of mode RGB or CMYK, with its EXIF data and XMP in `info`.
 
@@ -46,33 +48,55 @@ def decode_jpeg(
         at_least: as in `decode`.
         accept_damaged: whether a damaged image is taken, which is added to `notes`.
         notes: what was guessed or looks wrong.
+        take: takes the memory that it needs.
 
     Raises:
-        RejectedImage: the image is too large, or damaged.
+        RejectedImage: the image is too large, takes too long, or is damaged.
         ValueError: it cannot be decoded at all.
     """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(content, strict=False)
     except (KeyError, ValueError):  # it does not know every kind of subsampling
-        return _by_pillow(content, at_least, notes)
-    scale, is_progressive = _scale(width, height, at_least), False
-    info: dict[str, bytes] = {}
-    for marker, data in _segments(content):
-        is_progressive |= marker in _PROGRESSIVE
-        if marker == _APP1 and data.startswith(_EXIF):
-            info.setdefault("exif", data)
-        elif marker == _APP1 and data.startswith(_XMP):
-            info.setdefault("xmp", data.removeprefix(_XMP))
-    check_pixels(width, height, 1 if is_progressive else scale)
-    if is_progressive:
-        _check_scans(content, width, height)
+        return _by_pillow(content, at_least, notes, take)
+    scale, header = _scale(width, height, at_least), _header(content)
+    check_pixels(width, height, scale if header.scans < 2 else 1)
+    check_scans(header.scans, width, height, header.is_arithmetic)
     space = "CMYK" if colours in ("CMYK", "YCCK") else "RGBX"
+    bands = _COLOURS.get(colours, 3)
+    take(bytes_of_jpeg(width, height, scale, bands, space == "CMYK", header.scans))
     size = {"min_width": -(-width // scale), "min_height": -(-height // scale)}
     pixels = _pixels(content, {"colorspace": space, **size}, accept_damaged, notes)
     # inks are stored inverted, as Adobe does
     image = Image.fromarray(255 - pixels, space) if space == "CMYK" else _without_copy(pixels)
-    image.info.update(info)
+    image.info.update(header.info)
     return image
+
+
+class _Header(NamedTuple):
+    """What is known of a JPEG before its pixels.
+
+    Attributes:
+        info: metadata of use.
+        is_arithmetic: whether it has the slower codes.
+        scans: the number of its scans.
+    """
+
+    info: dict[str, bytes]
+    is_arithmetic: bool
+    scans: int
+
+
+def _header(content: bytes) -> _Header:
+    info: dict[str, bytes] = {}
+    is_arithmetic, first_scan = False, 0
+    for marker, data, end in _segments(content):
+        is_arithmetic |= marker in _ARITHMETIC
+        if marker == _APP1 and data.startswith(_EXIF):
+            info.setdefault("exif", data)
+        elif marker == _APP1 and data.startswith(_XMP):
+            info.setdefault("xmp", data.removeprefix(_XMP))
+        first_scan = end
+    return _Header(info, is_arithmetic, content.count(_SCAN_MARK, first_scan))
 
 
 def _without_copy(pixels: np.ndarray) -> Image.Image:
@@ -91,23 +115,17 @@ def _without_copy(pixels: np.ndarray) -> Image.Image:
     )
 
 
-def _by_pillow(content: bytes, at_least: int | None, notes: list[str]) -> Image.Image:
+def _by_pillow(content: bytes, at_least: int | None, notes: list[str], take: Take) -> Image.Image:
+    header = _header(content)
     image = JpegImagePlugin.JpegImageFile(BytesIO(content), "")
     check_pixels(*image.size)
+    check_scans(header.scans, *image.size, header.is_arithmetic)
+    take(bytes_of_jpeg(*image.size, 1, len(image.getbands()), True, header.scans))
     if at_least is not None:
         image.draft(None, (at_least, at_least))
     image.load()
     notes.append(UNCHECKED)
     return image
-
-
-def _check_scans(content: bytes, width: int, height: int) -> None:
-    # A progressive image is held whole in memory, and each scan goes through all of it.
-    scans = content.count(_SCAN_MARK)
-    if scans * width * height > _SCANS * MAX_PIXELS:
-        raise RejectedImage(
-            f"{scans} scans of {width} x {height} pixels, more than any tool writes"
-        )
 
 
 def _scale(width: int, height: int, at_least: int | None) -> int:
@@ -139,10 +157,17 @@ def _pixels(
     return simplejpeg.decode_jpeg(content, strict=False, **options)
 
 
-def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and data of the segments before the first scan."""
-    position = content.find(b"\xff", 2)
+def _segments(content: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Yield marker, data and end of the segments before the first scan.
+
+    Raises:
+        RejectedImage: there are more than any tool writes.
+    """
+    position, number = content.find(b"\xff", 2), 0
     while 0 <= position < len(content) - 4:
+        number += 1
+        if number > MAX_SEGMENTS:
+            raise RejectedImage(f"more than {MAX_SEGMENTS:,} segments, which no tool writes")
         marker = content[position + 1]
         if marker in (_SCAN, _EOI):
             return
@@ -153,5 +178,5 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
             position = content.find(b"\xff", position + 2)
             continue
         end = position + 2 + int.from_bytes(content[position + 2 : position + 4])
-        yield marker, content[position + 4 : end]
+        yield marker, content[position + 4 : end], end
         position = content.find(b"\xff", max(end, position + 4))

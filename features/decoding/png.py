@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from features.decoding.limits import MAX_CHUNKS
 from features.decoding.rejection import RejectedImage
 
 _SIGNATURE_BYTES, _FRAME_BYTES = 8, 12  # a chunk has a length, a name and a checksum
@@ -28,12 +29,14 @@ def without_metadata(content: bytes) -> bytes:
     libpng does.
 
     Raises:
-        RejectedImage: a chunk that makes the pixels is damaged.
+        RejectedImage: a chunk that makes the pixels is damaged, or there are too many.
     """
     kept, copied = [content[:_SIGNATURE_BYTES]], 0
     colours = content[25] if len(content) > 25 else 0
     end = _SIGNATURE_BYTES
-    for chunk in _chunks(content):
+    for number, chunk in enumerate(_chunks(content)):
+        if number >= MAX_CHUNKS:
+            raise RejectedImage(f"more than {MAX_CHUNKS:,} chunks, which no tool writes")
         end = chunk.end
         if _is_kept(chunk, colours):
             kept.append(content[chunk.start : chunk.end])

@@ -5,8 +5,6 @@ from contextlib import contextmanager
 
 from features.errors import DataError
 
-MAX_PIXELS = 178_956_970  # where Pillow, too, sees a decompression bomb: half a GiB of RGB
-
 
 class RejectedImage(DataError):  # noqa: N818 - it names an outcome, not a failure
     """An image cannot be decoded; the message is a short reason without the image's path."""
@@ -22,9 +20,3 @@ def rejecting() -> Iterator[None]:
     except Exception as error:  # a hostile file makes a decoder raise almost anything
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise RejectedImage(f"cannot be decoded: {reason}") from None
-
-
-def check_pixels(width: int, height: int, scale: int = 1) -> None:
-    """Raise RejectedImage where an image is too large, decoded at 1/`scale` of its size."""
-    if -(-width // scale) * -(-height // scale) > MAX_PIXELS:
-        raise RejectedImage(f"{width} x {height} pixels, more than {MAX_PIXELS:,} in all")

@@ -1,13 +1,55 @@
-"""TIFF that Pillow reads wrong: signed values, and 16 bits in separate planes, uncompressed."""
+"""TIFF: tags within limits; signed values and 16 bits in planes, which Pillow reads wrong."""
+
+import struct
 
 import numpy as np
 from PIL import Image
 
+from features.decoding.limits import MAX_TAG_VALUES, MAX_TAGS, check_pixels
 from features.decoding.rejection import RejectedImage
 
 _BITS, _COMPRESSION, _OFFSETS, _SAMPLES, _COUNTS, _PLANAR = 258, 259, 273, 277, 279, 284
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 _NONE, _SEPARATE = 1, 2
+_BIG = 43  # the third byte of a BigTIFF
+_BYTES = (1, 2, 7)  # types whose values stay one object: bytes, text, of an unknown form
 _FORMAT, _SIGNED = 339, 2
+
+
+def check_tags(content: bytes) -> None:
+    """Raise RejectedImage where the first two directories claim more than any image needs.
+
+    Pillow makes an object of each number.
+    """
+    order, is_big = ">" if content.startswith(b"MM") else "<", content[2] == _BIG
+    place, count, entry = ("Q", "Q", "2xHQ8x") if is_big else ("I", "H", "2xHI4x")
+    at, each = 8 if is_big else 4, struct.calcsize(order + entry)
+    try:
+        for _ in range(2):
+            (start,) = struct.unpack_from(order + place, content, at)
+            if not start:  # there is no further one
+                return
+            (tags,) = struct.unpack_from(order + count, content, start)
+            first = start + struct.calcsize(order + count)
+            directory = content[first : first + min(tags, MAX_TAGS) * each]
+            whole = directory[: len(directory) // each * each]
+            numbers = struct.iter_unpack(order + entry, whole)
+            values = sum(number for kind, number in numbers if kind not in _BYTES)
+            if tags > MAX_TAGS or values > MAX_TAG_VALUES:
+                raise RejectedImage(
+                    f"{tags:,} tags with {values:,} values, more than any tool writes"
+                )
+            at = first + tags * each
+    except struct.error:
+        return  # Pillow says what is wrong
+
+
+def check_tiles(image: Image.Image) -> None:
+    """Raise RejectedImage where the tiles of a TIFF are larger than any image."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    width, height = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
+    if isinstance(width, int) and isinstance(height, int):
+        check_pixels(width, height)
 
 
 def check_signs(image: Image.Image) -> None:

@@ -84,6 +84,10 @@ class Source(ABC):
     def extent(self, index: int) -> str:
         """Return a fact about the content that is known without reading it, such as its size."""
 
+    def size(self, index: int) -> int:
+        """Return how many bytes `read` gives at most, 0 where they are held or not known."""
+        return 0
+
     @property
     def common_size(self) -> tuple[int, int] | None:
         """Height and width of all images, None where they may differ or are not known."""
@@ -162,6 +166,9 @@ class ListedSource(Source):
     def extent(self, index: int) -> str:
         return str(self.sizes[index])
 
+    def size(self, index: int) -> int:
+        return max(0, int(self.sizes[index]))
+
 
 class Subset(Source):
     """Some images of another source, renumbered from 0."""
@@ -191,6 +198,9 @@ class Subset(Source):
 
     def extent(self, index: int) -> str:
         return self.source.extent(int(self.indices[index]))
+
+    def size(self, index: int) -> int:
+        return self.source.size(int(self.indices[index]))
 
     @property
     def common_size(self) -> tuple[int, int] | None:

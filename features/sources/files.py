@@ -10,7 +10,7 @@ from typing import IO
 from features.decoding.formats import HEAD_BYTES, READ, format_of
 from features.errors import UsageError
 
-MAX_BYTES = 2**30  # twice the largest image that is decoded, uncompressed in 8 bits
+MAX_BYTES = 2**29  # the largest image that is decoded, uncompressed in 8 bits
 MAX_NAME = 4096  # characters of an image's name: the longest path that systems know
 MOST_RATIO, _FREE_BYTES = 100, 2**28  # images hardly compress; twenty bytes can claim terabytes
 _LARGE_BYTES = 2**24  # what is larger is looked at before it is read
@@ -35,7 +35,7 @@ def most_unpacked(packed_bytes: int) -> int:
 def check_size(size: int) -> None:
     """Raise OSError where `size` bytes are more than an image can have."""
     if size > MAX_BYTES:
-        raise OSError(errno.EFBIG, f"larger than {MAX_BYTES >> 30} GiB")
+        raise OSError(errno.EFBIG, f"larger than {MAX_BYTES >> 20} MiB")
 
 
 def read_content(

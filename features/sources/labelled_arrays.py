@@ -9,7 +9,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from features.decoding.rejection import MAX_PIXELS
+from features.decoding.limits import MAX_PIXELS
 from features.records import UNLABELLED, Split
 from features.sources.array_roles import EXPECTED, IMAGES, LABELS, SPLIT, Role, assign, role_of
 from features.sources.layout import number_labels

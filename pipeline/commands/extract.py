@@ -117,6 +117,12 @@ def _add_image_options(option: Any) -> None:
         action="store_true",
     )
     option("--accept-damaged", DAMAGED, action="store_true")
+    option(
+        "--decode-memory",
+        "the GiB that decoding may take, all threads together; an image beyond it is rejected",
+        type=float,
+        metavar="GIB",
+    )
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
     option("--splits", SPLITS, metavar="SPLIT=FOLDER,...")
     option(
