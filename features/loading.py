@@ -17,6 +17,7 @@ from features.errors import DataError, UsageError
 from features.records import Batch, Outcome
 from features.sources.base import Source
 from features.sources.files import MAX_BYTES
+from features.stopping import end_threads
 
 Content = bytes | np.ndarray | OSError
 
@@ -40,7 +41,8 @@ def load(
     """Yield the images `start` to `stop` of a source in order, in batches of `batch_size`.
 
     The batches do not depend on the number of threads. An image that cannot be read or decoded is
-    an outcome with a reason. Closing the generator ends its threads.
+    an outcome with a reason. Closing the generator ends its threads, but for one that decodes for
+    longer than a second: it ends with its image.
 
     Args:
         source: the images.
@@ -213,8 +215,7 @@ def _batches(job: _Job, starts: range, stop: int) -> Generator[Batch, None, None
             yield under_way.popleft().result()
     finally:
         job.stop()
-        for pool in (pools.reader, pools.decoders):
-            pool.shutdown(cancel_futures=True)
+        end_threads(pools.reader, pools.decoders)
 
 
 def _exists(location: Path) -> bool:

@@ -1,8 +1,6 @@
 """Entry point of `python -m pipeline`."""
 
-import sys
-
-from pipeline.commands.main import main
+from pipeline.commands.main import run_and_end
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_end()

@@ -9,6 +9,7 @@ import numpy as np
 
 from features.cpus import available_cpus
 from features.records import DIGEST_BYTES, blake2b
+from features.stopping import end_threads
 
 Content = bytes | np.ndarray | None  # None where it cannot be read
 
@@ -54,7 +55,8 @@ def digest_contents(
             digests.extend(done)
             advance(len(done))
 
-    with ThreadPoolExecutor(threads, "digest") as pool:
+    pool = ThreadPoolExecutor(threads, "digest")
+    try:
         if source.sequential:
             for group in _groups(_read(source, int(index)) for index in indices):
                 under_way.append(pool.submit(_digest, group))
@@ -65,6 +67,8 @@ def digest_contents(
                 under_way.append(pool.submit(_read_and_digest, source, files))
                 collect(1000)
         collect(0)
+    finally:
+        end_threads(pool)
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 

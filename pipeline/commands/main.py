@@ -4,9 +4,10 @@ import argparse
 import errno
 import os
 import sys
+from typing import NoReturn
 
 from features.errors import OffshelfError
-from features.stopping import saying_how_to_go_on
+from features.stopping import end_process, saying_how_to_go_on
 from features.text import visible_lines
 from pipeline.commands.console import Terminated, messages_and_signals, replace_unprintable
 from pipeline.commands.parser import parser
@@ -36,6 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def run_and_end() -> NoReturn:
+    """Run the command of this process and end it, the entry point of scripts."""
+    code = main()
+    if code in (INTERRUPTED, TERMINATED):
+        end_process(code)
+    sys.exit(code)
 
 
 def _run(options: argparse.Namespace) -> int:

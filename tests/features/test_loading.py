@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features import loading
+from features import loading, stopping
 from features.errors import DataError, UsageError
 from features.loading import load
 from features.records import Batch, ImageRecord, blake2b
@@ -213,6 +213,27 @@ def test_closing_early_ends_the_threads(use_threads):
     assert our_threads() == []
     assert time.monotonic() - started < 0.4  # a thread's share of one batch alone takes 0.6
     assert len(source.reads) < 150
+
+
+def test_an_image_that_is_decoded_for_ever_is_not_waited_for(monkeypatch):
+    hanging, go_on = threading.Event(), threading.Event()
+
+    def hang(index):
+        if index >= 8:
+            hanging.set()
+            go_on.wait(60)
+        return grey(index)
+
+    monkeypatch.setattr(stopping, "GRACE", 0.05)
+    batches = load(Scripted(100, hang), SIZE, "stretch", "bilinear", 4)
+    assert next(batches).start == 0
+    assert hanging.wait(60)
+    batches.close()
+    assert our_threads(), "they are still at work"
+    go_on.set()
+    for thread in our_threads():
+        thread.join(60)
+    assert our_threads() == []
 
 
 @pytest.mark.parametrize("sequential", [False, True])

@@ -208,6 +208,38 @@ def test_signals_leave_a_resumable_state(tmp_path, number, code):
         assert len(file) == 4096
 
 
+HANGING = """
+import time
+from features import loading
+from pipeline.commands.main import run_and_end
+
+def hang(*arguments):
+    print("decoding", flush=True)
+    time.sleep(1000)
+
+loading.decode = hang
+run_and_end()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_a_signal_ends_a_command_whose_decoder_does_not_end(tmp_path, number, code):
+    np.savez(tmp_path / "images.npz", images=np.zeros((64, 32, 32, 3), np.uint8))
+    command = [tmp_path / "images.npz", "--out", tmp_path / "out.h5", *SMALL]
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING, "extract", *map(str, command)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "decoding\n"
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "stopped: 0 of 64 images are kept" in told
+    assert "Traceback" not in told
+
+
 def test_backbones_lists_and_explains(capsys, cache):
     assert main(["backbones"]) == 0
     listed = capsys.readouterr().out
