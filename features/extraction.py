@@ -148,15 +148,10 @@ def run(config: ExtractConfig, tells_reading: bool = True) -> Path:
             discard_shards(partial_folder(config.out))  # a kill may have left some
         else:
             compute_features(plan)
-        is_cut = source.is_cut
     with FeatureFile(config.out) as file:
         report_notes(file.notes)
         report_rejected(file.rejected, len(file), config)
-    if is_cut:
-        raise DataError(
-            f"{config.source} was cut, so images may be missing; those that it has are in "
-            f"{config.out}"
-        )
+    source.check_end(config.out)
     return config.out
 
 

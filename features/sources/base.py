@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from features.errors import DataError
 from features.records import DIGEST_BYTES, ImageRecord, Split
 from features.sources.contents import digest_contents, digest_of
 from features.sources.layout import doubtful_names
@@ -121,6 +122,13 @@ class Source(ABC):
         if self.digests is not None:
             digest.update(self.digests.tobytes())
         return digest.hexdigest()
+
+    def check_end(self, out: Path) -> None:
+        """Raise DataError where the end of the source is missing; what there is lies in `out`."""
+        if self.is_cut:
+            raise DataError(
+                f"{self.location} was cut, so images may be missing; those that it has are in {out}"
+            )
 
     def close(self) -> None:  # noqa: B027 - many sources hold nothing open
         """Release open files; the source cannot be read afterwards."""

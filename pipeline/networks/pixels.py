@@ -38,12 +38,19 @@ class Pixels:
         splits: which images train, which validate, and which are locked.
         facts: the facts on the images that a record keeps.
         seconds: how long it took to read them.
+        source: the source, which is closed; None where they come from elsewhere.
     """
 
     x: np.ndarray
     splits: Splits
     facts: dict[str, Any]
     seconds: float = 0.0
+    source: Source | None = None
+
+    def check_end(self, out: Path) -> None:
+        """Raise DataError where the end of the source is missing; what there is lies in `out`."""
+        if self.source is not None:
+            self.source.check_end(out)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -95,7 +102,7 @@ def read(config: NetworkConfig, folder: Path, size: tuple[int, int] | None = Non
         "content": digest_of(digests),
         "locked": digest_of(digests[splits.test]),
     }
-    return Pixels(x, splits, facts, time.perf_counter() - started)
+    return Pixels(x, splits, facts, time.perf_counter() - started, source)
 
 
 def locked(

@@ -15,7 +15,8 @@ def run(config: FinetuneConfig) -> ResultsFolder:
     Raises:
         UsageError: a block is unknown, the head does not fit, the disk has no room for the cached
             trunk, or the results folder has other images.
-        DataError: images or weights cannot be read, or the loss is no longer finite.
+        DataError: images or weights cannot be read, or the loss is no longer finite; or
+            the source was cut, which is said after everything else was written.
     """
     backbone = catalog.find(config.backbone)
     size = config.image_size or (backbone.size, backbone.size)
@@ -27,4 +28,5 @@ def run(config: FinetuneConfig) -> ResultsFolder:
         train_candidate(config, images, finetune_plan.plan(config, tuning), folder)
         trunk.remove(folder)
         thresholds.settle(config.out, lambda record: record.name == name, config.threshold)
+    images.check_end(config.out)
     return ResultsFolder(config.out)

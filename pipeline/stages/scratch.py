@@ -23,7 +23,8 @@ def run(config: ScratchConfig) -> ResultsFolder:
     Raises:
         UsageError: the images are too small, the results folder has other images, or `--ablate`
             stands beside an option that it decides itself.
-        DataError: the images cannot be read or are unlabelled, or the loss is no longer finite.
+        DataError: the images cannot be read or are unlabelled, or the loss is no longer finite;
+            or the source was cut, which is said after everything else was written.
     """
     _check(config)
     variants = scratch_plan.variants(config)
@@ -39,6 +40,7 @@ def run(config: ScratchConfig) -> ResultsFolder:
         thresholds.settle(config.out, lambda record: record.name in names, config.threshold)
     if config.ablate:
         _write_ablation(config, variants, records)
+    images.check_end(config.out)
     return ResultsFolder(config.out)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from features.errors import DataError, UsageError
 from features.sources import open_source
@@ -20,6 +21,8 @@ from pipeline.results.ablation import Ablation
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record
 from pipeline.stages import classify, compare, evaluate, scratch
+from tests.features.pictures import encode
+from tests.features.sources.builders import write_tar
 from tests.pipeline.featurefiles import write_features
 from tests.pipeline.networks.images import NAMES, colours, digits, split_codes, write_arrays
 
@@ -160,6 +163,18 @@ def test_the_locked_images_are_looked_at_where_the_source_lies_now(source, tmp_p
     with pytest.raises(DataError, match="locked away have changed"):
         evaluate.run(EvaluateConfig(out, source=changed))
     assert evaluate.run(EvaluateConfig(out, source=tmp_path / "d.npz")).fresh
+
+
+def test_a_cut_source_fails_after_the_network_was_trained(tmp_path):
+    pictures = {
+        f"{NAMES[label]}/{number:02}.png": encode(Image.fromarray(image))
+        for number, (image, label) in enumerate(zip(*colours(COUNT), strict=True))
+    }
+    path, out = write_tar(tmp_path / "c.tar", pictures), tmp_path / "out"
+    path.write_bytes(path.read_bytes()[: (COUNT - 1) * 1536 + 600])
+    with pytest.raises(DataError, match="was cut, so images may be missing; those that it has"):
+        scratch.run(config(path, out, epochs=1))
+    assert read_record(out / "scratch-lenet").kind == "network"
 
 
 def test_an_interrupted_run_goes_on_and_says_how(source, results, tmp_path, monkeypatch, caplog):
