@@ -16,11 +16,12 @@ from pipeline.classifiers import storage as models
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig, FinetuneConfig
 from pipeline.data.splits import Splits
-from pipeline.networks import checkpoints, finetune_plan, history, pixels, storage, transfer
+from pipeline.networks import checkpoints, finetune_plan, pixels, storage, transfer
 from pipeline.networks.data import TrainingData
 from pipeline.networks.finetuning import FACTORS
 from pipeline.networks.linear_head import find_head
 from pipeline.networks.train_stage import TrainStage
+from pipeline.results import history
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record, write_record
 from pipeline.stages import classify, evaluate, finetune

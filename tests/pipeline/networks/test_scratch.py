@@ -13,10 +13,11 @@ from features.sources import open_source
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, CompareConfig, EvaluateConfig, ScratchConfig
 from pipeline.data.splits import Splits
-from pipeline.networks import checkpoints, history, scratch_plan, storage, training
+from pipeline.networks import checkpoints, scratch_plan, storage, training
 from pipeline.networks.inference import probabilities
 from pipeline.networks.pixels import Pixels
 from pipeline.reports import ablation, comparison
+from pipeline.results import history
 from pipeline.results.ablation import Ablation
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record
@@ -167,7 +168,9 @@ def test_the_locked_images_are_looked_at_where_the_source_lies_now(source, tmp_p
 
 def test_a_cut_source_fails_after_the_network_was_trained(tmp_path):
     pictures = {
-        f"{NAMES[label]}/{number:02}.png": encode(Image.fromarray(image))
+        f"{('train', 'val', 'test')[number // 4 % 3]}/{NAMES[label]}/{number:02}.png": encode(
+            Image.fromarray(image)
+        )
         for number, (image, label) in enumerate(zip(*colours(COUNT), strict=True))
     }
     path, out = write_tar(tmp_path / "c.tar", pictures), tmp_path / "out"
