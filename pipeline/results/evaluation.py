@@ -72,7 +72,7 @@ class Evaluation:
         """Which place in the ranking it was taken for, by which metric; empty for a name."""
         choice = self.choice
         return (
-            f"{choice.place} on validation by {choice.metric.replace('_', ' ')}" if choice else ""
+            f"{choice.place} on validation by {choice.metric}" if choice else ""
         )
 
     @property
