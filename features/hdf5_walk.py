@@ -98,15 +98,16 @@ class _Walk:
             item, depth = waiting.pop()
             with suppress(*_ERRORS):
                 self._attributes(item)
+            with suppress(*_ERRORS):
                 if isinstance(item, h5py.Dataset):
                     self._claim(item)
                     self._dataset(item)
                 elif isinstance(item, h5py.Group):
                     if depth == MOST_DEPTH:
-                        raise _RefusedError(
-                            f"its groups lie more than {MOST_DEPTH} deep in each other"
-                        )
-                    waiting += [(member, depth + 1) for member in self._members(item)]
+                        raise _RefusedError(f"its groups lie more than {MOST_DEPTH} deep")
+                    members = [(member, depth + 1) for member in self._members(item)]
+                    self._links(item)
+                    waiting += members
 
     def some_of(self, file: h5py.File, names: set[str]) -> None:
         for name in names & set(file.attrs):
@@ -134,6 +135,14 @@ class _Walk:
                     self._seen.add(address)
                     yield item
 
+    def _links(self, group: h5py.Group) -> None:
+        for name in group:
+            with suppress(*_ERRORS):
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise _RefusedError(
+                        f"{name} in {group.name} is a link to elsewhere; copy what it leads to"
+                    )
+
     def _attributes(self, item: Any) -> None:
         if len(item.attrs) > MOST_ATTRIBUTES:
             raise _RefusedError(f"{item.name} has more than {MOST_ATTRIBUTES:,} attributes")
@@ -142,7 +151,9 @@ class _Walk:
                 item.attrs[name]
 
     def _claim(self, dataset: h5py.Dataset) -> None:
-        if dataset.is_virtual or dataset.shape is None or dataset.dtype.kind in "SO":
+        if dataset.is_virtual or dataset.external:
+            raise _RefusedError(f"{dataset.name} lies in another file; copy it into this one")
+        if dataset.shape is None or dataset.dtype.kind in "SO":
             return
         stored = min(dataset.id.get_storage_size(), self._file_bytes)
         if dataset.nbytes > FREE_BYTES + RATIO * stored:
@@ -151,7 +162,7 @@ class _Walk:
             )
 
     def _dataset(self, dataset: h5py.Dataset) -> None:
-        """Look at a dataset unless it lies in another file, which its reader refuses."""
+        """Look at a dataset unless it lies in another file; that of an array is refused later."""
         if dataset.is_virtual or dataset.external or dataset.shape is None:
             return
         if (value_bytes := dataset.id.get_type().get_size()) > CHUNK_BYTES:

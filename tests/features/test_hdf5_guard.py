@@ -178,6 +178,34 @@ def test_a_damaged_chunk_is_named(path):
         assert any("/images/id cannot be read" in problem for problem in file.problems())
 
 
+def link(file):
+    file["features/b"].parent["c"] = h5py.ExternalLink("/etc/hostname", "/")
+
+
+def elsewhere(file):
+    file.create_dataset("other", (9, 5), "f4", external=[("/etc/hostname", 0, 180)])
+
+
+def claim(file):
+    file.create_dataset("other", (9, 2**40), "f4", chunks=(1, 1024))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (link, "c in /features is a link to elsewhere; copy what it leads to"),
+        (elsewhere, "/other lies in another file; copy it into this one"),
+        (claim, r"/other claims the shape \(9, 1099511627776\) but stores 0 bytes"),
+    ],
+)
+def test_where_all_of_a_file_is_read_nothing_leads_out_of_it(path, harm, message):
+    """As Keras reads weights."""
+    with h5py.File(path, "r+") as file:
+        harm(file)
+    with pytest.raises(DataError, match=message):
+        hdf5_guard.check(path)
+
+
 def never_written(file):
     file.create_dataset("images", (10**9, 1, 1), "u1", chunks=(1000, 1, 1))
 
