@@ -12,6 +12,7 @@ Each file is looked at by a fork of this process, with limits on memory, process
 import json
 import math
 import os
+import re
 import signal
 import sys
 import zipfile
@@ -38,7 +39,9 @@ FREE_BYTES, RATIO = 2**26, 64  # what is read may take that, and that many times
 KERAS_MEMBER = "model.weights.h5"  # of a .keras file
 
 _TEXT_BLOCK = 1024  # texts of variable length that are read at a time
-_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+_ERRORS = (
+    OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, zipfile.BadZipFile
+)  # fmt: skip
 
 
 class _RefusedError(Exception):
@@ -62,24 +65,40 @@ def problem_of(path: str, names: list[str] | None) -> str | None:
     return None
 
 
+@contextmanager
+def _left_to_the_reader() -> Iterator[None]:
+    """Pass over errors, which the reader will meet too, but not where memory was too small here."""
+    try:
+        yield
+    except _ERRORS as error:
+        if re.search("alloc|memory", str(error)):
+            raise MemoryError from None
+
+
 def _look_through(path: str, names: list[str] | None) -> None:
-    with suppress(*_ERRORS, zipfile.BadZipFile), _opened(path) as file:
+    with _left_to_the_reader(), opened(path) as file:
         walk = _Walk(Path(path).stat().st_size)
         walk.all_of(file) if names is None else walk.some_of(file, set(names))
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[h5py.File]:
+def opened(path: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file, or the weights in a `.keras` file, which Keras does not compress."""
     if not path.endswith(".keras"):
         with h5py.File(path, "r", locking=False) as file:
             yield file
         return
-    with (
-        zipfile.ZipFile(path) as archive,
-        archive.open(KERAS_MEMBER) as member,
-        h5py.File(member, "r") as file,
-    ):
-        yield file
+    with zipfile.ZipFile(path) as archive:
+        claimed, most = archive.getinfo(KERAS_MEMBER).file_size, _most(Path(path).stat().st_size)
+        if claimed > most:
+            raise _RefusedError(f"its weights claim {claimed:,} bytes, expected at most {most:,}")
+        with archive.open(KERAS_MEMBER) as member, h5py.File(member, "r") as file:
+            yield file
+
+
+def _most(stored: int) -> int:
+    """Return how many bytes may be read where so many are stored."""
+    return FREE_BYTES + RATIO * stored
 
 
 class _Walk:
@@ -96,9 +115,9 @@ class _Walk:
         waiting: list[tuple[Any, int]] = [(file, 0)]
         while waiting:
             item, depth = waiting.pop()
-            with suppress(*_ERRORS):
+            with _left_to_the_reader():
                 self._attributes(item)
-            with suppress(*_ERRORS):
+            with _left_to_the_reader():
                 if isinstance(item, h5py.Dataset):
                     self._claim(item)
                     self._dataset(item)
@@ -111,10 +130,9 @@ class _Walk:
 
     def some_of(self, file: h5py.File, names: set[str]) -> None:
         for name in names & set(file.attrs):
-            with suppress(*_ERRORS):
-                file.attrs[name]
+            self._attribute(file, name)
         for item in self._members(file):
-            with suppress(*_ERRORS):
+            with _left_to_the_reader():
                 if isinstance(item, h5py.Dataset) and item.name.strip("/").lower() in names:
                     self._dataset(item)
 
@@ -126,7 +144,7 @@ class _Walk:
         if len(self._seen) + len(group) > MOST_OBJECTS:
             raise _RefusedError(f"it has more than {MOST_OBJECTS:,} groups and datasets")
         for name in group:
-            with suppress(*_ERRORS):
+            with _left_to_the_reader():
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                     continue
                 item = group[name]
@@ -137,7 +155,7 @@ class _Walk:
 
     def _links(self, group: h5py.Group) -> None:
         for name in group:
-            with suppress(*_ERRORS):
+            with _left_to_the_reader():
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                     raise _RefusedError(
                         f"{name} in {group.name} is a link to elsewhere; copy what it leads to"
@@ -147,8 +165,13 @@ class _Walk:
         if len(item.attrs) > MOST_ATTRIBUTES:
             raise _RefusedError(f"{item.name} has more than {MOST_ATTRIBUTES:,} attributes")
         for name in item.attrs:
-            with suppress(*_ERRORS):
-                item.attrs[name]
+            self._attribute(item, name)
+
+    def _attribute(self, item: Any, name: str) -> None:
+        try:
+            item.attrs[name]
+        except _ERRORS:
+            raise _RefusedError(f"attribute {name} of {item.name} cannot be read") from None
 
     def _claim(self, dataset: h5py.Dataset) -> None:
         if dataset.is_virtual or dataset.external:
@@ -156,7 +179,7 @@ class _Walk:
         if dataset.shape is None or dataset.dtype.kind in "SO":
             return
         stored = min(dataset.id.get_storage_size(), self._file_bytes)
-        if dataset.nbytes > FREE_BYTES + RATIO * stored:
+        if dataset.nbytes > _most(stored):
             raise _RefusedError(
                 f"{dataset.name} claims the shape {dataset.shape} but stores {stored:,} bytes"
             )
@@ -173,12 +196,12 @@ class _Walk:
             self._texts(dataset)
         elif not filters_of(dataset):
             for index in ((0,) * dataset.ndim, tuple(length - 1 for length in dataset.shape)):
-                with suppress(*_ERRORS):
+                with _left_to_the_reader():
                     dataset[index]
         elif not is_unpacked_here(dataset):
             for place in places:
                 sides = zip(place, dataset.chunks, strict=True)
-                with suppress(*_ERRORS):
+                with _left_to_the_reader():
                     dataset[tuple(slice(start, start + length) for start, length in sides)]
 
     def _chunks(self, dataset: h5py.Dataset, value_bytes: int) -> list[tuple[int, ...]]:
@@ -205,7 +228,7 @@ class _Walk:
 
     def _texts(self, dataset: h5py.Dataset) -> None:
         """Read texts of variable length: many may be one in the file, and its heap has no sum."""
-        most, count = FREE_BYTES + RATIO * self._file_bytes, 0
+        most, count = _most(self._file_bytes), 0
         for start in range(0, len(dataset) if dataset.ndim else 0, _TEXT_BLOCK):
             try:
                 block = dataset[start : start + _TEXT_BLOCK].reshape(-1)

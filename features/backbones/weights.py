@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from features import durable, hdf5_guard
+from features import durable
 from features.arguments import check_choice
 from features.backbones import golden
 from features.backbones.catalog import SCALINGS, Backbone, PixelScaling
@@ -31,6 +31,7 @@ from features.backbones.stored import (
     top_path,
     write_note,
 )
+from features.backbones.weights_file import check as check_weights
 from features.backbones.weights_file import weights_file
 from features.errors import DataError, OffshelfError, UsageError
 from features.leftovers import scratch_folder
@@ -232,7 +233,7 @@ def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
     log.info("%s: pixel scaling %r%s", path.name, pixel_scaling.name, hint)
     sha256 = sha256_of(path)
     with reading(f"{path} does not hold the weights of {backbone.name}"):
-        hdf5_guard.check(path)
+        check_weights(path)
     return Weights(backbone.name, "file", sha256, pixel_scaling, path, file_sha256=sha256)
 
 

@@ -15,10 +15,17 @@ from typing import Any
 import h5py
 import numpy as np
 
+from features import hdf5_guard
 from features.errors import DataError
-from features.hdf5_walk import KERAS_MEMBER
+from features.hdf5_walk import KERAS_MEMBER, opened
+from features.schema import reading
 
-_MEMBER_RATIO, _MEMBER_BYTES = 8, 2**26  # the weights in a .keras file, to its own size
+
+def check(path: Path) -> None:
+    """Raise DataError unless a file opens as weights, and nothing in it would do harm."""
+    hdf5_guard.check(path)
+    with reading("it cannot be opened"), opened(str(path)):
+        pass
 
 
 def load(base: Any, path: Path, name: str, sha256: str = "") -> None:
@@ -86,19 +93,10 @@ class _Content(io.BytesIO):
 def _read(base: Any, path: Path, content: bytes) -> None:
     if path.name.endswith((".weights.h5", ".keras")):
         if path.suffix == ".keras":
-            content = _member(content)
+            content = zipfile.ZipFile(io.BytesIO(content)).read(KERAS_MEMBER)
         _read_by_structure(base, content)
     else:
         _read_by_name(base, path, content)
-
-
-def _member(content: bytes) -> bytes:
-    """Return the weights in a .keras file, which Keras does not compress."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        claimed = archive.getinfo(KERAS_MEMBER).file_size
-        if claimed > _MEMBER_RATIO * len(content) + _MEMBER_BYTES:
-            raise ValueError(f"its weights claim {claimed:,} bytes in a file of {len(content):,}")
-        return archive.read(KERAS_MEMBER)
 
 
 def _read_by_structure(base: Any, content: bytes) -> None:
