@@ -8,6 +8,7 @@ import numpy as np
 from features import facts
 from features.errors import DataError
 from features.hdf5 import attributes_of, blocks, texts_of
+from features.hdf5_chunks import ChunkedArray
 from features.records import UNLABELLED, Split
 from features.schema import DIGEST, content, hasher, paths, reading, seal
 
@@ -49,13 +50,14 @@ def _check_content(file: h5py.File) -> Iterator[str]:
 
 
 def _check_rows(file: h5py.File) -> Iterator[str]:
-    attributes, ids, labels = attributes_of(file), texts_of(file["images/id"]), file["images/label"]
+    attributes, ids = attributes_of(file), texts_of(file["images/id"])
+    labels, splits = (ChunkedArray(file[f"images/{name}"]) for name in ("label", "split"))
     if repeated := len(ids) - len(set(ids)):
         yield f"/images/id: {repeated} ids occur more than once"
     classes = len(facts.class_names(attributes))
     if len(ids) and not UNLABELLED <= labels[:].min() <= labels[:].max() < classes:
         yield f"/images/label: labels reach beyond the {classes} class names"
-    if len(ids) and file["images/split"][:].max() > max(Split):
+    if len(ids) and splits[:].max() > max(Split):
         yield f"/images/split: codes reach beyond {max(Split)}"
     if not facts.is_complete(attributes):
         yield "the file is not marked as complete"

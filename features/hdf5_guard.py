@@ -39,20 +39,22 @@ def opened(path: Path, names: Sequence[str] | None = None) -> h5py.File:
     return h5py.File(path, "r", locking=False)
 
 
-def check(path: Path, names: Sequence[str] | None = None) -> None:
+def check(path: Path, names: Sequence[str] | None = None, is_for_hdf5: bool = False) -> None:
     """Look through a file, as `opened` does, without opening it here.
 
     Args:
         path: an HDF5 file, or a `.keras` file with one in it.
         names: as in `opened`.
+        is_for_hdf5: whether its chunks will be read by HDF5, which Keras does, and not by
+            `hdf5_chunks`.
 
     Raises:
         DataError: as `opened`.
     """
-    key = (*_state(path), None if names is None else tuple(names))
+    key = (*_state(path), None if names is None else tuple(names), is_for_hdf5)
     if key in _known:
         return
-    if (problem := _lookout.problem_of(path, names)) is not None:
+    if (problem := _lookout.problem_of(path, names, is_for_hdf5)) is not None:
         raise DataError(problem)
     _known.add(key)
 
@@ -60,7 +62,7 @@ def check(path: Path, names: Sequence[str] | None = None) -> None:
 def vouch(path: Path) -> None:
     """Take a file that this process has just written for looked through."""
     with suppress(OSError):
-        _known.add((*_state(path), None))
+        _known.add((*_state(path), None, False))
 
 
 def _state(path: Path) -> tuple[object, ...]:
@@ -75,8 +77,8 @@ class _Lookout:
         self._lock, self._owner = threading.Lock(), 0
         self._process: subprocess.Popen[bytes] | None = None
 
-    def problem_of(self, path: Path, names: Sequence[str] | None) -> str | None:
-        request = json.dumps([str(path.absolute()), names]).encode() + b"\n"
+    def problem_of(self, path: Path, names: Sequence[str] | None, is_for_hdf5: bool) -> str | None:
+        request = json.dumps([str(path.absolute()), names, is_for_hdf5]).encode() + b"\n"
         with self._lock:
             process = self._started()
             assert process.stdin is not None  # noqa: S101 - both are pipes

@@ -2,7 +2,7 @@
 
 HDF5 crashes, loops or fills the memory on some files that are damaged, or were made to do so. This
 process opens a file first, and touches what its reader will touch: every link, attribute and
-dataset, the index of all chunks, and each chunk that HDF5 itself will unpack. What only raises an
+dataset, the index of all chunks, and each chunk that HDF5 itself will read. What only raises an
 error here will raise it there, too, and is left to the reader, who knows what it was about.
 
 Each file is looked at by a fork of this process, with limits on memory, processor time and time.
@@ -10,7 +10,6 @@ Each file is looked at by a fork of this process, with limits on memory, process
 """
 
 import json
-import math
 import os
 import re
 import signal
@@ -23,7 +22,13 @@ from typing import Any
 
 import h5py
 
-from features.hdf5_chunks import filters_of, is_unpacked_here
+from features.hdf5_chunks import (
+    check_sizes,
+    chunk_bytes,
+    filters_of,
+    is_read_here,
+    is_unpacked_here,
+)
 
 MEMORY_BYTES = 2**29  # above what this process has when it is ready
 CPU_SECONDS, MOST_CPU_SECONDS = 3, 3600  # for a small file, and for the largest
@@ -48,16 +53,18 @@ class _RefusedError(Exception):
     """The file goes beyond a bound; the message says which."""
 
 
-def problem_of(path: str, names: list[str] | None) -> str | None:
+def problem_of(path: str, names: list[str] | None, is_for_hdf5: bool) -> str | None:
     """Return why a file must not be read, None where nothing speaks against it.
 
     Args:
         path: the file; of a `.keras` file the weights in it are looked through.
         names: what will be read of it, in lower case: datasets at its top, and attributes of the
             file. None: all of it.
+        is_for_hdf5: whether its chunks will be read by HDF5, which Keras does, and not by
+            `hdf5_chunks`.
     """
     try:
-        _look_through(path, names)
+        _look_through(path, names, is_for_hdf5)
     except _RefusedError as error:
         return str(error)
     except MemoryError:
@@ -75,9 +82,9 @@ def _left_to_the_reader() -> Iterator[None]:
             raise MemoryError from None
 
 
-def _look_through(path: str, names: list[str] | None) -> None:
+def _look_through(path: str, names: list[str] | None, is_for_hdf5: bool) -> None:
     with _left_to_the_reader(), opened(path) as file:
-        walk = _Walk(Path(path).stat().st_size)
+        walk = _Walk(Path(path).stat().st_size, is_for_hdf5)
         walk.all_of(file) if names is None else walk.some_of(file, set(names))
 
 
@@ -106,10 +113,11 @@ class _Walk:
 
     Args:
         file_bytes: the size of the file.
+        is_for_hdf5: whether its reader reads chunks by HDF5.
     """
 
-    def __init__(self, file_bytes: int) -> None:
-        self._file_bytes, self._seen = file_bytes, set[int]()
+    def __init__(self, file_bytes: int, is_for_hdf5: bool) -> None:
+        self._file_bytes, self._is_for_hdf5, self._seen = file_bytes, is_for_hdf5, set[int]()
 
     def all_of(self, file: h5py.File) -> None:
         waiting: list[tuple[Any, int]] = [(file, 0)]
@@ -190,41 +198,48 @@ class _Walk:
             return
         if (value_bytes := dataset.id.get_type().get_size()) > CHUNK_BYTES:
             raise _RefusedError(f"{dataset.name} has values of {value_bytes:,} bytes each")
-        places = self._chunks(dataset, value_bytes) if dataset.chunks else []
+        if dataset.chunks:
+            self._chunks(dataset)
         text = h5py.check_string_dtype(dataset.dtype)
-        if text is not None and text.length is None:
+        is_of_any_length = text is not None and text.length is None
+        if dataset.chunks and (self._is_for_hdf5 or not is_read_here(dataset)):
+            self._try_chunks(dataset)
+        if is_of_any_length:
             self._texts(dataset)
-        elif not filters_of(dataset):
+        elif not dataset.chunks:
             for index in ((0,) * dataset.ndim, tuple(length - 1 for length in dataset.shape)):
                 with _left_to_the_reader():
                     dataset[index]
-        elif not is_unpacked_here(dataset):
-            for place in places:
-                sides = zip(place, dataset.chunks, strict=True)
-                with _left_to_the_reader():
-                    dataset[tuple(slice(start, start + length) for start, length in sides)]
 
-    def _chunks(self, dataset: h5py.Dataset, value_bytes: int) -> list[tuple[int, ...]]:
-        """Go through the index of all chunks; return where those are that HDF5 will unpack."""
-        chunk_bytes, is_packed = value_bytes * math.prod(dataset.chunks), bool(filters_of(dataset))
-        if is_packed and chunk_bytes > CHUNK_BYTES:
+    def _try_chunks(self, dataset: h5py.Dataset) -> None:
+        """Read every chunk as HDF5 will, once it is known that none is too short."""
+        if is_unpacked_here(dataset):
+            try:
+                check_sizes(dataset)
+            except OSError as error:
+                raise _RefusedError(f"{dataset.name} cannot be read: {error}") from None
+        elif self._is_for_hdf5:
+            raise _RefusedError(f"{dataset.name} is compressed by another filter than gzip")
+        for place in dataset.iter_chunks() if dataset.dtype.kind != "O" else []:
+            with _left_to_the_reader():
+                dataset[place]
+
+    def _chunks(self, dataset: h5py.Dataset) -> None:
+        """Go through the index of all chunks."""
+        expected, is_packed = chunk_bytes(dataset), bool(filters_of(dataset))
+        if is_packed and expected > CHUNK_BYTES:
             raise _RefusedError(
-                f"{dataset.name} is compressed in chunks of {chunk_bytes:,} bytes, of which each "
+                f"{dataset.name} is compressed in chunks of {expected:,} bytes, of which each "
                 f"is unpacked as a whole; at most {CHUNK_BYTES:,} are (h5repack -l)"
             )
-        places: list[tuple[int, ...]] = []
-        is_listed = is_packed and not is_unpacked_here(dataset)
-        is_any_size = is_packed or dataset.dtype.hasobject  # these are of another size in memory
+        is_any_size = is_packed or dataset.dtype.kind in "OV"  # these may lie in a heap
 
-        def look(chunk: Any) -> bool | None:
-            if is_listed:
-                places.append(chunk.chunk_offset)
-            is_whole = is_any_size or chunk.size == chunk_bytes
+        def leads_away(chunk: Any) -> bool | None:
+            is_whole = is_any_size or chunk.size == expected
             return None if is_whole and chunk.byte_offset + chunk.size <= self._file_bytes else True
 
-        if dataset.id.chunk_iter(look):
+        if dataset.id.chunk_iter(leads_away):
             raise _RefusedError(f"the chunks of {dataset.name} do not lie where they should")
-        return places
 
     def _texts(self, dataset: h5py.Dataset) -> None:
         """Read texts of variable length: many may be one in the file, and its heap has no sum."""
@@ -281,7 +296,7 @@ def _how_it_ended(status: int, cpu_seconds: int) -> str:
 
 
 def serve() -> None:
-    """Answer each line of standard input, a path and names, with a line: null, or the problem."""
+    """Answer each line of standard input, arguments of `problem_of`, by a line: what it returns."""
     for line in sys.stdin.buffer:
         request = json.loads(line)
         if not hasattr(os, "fork"):

@@ -14,6 +14,7 @@ from features.arguments import as_path
 from features.checks import CHANGED, check_seal, find_problems
 from features.errors import DataError, unknown_name
 from features.hdf5 import DAMAGE, attributes_of, blocks, texts_of
+from features.hdf5_chunks import ChunkedArray
 from features.records import UNLABELLED, Recipe, Split, blake2b
 from features.row_blocks import COLUMN_GROUP, Rows
 from features.schema import DIGEST, column_names, content, reading, validate
@@ -48,6 +49,7 @@ class FeatureFile:
             raise DataError(f"{self.path}: no such feature file")
         with reading(f"{self.path} is no feature file"):
             self._file = hdf5_guard.opened(self.path)
+            self._arrays: dict[str, ChunkedArray] = {}
             try:
                 validate(self._file)
                 self._attributes = attributes_of(self._file)
@@ -106,9 +108,9 @@ class FeatureFile:
         Returns:
             float32 or float16 of shape (n, D), or (n, H, W, C) with pooling `none`.
         """
-        dataset = self._dataset(layer)
-        with reading(f"{self.path}: {dataset.name} cannot be read", DAMAGE):
-            return dataset[rows]
+        name = self._dataset(layer).name
+        with reading(f"{self.path}: {name} cannot be read", DAMAGE):
+            return self._array(name.removeprefix("/"))[rows]
 
     def shape(self, layer: str | None = None) -> tuple[int, ...]:
         """Return the shape of a layer's features: (N, D) or (N, H, W, C)."""
@@ -286,9 +288,14 @@ class FeatureFile:
             raise unknown_name("layer in this file", layer, list(self.layers))
         return self._file[f"features/{layer}"]
 
+    def _array(self, path: str) -> ChunkedArray:
+        if path not in self._arrays:
+            self._arrays[path] = ChunkedArray(self._file[path])
+        return self._arrays[path]
+
     def _values(self, path: str) -> np.ndarray:
         with reading(f"{self.path}: /{path} cannot be read"):
-            return self._file[path][:]
+            return self._array(path)[:]
 
     def _strings(self, path: str) -> list[str]:
         with reading(f"{self.path}: /{path} cannot be read"):

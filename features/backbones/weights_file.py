@@ -23,7 +23,7 @@ from features.schema import reading
 
 def check(path: Path) -> None:
     """Raise DataError unless a file opens as weights, and nothing in it would do harm."""
-    hdf5_guard.check(path)
+    hdf5_guard.check(path, is_for_hdf5=True)
     with reading("it cannot be opened"), opened(str(path)):
         pass
 

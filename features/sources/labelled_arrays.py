@@ -4,12 +4,14 @@ Arrays that do not fit raise ValueError here; the caller knows the file's name.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from features.decoding.limits import MAX_PIXELS
+from features.hdf5 import DAMAGE
 from features.records import UNLABELLED, Split
 from features.sources.array_roles import EXPECTED, IMAGES, LABELS, SPLIT, Role, assign, role_of
 from features.sources.layout import number_labels
@@ -125,7 +127,8 @@ def check_words(name: str, images: NamedArray) -> None:
     step = max(1, _SCANNED_BYTES // (2 * int(np.prod(images.shape[1:]))))
     top = 0
     for start in range(0, len(images), step):
-        top = max(top, int(images[start : start + step].max()))
+        with suppress(*DAMAGE):  # a damaged image is rejected when it is read
+            top = max(top, int(images[start : start + step].max()))
         if top >= 1 << 12:
             return
     if top:

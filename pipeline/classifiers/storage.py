@@ -180,7 +180,7 @@ def _read_keras(path: Path) -> "Pipeline":
 
     from pipeline.classifiers.estimators.dense_head import DenseHead
 
-    hdf5_guard.check(path)
+    hdf5_guard.check(path, is_for_hdf5=True)
     with zipfile.ZipFile(path) as archive:
         if _HEAD not in archive.namelist():
             raise DataError(f"{path} is no dense head of ours: it has no {_HEAD}")

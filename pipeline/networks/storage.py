@@ -54,7 +54,7 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
         raise DataError(f"{path} has changed since it was written; train it again with --restart")
     keras_here()
     try:
-        hdf5_guard.check(path)
+        hdf5_guard.check(path, is_for_hdf5=True)
         network = _build(facts[NETWORK])
         with warnings.catch_warnings():
             # Keras only warns of layers that the file lacks, and leaves them as they are.
