@@ -56,10 +56,13 @@ class Source(ABC):
         counts = count_images(self.labels, self.splits, self.class_names)
         warnings = [*self.warnings, *doubtful_names(counts[0])]
         if self.not_read and not self.class_names:
-            warnings.append(
-                f"no image has a label, but {', '.join(self.not_read)[:200]} may hold some; a "
-                "table with a column `path` can be given as the source"
+            advice = (
+                "an array of labels is called `labels`"
+                if self.kind == "arrays"
+                else "a table with a column `path` can be given as the source"
             )
+            unread = ", ".join(self.not_read)[:200]
+            warnings.append(f"no image has a label, but {unread} may hold some; {advice}")
         return Reading(*counts, dict(self.passed_over), tuple(self.not_read), tuple(warnings))
 
     @abstractmethod

@@ -37,6 +37,12 @@ def test_arrays_of_splits_under_other_names(images, labels, tmp_path):
     assert open_source(tmp_path / "a.npz").reading.not_read == (f"arrays {names}",)
 
 
+def test_arrays_that_may_be_labels_are_pointed_at(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 8, 8), np.uint8), kinds=np.arange(4))
+    (warning,) = open_source(tmp_path / "a.npz").reading.warnings
+    assert warning.endswith("arrays `kinds` may hold some; an array of labels is called `labels`")
+
+
 def test_a_zip_that_was_cut_says_so(tmp_path):
     path = write_zip(tmp_path / "a.zip", {"a.jpg": bytes(1000)})
     path.write_bytes(path.read_bytes()[:500])
