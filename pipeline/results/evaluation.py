@@ -71,9 +71,7 @@ class Evaluation:
     def chosen_by(self) -> str:
         """Which place in the ranking it was taken for, by which metric; empty for a name."""
         choice = self.choice
-        return (
-            f"{choice.place} on validation by {choice.metric}" if choice else ""
-        )
+        return f"{choice.place} on validation by {choice.metric}" if choice else ""
 
     @property
     def accuracy(self) -> float:
