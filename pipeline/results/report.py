@@ -16,6 +16,7 @@ from pipeline.data import duplicates
 from pipeline.data.duplicates import Duplicates
 from pipeline.results import evaluation, history, mistakes, openings, thumbnails
 from pipeline.results.comparison import Comparison
+from pipeline.results.entries import Entry
 from pipeline.results.mistakes import Mistakes
 from pipeline.results.openings import Opening
 from pipeline.results.thumbnails import ImageLookup, Thumbnails
@@ -117,9 +118,7 @@ def gather(
     }
     sources = _sources(comparison, features)
     shown = mistakes.choose(comparison.ranking)
-    tests = {
-        rank: evaluation.stored(entry.folder, entry.record) for rank, entry in enumerate(entries)
-    }
+    tests = {rank: _test(entry) for rank, entry in enumerate(entries)}
     return Report(
         path,
         comparison,
@@ -137,6 +136,18 @@ def gather(
         shown,
         _thumbnails(shown, listed, _image_lookup(comparison, sources, images)),
     )
+
+
+def _test(entry: Entry) -> dict[str, Any] | None:
+    """Return the result on the locked test of a candidate as it decides now."""
+    facts = evaluation.stored(entry.folder, entry.record)
+    if facts is None or facts.get("threshold", {}) == entry.record.threshold:
+        return facts
+    log.warning(
+        "%s: its threshold is another than that of its result on the locked test, which is left "
+        "out; `evaluate` computes it anew and opens nothing", entry.label,
+    )  # fmt: skip
+    return None
 
 
 def _has(folder: Path, name: str) -> bool:

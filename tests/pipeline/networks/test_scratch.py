@@ -215,6 +215,23 @@ def test_lenet_reads_digits_and_the_network_that_validated_is_kept(tmp_path):
     assert record.seconds["search"] == 0
 
 
+def test_a_network_for_two_classes_gets_a_threshold_without_another_training(tmp_path):
+    x, labels = colours(COUNT)
+    two = write_arrays(tmp_path / "two.npz", x, np.minimum(labels, 1), names=NAMES[:2])
+    given = config(two, tmp_path / "out", epochs=1, metric="macro_f1")
+    before = read_record(Path(scratch.run(given)) / "scratch-lenet")
+    scratch.run(dataclasses.replace(given, threshold=True))
+    after = read_record(tmp_path / "out" / "scratch-lenet")
+    assert (before.threshold, after.created) == ({}, before.created)
+    assert (after.threshold["class"], after.threshold["metric"]) == ("ant", "macro_f1")
+    assert dataclasses.replace(after, threshold={}) == before
+
+
+def test_a_threshold_is_not_for_three_classes(source, tmp_path):
+    with pytest.raises(UsageError, match="--threshold is between two classes, and here are 3"):
+        scratch.run(config(source, tmp_path / "out", threshold=True))
+
+
 def test_a_plan_resolves_what_is_left_to_images_and_hardware(source, results, tmp_path):
     images = Pixels(colours(COUNT)[0], Splits.read(results), {})
     automatic = scratch_plan.plan(config(source, tmp_path), images)

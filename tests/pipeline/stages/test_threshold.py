@@ -113,7 +113,11 @@ def test_it_comes_and_goes_without_another_fit_or_opening(features, tmp_path, ca
     assert after.threshold
     assert (after.created, after.model, after.key) == (before.created, before.model, before.key)
     assert f"{NAME}: torn from a probability of " in caplog.text
+    page = ReportConfig(out, tmp_path / "page.html", resamples=20)
+    assert report.run(page).tests == {}
+    assert f"{NAME}: its threshold is another than that of its result" in caplog.text
     again = evaluate.run(EvaluateConfig(out, NAME, resamples=20))
+    assert report.run(page).tests[0] == again.facts
     assert (again.fresh, again.renewed, len(again.openings)) == (False, True, 1)
     assert again.confusion[1, 1] > usual.confusion[1, 1]
     run(features, out, asked=False)
