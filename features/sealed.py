@@ -7,14 +7,23 @@ byte is found, whichever of the two it meets.
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features import durable
+from features import documents, durable
 from features.errors import DataError
 
 NOTE = "note.json"
 _SEAL = "seal"
+
+
+@dataclass(frozen=True)
+class _Note:
+    """The content of the note of a folder."""
+
+    key: str
+    files: dict[str, str]
 
 
 def sealed(values: dict[str, Any]) -> dict[str, Any]:
@@ -75,16 +84,15 @@ def check_files(folder: Path, key: str, names: Iterable[str]) -> None:
 
 def _check(folder: Path, key: str, names: Iterable[str], checksum: Callable[[Path], str]) -> None:
     try:
-        note = json.loads((folder / NOTE).read_bytes())
-        if not is_intact(note) or note["key"] != key:
+        values = documents.load(folder / NOTE)
+        note = documents.convert(values, _Note, NOTE)
+        if not is_intact(values) or note.key != key:
             raise DataError(f"{NOTE} in it has changed")
         found = {name: checksum(folder / name) for name in names}
-        changed = [name for name in found if found[name] != note["files"].get(name)]
+        changed = [name for name in found if found[name] != note.files.get(name)]
     except OSError as error:
         place = Path(str(error.filename)).name
         raise DataError(f"{place} in it cannot be read: {error.strerror or error}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise DataError(f"{NOTE} in it is damaged") from None
     if changed:
         raise DataError(f"{changed[0]} in it has changed")
 

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from features.descriptors import DESCRIPTORS, Descriptor
 from features.errors import UsageError, unknown_name
@@ -29,7 +29,7 @@ class PixelScaling:
     """
 
     name: str
-    order: str
+    order: Literal["RGB", "BGR"]
     scale: tuple[float, float, float]
     offset: tuple[float, float, float]
 

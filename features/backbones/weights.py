@@ -6,10 +6,9 @@ download, package mirrors. Weights from any of these sources end up in the cache
 """
 
 import contextlib
-import hashlib
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,14 @@ import numpy as np
 from features import durable
 from features.arguments import check_choice
 from features.backbones import golden
-from features.backbones.catalog import SCALINGS, Backbone, PixelScaling
+from features.backbones.catalog import SCALINGS, Backbone
 from features.backbones.mirrors import MIRRORS, Mirror
 from features.backbones.network import build
 from features.backbones.stored import (
+    FILE,
     PinnedFacts,
     Weights,
+    arrays_sha256,
     cache_path,
     note_path,
     read_cached,
@@ -129,7 +130,7 @@ def _pinned(backbone: Backbone, weights_source: str) -> PinnedFacts:
         if (mirror.backbone, mirror.weights_source) == (backbone.name, weights_source):
             licence = f"{mirror.licence}; {mirror.package}, sha256 {mirror.package.sha256}"
             scaling = SCALINGS[mirror.scaling]
-            return PinnedFacts(backbone.name, weights_source, scaling, licence)
+            return PinnedFacts(backbone.name, weights_source, scaling, licence, mirror.sha256)
     licence = "as keras.applications states for this network"
     return PinnedFacts(backbone.name, weights_source, SCALINGS[backbone.scaling], licence)
 
@@ -202,7 +203,7 @@ def _keep(base: Any, pinned: PinnedFacts, top: tuple[np.ndarray, np.ndarray] | N
         if top is not None:
             with durable.replacing(top_path(draft)) as file:
                 np.savez(file, kernel=top[0], bias=top[1])
-        digest = _arrays_sha256(base.get_weights())
+        digest = arrays_sha256(base.get_weights())
         weights = Weights(
             pinned.backbone, pinned.weights_source, digest, pinned.scaling, draft, pinned.licence
         )
@@ -226,7 +227,7 @@ def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: expected a weights file ending in {', '.join(SUFFIXES)}")
     if scaling is None and note_path(path).exists():
-        pixel_scaling = PixelScaling.from_dict(read_note(path)["scaling"])
+        pixel_scaling = read_note(path).scaling
     else:
         pixel_scaling = SCALINGS[scaling or backbone.scaling]
     hint = "" if scaling else " (--scaling)"
@@ -234,12 +235,4 @@ def _from_path(backbone: Backbone, wanted: str, scaling: str | None) -> Weights:
     sha256 = sha256_of(path)
     with reading(f"{path} does not hold the weights of {backbone.name}"):
         check_weights(path)
-    return Weights(backbone.name, "file", sha256, pixel_scaling, path, file_sha256=sha256)
-
-
-def _arrays_sha256(arrays: Sequence[np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return Weights(backbone.name, FILE, sha256, pixel_scaling, path, file_sha256=sha256)
