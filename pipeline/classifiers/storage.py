@@ -15,15 +15,18 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features import durable, hdf5_guard
+from features import documents, durable, hdf5_guard
 from features.backbones.weights_file import keras_file
+from features.documents import Whole
 from features.errors import DataError, OffshelfError, UsageError
 from features.packages import sha256_of
+from pipeline.results.model_files import check_archive
 from pipeline.results.records import UNTRUSTED
 
 if TYPE_CHECKING:
@@ -155,6 +158,7 @@ def _read_skops(path: Path) -> "Pipeline":
 
     from pipeline.classifiers.trees import check_trees
 
+    check_archive(path)
     model = skops.io.load(path, trusted=list(_TRUSTED))
     if not isinstance(model, Pipeline):
         raise DataError(f"{path} holds a {type(model).__name__}, expected a pipeline")
@@ -180,16 +184,16 @@ def _read_keras(path: Path) -> "Pipeline":
 
     from pipeline.classifiers.estimators.dense_head import DenseHead
 
+    check_archive(path)
     hdf5_guard.check(path, is_for_hdf5=True)
     with zipfile.ZipFile(path) as archive:
         if _HEAD not in archive.namelist():
             raise DataError(f"{path} is no dense head of ours: it has no {_HEAD}")
-        facts = json.loads(archive.read(_HEAD))
-    parameters = facts["parameters"]
-    parameters["hidden"] = tuple(int(units) for units in parameters["hidden"])
-    head = DenseHead(**parameters)
-    head.classes_, head.n_features_in_ = np.array(facts["classes"]), int(facts["features"])
-    head.factor_ = float(facts.get("factor", 1.0))
+        facts = documents.decode(archive.read(_HEAD), _Head, f"{path}: {_HEAD}")
+    hidden = documents.convert(facts.parameters.get("hidden"), tuple[Whole, ...], f"{path}: hidden")
+    head = DenseHead(**facts.parameters | {"hidden": hidden})
+    head.classes_, head.n_features_in_ = np.array(facts.classes), facts.features
+    head.factor_ = facts.factor
     _check_size(path, (head.n_features_in_, *head.hidden, len(head.classes_)))
     head.network_ = head.bare_network(head.n_features_in_, len(head.classes_))
     with warnings.catch_warnings():
@@ -197,6 +201,16 @@ def _read_keras(path: Path) -> "Pipeline":
         warnings.filterwarnings("error", "Skipping", UserWarning)
         head.network_.load_weights(path)  # reads the arrays alone, from a .keras file too
     return Pipeline([("model", head)])
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The facts of a dense head, beside its arrays."""
+
+    parameters: dict[str, Any]
+    features: Whole
+    classes: tuple[Whole, ...]
+    factor: float = 1.0
 
 
 def _check_size(path: Path, widths: tuple[int, ...]) -> None:

@@ -14,6 +14,7 @@ from features.errors import DataError, OffshelfError
 from features.packages import sha256_of
 from features.quiet import keras_here
 from pipeline.networks import architectures, transfer
+from pipeline.results.model_files import check_archive
 
 FILE = "model.keras"
 NETWORK = "network"  # the field of a record's model that holds the facts of the network
@@ -54,6 +55,7 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
         raise DataError(f"{path} has changed since it was written; train it again with --restart")
     keras_here()
     try:
+        check_archive(path)
         hdf5_guard.check(path, is_for_hdf5=True)
         network = _build(facts[NETWORK])
         with warnings.catch_warnings():

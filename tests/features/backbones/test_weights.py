@@ -259,6 +259,50 @@ def test_facts_are_those_of_the_catalog_and_not_of_a_note(served, unchecked, cac
         weights.cached(SMALL)
 
 
+def doubled(note):
+    note["scaling"]["scale"] = [2 * factor for factor in note["scaling"]["scale"]]
+
+
+CHANGES = {
+    "its scaling doubled": doubled,
+    "its backbone renamed": lambda note: note.update(backbone="vgg16"),
+    "its weights source renamed": lambda note: note.update(origin="torchvision"),
+    "its checksums emptied": lambda note: note.update(files={}),
+    "its checksum forged": lambda note: note["files"].update({"mobilenetv2-keras.weights.h5": "0"}),
+    "a path for a name": lambda note: note["files"].update({"../../elsewhere": "0"}),
+    "no list of files": lambda note: note.update(files=None),
+    "deep": lambda note: note.update(files={"x": [[[]]]}),
+    "no scaling": lambda note: note.pop("scaling"),
+    "another order of channels": lambda note: note["scaling"].update(order="GBR"),
+    "a number": lambda note: note.update(sha256=7),
+}
+
+
+def test_no_note_gives_wrong_features_under_a_right_name(served, unchecked, cache):
+    """Whether it was sealed anew or not; what cannot be known beforehand is the arrays' digest."""
+    path = weights.resolve(SMALL).path.with_name("mobilenetv2-keras.json")
+    whole = json.loads(path.read_text())
+    for what, change in CHANGES.items():
+        for again in (False, True):
+            note = json.loads(json.dumps(whole))
+            seal = note.pop("seal")
+            change(note)
+            path.write_text(json.dumps(sealed(note) if again else note | {"seal": seal}))
+            with pytest.raises(DataError) as caught:
+                weights.cached(SMALL)
+            assert "\n" not in str(caught.value), what
+    del whole["seal"]
+    path.write_text(json.dumps(sealed(whole | {"sha256": "0" * 64})))
+    with pytest.raises(DataError, match="holds other arrays than its note says"):
+        weights.cached(SMALL).load_into(build(SMALL, SIZE))
+
+
+def test_what_is_known_of_the_arrays_is_pinned():
+    for mirror in weights.MIRRORS:
+        pinned = weights._pinned(find(mirror.backbone), mirror.weights_source)
+        assert len(pinned.sha256) == 64
+
+
 def test_a_file_that_changes_after_the_check_is_not_loaded(served, unchecked, cache):
     chosen = weights.resolve(SMALL)
     _changed(chosen.path)
