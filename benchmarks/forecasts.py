@@ -21,6 +21,7 @@ from pipeline.results.learning_curve import CurvePoint, PowerLaws, Score
 from pipeline.search.fitting import one_thread
 from pipeline.search.tuning import Examples
 
+COMPONENTS = 256  # of the features
 HELD, REPEATS = 3000, 3  # images on which the truth is measured, and how often
 TIMES = (2, 4, 16)  # times the training rows
 HEADER = ("classes", "rows", "forecast to", "truth %", "holds it %", "off by", "interval")
@@ -97,7 +98,7 @@ def main() -> None:
         "--classes", nargs="+", default=[], metavar="N,N", help="some classes only, as other tasks"
     )
     options = parser.parse_args()
-    x, labels = read(options.features)
+    x, labels = read(options.features, COMPONENTS)
     tasks = {"all": tuple(range(labels.max() + 1))}
     tasks |= {text: tuple(sorted(map(int, text.split(",")))) for text in options.classes}
     shown = []

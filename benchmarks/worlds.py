@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.statistics import metrics
 
-METRICS = (*metrics.METRICS, "roc_auc")
+METRICS = tuple(metrics.METRICS)
 
 
 @dataclass(frozen=True)
@@ -14,16 +14,19 @@ class Candidates:
     """Several candidates, each with one or more settings, on the same images.
 
     Attributes:
-        probabilities: float (m, n, K), of m settings.
-        truth: of each metric, the settings' scores on new images, float64 (m,).
+        probabilities: float (m, R, n, K), of m settings in R repeats of cross-validation.
+        truth: of each metric, the scores on new images of the models that validate, float64 (m,).
         family: int (m,), the candidate that each setting belongs to.
         given: the setting that is "a given candidate", which nothing was chosen for.
+        kept: of each metric, the scores on new images of models that learned from all images; the
+            same where nothing is trained.
     """
 
     probabilities: np.ndarray
     truth: dict[str, np.ndarray]
     family: np.ndarray
-    given: int = 0
+    given: int
+    kept: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -75,24 +78,25 @@ class World:
             "equal": self._candidates(np.full((10, 2), 0.85), labels, image, rng),
             "spread": self._candidates(_spread(10, 0.10), labels, image, rng),
         }
-        settings = self._candidates(_spread(40, 0.05), labels, image, rng)
+        settings = self._candidates(_spread(40, 0.05), labels, image, rng, settings=True)
         return Sample(labels, groups, sets, settings)
 
     def _candidates(
-        self, recalls: np.ndarray, labels: np.ndarray, image: np.ndarray, rng: np.random.Generator
-    ) -> Candidates:
+        self, recalls: np.ndarray, labels: np.ndarray, image: np.ndarray,
+        rng: np.random.Generator, settings: bool = False,
+    ) -> Candidates:  # fmt: skip
         """Return candidates with given recalls of both classes, float (m, 2)."""
         from scipy.special import expit, ndtri
 
         own = rng.normal(size=(len(recalls), len(labels)))
         margins = ndtri(recalls)[:, labels] + np.sqrt(0.6) * image + np.sqrt(0.4) * own
         ones = expit(2 * margins * (2 * labels - 1))
-        values = np.stack([1 - ones, ones], axis=2)
-        return Candidates(values, self._truth(recalls), np.arange(len(recalls)))
+        values = np.stack([1 - ones, ones], axis=2)[:, None]
+        family = np.zeros(len(recalls), int) if settings else np.arange(len(recalls))
+        truth = self._truth(recalls)
+        return Candidates(values, truth, family, 0, truth)
 
     def _truth(self, recalls: np.ndarray) -> dict[str, np.ndarray]:
-        from scipy.special import ndtr, ndtri
-
         shares = np.array([1 - self.positive, self.positive])
         hits = shares * recalls
         called = hits + (shares * (1 - recalls))[:, ::-1]
@@ -100,7 +104,6 @@ class World:
             "accuracy": hits.sum(axis=1),
             "balanced_accuracy": recalls.mean(axis=1),
             "macro_f1": (2 * hits / (shares + called)).mean(axis=1),
-            "roc_auc": ndtr(ndtri(recalls).sum(axis=1) / np.sqrt(2)),
         }
 
 

@@ -55,4 +55,4 @@ def test_the_verdict_draws_from_feature_files_too(tmp_path):
         outcomes = verdict._judged(0)
         assert set(outcomes) == set(verdict.METRICS)
         assert set(outcomes["macro_f1"]) == set(verdict.COLUMNS) - {"equal in", "+-"}
-        assert verdict._world.draw(0).settings.probabilities.shape[2] == classes
+        assert verdict._world.draw(0).settings.probabilities.shape[3] == classes

@@ -104,7 +104,7 @@ class Ranking:
         Its arguments are those of `statistics.selection.corrected`.
         """
         selected = selection.corrected(self.family, self.units, resamples, confidence, seed)
-        return selected.applied_to(self.scores[0], self.metric)
+        return selected.at_most(self.scores[0], self.metric)
 
     @property
     def could_be_best(self) -> np.ndarray:

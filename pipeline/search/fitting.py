@@ -178,7 +178,7 @@ def _expected(job: FitJob, tried: TriedSettings, splits: Splits, score: float) -
     labels, units = splits.labels[splits.validated], units_of(job.metric, splits)
     measured = tried.measured(job.metric, labels, len(splits.class_names))
     best = selection.corrected(measured, units, RESAMPLES, CONFIDENCE, job.seed)
-    return best.applied_to(score, job.metric).facts() | {"settings": len(measured.scores)}
+    return best.at_most(score, job.metric).facts() | {"settings": len(measured.scores)}
 
 
 @contextmanager

@@ -145,33 +145,28 @@ def draw(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(weights[units.group])
 
 
-def subsamples(
-    units: Units, share: float, resamples: int, seed: int
+def folds(
+    units: Units, count: int, repeats: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield weights of groups that are drawn without replacement, and of those left out.
+    """Yield folds of groups, each with about its part of every stratum, and weights of the others.
 
     Args:
-        units: what is drawn; each stratum gives about the share of its groups, at least one, and
-            leaves at least one out.
-        share: of the groups that are drawn, above 0 and below 1.
-        resamples: how many.
-        seed: of the choice.
+        units: what is divided.
+        count: of folds, F, at most as many as there are groups.
+        repeats: how often all of it is divided.
+        seed: of the division.
 
     Yields:
-        Two arrays, float64 (G, R), R resamples at a time: how much each group counts where it is
-        drawn, and how much where it is left out. Both keep the weight of each stratum.
+        The fold of each group, int64 (G,), and float64 (G, F): how much each group counts where
+        a fold is left out, 0 in the fold itself. The others keep the weight of each stratum.
     """
     generator = np.random.default_rng(seed)
-    inside = np.clip(np.round(share * units.sizes).astype(np.int64), 1, units.sizes - 1)
-    starts = np.cumsum(units.sizes) - units.sizes
-    first = np.arange(units.count) < np.repeat(starts + inside, units.sizes)
-    drawn_weight = (units.sizes / inside)[units.stratum][:, None]
-    left_weight = (units.sizes / (units.sizes - inside))[units.stratum][:, None]
-    step = max(1, BLOCK_BYTES // (8 * units.count))
-    for start in range(0, resamples, step):
-        count = min(step, resamples - start)
+    for _ in range(repeats):
         # Numbers from a stratum on, below the next: sorted, each stratum is in a random order.
-        order = np.argsort(generator.random((count, units.count)) + units.stratum, axis=1)
-        drawn = np.empty((count, units.count), bool)
-        np.put_along_axis(drawn, order, first[None], axis=1)
-        yield drawn.T * drawn_weight, ~drawn.T * left_weight
+        order = np.argsort(generator.random(units.count) + units.stratum)
+        fold = np.empty(units.count, np.int64)
+        fold[order] = (np.arange(units.count) + generator.integers(count)) % count
+        left_out = np.zeros((len(units.sizes), count))
+        np.add.at(left_out, (units.stratum, fold), 1)
+        weights = units.sizes[:, None] / (units.sizes[:, None] - left_out)
+        yield fold, weights[units.stratum] * (fold[:, None] != np.arange(count))

@@ -219,14 +219,14 @@ def test_the_best_of_many_tried_settings_is_too_good(results):
     comparison = run(results)
     assert comparison.best == BEST
     assert comparison.ranking.scores[0] > 0.38
-    assert comparison.expected.value == pytest.approx(1 / 3, abs=0.04)
+    assert comparison.expected.value == pytest.approx(1 / 3, abs=0.06)
     assert comparison.expected.low < 1 / 3 < comparison.expected.high
     assert comparison.recommended is None
     assert "the best of 203 candidates and settings" in comparison_text(comparison)
     facts = json.loads((results / compare.JSON).read_text())
     assert facts["expected"]["value"] == pytest.approx(comparison.expected.value, abs=1e-5)
     chosen = evaluate.run(EvaluateConfig(results, "best"))
-    assert chosen.choice.expected.value == pytest.approx(1 / 3, abs=0.04)
+    assert chosen.choice.expected.value == pytest.approx(1 / 3, abs=0.06)
     assert "validation promised a accuracy" not in evaluation_text(chosen)
     assert "validation promised an accuracy of" in evaluation_text(chosen)
 

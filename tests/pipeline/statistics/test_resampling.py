@@ -53,34 +53,34 @@ def test_names_of_images_that_stand_alone_change_nothing():
     alone, named = (resampling.units(groups, labels, stratify=True) for groups in (None, names))
     assert (whole(alone) == whole(named)).all()
     for units in (alone, named):  # what is left out of each class is weighed by the class
-        ((_, left),) = resampling.subsamples(units, 2 / 3, 50, 0)
-        assert units.sums(labels[None] * 1.0)[0] @ left == pytest.approx(5)
+        ((_, weights),) = resampling.folds(units, 4, 1, 0)
+        assert units.sums(labels[None] * 1.0)[0] @ weights == pytest.approx(5)
 
 
 def test_equal_seeds_draw_equally_however_many_are_held_at_a_time(monkeypatch):
     labels = np.arange(60) % 3
     units = resampling.units(np.arange(60) // 2, labels, stratify=True)
     weights = whole(units, 50, 7)
-    drawn = np.concatenate([pair[0] for pair in resampling.subsamples(units, 0.5, 50, 7)], axis=1)
     monkeypatch.setattr(resampling, "BLOCK_BYTES", 8 * 60 * 7)
     assert (whole(units, 50, 7) == weights).all()
     assert (whole(units, 50, 8) != weights).any()
-    blocks = [pair[0] for pair in resampling.subsamples(units, 0.5, 50, 7)]
-    assert len(blocks) > 1
-    assert (np.concatenate(blocks, axis=1) == drawn).all()
 
 
-def test_each_stratum_is_parted_into_what_is_drawn_and_what_is_left_out():
-    labels = np.repeat([0, 1, 2], [30, 2, 9])
+def test_folds_have_their_part_of_each_stratum_and_the_others_its_weight():
+    labels = np.repeat([0, 1, 2], [30, 2, 8])
     units = resampling.units(None, labels, stratify=True)
-    ((drawn, left),) = resampling.subsamples(units, 2 / 3, 400, 0)
-    assert ((drawn > 0) != (left > 0)).all()
-    for label, inside in ((0, 20), (1, 1), (2, 6)):
-        own = labels == label
-        assert ((drawn[own] > 0).sum(axis=0) == inside).all()
-        assert drawn[own].sum(axis=0) == pytest.approx(own.sum())
-        assert left[own].sum(axis=0) == pytest.approx(own.sum())
-        assert (drawn[own] > 0).mean(axis=1) == pytest.approx(inside / own.sum(), abs=0.15)
+    twice = list(resampling.folds(units, 10, 2, 0))
+    assert len(twice) == 2
+    assert (twice[0][0] != twice[1][0]).any()
+    for fold, weights in twice:
+        assert np.bincount(fold).tolist() == [4] * 10
+        assert np.bincount(fold[labels == 0]).tolist() == [3] * 10
+        assert ((weights == 0) == (fold[:, None] == np.arange(10))).all()
+        for label in range(3):
+            own = labels == label
+            assert weights[own].sum(axis=0) == pytest.approx(own.sum())
+    again = list(resampling.folds(units, 10, 2, 0))
+    assert all((one[0] == other[0]).all() for one, other in zip(twice, again, strict=True))
 
 
 @pytest.mark.parametrize("count", [3, 30])

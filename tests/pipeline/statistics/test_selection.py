@@ -19,10 +19,10 @@ def test_it_chooses_on_some_and_scores_on_the_others_as_by_loops():
     predicted = np.where(rng.random((15, 60)) < 0.7, labels, 1 - labels)
     units = resampling.units(None, labels, stratify=False)
     right, scores = predicted == labels, []
-    ((drawn, _),) = resampling.subsamples(units, 2 / 3, 50, 3)
-    for weights in drawn.T:
-        best = np.argmax(right[:, weights > 0].sum(axis=1))
-        scores.append(right[best][weights == 0].mean())
+    for fold, _ in resampling.folds(units, selection.FOLDS, 16, 3):
+        for number in range(selection.FOLDS):
+            best = np.argmax(right[:, fold != number].sum(axis=1))
+            scores.append(right[best][fold == number].mean())
     found = corrected(labels, predicted, resamples=50, seed=3)
     assert found.value == pytest.approx(np.mean(scores))
     assert found.naive == right.mean(axis=1).max()
@@ -50,8 +50,8 @@ def test_the_best_of_many_that_know_nothing_is_not_promising(metric, per_group):
 def test_a_single_setting_has_nothing_to_correct():
     labels = np.arange(200) % 2
     predicted = np.where(np.arange(200) % 7 == 0, 1 - labels, labels)[None]
-    found = corrected(labels, predicted, resamples=2000)
-    assert found.value == pytest.approx(found.naive, abs=0.003)
+    found = corrected(labels, predicted)
+    assert found.value == pytest.approx(found.naive)
     assert found.low < found.value < found.high
 
 
@@ -73,10 +73,21 @@ def test_one_group_leaves_nothing_out():
     assert np.isnan([found.low, found.high]).all()
 
 
-def test_the_correction_is_taken_off_another_score_of_the_best():
+def test_few_groups_are_each_left_out_once():
+    labels = np.arange(40) % 2
+    groups = np.arange(40) // 10
+    predicted = np.where(groups == 0, 1 - labels, labels)[None]
+    found = corrected(labels, predicted, groups)
+    assert found.value == pytest.approx(0.75)
+
+
+def test_what_is_expected_is_no_better_than_the_score_that_is_shown():
     selected = Selected(3, naive=0.83, value=0.825, low=0.80, high=0.85)
-    shown = selected.applied_to(0.818, "accuracy")
+    shown = selected.at_most(0.818, "accuracy")
     assert shown.naive == 0.818
-    assert [round(v, 6) for v in (shown.value, shown.low, shown.high)] == [0.813, 0.788, 0.838]
-    assert selected.applied_to(0.83, "accuracy").value == pytest.approx(0.825)
-    assert np.isnan(Selected(0, 1.0, 1.0, np.nan, np.nan).applied_to(0.9, "accuracy").low)
+    assert [round(v, 6) for v in (shown.value, shown.low, shown.high)] == [0.818, 0.793, 0.843]
+    assert selected.at_most(0.828, "accuracy").value == 0.825
+    loss = selected.at_most(0.9, "log_loss")
+    assert [round(v, 6) for v in (loss.value, loss.low, loss.high)] == [0.9, 0.875, 0.925]
+    assert selected.at_most(0.7, "log_loss").value == 0.825
+    assert np.isnan(Selected(0, 1.0, 1.0, np.nan, np.nan).at_most(0.9, "accuracy").low)
