@@ -8,11 +8,13 @@ from typing import NoReturn
 
 from features.errors import OffshelfError
 from features.stopping import end_process, saying_how_to_go_on
-from features.text import visible_lines
+from features.text import for_terminal
 from pipeline.commands.console import Terminated, messages_and_signals, replace_unprintable
 from pipeline.commands.parser import parser
 
 INTERRUPTED, TERMINATED = 130, 143
+
+_LONGEST = 1500  # characters of an error, which may quote what anybody has written
 
 _BEGIN_AGAIN = "what is on disk is whole, and the same command does the rest"
 # Of a disk, of a quota, of a limit on the size of files.
@@ -70,5 +72,5 @@ def _run(options: argparse.Namespace) -> int:
 
 def _tell(error: str, code: int = 1) -> int:
     """Print an error in one line; return the exit code."""
-    print(visible_lines(f"error: {error}"), file=sys.stderr)
+    print(for_terminal(f"error: {error}", _LONGEST), file=sys.stderr)
     return code

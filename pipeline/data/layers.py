@@ -96,6 +96,9 @@ def _layer(file: FeatureFile, path: Path, name: str) -> Layer:
     return Layer(path, name, file.recipe, shape[1], file.seconds_per_image)
 
 
+_LARGEST = 1e18  # of a feature: its square is still a number in float32
+
+
 def write_matrix(layer: Layer, rows: np.ndarray, target: Path) -> None:
     """Write rows of a layer as float32 (n, D) to an .npy file, which several processes can map.
 
@@ -123,11 +126,12 @@ def _fill(matrix: np.ndarray, layer: Layer, rows: np.ndarray) -> None:
     with FeatureFile(layer.path) as file:
         done = 0
         for values in _selected(file.blocks(f"features/{layer.name}"), rows):
-            if not np.isfinite(values).all():
-                row = rows[done + int(np.isfinite(values).all(axis=1).argmin())]
+            fits = np.abs(values) <= _LARGEST  # False where a value is not a number, too
+            if not fits.all():
+                row = rows[done + int(fits.all(axis=1).argmin())]
                 raise DataError(
-                    f"{layer.name} of {file.ids[row]} in {layer.path} is not finite; run `inspect` "
-                    "on the file and extract it again"
+                    f"{layer.name} of {file.ids[row]} in {layer.path} is not finite, or beyond "
+                    f"{_LARGEST:g}; run `inspect` on the file and extract it again"
                 )
             matrix[done : done + len(values)] = values
             done += len(values)

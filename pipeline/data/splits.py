@@ -108,10 +108,10 @@ class Splits:
         """32 hex digits over all fields; equal for candidates that can be compared."""
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         digest.update("\0".join((*self.ids, "", *self.class_names)).encode())
-        digest.update(np.ascontiguousarray(self.labels, np.int32).data.cast("B"))
-        digest.update(np.ascontiguousarray(self.folds, np.int16).data.cast("B"))
+        digest.update(np.ascontiguousarray(self.labels, np.int32).tobytes())
+        digest.update(np.ascontiguousarray(self.folds, np.int16).tobytes())
         if self.groups is not None and self.groups.max(initial=-1) + 1 < len(self):
-            digest.update(np.ascontiguousarray(self.groups, np.int64).data.cast("B"))
+            digest.update(np.ascontiguousarray(self.groups, np.int64).tobytes())
         return digest.hexdigest()
 
     def counts(self) -> str:

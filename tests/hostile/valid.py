@@ -75,7 +75,12 @@ def results(folder: Path) -> None:
     duplicates.write(out, found)
     name = "vgg16.pool.nearest-centroid"
     predicted = np.zeros((2, len(splits.validated)), np.uint8)
-    facts = TriedSettings(predicted, np.array([0.5, 0.4])).write(out / name)
+    facts = TriedSettings(
+        predicted,
+        np.array([0.5, 0.4]),
+        "accuracy",
+        np.zeros((0, len(splits.validated)), np.float32),
+    ).write(out / name)
     candidates.change(out, name, trials_file=facts)
     stored = pandas.read_parquet(out / "vgg16.pool.logistic" / "validation.parquet")
     stored.drop(columns="label").to_csv(folder / "table.csv", index=False)
