@@ -78,7 +78,7 @@ def _left_to_the_reader() -> Iterator[None]:
     try:
         yield
     except _ERRORS as error:
-        if re.search("alloc|memory", str(error)):
+        if re.search(r"memory|allocate\b", str(error)):
             raise MemoryError from None
 
 

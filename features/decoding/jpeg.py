@@ -23,7 +23,8 @@ _END, _SCAN_MARK = b"\xff\xd9", b"\xff\xda"
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _APP1, _SCAN, _EOI = 0xE1, 0xDA, 0xD9
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
-_ARITHMETIC = range(0xC9, 0xD0)
+_PROGRESSIVE, _ARITHMETIC = {0xC2, 0xC6, 0xCA, 0xCE}, range(0xC9, 0xD0)
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # others are tables
 _COLOURS = {"Gray": 1, "CMYK": 4, "YCCK": 4}  # others have 3
 
 # libjpeg's first warning is the one that is heard; see jerror.h.
@@ -88,15 +89,20 @@ class _Header(NamedTuple):
 
 def _header(content: bytes) -> _Header:
     info: dict[str, bytes] = {}
-    is_arithmetic, first_scan = False, 0
+    frame, colours, start = 0, 0, 0
     for marker, data, end in _segments(content):
-        is_arithmetic |= marker in _ARITHMETIC
-        if marker == _APP1 and data.startswith(_EXIF):
+        if marker in _FRAMES:
+            frame, colours = marker, data[5] if len(data) > 5 else 0
+        elif marker == _APP1 and data.startswith(_EXIF):
             info.setdefault("exif", data)
         elif marker == _APP1 and data.startswith(_XMP):
             info.setdefault("xmp", data.removeprefix(_XMP))
-        first_scan = end
-    return _Header(info, is_arithmetic, content.count(_SCAN_MARK, first_scan))
+        start = end
+    start = content.find(_SCAN_MARK, start)
+    # Where the first scan has all colours, libjpeg reads no other one.
+    is_alone = frame not in _PROGRESSIVE and content[start + 4 : start + 5] == bytes([colours])
+    scans = 1 if is_alone else content.count(_SCAN_MARK, max(0, start))
+    return _Header(info, frame in _ARITHMETIC, scans)
 
 
 def _without_copy(pixels: np.ndarray) -> Image.Image:

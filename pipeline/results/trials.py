@@ -5,7 +5,6 @@ the score: probabilities themselves would take K times as much, and say no more 
 """
 
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from features import durable
 from features.errors import DataError
 from features.packages import sha256_of
+from features.text import for_terminal
 from pipeline.statistics import influence, metrics
 from pipeline.statistics.influence import Measured
 
@@ -117,5 +117,5 @@ class TriedSettings:
                 predicted, metric = arrays["predicted"], str(arrays.get("metric", ""))
                 none = np.zeros((0, predicted.shape[1]), np.float32)
                 return cls(predicted, arrays["scores"], metric, arrays.get("influence", none))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} cannot be read: {error}") from None
+        except Exception as error:  # numpy, zipfile and zlib raise many kinds
+            raise DataError(f"{path} cannot be read: {for_terminal(str(error), 300)}") from None
