@@ -9,7 +9,8 @@ import pytest
 from features.errors import DataError
 from features.packages import sha256_of
 from pipeline.commands.main import main
-from pipeline.results.model_files import JSON_BYTES, check_archive
+from pipeline.results import model_files
+from pipeline.results.model_files import check_archive
 from pipeline.results.records import read_record, write_record
 from tests.pipeline import candidates
 
@@ -27,12 +28,13 @@ def test_what_is_stored_as_it_is_may_be_read(tmp_path):
     check_archive(archive(tmp_path / "m", {"schema.json": "{}", "1.npy": bytes(1000)}))
 
 
-def test_packed_parts_and_large_json_are_refused(tmp_path):
+def test_packed_parts_and_large_json_are_refused(tmp_path, monkeypatch):
     packed = archive(tmp_path / "m", {"schema.json": bytes(10**6)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(DataError, match="is packed"):
         check_archive(packed)
-    large = archive(tmp_path / "m", {"schema.json": bytes(JSON_BYTES + 1)})
-    with pytest.raises(DataError, match=r"has 67,108,865 bytes, more than the 67,108,864"):
+    large = archive(tmp_path / "m", {"schema.json": bytes(10**5 + 1)})
+    monkeypatch.setattr(model_files, "JSON_BYTES", 10**5)
+    with pytest.raises(DataError, match=r"has 100,001 bytes, more than the 100,000"):
         check_archive(large)
 
 
