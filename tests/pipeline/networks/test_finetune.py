@@ -267,8 +267,9 @@ def test_bad_settings_are_refused(source, results, changes, message):
 
 def test_a_head_for_other_classes_is_refused(source, results, tmp_path):
     record = read_record(results / LOGISTIC)
+    changed = dataclasses.replace(record, name="head", class_names=("a", "b"))
     (tmp_path / "head").mkdir()
-    write_record(tmp_path / "head", dataclasses.replace(record, class_names=("a", "b")))
+    write_record(tmp_path / "head", changed)
     from features.backbones.catalog import find
 
     with pytest.raises(UsageError, match="has classes a, b, expected ant, bee, cat"):
