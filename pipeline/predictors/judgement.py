@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.predictors.kit import Kit
 from pipeline.predictors.parts import hex_digests
 from pipeline.results.decisions import decide
 from pipeline.results.new_predictions import columns, ranked_columns
@@ -89,3 +90,23 @@ class Judge:
             filled[of] = [self.class_names[k] for k in order[:, rank]]
             filled[value] = values[:, rank].tolist()
         return filled
+
+
+def judge_of(kit: Kit, top: int, coverage: float, alarms: float) -> Judge:
+    """Return what judges the images of a candidate.
+
+    Args:
+        kit: the candidate.
+        top: how many of the likeliest classes are named, at most.
+        coverage: the promised share of prediction sets that hold the true class.
+        alarms: the share of images like the known ones that are marked as unlike.
+    """
+    names = kit.record.class_names
+    return Judge(
+        names,
+        min(top, len(names)),
+        kit.evidence.thresholds(len(names), coverage),
+        kit.evidence.familiarity(alarms),
+        alarms,
+        kit.record.threshold,
+    )

@@ -21,7 +21,7 @@ from pipeline.config import PredictConfig
 from pipeline.config.predicting import EXPLAINED
 from pipeline.predictors.agreement import check_agreement
 from pipeline.predictors.explaining import explainer
-from pipeline.predictors.judgement import Judge
+from pipeline.predictors.judgement import Judge, judge_of
 from pipeline.predictors.kit import Kit, open_kit
 from pipeline.predictors.of_images import ImagePredictor, image_predictor
 from pipeline.predictors.parts import Parts, partial_folder
@@ -63,7 +63,8 @@ def run(config: PredictConfig) -> NewPredictions:
         check_agreement(kit, predictor, config.features, asked)
         names = kit.record.class_names
         sample = submission.read_sample(config.submission, names) if config.submission else None
-        judge = _judge(kit, len(names) if sample else config.top, config)
+        top = len(names) if sample else config.top
+        judge = judge_of(kit, top, config.coverage, config.alarms)
         facts = _describe(kit, predictor, judge, source)
         parts = Parts(config.out, len(source), predictor.batch_size)
         kept = parts.resume(facts, source, config.restart)
@@ -80,19 +81,6 @@ def run(config: PredictConfig) -> NewPredictions:
     if facts["unreadable"] == len(source):
         raise DataError(f"no image could be read; the reasons are in {config.out}")
     return result
-
-
-def _judge(kit: Kit, top: int, config: PredictConfig) -> Judge:
-    """Return what tells of images all that is not their probabilities."""
-    names = kit.record.class_names
-    return Judge(
-        names,
-        min(top, len(names)),
-        kit.evidence.thresholds(len(names), config.coverage),
-        kit.evidence.familiarity(config.alarms),
-        config.alarms,
-        kit.record.threshold,
-    )
 
 
 def _predict(

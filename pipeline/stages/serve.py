@@ -10,7 +10,7 @@ from features.errors import MissingPackageError, UsageError
 from pipeline.config import ServeConfig
 from pipeline.predictors.agreement import check_agreement
 from pipeline.predictors.explaining import explainer
-from pipeline.predictors.judgement import Judge
+from pipeline.predictors.judgement import judge_of
 from pipeline.predictors.kit import Kit, open_kit
 from pipeline.predictors.of_images import image_predictor
 
@@ -66,15 +66,7 @@ def _app(config: ServeConfig, kit: Kit) -> Any:
         image_predictor(kit, config.weights, trust=config.trust, batch_size=size) for size in sizes
     )
     check_agreement(kit, predictors[-1], config.features)
-    names = kit.record.class_names
-    judge = Judge(
-        names,
-        min(config.top, len(names)),
-        kit.evidence.thresholds(len(names), config.coverage),
-        kit.evidence.familiarity(config.alarms),
-        config.alarms,
-        kit.record.threshold,
-    )
+    judge = judge_of(kit, config.top, config.coverage, config.alarms)
     model = Model(kit.record.name, predictors, judge, explainer(kit, predictors[0], config.weights))
     most = predictors[-1].batch_size
     batcher = Batcher(model.predict, most, config.max_delay / 1000, config.max_waiting)
