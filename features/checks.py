@@ -52,7 +52,7 @@ def _check_content(file: h5py.File) -> Iterator[str]:
 def _check_rows(file: h5py.File) -> Iterator[str]:
     attributes, ids = attributes_of(file), texts_of(file["images/id"])
     labels, splits = (ChunkedArray(file[f"images/{name}"]) for name in ("label", "split"))
-    if repeated := len(ids) - len(set(ids)):
+    if repeated := ids.repeated():
         yield f"/images/id: {repeated} ids occur more than once"
     classes = len(facts.class_names(attributes))
     if len(ids) and not UNLABELLED <= labels[:].min() <= labels[:].max() < classes:

@@ -14,6 +14,7 @@ import numpy as np
 from features.errors import DataError
 from features.hdf5_chunks import ChunkedArray
 from features.hdf5_walk import FREE_BYTES, RATIO
+from features.texts import Texts
 
 BLOCK_BYTES = 2**26  # read at a time where a whole dataset is gone through
 MOST_TEXT_BYTES = 2**20  # of one text, as utf-8
@@ -44,11 +45,6 @@ def encoded(texts: Sequence[str]) -> np.ndarray:
     return np.array(values, f"S{width}")
 
 
-def decoded(values: np.ndarray) -> list[str]:
-    """Return the texts that `encoded` was given; UnicodeDecodeError where they are not utf-8."""
-    return [value.decode() for value in values.tolist()]
-
-
 def is_text(dtype: np.dtype) -> bool:
     """Tell whether a dataset's dtype is utf-8 of a fixed length."""
     known = h5py.check_string_dtype(dtype)
@@ -64,20 +60,23 @@ def blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
         yield array[start : start + step]
 
 
-def texts_of(dataset: h5py.Dataset) -> list[str]:
+def texts_of(dataset: h5py.Dataset) -> Texts:
     """Return all texts of a dataset; UnicodeDecodeError where they are not utf-8.
 
     Raises:
         DataError: they take far more memory than the file has bytes.
     """
     most, count = FREE_BYTES + RATIO * dataset.file.id.get_filesize(), 0
-    texts: list[str] = []
-    for block in blocks(dataset):
-        texts += decoded(block)
-        count += sum(map(len, texts[-len(block) :]))
-        if count > most:
-            raise DataError(f"it has texts of more than {most:,} bytes in all")
-    return texts
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal count
+        for block in blocks(dataset):
+            count += int(np.strings.str_len(block).sum())
+            if count > most:
+                raise DataError(f"it has texts of more than {most:,} bytes in all")
+            yield block
+
+    return Texts.of_bytes(counted())
 
 
 def put_attributes(item: h5py.File | h5py.Dataset, attributes: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from features.records import UNLABELLED, Recipe, Split, blake2b
 from features.row_blocks import COLUMN_GROUP, Rows
 from features.schema import DIGEST, column_names, content, reading, validate
 from features.sources.reading import Reading
+from features.texts import Texts
 
 if TYPE_CHECKING:
     import pandas
@@ -117,7 +118,7 @@ class FeatureFile:
         return tuple(self._dataset(layer).shape)
 
     @property
-    def ids(self) -> list[str]:
+    def ids(self) -> Texts:
         """The images' ids, in row order."""
         return self._strings("images/id")
 
@@ -158,7 +159,7 @@ class FeatureFile:
         """
         if name not in self.columns:
             raise unknown_name("column in this file", name, list(self.columns))
-        return np.array(self._strings(f"{COLUMN_GROUP}/{name}"), dtype=object)
+        return np.array(self._strings(f"{COLUMN_GROUP}/{name}").tolist(), dtype=object)
 
     @property
     def rejected(self) -> list[tuple[str, str]]:
@@ -226,7 +227,9 @@ class FeatureFile:
         values = self.features(layer).reshape(len(self), -1)
         width = len(str(values.shape[1] - 1))
         names = [f"f{column:0{width}d}" for column in range(values.shape[1])]
-        frame = pandas.DataFrame(values, index=pandas.Index(self.ids, name="id"), columns=names)
+        frame = pandas.DataFrame(
+            values, index=pandas.Index(self.ids.tolist(), name="id"), columns=names
+        )
         known = np.array([*self.class_names, None], dtype=object)  # -1 takes the None
         frame.insert(0, "label", known[self.labels])
         frame.insert(1, "split", [Split(code).name.lower() for code in self.splits])
@@ -297,7 +300,7 @@ class FeatureFile:
         with reading(f"{self.path}: /{path} cannot be read"):
             return self._array(path)[:]
 
-    def _strings(self, path: str) -> list[str]:
+    def _strings(self, path: str) -> Texts:
         with reading(f"{self.path}: /{path} cannot be read"):
             return texts_of(self._file[path])
 

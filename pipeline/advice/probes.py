@@ -77,7 +77,7 @@ def draw(layers: Sequence[Layer], images: Images, splits: Splits, seed: int) -> 
     places = np.sort(np.concatenate(chosen))
     sampled = dataclasses.replace(
         splits,
-        ids=tuple(splits.ids[place] for place in places.tolist()),
+        ids=splits.ids_of(places),
         labels=splits.labels[places],
         folds=splits.folds[:1, places],
         groups=None if splits.groups is None else splits.groups[places],

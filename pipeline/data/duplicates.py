@@ -251,10 +251,11 @@ def _table(
 ) -> "pandas.DataFrame":
     import pandas
 
-    ids, names = np.array(splits.ids, object), _split_names(splits)
+    names = _split_names(splits)
     equal = contents[first] == contents[second]
     return pandas.DataFrame(
-        {"id": ids[first], "part": names[first], "twin": ids[second], "twin_part": names[second],
+        {"id": splits.ids_of(first).tolist(), "part": names[first],
+         "twin": splits.ids_of(second).tolist(), "twin_part": names[second],
          "similarity": similarity, "kind": np.where(equal, "equal", "near")}
     )  # fmt: skip
 
@@ -266,7 +267,11 @@ def _split_names(splits: Splits) -> np.ndarray:
         if splits.count == 1
         else {fold: f"fold {fold}" for fold in range(splits.count)}
     ) | {TEST: "test", EXCLUDED: "excluded"}
-    return np.array([names[fold] for fold in splits.folds[0].tolist()], object)
+    folds = splits.folds[0]
+    split = np.full(len(folds), "", object)
+    for fold in np.unique(folds).tolist():
+        split[folds == fold] = names[fold]
+    return split
 
 
 def _schema():  # type: ignore[no-untyped-def]

@@ -10,6 +10,7 @@ import numpy as np
 from features.errors import DataError, UsageError
 from features.records import UNLABELLED
 from features.store import FeatureFile
+from features.texts import Texts
 from pipeline.data.groups import columns_like_groups, groups
 
 log = logging.getLogger("offshelf")
@@ -30,7 +31,7 @@ class Images:
         unlabelled: how many images without a label the file holds.
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     labels: np.ndarray
     class_names: tuple[str, ...]
     source_splits: np.ndarray
@@ -102,7 +103,7 @@ def labelled_images(
     if len(names) < 2:
         raise DataError(f"{path} has one class only, {names[0]!r}; expected at least two")
     return Images(
-        tuple(ids[row] for row in rows.tolist()),
+        Texts.of(ids)[rows],
         codes.astype(np.int32),
         names,
         source_splits[rows],

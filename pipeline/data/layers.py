@@ -14,6 +14,7 @@ from features.errors import DataError, UsageError, unknown_name
 from features.records import Recipe
 from features.schema import content, hasher
 from features.store import FeatureFile
+from features.texts import Texts
 
 ALL = "all"  # stands for all layers
 
@@ -171,12 +172,12 @@ def features_of(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = 
         return values
 
 
-def _places(stored: list[str], ids: Sequence[str], path: Path) -> np.ndarray:
-    numbers = {image: row for row, image in enumerate(stored)}
-    try:
-        return np.array([numbers[image] for image in ids], np.int64)
-    except KeyError as error:
-        raise DataError(f"{path} has no image {error}; expected all that were split") from None
+def _places(stored: Texts, ids: Sequence[str], path: Path) -> np.ndarray:
+    places = stored.places_of(ids)
+    if (places < 0).any():
+        missing = ids[int((places < 0).argmax())]
+        raise DataError(f"{path} has no image {missing!r}; expected all that were split")
+    return places
 
 
 def _hashed(blocks: Iterable[np.ndarray], digest: Any) -> Iterator[np.ndarray]:

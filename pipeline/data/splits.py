@@ -6,7 +6,7 @@ Images that belong together (equal content, or one group such as a patient) stay
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,8 @@ import numpy as np
 from features import durable
 from features.errors import DataError, UsageError
 from features.records import DIGEST_BYTES
-from pipeline.data.tables import Table
+from features.texts import Texts
+from pipeline.data.tables import Table, named_column, text_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ class Splits:
             where a file does not say, as those of version 0.2.0: each image is then its own.
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     labels: np.ndarray
     class_names: tuple[str, ...]
     folds: np.ndarray
@@ -92,6 +93,10 @@ class Splits:
         """Increasing positions of the images that validate in some fold, int64."""
         return np.flatnonzero((self.folds[0] >= 0) & (self.folds[0] < self.count))
 
+    def ids_of(self, places: np.ndarray) -> Texts:
+        """Return the ids of the images at these positions, int64 (n,)."""
+        return Texts.of(self.ids)[places]
+
     def rounds(self, repeats: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield positions for training and for validation, int64, of each fold of each repeat."""
         for folds in self.folds[:repeats]:
@@ -107,7 +112,9 @@ class Splits:
     def digest(self) -> str:
         """32 hex digits over all fields; equal for candidates that can be compared."""
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-        digest.update("\0".join((*self.ids, "", *self.class_names)).encode())
+        for block in Texts.of(self.ids).terminated():
+            digest.update(block)
+        digest.update("\0".join(("", *self.class_names)).encode())
         digest.update(np.ascontiguousarray(self.labels, np.int32).tobytes())
         digest.update(np.ascontiguousarray(self.folds, np.int16).tobytes())
         if self.groups is not None and self.groups.max(initial=-1) + 1 < len(self):
@@ -133,10 +140,8 @@ class Splits:
         import pandas as pd
 
         split = self._split_names()
-        label = [
-            None if name == "test" else self.class_names[number]
-            for number, name in zip(self.labels.tolist(), split, strict=True)
-        ]
+        names = np.array([*self.class_names, None], object)
+        label = names[np.where(self.folds[0] == TEST, -1, self.labels)]
         folds = {f"fold_{repeat}": values for repeat, values in enumerate(self.folds)}
         return pd.DataFrame({"id": list(self.ids), "label": label, "split": split, **folds})
 
@@ -146,8 +151,8 @@ class Splits:
         import pyarrow.parquet as pq
 
         columns = {
-            "id": pa.array(self.ids, pa.string()),
-            "label": pa.array([self.class_names[label] for label in self.labels], pa.string()),
+            "id": text_column(self.ids),
+            "label": named_column(self.labels, self.class_names),
             "part": pa.array(self._split_names(), pa.string()),
         } | {f"fold_{number}": pa.array(folds) for number, folds in enumerate(self.folds)}
         if self.groups is not None:
@@ -160,13 +165,18 @@ class Splits:
         durable.write(folder / FILE, sink.getvalue().to_pybytes())
         return folder / FILE
 
-    def _split_names(self) -> list[str]:
+    def _split_names(self) -> np.ndarray:
+        """Return the name of each image's split, str objects (N,), of which few are stored."""
         names = {TEST: "test", EXCLUDED: "excluded"} | (
             {0: "validation", 1: "train"}
             if self.count == 1
             else dict.fromkeys(range(self.count), "train and validation")
         )
-        return [names[fold] for fold in self.folds[0].tolist()]
+        folds = self.folds[0]
+        split = np.full(len(folds), "", object)
+        for fold in np.unique(folds).tolist():
+            split[folds == fold] = names[fold]
+        return split
 
     @classmethod
     def read(cls, folder: Path) -> "Splits":
@@ -181,13 +191,11 @@ class Splits:
             raise UsageError(f"{folder} is no results folder: it has no {FILE}; run `classify`")
         table = Table(path, remedy="use another --out")
         meta = table.meta(_META, _Meta, SCHEMA)
-        numbers = {name: number for number, name in enumerate(meta.class_names)}
-        labels = [numbers.get(name, -1) for name in table.texts("label")]
         folds = table.numbers([name for name in table.names if name.startswith("fold_")], "i")
         grouped = "group" in table.names
         groups = table.numbers(["group"], "i")[:, 0].astype(np.int64) if grouped else None
         splits = cls(
-            tuple(table.texts("id")), np.array(labels, np.int32), meta.class_names,
+            table.ids("id"), table.numbered("label", meta.class_names), meta.class_names,
             np.ascontiguousarray(folds.T.clip(-(2**15), 2**15 - 1), np.int16), meta.count,
             meta.scheme, meta.seed, groups,
         )  # fmt: skip
@@ -212,7 +220,7 @@ class _Meta:
 def _problem(splits: Splits) -> str:
     """Return what is wrong with the values of splits, empty where nothing is."""
     folds, last = splits.folds, max(splits.count, 2) - 1
-    if len(set(splits.ids)) < len(splits):
+    if Texts.of(splits.ids).repeated():
         return "ids stand there twice"
     if len(set(splits.class_names)) < len(splits.class_names):
         return "names of classes stand there twice"

@@ -1,5 +1,6 @@
 """How images are split: seeded, classes in proportion, groups together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ class SplitConfig:
 
 
 def make_splits(
-    ids: tuple[str, ...],
+    ids: Sequence[str],
     labels: np.ndarray,
     class_names: tuple[str, ...],
     source_splits: np.ndarray,

@@ -14,7 +14,9 @@ import numpy as np
 
 from features import documents
 from features.errors import DataError
+from features.hdf5_walk import FREE_BYTES, RATIO
 from features.text import for_terminal
+from features.texts import Texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +61,7 @@ class Table:
             if not path.is_file():
                 raise DataError("it is missing, or no regular file")
             content = path.read_bytes()
+            self._bytes = len(content)
             if sha256 and hashlib.sha256(content).hexdigest() != sha256:
                 raise DataError("it has changed since it was written")
             most = _ROWS_OF_A_BYTE * len(content) if most_rows is None else most_rows
@@ -87,14 +90,51 @@ class Table:
         return documents.decode(self._meta.get(key, b""), kind, str(self.path), schema)
 
     def texts(self, name: str) -> list[str]:
-        """Return a column of texts; raise DataError where it holds anything else."""
+        """Return a column of texts, of which equal ones are one string in memory.
+
+        Raises:
+            DataError: it holds anything else.
+        """
+        found, places = self._words(name)
+        words = found.tolist()
+        return [words[place] for place in places.tolist()]
+
+    def ids(self, name: str) -> Texts:
+        """Return a column of texts that differ from row to row, as arrays.
+
+        Raises:
+            DataError: it holds anything else, or takes far more memory than the file.
+        """
+        words, places = self._words(name)
+        with self.reading():
+            most = FREE_BYTES + RATIO * self._bytes
+            if words.lengths[places].sum() > most:
+                raise DataError(f"column {name!r:.60} has texts of more than {most:,} bytes in all")
+            ordered = len(words) == len(places) and (np.diff(places) == 1).all()
+            return words if ordered else words[places]
+
+    def numbered(self, name: str, words: Sequence[str]) -> np.ndarray:
+        """Return the number of each text of a column in a list, int32 (rows,); -1 of others.
+
+        Args:
+            name: of the column.
+            words: the list, in which no text stands twice.
+
+        Raises:
+            DataError: the column holds anything else than texts.
+        """
+        found, places = self._words(name)
+        with self.reading():
+            return Texts.of(words).places_of(found).astype(np.int32)[places]
+
+    def _words(self, name: str) -> tuple[Texts, np.ndarray]:
+        """Return the different texts of a column, and which of them each row has."""
         (column,) = self._columns([name])
         with self.reading():
             if name not in self._texts or column.null_count:
                 raise DataError(f"column {name!r:.60} holds something else than texts")
             column = column.combine_chunks()
-            words, places = column.dictionary.to_pylist(), column.indices.to_pylist()
-            return [words[place] for place in places]
+            return texts_of(column.dictionary), column.indices.to_numpy()
 
     def numbers(self, names: Sequence[str], kind: str) -> np.ndarray:
         """Return columns of numbers, (rows, columns); raise DataError where one holds others.
@@ -122,6 +162,39 @@ class Table:
             if any(len(column) != self.rows for column in columns):
                 raise DataError("its columns have different lengths")
             return columns
+
+
+def text_column(texts: Sequence[str]) -> "pa.Array":
+    """Return texts as a column of strings."""
+    import pyarrow as pa
+
+    stored = Texts.of(texts)
+    ends = stored.ends - stored.ends[0]
+    content = stored.content[stored.ends[0] : stored.ends[-1]]
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(content))]
+    column = pa.LargeStringArray.from_buffers(len(stored), *buffers[1:])
+    return column.cast(pa.string()) if ends[-1] < 2**31 else column
+
+
+def named_column(numbers: np.ndarray, names: Sequence[str]) -> "pa.Array":
+    """Return the names of numbers (n,), as a column of strings."""
+    import pyarrow as pa
+
+    places = pa.array(np.asarray(numbers, np.int32))
+    return pa.array(list(names), pa.string()).take(places)
+
+
+def texts_of(column: "pa.Array") -> Texts:
+    """Return a column of strings as texts."""
+    import pyarrow as pa
+
+    large = column.cast(pa.large_string())
+    large.validate(full=True)  # that it is utf-8
+    _, ends, content = large.buffers()
+    bounds = np.frombuffer(ends, np.int64)[large.offset : large.offset + len(large) + 1]
+    if not len(large):
+        return Texts.of(())
+    return Texts(np.frombuffer(content or b"", np.uint8), bounds)
 
 
 def _counted_rows(metadata: Any) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from features.errors import UsageError
 from features.records import UNLABELLED, Split
 from features.store import FeatureFile
+from features.texts import Texts
 from pipeline.config import METRIC
 from pipeline.data.splits import Splits
 from pipeline.results.map import LOCKED, CandidatePredictions, Points
@@ -36,18 +37,18 @@ def read_points(path: Path, limit: int | None, results: Path | None) -> Points:
     """
     with FeatureFile(path) as file:
         ids, labels, names = file.ids, file.labels, file.class_names
-        splits = [_SPLITS[Split(code)] for code in file.splits.tolist()]
+        splits = np.array([_SPLITS[code] for code in Split], object)[file.splits]
     candidates: tuple[CandidatePredictions, ...] = ()
     if results is not None:
         splits, candidates = _with_results(results, path, ids, labels, names)
-    labels[[split == LOCKED for split in splits]] = UNLABELLED
+    labels[splits == LOCKED] = UNLABELLED
     rows = _spread(len(ids), limit)
     return Points(
-        tuple(ids[row] for row in rows),
+        ids[rows],
         rows,
         labels[rows],
         names,
-        tuple(splits[row] for row in rows),
+        tuple(splits[rows].tolist()),
         tuple(replace(candidate, predicted=candidate.predicted[rows]) for candidate in candidates),
     )
 
@@ -58,8 +59,8 @@ def _spread(count: int, limit: int | None) -> np.ndarray:
 
 
 def _with_results(
-    results: Path, path: Path, ids: list[str], labels: np.ndarray, names: tuple[str, ...]
-) -> tuple[list[str], tuple[CandidatePredictions, ...]]:
+    results: Path, path: Path, ids: Texts, labels: np.ndarray, names: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[CandidatePredictions, ...]]:
     """Return the split of each image of a feature file, and the predictions of candidates."""
     ranking = rank_candidates((results,), METRIC)
     splits = ranking.splits
@@ -74,29 +75,30 @@ def _with_results(
         predicted = np.full(len(splits) + 1, UNLABELLED, np.int32)
         predicted[splits.validated] = numbers[entry.predicted]
         candidates.append(CandidatePredictions(entry.label, entry.record.title, predicted[places]))
-    return split[places].tolist(), tuple(candidates)
+    return split[places], tuple(candidates)
 
 
 def _places(
     results: Path,
     splits: Splits,
     path: Path,
-    ids: list[str],
+    ids: Texts,
     labels: np.ndarray,
     names: tuple[str, ...],
 ) -> np.ndarray:
     """Return the position of each image in the splits, int64, -1 where it is unlabelled."""
-    known = {image: place for place, image in enumerate(splits.ids)}
-    recorded = [splits.class_names[label] for label in splits.labels.tolist()]
+    rows = np.flatnonzero(labels != UNLABELLED)
     places = np.full(len(ids), -1, np.int64)
-    for row in np.flatnonzero(labels != UNLABELLED).tolist():
-        place = known.get(ids[row])
-        if place is None or recorded[place] != names[labels[row]]:
-            raise UsageError(
-                f"{results} is not of the images in {path}: "
-                + (f"it does not know {ids[row]}" if place is None else
-                   f"{ids[row]} is {names[labels[row]]!r} here and {recorded[place]!r} there")
-                + "; give the results of `classify` for these features"
-            )  # fmt: skip
-        places[row] = place
+    places[rows] = found = Texts.of(splits.ids).places_of(ids[rows])
+    recorded = np.array([*splits.class_names, ""], object)[splits.labels[found]]  # if found
+    wrong = (found < 0) | (recorded != np.array(names, object)[labels[rows]])
+    if wrong.any():
+        first = int(wrong.argmax())
+        image, name = ids[rows[first]], names[labels[rows[first]]]
+        raise UsageError(
+            f"{results} is not of the images in {path}: "
+            + (f"it does not know {image}" if found[first] < 0 else
+               f"{image} is {name!r} here and {recorded[first]!r} there")
+            + "; give the results of `classify` for these features"
+        )  # fmt: skip
     return places

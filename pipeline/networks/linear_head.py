@@ -70,7 +70,7 @@ class LinearHead:
 
     @cached_property
     def _x(self) -> np.ndarray:
-        ids = [self.splits.ids[row] for row in self.splits.rest.tolist()]
+        ids = self.splits.ids_of(self.splits.rest)
         return features_of(self.record.inputs, ids, self.features)
 
 

@@ -46,7 +46,7 @@ def write_candidate(
         OSError: a file cannot be written.
     """
     splits = images.splits
-    ids = tuple(splits.ids[row] for row in splits.validated)
+    ids = splits.ids_of(splits.validated)
     labels = splits.labels[splits.validated]
     predictions = Predictions(ids, labels, result.probabilities)
     written = predictions.write(draft / VALIDATION, splits.class_names)

@@ -1,6 +1,6 @@
 """How each kind of candidate predicts the locked images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from pipeline.results.predictions import Predictions
 from pipeline.results.records import CLASSIFIER, EXTERNAL, NETWORK, Record
 
 # Takes the config, the candidate's record and n ids; returns probabilities, float32 (n, K).
-Predictor = Callable[[EvaluateConfig, Record, tuple[str, ...]], np.ndarray]
+Predictor = Callable[[EvaluateConfig, Record, Sequence[str]], np.ndarray]
 
 
 def predict(config: EvaluateConfig, splits: Splits, record: Record) -> Predictions:
@@ -26,7 +26,7 @@ def predict(config: EvaluateConfig, splits: Splits, record: Record) -> Predictio
         MissingPackageError: the model needs a package that is not installed.
     """
     check_known(record)
-    ids = tuple(splits.ids[place] for place in splits.test)
+    ids = splits.ids_of(splits.test)
     probabilities = PREDICTORS[record.kind](config, record, ids)  # (n, K)
     return Predictions(ids, splits.labels[splits.test], probabilities)
 
@@ -44,7 +44,7 @@ def check_known(record: Record) -> None:
         )
 
 
-def _from_features(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> np.ndarray:
+def _from_features(config: EvaluateConfig, record: Record, ids: Sequence[str]) -> np.ndarray:
     from pipeline.classifiers import storage
     from pipeline.classifiers.base import probabilities
 
@@ -53,7 +53,7 @@ def _from_features(config: EvaluateConfig, record: Record, ids: tuple[str, ...])
     return probabilities(model, x, len(record.class_names))
 
 
-def _from_pixels(config: EvaluateConfig, record: Record, ids: tuple[str, ...]) -> np.ndarray:
+def _from_pixels(config: EvaluateConfig, record: Record, ids: Sequence[str]) -> np.ndarray:
     from pipeline.networks import pixels, storage
     from pipeline.networks.inference import probabilities
 

@@ -125,7 +125,7 @@ class Comparison:
         ranking = self.ranking
         shown = ranking.entries[ranking.shown]
         entry = shown if candidate is None else ranking.entry(candidate)
-        ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
+        ids = ranking.splits.ids_of(ranking.splits.validated)
         return mistakes(
             ids, ranking.labels, entry.predicted, entry.calibrated, ranking.splits.class_names
         )
@@ -149,7 +149,7 @@ class Comparison:
 
 def judge(ranking: Ranking, config: CompareConfig) -> Comparison:
     """Measure ranked candidates by every metric, with intervals; nothing is written."""
-    ids = [ranking.splits.ids[place] for place in ranking.splits.validated]
+    ids = ranking.splits.ids_of(ranking.splits.validated)
     kept = duplicates.free_of_near_duplicates(config.results, "validation", ids)
     judged = [_judge(entry, ranking, kept, config) for entry in ranking.entries]
     measured, reliability = zip(*judged, strict=True)

@@ -92,7 +92,7 @@ def is_kept(config: AddConfig, record: Record) -> bool:
 def write(config: AddConfig, record: Record, predictions: PredictionTable, splits: Splits) -> None:
     """Write the candidate into the results folder, in place of one of the same name."""
     validated = splits.validated
-    ids = tuple(splits.ids[place] for place in validated.tolist())
+    ids = splits.ids_of(validated)
     table = Predictions(ids, splits.labels[validated], predictions.probabilities)
     with scratch_folder(config.results, "add") as folder:
         draft = folder / record.name

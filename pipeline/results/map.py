@@ -1,5 +1,6 @@
 """A map: images in the plane, and how far their neighbourhoods can be trusted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ class Points:
         candidates: the candidates of a results folder, the best on validation first.
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     rows: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]

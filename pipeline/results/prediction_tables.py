@@ -84,8 +84,8 @@ def _read(path: Path) -> "pd.DataFrame":
 def _rows(name: str, ids: list[str], splits: Splits) -> list[int]:
     """Return the row of each image that validates, after checking that no other id is there."""
     rows = {image: row for row, image in enumerate(ids)}
-    expected = [splits.ids[place] for place in splits.validated.tolist()]
-    locked = {splits.ids[place] for place in splits.test.tolist()}
+    expected = splits.ids_of(splits.validated)
+    locked = set(splits.ids_of(splits.test))
     known, wanted = set(splits.ids), set(expected)
     advice = "give exactly the images that validate; `splits` lists them"
     for problem, images in (

@@ -10,8 +10,9 @@ import numpy as np
 
 from features import durable
 from features.errors import DataError
+from features.texts import Texts
 from pipeline.data.splits import Splits
-from pipeline.data.tables import REMEDY, Table
+from pipeline.data.tables import REMEDY, Table, named_column, text_column
 
 VALIDATION = "validation.parquet"
 TOLERANCE = 0.01  # by which the probabilities of an image may miss a sum of 1
@@ -31,7 +32,7 @@ class Predictions:
             cross-validation, each with all n images in the order of `ids`.
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     labels: np.ndarray
     probabilities: np.ndarray
 
@@ -53,8 +54,8 @@ class Predictions:
 
         count = len(self.repeats)
         columns: dict[str, Any] = {
-            "id": self.ids * count,
-            "label": [class_names[label] for label in self.labels] * count,
+            "id": pa.concat_arrays([text_column(self.ids)] * count),
+            "label": named_column(np.tile(self.labels, count), class_names),
         }
         if self.probabilities.ndim == 3:
             columns[REPEAT] = np.repeat(np.arange(count, dtype=np.int8), len(self.ids))
@@ -86,19 +87,17 @@ class Predictions:
                 images, a class is unknown, or a row is no probabilities.
         """
         table = Table(path, sha256, most_rows)
-        numbers = {name: number for number, name in enumerate(class_names)}
-        ids, labels = table.texts("id"), [numbers.get(name, -1) for name in table.texts("label")]
+        ids, labels = table.ids("id"), table.numbered("label", class_names)
         rows = table.numbers([f"p:{name}" for name in class_names], "f").astype(np.float32)
         with table.reading():
-            _check_rows(np.array(labels), rows)
+            _check_rows(labels, rows)
             several = REPEAT in table.names
             repeats = table.numbers([REPEAT], "i")[:, 0] if several else np.zeros(table.rows, int)
             order = _order_of_repeats(ids, repeats)  # (R, n)
-            known = np.array(labels, np.int32)[order]  # (R, n)
+            known = labels[order]  # (R, n)
             if (known != known[0]).any():
                 raise ValueError("it gives an image another label in another repeat")
-        first = tuple(ids[row] for row in order[0].tolist())
-        return cls(first, known[0], rows[order] if several else rows[order[0]])
+        return cls(ids[order[0]], known[0], rows[order] if several else rows[order[0]])
 
 
 def read_of(path: Path, splits: Splits, places: np.ndarray, sha256: str = "") -> Predictions:
@@ -115,19 +114,18 @@ def read_of(path: Path, splits: Splits, places: np.ndarray, sha256: str = "") ->
     """
     most = len(places) * len(splits.folds)
     predictions = Predictions.read(path, splits.class_names, sha256, most)
-    rows = {image: row for row, image in enumerate(predictions.ids)}
-    expected = [splits.ids[place] for place in places.tolist()]
-    if len(predictions.ids) != len(expected) or rows.keys() != set(expected):
+    expected = Texts.of(splits.ids)[places]
+    order = Texts.of(predictions.ids).places_of(expected)
+    if len(predictions.ids) != len(expected) or (order < 0).any():
         raise DataError(
             f"{path} has predictions of {len(predictions.ids)} images, expected those of exactly "
             f"the {len(expected)} of its split; {REMEDY}"
         )
-    order = np.array([rows[image] for image in expected], np.int64)
     if (predictions.labels[order] != splits.labels[places]).any():
         raise DataError(f"{path} has other labels than the splits; {REMEDY}")
     given = predictions.probabilities
     ordered = given[order] if given.ndim == 2 else given[:, order]
-    return Predictions(tuple(expected), predictions.labels[order], ordered)
+    return Predictions(expected, predictions.labels[order], ordered)
 
 
 def _check_rows(labels: np.ndarray, probabilities: np.ndarray) -> None:
@@ -145,15 +143,19 @@ def _check_rows(labels: np.ndarray, probabilities: np.ndarray) -> None:
         )
 
 
-def _order_of_repeats(ids: list[str], repeats: np.ndarray) -> np.ndarray:
+def _order_of_repeats(ids: Texts, repeats: np.ndarray) -> np.ndarray:
     """Return the row of each image in each repeat, int64 (R, n), in the order of the first repeat.
 
     Raises:
         ValueError: the repeats do not have the same images, each once.
     """
-    rows = [np.flatnonzero(repeats == number).tolist() for number in np.unique(repeats)]
-    places = [{ids[row]: row for row in of_repeat} for of_repeat in rows]
-    for of_repeat, place in zip(rows, places, strict=True):
-        if place.keys() != places[0].keys() or len(place) != len(of_repeat):
+    rows = [np.flatnonzero(repeats == number) for number in np.unique(repeats)]
+    first = ids[rows[0]]
+    order = []
+    for of_repeat in rows:
+        own = ids[of_repeat]
+        places = own.places_of(first)
+        if own.repeated() or len(own) != len(first) or (places < 0).any():
             raise ValueError("its repeats do not have the same images, each once")
-    return np.array([[place[ids[row]] for row in rows[0]] for place in places])
+        order.append(of_repeat[places])
+    return np.array(order)

@@ -286,7 +286,7 @@ def _seconds_of_predicting(model: Any, x: np.ndarray, classes: int) -> float:
 def _predictions(splits: Splits, values: np.ndarray) -> Predictions:
     """Return predictions of (R, V, K) probabilities; one repeat needs no column for it."""
     rows = splits.validated
-    ids = tuple(splits.ids[row] for row in rows.tolist())
+    ids = splits.ids_of(rows)
     return Predictions(ids, splits.labels[rows], values if len(values) > 1 else values[0])
 
 

@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from features.arguments import as_path
 from features.records import Split
 from features.store import FeatureFile
@@ -18,7 +20,7 @@ def run(path: str | Path) -> Inspection:
     """
     with FeatureFile(as_path(path, "file")) as file:
         recipe = file.recipe
-        present = set(file.splits.tolist())
+        present = set(np.unique(file.splits).tolist())
         splits = [split for split in Split if split in present]
         return Inspection(
             path=file.path,
@@ -68,7 +70,10 @@ def _weights(stored: dict[str, Any]) -> dict[str, Any]:
 
 def _classes(file: FeatureFile, splits: list[Split]) -> list[ClassCount]:
     """Count the images of each class that occurs by split; unlabelled ones come last."""
-    counts = Counter(zip(file.labels.tolist(), file.splits.tolist(), strict=True))
+    pairs, numbers = np.unique(
+        np.stack([file.labels, file.splits]), axis=1, return_counts=True
+    )  # (2, m)
+    counts = Counter(dict(zip(map(tuple, pairs.T.tolist()), numbers.tolist(), strict=True)))
     labelled = {label for label, _ in counts}
     return [
         ClassCount(

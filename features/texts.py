@@ -1,0 +1,206 @@
+"""Many texts as two arrays: ten million ids take 350 MB, as Python strings they would take 900."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, overload
+
+import numpy as np
+
+_BLOCK = 2**16  # texts at a time where they become rows of a matrix, or Python strings
+_VALUES = 2**24  # bytes of such a matrix, where texts are long
+_SEED = 0  # of the hash, which no file keeps
+
+
+class Texts(Sequence[str]):
+    """n texts, which behave as a tuple of them does, and can be indexed by an array.
+
+    Attributes:
+        content: their utf-8, one after the other: uint8.
+        ends: int64 (n + 1,): text i lies from ends[i] to before ends[i + 1].
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # equal to tuples, which have another one
+
+    def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
+        self.content, self.ends = content, ends
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "Texts":
+        """Return texts as arrays; those that are arrays already as they are."""
+        if isinstance(texts, Texts):
+            return texts
+        values = [text.encode() for text in texts]
+        return cls._joined([(b"".join(values), np.fromiter(map(len, values), np.int64))])
+
+    @classmethod
+    def of_bytes(cls, blocks: Iterable[np.ndarray]) -> "Texts":
+        """Return texts of blocks of utf-8 of a fixed length, filled up with zero bytes.
+
+        Args:
+            blocks: arrays of dtype S.
+
+        Raises:
+            UnicodeDecodeError: one is not utf-8.
+        """
+        return cls._joined(_packed(block) for whole in blocks for block in _pieces(whole))
+
+    @classmethod
+    def _joined(cls, parts: Iterable[tuple[bytes, np.ndarray]]) -> "Texts":
+        content, lengths = bytearray(), [np.zeros(1, np.int64)]
+        for packed, sizes in parts:
+            content += packed
+            lengths.append(sizes)
+        return cls(np.frombuffer(content, np.uint8), np.cumsum(np.concatenate(lengths)))
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    @overload
+    def __getitem__(self, key: int | np.integer) -> str: ...
+    @overload
+    def __getitem__(self, key: slice | np.ndarray) -> "Texts": ...
+    def __getitem__(self, key: Any) -> Any:
+        """Return one text by its number, or several by a slice, numbers or a mask."""
+        if isinstance(key, int | np.integer):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"text {key} of {len(self)}")
+            key = int(key) % len(self)
+            return self._bytes(key, key + 1).decode()
+        if isinstance(key, slice) and key.step in (None, 1):
+            start, stop, _ = key.indices(len(self))
+            return Texts(self.content, self.ends[start : max(start, stop) + 1])
+        rows = np.arange(len(self))[key]
+        ends = np.concatenate([[0], np.cumsum(self.lengths[rows])])
+        content = np.empty(ends[-1], np.uint8)
+        for part in _batches(len(rows)):
+            sizes = self.lengths[rows[part]]
+            shifts = self.ends[rows[part]] - ends[part.start : part.start + len(sizes)]
+            target = np.arange(ends[part.start], ends[part.start + len(sizes)])
+            content[target] = self.content[target + np.repeat(shifts, sizes)]
+        return Texts(content, ends)
+
+    def __iter__(self) -> Iterator[str]:
+        for part in _batches(len(self)):
+            for value in self._values(part):
+                yield value.decode()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Texts):
+            if not isinstance(other, list | tuple):
+                return NotImplemented
+            return len(self) == len(other) and all(map(str.__eq__, self, other))
+        return (
+            len(self) == len(other)
+            and np.array_equal(self.lengths, other.lengths)
+            and self._bytes(0, len(self)) == other._bytes(0, len(other))
+        )
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, itertools.islice(self, 3)))
+        return f"<{len(self):,} texts: {shown}{', ...' if len(self) > 3 else ''}>"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return them as an array of strings, str objects (n,), as NumPy and pandas ask for it."""
+        return np.array(self.tolist(), object if dtype is None else dtype)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The bytes of each text, int64 (n,)."""
+        return np.diff(self.ends)
+
+    def tolist(self) -> list[str]:
+        """Return them as Python strings."""
+        return list(self)
+
+    def terminated(self) -> Iterator[bytes]:
+        """Yield all bytes in blocks, with a zero byte after each text."""
+        for part in _batches(len(self)):
+            yield b"\0".join([*self._values(part), b""])
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """A number for each text, uint64 (n,): equal for equal ones, and seldom for others.
+
+        It is a multilinear hash (D. Lemire and O. Kaser, "Strongly universal string hashing is
+        fast", The Computer Journal 57, 2014).
+        """
+        keys = np.empty(len(self), np.uint64)
+        factors = np.random.default_rng(_SEED).integers(
+            0, 2**64, int(self.lengths.max(initial=0)) + 1, np.uint64
+        ) | np.uint64(1)  # odd: texts that differ in one byte never have the same key
+        for part in _batches(len(self)):
+            lengths = self.lengths[part]
+            values = self.content[self.ends[part.start] : self.ends[part.start + len(lengths)]]
+            starts = np.cumsum(lengths) - lengths
+            places = np.arange(len(values)) - np.repeat(starts, lengths)  # of a byte in its text
+            sums = np.cumsum((values + np.uint64(1)) * factors[places + 1])  # modulo 2**64
+            sums = np.concatenate([np.zeros(1, np.uint64), sums])
+            mixed = lengths.astype(np.uint64) * factors[0]
+            keys[part] = sums[starts + lengths] - sums[starts] + mixed
+        return keys
+
+    def repeated(self) -> int:
+        """Return how many texts are equal to an earlier one."""
+        keys, counts = np.unique(self.keys, return_counts=True)
+        if len(keys) == len(self):
+            return 0
+        several = np.flatnonzero(np.isin(self.keys, keys[counts > 1]))
+        return len(several) - len(set(self[several]))
+
+    def places_of(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the number of each of other texts among these, int64 (m,); -1 where it is none.
+
+        Args:
+            texts: m texts, in any order.
+        """
+        wanted = Texts.of(texts)
+        if len(self) >= len(wanted) and wanted == self[: len(wanted)]:
+            return np.arange(len(wanted))
+        order = np.argsort(self.keys, kind="stable")
+        at = np.searchsorted(self.keys[order], wanted.keys, "right") - 1
+        places = np.where(at >= 0, order[at], -1) if len(self) else at
+        known = np.flatnonzero(places >= 0)
+        differ = known[~self[places[known]].equals(wanted[known])]
+        alike = np.flatnonzero(np.isin(self.keys, wanted.keys[differ]))  # by their keys alone
+        numbers = dict(zip(self[alike], alike.tolist(), strict=True))
+        places[differ] = [numbers.get(text, -1) for text in wanted[differ]]
+        return places
+
+    def equals(self, other: "Texts") -> np.ndarray:
+        """Return which texts are equal to those of the same number in another: bool (n,)."""
+        same = self.lengths == other.lengths
+        for part in _batches(len(self)):
+            pairs = zip(self._values(part), other._values(part), strict=True)
+            same[part] &= [here == there for here, there in pairs]
+        return same
+
+    def _bytes(self, start: int, stop: int) -> bytes:
+        return self.content[self.ends[start] : self.ends[stop]].tobytes()
+
+    def _values(self, part: slice) -> list[bytes]:
+        ends = self.ends[part.start : part.stop + 1]
+        whole = self.content[ends[0] : ends[-1]].tobytes()
+        return [whole[a:b] for a, b in itertools.pairwise((ends - ends[0]).tolist())]
+
+
+def _batches(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
+
+
+def _pieces(block: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield parts of an array of texts that are small enough to become matrices of bytes."""
+    step = max(1, min(_BLOCK, _VALUES // max(1, block.dtype.itemsize)))
+    return (block[start : start + step] for start in range(0, len(block), step))
+
+
+def _packed(block: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Return the bytes of texts without those that fill them up, and the length of each."""
+    width = block.dtype.itemsize
+    matrix = np.ascontiguousarray(block).view(np.uint8).reshape(len(block), width)
+    lengths = np.strings.str_len(block).astype(np.int64)
+    content = matrix[np.arange(width) < lengths[:, None]]
+    if content.size and content.max() > 127:  # a text that is not utf-8 alone may be so with others
+        for text in block.tolist():
+            text.decode()
+    return content.tobytes(), lengths
