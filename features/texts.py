@@ -100,10 +100,6 @@ class Texts(Sequence[str]):
         shown = ", ".join(map(repr, itertools.islice(self, 3)))
         return f"<{len(self):,} texts: {shown}{', ...' if len(self) > 3 else ''}>"
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return them as an array of strings, str objects (n,), as NumPy and pandas ask for it."""
-        return np.array(self.tolist(), object if dtype is None else dtype)
-
     @property
     def lengths(self) -> np.ndarray:
         """The bytes of each text, int64 (n,)."""
@@ -119,13 +115,13 @@ class Texts(Sequence[str]):
             yield b"\0".join([*self._values(part), b""])
 
     @cached_property
-    def keys(self) -> np.ndarray:
+    def hashes(self) -> np.ndarray:
         """A number for each text, uint64 (n,): equal for equal ones, and seldom for others.
 
         It is a multilinear hash (D. Lemire and O. Kaser, "Strongly universal string hashing is
         fast", The Computer Journal 57, 2014).
         """
-        keys = np.empty(len(self), np.uint64)
+        hashes = np.empty(len(self), np.uint64)
         factors = np.random.default_rng(_SEED).integers(
             0, 2**64, int(self.lengths.max(initial=0)) + 1, np.uint64
         ) | np.uint64(1)  # odd: texts that differ in one byte never have the same key
@@ -137,15 +133,15 @@ class Texts(Sequence[str]):
             sums = np.cumsum((values + np.uint64(1)) * factors[places + 1])  # modulo 2**64
             sums = np.concatenate([np.zeros(1, np.uint64), sums])
             mixed = lengths.astype(np.uint64) * factors[0]
-            keys[part] = sums[starts + lengths] - sums[starts] + mixed
-        return keys
+            hashes[part] = sums[starts + lengths] - sums[starts] + mixed
+        return hashes
 
     def repeated(self) -> int:
         """Return how many texts are equal to an earlier one."""
-        keys, counts = np.unique(self.keys, return_counts=True)
-        if len(keys) == len(self):
+        hashes, counts = np.unique(self.hashes, return_counts=True)
+        if len(hashes) == len(self):
             return 0
-        several = np.flatnonzero(np.isin(self.keys, keys[counts > 1]))
+        several = np.flatnonzero(np.isin(self.hashes, hashes[counts > 1]))
         return len(several) - len(set(self[several]))
 
     def places_of(self, texts: Sequence[str]) -> np.ndarray:
@@ -157,12 +153,12 @@ class Texts(Sequence[str]):
         wanted = Texts.of(texts)
         if len(self) >= len(wanted) and wanted == self[: len(wanted)]:
             return np.arange(len(wanted))
-        order = np.argsort(self.keys, kind="stable")
-        at = np.searchsorted(self.keys[order], wanted.keys, "right") - 1
+        order = np.argsort(self.hashes, kind="stable")
+        at = np.searchsorted(self.hashes[order], wanted.hashes, "right") - 1
         places = np.where(at >= 0, order[at], -1) if len(self) else at
         known = np.flatnonzero(places >= 0)
         differ = known[~self[places[known]].equals(wanted[known])]
-        alike = np.flatnonzero(np.isin(self.keys, wanted.keys[differ]))  # by their keys alone
+        alike = np.flatnonzero(np.isin(self.hashes, wanted.hashes[differ]))  # by their hashes alone
         numbers = dict(zip(self[alike], alike.tolist(), strict=True))
         places[differ] = [numbers.get(text, -1) for text in wanted[differ]]
         return places
