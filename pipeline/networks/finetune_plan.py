@@ -14,11 +14,9 @@ from features.backbones.weights import resolve
 from features.config import AUTO, ExtractConfig
 from features.errors import UsageError
 from pipeline.config import FinetuneConfig
-from pipeline.config.choices import RANDOM_HEAD
-from pipeline.networks import augmentation, precision, training_length, transfer
+from pipeline.networks import augmentation, heads, precision, training_length, transfer
 from pipeline.networks.blocks import blocks_to_unfreeze
 from pipeline.networks.finetuning import FACTORS, HEAD_STAGE, FineTuning, TrunkCache
-from pipeline.networks.linear_head import LinearHead, find_head, fitting_head
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan
 from pipeline.networks.train_stage import TrainStage
@@ -53,8 +51,8 @@ def prepare(config: FinetuneConfig, images: Pixels, folder: Path) -> FineTuning:
     """
     backbone = catalog.find(config.backbone)
     weights = resolve(backbone, config.weights, config.scaling, config.seed)
-    head = _head(config, images, backbone, weights)
     facts = _facts(config, images, backbone, weights)
+    head = heads.choose(config, candidate_name(config), images, backbone, weights, facts)
     network = transfer.assemble(facts)
     unfrozen = blocks_to_unfreeze(network.blocks, config.unfreeze, backbone.name)
     names = augmentation.choose(config.augment, images.splits.class_names)
@@ -97,17 +95,6 @@ def _facts(
         "seed": config.seed,
         "precision": precision.choose(config.precision),
     }
-
-
-def _head(
-    config: FinetuneConfig, images: Pixels, backbone: Backbone, weights: Weights
-) -> LinearHead | None:
-    network = (images.splits, backbone, weights.sha256, images.size, config.features)
-    if config.head is None:
-        return fitting_head(candidate_name(config), config.out, *network)
-    if config.head == RANDOM_HEAD:
-        return None
-    return find_head(config.head, config.out, *network)
 
 
 def _cache(
@@ -183,7 +170,7 @@ def _setting(config: FinetuneConfig, tuning: FineTuning, length: TrainingLength)
         "factors": list(FACTORS),
         "augment": list(tuning.augment),
         "cache": _cache_setting(tuning.cache),
-        "head": None if tuning.head is None else tuning.head.record.key,
+        "head": None if tuning.head is None else tuning.head.key,
         "learning_rate": _learning_rate(config, tuning),
         "batch_size": length.batch_size,
         "epochs": length.epochs,

@@ -14,7 +14,7 @@ from pipeline.networks import augmentation, estimate, transfer, trunk
 from pipeline.networks.blocks import Block
 from pipeline.networks.data import TrainingData
 from pipeline.networks.estimate import StageWork
-from pipeline.networks.linear_head import LinearHead
+from pipeline.networks.heads import Head
 from pipeline.networks.optimizers import discriminative_adamw
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import TrainedNetwork
@@ -76,7 +76,7 @@ class FineTuning:
     unfrozen: Sequence[tuple[int, ...]]
     images: Pixels
     cache: TrunkCache | None
-    head: LinearHead | None
+    head: Head | None
     augment: tuple[str, ...]
     seed: int
     progress: bool
@@ -119,8 +119,9 @@ class FineTuning:
             for count, stage in enumerate(stages, first)
         ]
         views = 0 if self.cache is None else 1 + self.cache.views.count
-        trunk = views * len(self.images.splits.rest) * below * timing.forward
-        return trunk + estimate.total(timing, work, rounds)
+        trunk = views * len(self.images.splits.rest) * below
+        head = 0 if self.head is None else self.head.passes
+        return (trunk + head) * timing.forward + estimate.total(timing, work, rounds)
 
     def _trained_share(self, network: Transfer, unfrozen: Sequence[tuple[int, ...]]) -> float:
         """Return the share of the backbone's work through which gradients go."""

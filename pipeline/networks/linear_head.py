@@ -5,11 +5,10 @@ Out-of-Distribution", section 3.4 (LP-FT): a random head sends large gradients i
 were good; a fitted one does not.
 """
 
-import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,8 +22,6 @@ from pipeline.results.records import RECORD, Record, read_record
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
-
-log = logging.getLogger("offshelf")
 
 METHOD = "logistic"
 
@@ -63,6 +60,15 @@ class LinearHead:
         task = Task(len(rows), x.shape[1], self._classes, self.record.seed)
         model = find(METHOD).build(task).set_params(**self.record.setting)
         return as_dense(model.fit(x, self.splits.labels[rows]), self._classes)
+
+    passes: ClassVar[int] = (
+        0  # the images that must be sent through the network: their features are stored
+    )
+
+    @property
+    def key(self) -> str:
+        """All that decides the start: the key of the candidate."""
+        return self.record.key
 
     @property
     def _classes(self) -> int:
@@ -142,21 +148,17 @@ def find_head(
     return LinearHead(folder, record, splits, features)
 
 
-def fitting_head(
-    name: str,
+def fitting_heads(
     results: Path,
     splits: Splits,
     backbone: Backbone,
     weights: str,
     image_size: tuple[int, int],
     features: Path | None = None,
-) -> LinearHead | None:
-    """Return the head that starts from a candidate of the results folder that fits the network.
-
-    A network of this name that is finished keeps the start that it had.
+) -> list[LinearHead]:
+    """Return the heads that start from candidates of the results folder that fit the network.
 
     Args:
-        name: the name of the network's candidate.
         results: the results folder.
         splits: the splits of that folder.
         backbone: the backbone to be fine-tuned.
@@ -165,28 +167,16 @@ def fitting_head(
         features: the path of the feature file now; None: where it was.
 
     Returns:
-        The first head by name; None where no candidate fits, or its features are gone.
+        Those whose features are still there, by name.
     """
     expected = _expected(splits, backbone, weights, image_size)
     folders = sorted(path.parent for path in results.glob(f"*/{RECORD}"))
     records = {folder: read_record(folder) for folder in folders}
-    finished = next((each for each in records.values() if each.name == name), None)
-    heads = [
+    return [
         LinearHead(folder, record, splits, features)
         for folder, record in records.items()
         if _actual(record) == expected and Path(features or record.inputs["file"]).is_file()
     ]
-    if finished is not None:
-        heads = [head for head in heads if head.record.key == finished.setting.get("head")]
-    if heads:
-        log.info("the head starts from %s (--head none: from random weights)", heads[0].record.name)
-        return heads[0]
-    log.info(
-        "the head starts from random weights; a logistic regression on features of %s, fitted by "
-        "`classify --out %s`, would be a better start",
-        backbone.output, results,
-    )  # fmt: skip
-    return None
 
 
 def _expected(

@@ -16,10 +16,11 @@ from pipeline.classifiers import storage as models
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig, FinetuneConfig
 from pipeline.data.splits import Splits
-from pipeline.networks import checkpoints, finetune_plan, pixels, storage, transfer
+from pipeline.networks import checkpoints, finetune_plan, own_head, pixels, storage, transfer
 from pipeline.networks.data import TrainingData
 from pipeline.networks.finetuning import FACTORS
 from pipeline.networks.linear_head import find_head
+from pipeline.networks.own_head import OwnHead
 from pipeline.networks.train_stage import TrainStage
 from pipeline.results import history
 from pipeline.results.predictions import Predictions
@@ -208,16 +209,50 @@ def test_a_classifier_that_fits_is_where_the_head_starts(source, results, out, t
     random = dataclasses.replace(chosen, head="none")
     setting = finetune_plan.plan(random, tuning(random, tmp_path / "w")).setting
     assert (setting["learning_rate"], setting["head_epochs"]) == (1e-3, 10)
+    assert tuning(config(source, results, name="other"), tmp_path / "w").head is None
     for other in (
-        config(source, results, name="other"),
         config(source, results, name="other", head=None, seed=1),
         config(source, results, name="other", head=None, image_size=(48, 48)),
         config(source, out, head=None),
     ):
-        assert tuning(other, tmp_path / "w").head is None
-    assert (
-        "the head starts from random weights; a logistic regression on features of" in caplog.text
+        assert isinstance(tuning(other, tmp_path / "w").head, OwnHead)
+    assert "the head starts from a logistic regression fitted on 48 images" in caplog.text
+
+
+def test_a_head_of_its_own_is_what_classify_would_fit(source, results, out, tmp_path):
+    """With the default setting, on the same images as the classifier's features."""
+    from pipeline.classifiers import find
+    from pipeline.classifiers.base import Task
+
+    start = tuning(config(source, out, head=None), tmp_path / "w")
+    splits = start.images.splits
+    train, held = next(splits.rounds(1))
+    kernel, bias = start.head.weights_from(train)
+    with FeatureFile(read_record(results / LOGISTIC).inputs["file"]) as file:
+        x = file.features()
+    model = find("logistic").build(Task(len(train), x.shape[1], 3, 0))
+    model.set_params(**find("logistic").default).fit(x[train], splits.labels[train])
+    np.testing.assert_allclose(
+        softmax(x[held] @ kernel + bias), model.predict_proba(x[held]), atol=1e-3
     )
+
+
+def test_it_is_trained_without_a_stage_for_the_head_and_is_found_again(source, out, tmp_path):
+    planned = config(source, out, head=None)
+    finetune.run(planned)
+    record = read_record(out / NAME)
+    assert {epoch["stage"] for epoch in rounds(out / NAME)["fold 1"]} == {"conv_12"}
+    assert record.setting["head"]["classifier"] == "logistic"
+    finetune.run(planned)
+    assert read_record(out / NAME) == record
+
+
+def test_of_many_images_it_learns_from_some_of_every_class(source, out, tmp_path, monkeypatch):
+    monkeypatch.setattr(own_head, "MOST", 12)
+    start = tuning(config(source, out, head=None), tmp_path / "w")
+    assert start.head.passes == 12
+    labels = start.images.splits.labels[start.head._drawn]
+    assert np.bincount(labels).tolist() == [4, 4, 4]
 
 
 def test_a_finished_network_keeps_the_start_that_it_had(source, results, tuned, tmp_path):
