@@ -15,6 +15,7 @@ from pipeline.networks.plan import NetworkPlan
 from pipeline.networks.recording import write_candidate
 from pipeline.networks.rounds import run_rounds
 from pipeline.networks.working_folder import checkpoint_folder, remove_checkpoints
+from pipeline.results.library_warnings import collected_warnings
 from pipeline.results.memory import reset_peak
 from pipeline.results.records import RECORD, SCHEMA, Record, place_candidate, read_record
 
@@ -43,12 +44,12 @@ def train_candidate(
         return _finished(config.out / plan.name, plan, key)
     reset_peak()
     checkpoints = checkpoint_folder(folder, plan.name, key)
-    with measured(checkpoints, images.seconds) as elapsed:
+    with measured(checkpoints, images.seconds) as elapsed, collected_warnings() as warned:
         log.info("%s", _forecast(config, images, plan))
         result = run_rounds(images, plan, checkpoints, config.refit)
     draft = checkpoints / plan.name
     draft.mkdir(exist_ok=True)
-    record = write_candidate(config, images, plan, key, result, elapsed(), draft)
+    record = write_candidate(config, images, plan, key, result, elapsed(), tuple(warned), draft)
     place_candidate(draft, config.out)
     remove_checkpoints(folder, plan.name)
     log.info("%s", _summary(record))

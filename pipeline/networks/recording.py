@@ -29,6 +29,7 @@ def write_candidate(
     key: str,
     result: RoundsResult,
     seconds: float,
+    warned: tuple[str, ...],
     draft: Path,
 ) -> Record:
     """Write all files of a candidate into a folder, the record last; return the record.
@@ -40,6 +41,7 @@ def write_candidate(
         key: the digest of all that decides its result.
         result: what its rounds gave.
         seconds: the wall time of all of it, from the reading of the images on.
+        warned: what libraries warned of, each text once.
         draft: an existing folder.
 
     Raises:
@@ -53,7 +55,7 @@ def write_candidate(
     model = storage.save(result.kept.network, draft, result.kept.facts)
     history.write(draft, result.rounds)
     record = _record(config, images, plan, key, result, _seconds(images, result, seconds), model)
-    record = replace(record, predictions=written)
+    record = replace(record, predictions=written, warnings=warned)
     write_record(draft, record)
     return record
 

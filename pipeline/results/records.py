@@ -101,7 +101,7 @@ class Record:
         expected: what new images will give of the best of all its settings, by `metric`, corrected
             for the choice: "value", "low", "high" (None where there is no interval), "settings"
             (how many); empty where no settings were kept.
-        warnings: what libraries warned of in the last fit, each once.
+        warnings: what libraries warned of in the last fit (of a network: in training), each once.
         threshold: between two classes, as `results.thresholds` chooses it; empty where the most
             probable class is predicted.
         predictions: "file", "bytes" and "sha256" of `validation.parquet`; empty in those of 0.2.0.

@@ -1,9 +1,7 @@
 """The jobs of the worker process: fitting one candidate, and measuring what a fit costs."""
 
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +13,7 @@ from pipeline.classifiers import storage
 from pipeline.classifiers.base import Classifier, Setting, probabilities
 from pipeline.config.judging import CONFIDENCE, RESAMPLES
 from pipeline.data.splits import Splits
+from pipeline.results.library_warnings import collected_warnings
 from pipeline.results.memory import peak_since_reset, reset_peak
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.ranking import mean_score, units_of
@@ -27,8 +26,6 @@ from pipeline.statistics import calibration, selection
 SAMPLE = 1000  # rows on which costs are measured first
 _SMALL = 10_000_000  # values of a matrix, 40 MB
 _FACTOR = 3  # the next measurement takes so many times the rows, while there is time
-_FOR_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
-_HARMLESS = "within_class_std_dev_ has at least 1 zero"  # of features that are 0 everywhere
 _TIMES = 3  # that predicting is timed
 _WARM_UP = 200  # rows of a fit that is not timed, because it loads libraries
 
@@ -165,7 +162,7 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
         _temperature(predictions),
         search.tried.write(job.folder),
         _expected(job, search.tried, examples.splits, score),
-        tuple(dict.fromkeys(caught)),
+        tuple(caught),
         score,
         any(type(step).__module__.startswith("sklearnex") for _, step in model.steps),
         search.stopped_early,
@@ -179,19 +176,6 @@ def _expected(job: FitJob, tried: TriedSettings, splits: Splits, score: float) -
     measured = tried.measured(job.metric, labels, len(splits.class_names))
     best = selection.corrected(measured, units, RESAMPLES, CONFIDENCE, job.seed)
     return best.at_most(score, job.metric).facts() | {"settings": len(measured.scores)}
-
-
-@contextmanager
-def collected_warnings() -> Iterator[list[str]]:
-    """Yield a list that gets the texts of all warnings that an analyst should know of."""
-    texts: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield texts
-    for warning in caught:
-        text = " ".join(str(warning.message).split())[:300]
-        if not issubclass(warning.category, _FOR_PROGRAMMERS) and _HARMLESS not in text:
-            texts.append(f"{warning.category.__name__}: {text}")
 
 
 def measure(job: MeasureJob, report: Report) -> Cost:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,19 @@ def test_it_leaves_what_every_candidate_leaves(results):
     assert {"epoch", "stage", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy",
             "seconds"} == set(facts["rounds"][0]["epochs"][0])  # fmt: skip
     assert not (results / ".networks").exists()
+
+
+def test_what_libraries_warn_of_in_training_is_kept_and_marked(source, tmp_path, monkeypatch):
+    def odd(*arguments):
+        for _ in range(3):
+            warnings.warn("the loss\njumps", RuntimeWarning, stacklevel=1)
+            warnings.warn("old style", DeprecationWarning, stacklevel=1)
+        return training.train(*arguments)
+
+    monkeypatch.setattr(scratch_plan, "train", odd)
+    folder = scratch.run(config(source, tmp_path / "r", epochs=1))
+    assert read_record(Path(folder) / "scratch-lenet").warnings == ("RuntimeWarning: the loss jumps",)
+    assert "RuntimeWarning" in comparison.text(compare.run(CompareConfig((tmp_path / "r",))))
 
 
 def test_classifiers_and_networks_share_splits_table_and_lock(source, results, tmp_path):
