@@ -72,7 +72,7 @@ def finetune(
         weight_decay: the weight decay of AdamW.
         head: a logistic regression that the head starts from, instead of a stage of its own: the
             name of a candidate in `out`, or its folder; None takes one in `out` that fits the
-            network, if there is any, "none" starts from random weights.
+            network, or else fits one, "none" starts from random weights.
         features: where the feature file of `head` lies now, if it has moved.
         cache_trunk: whether to compute what is below the trained layers only once; None does so
             where that is at least half of the network's work.

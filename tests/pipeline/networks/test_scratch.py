@@ -94,7 +94,9 @@ def test_what_libraries_warn_of_in_training_is_kept_and_marked(source, tmp_path,
 
     monkeypatch.setattr(scratch_plan, "train", odd)
     folder = scratch.run(config(source, tmp_path / "r", epochs=1))
-    assert read_record(Path(folder) / "scratch-lenet").warnings == ("RuntimeWarning: the loss jumps",)
+    assert read_record(Path(folder) / "scratch-lenet").warnings == (
+        "RuntimeWarning: the loss jumps",
+    )
     assert "RuntimeWarning" in comparison.text(compare.run(CompareConfig((tmp_path / "r",))))
 
 
