@@ -62,8 +62,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option(
         "--head",
         "the logistic regression of `classify` that the head starts from, by its name or folder; "
-        "without it, one in --out that fits the network, or else one fitted for it; none for random "
-        "weights",
+        "without it, one in --out that fits the network, or else one fitted for it; none for "
+        "random weights",
         metavar="CANDIDATE",
     )
     option(

@@ -15,7 +15,7 @@ def collected_warnings() -> Iterator[dict[str, None]]:
     """Yield a dict whose keys become the texts of what an analyst should know of, each once."""
     texts: dict[str, None] = {}
 
-    def keep(message: Any, category: type[Warning], *place: Any) -> None:
+    def keep(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
         text = " ".join(str(message).split())[:_LONGEST]
         if _HARMLESS not in text:
             texts[f"{category.__name__}: {text}"] = None
