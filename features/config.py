@@ -22,6 +22,7 @@ from features.arguments import (
     optional,
 )
 from features.backbones import catalog
+from features.backbones.names import is_elsewhere
 from features.errors import UsageError
 
 RESIZES = ("stretch", "crop")
@@ -42,13 +43,16 @@ class ExtractConfig:
     Attributes:
         source: a folder, a manifest, an archive, a pattern of shards or a file of arrays.
         out: the feature file to write.
-        backbone: the name of a network from the catalog, or of a hand-crafted descriptor.
+        backbone: the name of a network from the catalog, or of a hand-crafted descriptor; or an
+            own network, the path of an `.onnx` or `.xml` file.
         weights: "imagenet" (from whichever source has them), the name of one weights source, a
             path to a weights file, or "none" for seeded random weights.
         scaling: the pixel scaling of a weights file given by path; None takes the one noted beside
-            the file, else the one of Keras' own weights for this backbone.
+            the file, else the one of Keras' own weights for this backbone. Of an own network: None
+            takes what its file says.
         layers: names of the layers to tap; None takes the last one.
-        pooling: "avg", "max", "avgmax", "flatten" or "none".
+        pooling: "avg", "max", "avgmax", "flatten" or "none"; "token" takes the first of a
+            transformer's tokens, the class token.
         image_size: height and width the network sees, in pixels; None takes the backbone's own.
         resize: "stretch" keeps the whole image, "crop" its aspect ratio.
         interpolation: how pixels are resampled, always with antialiasing.
@@ -106,8 +110,8 @@ class ExtractConfig:
             self,
             source=as_path,
             out=as_path,
-            backbone=check_text,
-            weights=_as_weights,
+            backbone=_as_name_or_path,
+            weights=_as_name_or_path,
             scaling=optional(partial(check_choice, choices=catalog.SCALINGS)),
             layers=optional(partial(as_names, at_least=1)),
             pooling=partial(check_choice, choices=catalog.POOLINGS),
@@ -133,6 +137,13 @@ class ExtractConfig:
 
     def _check_backbone(self) -> None:
         """Check what depends on the backbone, by the tables alone."""
+        if is_elsewhere(self.backbone):
+            return
+        if self.pooling == catalog.TOKEN:
+            raise UsageError(
+                f"pooling={catalog.TOKEN}: {self.backbone} has no class token, expected one of "
+                f"{', '.join(catalog.MAP_POOLINGS)}"
+            )
         descriptor = descriptors.find(self.backbone)
         if descriptor is not None:
             _check_no_network_options(self, descriptor)
@@ -140,7 +151,7 @@ class ExtractConfig:
         catalog.check_image_size(backbone, self.image_size or (backbone.size, backbone.size))
 
 
-def _as_weights(value: Any, option: str) -> str:
+def _as_name_or_path(value: Any, option: str) -> str:
     return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value, option)
 
 

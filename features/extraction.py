@@ -34,7 +34,7 @@ def extract(
     source: str | Path,
     out: str | Path,
     *,
-    backbone: str = ExtractConfig.backbone,
+    backbone: str | Path = ExtractConfig.backbone,
     weights: str | Path = ExtractConfig.weights,
     scaling: str | None = ExtractConfig.scaling,
     layers: Names | None = ExtractConfig.layers,
@@ -65,14 +65,17 @@ def extract(
     Args:
         source: a folder, a manifest, an archive, a pattern of shards or a file of arrays.
         out: the feature file to write.
-        backbone: the name of a network from the catalog, or of a hand-crafted descriptor.
+        backbone: the name of a network from the catalog, or of a hand-crafted descriptor; or an
+            own network, the path of an `.onnx` or `.xml` file.
         weights: "imagenet" (from whichever source has them), the name of one weights source, a
             path to a weights file, or "none" for seeded random weights.
         scaling: the pixel scaling of a weights file given by path; None takes the one noted beside
-            the file, else the one of Keras' own weights for this backbone.
+            the file, else the one of Keras' own weights for this backbone. Of an own network: None
+            takes what its file says.
         layers: the layers to tap, as one name, names with commas, or a sequence of names; None
             takes the last layer.
-        pooling: "avg", "max", "avgmax", "flatten" or "none".
+        pooling: "avg", "max", "avgmax", "flatten" or "none"; "token" takes the first of a
+            transformer's tokens, the class token.
         image_size: height and width the network sees, in pixels, or one int for both; None takes
             the backbone's own.
         resize: "stretch" keeps the whole image, "crop" its aspect ratio.

@@ -1,19 +1,27 @@
 """What turns pixels into features: a pretrained network, or a hand-crafted descriptor."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from features import descriptors, handcrafted
 from features.backbones import catalog
 from features.backbones.assembly import assemble
 from features.backbones.catalog import PixelScaling
+from features.backbones.names import is_elsewhere
 from features.backbones.weights import resolve
 from features.config import ExtractConfig
 from features.descriptors import Descriptor
 from features.engines import choose, compile_network
 from features.engines.base import BatchShape, Choice, Compiled
+from features.errors import UsageError
+
+if TYPE_CHECKING:
+    from features.backbones.elsewhere import Network
+
+log = logging.getLogger("offshelf")
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,13 @@ def find_model(config: ExtractConfig) -> Model:
     """Return the model that a config names; its weights are fetched where they are not cached.
 
     Raises:
-        UsageError: the weights file is not there, or its suffix is not known.
+        UsageError: the weights file is not there, or its suffix is not known; or an own network
+            does not say something that has to be known, and the message asks for it.
         DataError: the weights could not be fetched, or are not what they should be.
         MissingPackageError: the engine is not installed.
     """
+    if is_elsewhere(config.backbone):
+        return _from_elsewhere(config)
     descriptor = descriptors.find(config.backbone)
     return _network(config) if descriptor is None else _handcrafted(config, descriptor)
 
@@ -85,6 +96,55 @@ def _network(config: ExtractConfig) -> Model:
         packages=("keras", choice.engine),
         compile=compile_for,
     )
+
+
+def _from_elsewhere(config: ExtractConfig) -> Model:
+    from features.backbones import elsewhere, opening
+
+    network = opening.find(
+        elsewhere.Wanted(
+            config.backbone, config.weights, config.scaling, config.image_size,
+            config.batch_size, config.seed,
+        )
+    )  # fmt: skip
+    if network.scaling is None:
+        raise UsageError(
+            f"{config.backbone} does not say how its pixels are to be scaled; say it with "
+            f"--scaling {'|'.join(catalog.SCALINGS)}"
+        )
+    choice = choose(config.engine, config.precision, network.engines)
+    layers = network.resolve(config.layers)
+    elsewhere.check_pooling([tap for tap in network.taps if tap.name in layers], config.pooling)
+    _tell(network, layers)
+
+    def compile_for(batch_shape: BatchShape, cache: Path) -> Compiled:
+        def make(precision: str) -> Any:
+            return network.make(layers, config.pooling, precision, batch_shape)
+
+        return compile_network(choice, make, batch_shape, cache)
+
+    return Model(
+        backbone=network.name,
+        weights=network.weights,
+        licence=network.licence,
+        layers=layers,
+        pooling=config.pooling,
+        image_size=network.image_size,
+        scaling=network.scaling,
+        choice=choice,
+        packages=(*network.packages, choice.engine),
+        compile=compile_for,
+    )
+
+
+def _tell(network: "Network", layers: tuple[str, ...]) -> None:
+    """Say what was read from the network, or guessed of it."""
+    assert network.scaling is not None  # noqa: S101 - it was looked at before
+    height, width = network.image_size
+    log.info(
+        "%s: %d x %d pixels, %s, scaling %r, layer %s", network.name, height, width,
+        network.scaling.order, network.scaling.name, ", ".join(layers),
+    )  # fmt: skip
 
 
 def _handcrafted(config: ExtractConfig, descriptor: Descriptor) -> Model:

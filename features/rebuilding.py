@@ -1,11 +1,12 @@
 """A recipe made to run again: the same pixels, network and layers for images that are new."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from features import descriptors
 from features.backbones import catalog
+from features.backbones.names import is_elsewhere
 from features.config import ExtractConfig
 from features.engines import choose, compile_network
 from features.engines.base import Compiled
@@ -76,8 +77,15 @@ def rebuild(
             has both values.
         MissingPackageError: the engine is not installed.
     """
+    if weights is None and converted is None and recipe.weights["origin"] == "file":
+        raise UsageError(
+            "the features were made from a weights file, whose path is not recorded; name it with "
+            f"--weights FILE (SHA-256 {recipe.weights['sha256']})"
+        )
     config = _config(recipe, weights, engine or recipe.engine, precision or recipe.precision)
     model = find_model(config) if converted is None else _converted(config, recipe)
+    if is_elsewhere(recipe.backbone):  # its file may have been renamed; its checksum tells
+        model = replace(model, backbone=recipe.backbone)
     now = write_recipe(config, model, model.image_size, source={})
     _check(recipe, now)
     ignored = _NOT_COMPARED if converted is None else (*_NOT_COMPARED, *_OF_CONVERSION)
@@ -132,15 +140,11 @@ def _config(recipe: Recipe, weights: str | None, engine: str, precision: str) ->
             batch_size=recipe.batch_size, store=recipe.store,
         )  # fmt: skip
     origin, scaling = recipe.weights["origin"], recipe.scaling["name"]
-    if origin == "file" and weights is None:
-        raise UsageError(
-            "the features were made from a weights file, whose path is not recorded; name it with "
-            f"--weights FILE (SHA-256 {recipe.weights['sha256']})"
-        )
     is_random = origin == "random"
+    is_own = is_elsewhere(recipe.backbone) and weights is not None  # the file is the network
     return ExtractConfig(
-        Path(), Path(), recipe.backbone,
-        weights="none" if is_random else (weights or origin),
+        Path(), Path(), weights if is_own and weights else recipe.backbone,
+        weights="none" if is_random else "imagenet" if is_own else (weights or origin),
         scaling=scaling if is_random or (weights and scaling in catalog.SCALINGS) else None,
         layers=recipe.layers, pooling=recipe.pooling, image_size=recipe.image_size,
         resize=recipe.resize, interpolation=recipe.interpolation, exact_decode=exact,

@@ -42,10 +42,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     all estimators of a process with the same settings; a pickle does not hold it.
 
     Args:
-        backbone: the name of a network from the catalog, or of a hand-crafted descriptor.
+        backbone: the name of a network from the catalog, or of a hand-crafted descriptor; or an
+            own network, the path of an `.onnx` or `.xml` file.
         layers: the layers to tap, as one name, names with commas, or a sequence of names; None
             takes the last layer. The features of several layers stand side by side in this order.
-        pooling: "avg", "max", "avgmax" or "flatten".
+        pooling: "avg", "max", "avgmax", "flatten" or "token".
         image_size: height and width the network sees, in pixels, or one int for both; None takes
             the backbone's own.
         resize: "stretch" keeps the whole image, "crop" its aspect ratio.
@@ -62,7 +63,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        backbone: str = ExtractConfig.backbone,
+        backbone: str | Path = ExtractConfig.backbone,
         *,
         layers: Names | None = ExtractConfig.layers,
         pooling: str = ExtractConfig.pooling,

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from features.backbones.names import is_elsewhere
 from features.descriptors import DESCRIPTORS, Descriptor
 from features.errors import UsageError, unknown_name
 
 # How a layer's map (h, w, c) becomes features: its mean or its maximum over h and w, both of them
 # side by side, all values in one row, or the map as it is.
-POOLINGS = ("avg", "max", "avgmax", "flatten", "none")
+MAP_POOLINGS = ("avg", "max", "avgmax", "flatten", "none")
+TOKEN = "token"  # noqa: S105 - the class token, the first of a transformer's tokens
+POOLINGS = (*MAP_POOLINGS, TOKEN)
 
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB pixels in 0..1
 _DEVIATION = (0.229, 0.224, 0.225)
@@ -79,6 +82,7 @@ SCALINGS = {
         _standardized("torch", _MEAN, _DEVIATION),
         _standardized("tf", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # -1..1
         PixelScaling("none", "RGB", (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)),  # the network rescales
+        _standardized("unit", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # 0..1
         _efficientnet(),
     )
 }
@@ -262,6 +266,11 @@ def find(name: str) -> Backbone:
     Raises:
         UsageError: there is none of that name; the message suggests the nearest names.
     """
+    if is_elsewhere(name):
+        raise UsageError(
+            f"{name}: an own network is for `extract` and `backbones`; this takes a network of "
+            "keras.applications, see `backbones`"
+        )
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     if plain not in BACKBONES:
         if plain in DESCRIPTORS:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from features.backbones.catalog import POOLINGS, Backbone, PixelScaling, check_image_size
+from features.backbones.catalog import MAP_POOLINGS, Backbone, PixelScaling, check_image_size
 from features.errors import UsageError, unknown_name
 from features.quiet import keras_here
 
@@ -69,7 +69,7 @@ def with_taps(
         base: the bare network that `build` returned; its weights are shared, not copied.
         backbone: its entry in the catalog.
         layers: names of layers whose output is a map (height, width, channels).
-        pooling: a name from `catalog.POOLINGS`.
+        pooling: a name from `catalog.MAP_POOLINGS`.
         scaling: the pixel scaling that the weights in `base` expect.
         given_size: height and width of the images where the network is to enlarge them itself;
             None where they come in the size that `base` takes.
@@ -96,8 +96,8 @@ def taps(base: Any, backbone: Backbone, layers: Sequence[str], pooling: str) -> 
 
     Arguments, shapes and errors are those of `with_taps`.
     """
-    if pooling not in POOLINGS:
-        raise unknown_name("pooling", pooling, list(POOLINGS))
+    if pooling not in MAP_POOLINGS:
+        raise unknown_name("pooling", pooling, list(MAP_POOLINGS))
     steps = list(walk(base))
     known = tappable(steps, backbone.output)
     _check_layers(layers, backbone, known)

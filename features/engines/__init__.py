@@ -1,5 +1,6 @@
 """How a network runs forward: the choice among the engines, and the one call that compiles."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,14 +9,14 @@ from features.arguments import check_choice
 from features.config import AUTO, ENGINES, PRECISIONS
 from features.engines.base import BatchShape, Choice, Compiled, Make, use_keras_on
 from features.engines.hardware import cpu_has_bfloat16, gpu_names, is_x86
-from features.errors import MissingPackageError
+from features.errors import MissingPackageError, UsageError
 
 __all__ = ["Choice", "Compiled", "choose", "compile_network", "reference", "use_keras_on"]
 
 REFERENCE = "float32"
 
 
-def choose(engine: str = AUTO, precision: str = AUTO) -> Choice:
+def choose(engine: str = AUTO, precision: str = AUTO, among: Sequence[str] = ENGINES) -> Choice:
     """Return what runs fastest here, within what the user has fixed.
 
     Args:
@@ -23,17 +24,22 @@ def choose(engine: str = AUTO, precision: str = AUTO) -> Choice:
             x86-64, else TensorFlow or JAX, whichever is installed first in that order.
         precision: a name from `PRECISIONS`, or "auto": bfloat16 on GPUs and on CPUs that compute
             in it, float32 elsewhere.
+        among: names of the engines that can run the network, the best one first.
 
     Raises:
-        UsageError: a name is not known.
+        UsageError: a name is not known, or the engine cannot run the network.
         MissingPackageError: the engine is not installed.
     """
     check_choice(engine, "engine", (AUTO, *ENGINES))
     check_choice(precision, "precision", (AUTO, *PRECISIONS))
+    if engine not in (AUTO, *among):
+        raise UsageError(f"--engine {engine}: this network is run by {' or '.join(among)}")
     gpus = gpu_names()
     place = f"a GPU ({gpus[0]})" if gpus else "a CPU"
-    if engine == AUTO:
-        engine, reason = _fastest(bool(gpus)), f"the fastest that is installed for {place}"
+    if engine == AUTO and len(among) == 1:
+        engine, reason = among[0], "what runs this network"
+    elif engine == AUTO:
+        engine, reason = _fastest(bool(gpus), among), f"the fastest that is installed for {place}"
     else:
         reason = "asked for"
     if find_spec(engine) is None:
@@ -77,8 +83,10 @@ def _is_fast_in_bfloat16(engine: str, on_gpu: bool) -> bool:
     return on_gpu or (cpu_has_bfloat16() and engine != "jax")  # XLA emulates it on CPUs
 
 
-def _fastest(on_gpu: bool) -> str:
+def _fastest(on_gpu: bool, among: Sequence[str]) -> str:
     order = ["tensorflow", "jax"]
     if is_x86() and not on_gpu:
         order.insert(0, "openvino")
-    return next((engine for engine in order if find_spec(engine) is not None), "tensorflow")
+    installed = [engine for engine in (*order, *among) if find_spec(engine) is not None]
+    otherwise = "tensorflow" if "tensorflow" in among else among[0]
+    return next((engine for engine in installed if engine in among), otherwise)

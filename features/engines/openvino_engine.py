@@ -49,7 +49,9 @@ def compile_network(
 
 
 def _converted(network: Any, batch_shape: BatchShape) -> Any:
-    """Return the OpenVINO model of a Keras network, its outputs named after the layers."""
+    """Return the OpenVINO model of a network, its outputs named after the layers."""
+    if isinstance(network, openvino.Model):  # one from elsewhere, see backbones.elsewhere
+        return network
     from features.engines.tensorflow_engine import concrete_function
 
     use_keras_on("tensorflow")

@@ -28,7 +28,7 @@ from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 
 WEIGHTS = "imagenet, the name of one weights source, a weights file, or none for random weights"
-SCALING = "the pixel scaling of a weights file"
+SCALING = "the pixel scaling of a weights file, or of an own network whose file does not say it"
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -84,7 +84,10 @@ def _lines(reading: Reading) -> list[str]:
 
 def _add_network_options(option: Any) -> None:
     option(
-        "--backbone", "the network, or the hand-crafted descriptor; see `backbones`", metavar="NAME"
+        "--backbone",
+        "the network, or the hand-crafted descriptor, see `backbones`; or a file of an own network "
+        "(.onnx, .xml)",
+        metavar="NAME",
     )
     option(
         "--layers",

@@ -32,6 +32,16 @@ def _overview(backbones: BackboneList) -> str:
     return f"{networks}\n\nmade by hand, without weights:\n{descriptors}"
 
 
+def _shapes(backbone: BackboneLayers) -> str:
+    return render(
+        ("layer", "output", "avg", "flatten"),
+        [
+            (each.name, "x".join(map(str, each.shape)), each.pooled, each.flattened)
+            for each in backbone.layers
+        ],
+    )
+
+
 def _layers(backbone: BackboneLayers) -> str:
     height, width = backbone.image_size
     heading = f"{backbone.backbone} at {height} x {width} pixels"
@@ -41,6 +51,8 @@ def _layers(backbone: BackboneLayers) -> str:
             ("layer", "features"), [(layer.name, layer.pooled) for layer in backbone.layers]
         )
         return f"{heading}: {backbone.about}\n{settings}\n\n{table}"
+    if backbone.about:
+        return f"{heading}: {backbone.about}\n\n{_shapes(backbone)}"
     header = ("layer", "output", "avg", "flatten", "receptive field", "parameters", "MACs")
     rows = [
         (

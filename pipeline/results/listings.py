@@ -57,7 +57,7 @@ class TappableLayer:
         receptive_field: side in pixels of the square that one output value depends on; None for
             the whole image.
         parameters: weights of all layers that it depends on, its own among them; None for a
-            hand-crafted descriptor.
+            hand-crafted descriptor and for a network from elsewhere.
         macs: multiplications with kernel weights for one image; None likewise.
     """
 
@@ -77,7 +77,7 @@ class BackboneLayers:
     Attributes:
         backbone: the name of the backbone.
         image_size: height and width in pixels.
-        about: one line about a hand-crafted descriptor, else empty.
+        about: one line about a hand-crafted descriptor or a network from elsewhere, else empty.
         settings: the parameters of a hand-crafted descriptor, else empty.
         layers: the layers, shallow to deep.
     """

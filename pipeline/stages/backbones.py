@@ -1,8 +1,13 @@
 """The backbones stage: the networks that can be used, and what each layer of one gives."""
 
+import math
+from typing import TYPE_CHECKING
+
 from features import descriptors, handcrafted
 from features.backbones.catalog import BACKBONES, check_image_size, find
+from features.backbones.names import is_elsewhere
 from features.backbones.weights import cached
+from features.config import ExtractConfig
 from features.errors import DataError
 from pipeline.config import BackbonesConfig
 from pipeline.results.listings import (
@@ -13,16 +18,23 @@ from pipeline.results.listings import (
     TappableLayer,
 )
 
+if TYPE_CHECKING:
+    from features.backbones.elsewhere import Network
+
 
 def run(config: BackbonesConfig) -> BackboneList | BackboneLayers:
     """List all backbones, without TensorFlow, or the layers of the one that is named.
 
     Raises:
-        UsageError: no backbone has that name, or the image size is below its minimum.
+        UsageError: no backbone has that name, or the image size is below its minimum; or there is
+            no file of that name, or it does not say the size of its images.
+        DataError: the file of an own network is damaged, or is no network that takes images.
         MissingPackageError: the package that computes a hand-crafted descriptor is not installed.
     """
     if config.name is None:
         return list_backbones()
+    if is_elsewhere(config.name):
+        return _describe_own(config.name, config.image_size, config.recommended_only)
     if descriptor := descriptors.find(config.name):
         return _describe_descriptor(descriptor, config.image_size)
     return _describe_network(config.name, config.image_size, config.recommended_only)
@@ -73,6 +85,37 @@ def _describe_network(
         for facts in anatomy(backbone, size, recommended_only=recommended_only)
     )  # fmt: skip
     return BackboneLayers(backbone.name, size, "", {}, layers)
+
+
+def _describe_own(
+    name: str, image_size: tuple[int, int] | None, recommended_only: bool
+) -> BackboneLayers:
+    from features.backbones import elsewhere, opening
+
+    network = opening.find(
+        elsewhere.Wanted(name, ExtractConfig.weights, None, image_size, ExtractConfig.batch_size, 0)
+    )
+    taps = list(network.taps)
+    if recommended_only:  # the last layer of each shape
+        last = {tap.shape: tap for tap in taps}
+        taps = [tap for tap in taps if last[tap.shape] is tap or tap.name == network.output]
+    layers = tuple(
+        TappableLayer(
+            tap.name, tap.shape, tap.shape[-1], math.prod(tap.shape), None, None, None
+        )
+        for tap in taps
+    )  # fmt: skip
+    return BackboneLayers(network.name, network.image_size, _about(network), {}, layers)
+
+
+def _about(network: "Network") -> str:
+    scaling = network.scaling
+    pixels = (
+        f"pixels scaled by {scaling.name!r}, {scaling.order}"
+        if scaling
+        else "it does not say how its pixels are to be scaled (--scaling)"
+    )
+    return f"{pixels}; by default {network.output} is tapped; run by {' or '.join(network.engines)}"
 
 
 def _describe_descriptor(
