@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from features.backbones.anatomy import measure
-from features.backbones.catalog import POOLINGS, SCALINGS, find
+from features.backbones.catalog import MAP_POOLINGS, SCALINGS, find
 from features.backbones.network import (
     build,
     feature_shapes,
@@ -89,7 +89,7 @@ def small():
     return base
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", MAP_POOLINGS)
 def test_poolings(small, pooling):
     layers = ["conv", SMALL.output]
     pixels = draw_pixels(48, 64)
