@@ -96,14 +96,15 @@ def _limits(widest: int, splits: Splits) -> tuple[float, float]:
 
 def probe(layer: Layer, sample: Sample) -> Probe:
     """Score one layer on all rows of a sample."""
-    examples = Examples(read_rows(layer, sample.rows), sample.splits, 1.0, sample.seed)
+    x = read_rows(layer, sample.rows)
+    examples = Examples(x, sample.splits, 1.0, sample.seed)
     truth = sample.splits.labels[sample.splits.validated]
     hits = hits_of(LOGISTIC, SETTINGS, examples)
     means = hits_of(NEAREST_CENTROID, (NEAREST_CENTROID.default,), examples)
     groups = sample.splits.validation_groups
     return Probe(
         layer, sample.splits.smallest, Score.of([hits], groups), Score.of([means], groups),
-        float(np.bincount(truth).max() / len(truth)), hits, groups, _mean_cosine(examples.x),
+        float(np.bincount(truth).max() / len(truth)), hits, groups, _mean_cosine(x),
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def classify(
     group_by: str | None = ClassifyConfig.group_by,
     tune: bool = ClassifyConfig.tune,
     budget: float | None = ClassifyConfig.budget,
+    memory: int | str | None = ClassifyConfig.memory,
     restart: bool = ClassifyConfig.restart,
     seed: int = ClassifyConfig.seed,
     progress: bool = ClassifyConfig.progress,
@@ -53,6 +54,8 @@ def classify(
         group_by: a column of the manifest; images with the same value stay in the same split.
         tune: whether to search each classifier's space or to take its defaults.
         budget: seconds for the whole call; None for no limit.
+        memory: bytes for the whole call, or a text such as "4G"; features that do not fit are read
+            in blocks, see "How far it carries". None takes half of what is free.
         restart: whether to discard the splits and the candidates of an earlier call.
         seed: the seed of splits, searches and classifiers.
         progress: whether to show a progress bar.

@@ -39,6 +39,10 @@ class Task:
     seed: int
 
 
+def _nothing(task: Task) -> int:
+    return 0
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A classifier of the suite, or one of an analyst's own.
@@ -62,6 +66,11 @@ class Classifier:
         keeps_rows: whether predicting takes seconds in proportion to the training rows.
         fallbacks: cheaper classifiers for a short budget, the most expensive first.
         needs: a package that it needs beside the regular ones.
+        by_blocks: whether it learns from rows that are read in blocks, to the same optimum; others
+            learn from a sample of rows that do not fit into memory.
+        products: whether it then holds the products of all features with each other.
+        kept_bytes: returns the bytes that a fitted model takes for each row of a task, beside the
+            row itself.
         digest: what identifies an analyst's own estimator: class, parameters and space; empty for
             the suite, whose names do.
     """
@@ -80,6 +89,9 @@ class Classifier:
     keeps_rows: bool = False
     fallbacks: tuple["Classifier", ...] = ()
     needs: str | None = None
+    by_blocks: bool = False
+    products: bool = False
+    kept_bytes: Callable[[Task], int] = _nothing
     digest: str = ""
 
     def cut_to(self, rows: int) -> "Classifier":

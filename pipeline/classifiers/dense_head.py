@@ -30,6 +30,7 @@ DENSE_HEAD = Classifier(
     ),
     default={"model__hidden": (1024,), "model__dropout": 0.5},
     growth=1.0,
+    by_blocks=True,
     class_weight=CLASS_WEIGHT,
     needs="keras",
 )

@@ -23,4 +23,5 @@ DUMMY = Classifier(
     space=({},),
     default={},
     growth=1.0,
+    by_blocks=True,
 )

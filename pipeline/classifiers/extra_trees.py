@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING
 
 from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Task
+from pipeline.classifiers.trees import TREES, forest_bytes
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
-
-_TREES = 300
 
 
 def _build(task: Task) -> "Pipeline":
@@ -16,7 +15,7 @@ def _build(task: Task) -> "Pipeline":
 
     from pipeline.classifiers.estimators.unit_scale import UnitScale
 
-    forest = ExtraTreesClassifier(_TREES, n_jobs=-1, random_state=task.seed)
+    forest = ExtraTreesClassifier(TREES, n_jobs=-1, random_state=task.seed)
     # Trees take features that differ by less than 1e-7 for equal.
     return Pipeline([("scale", UnitScale()), ("model", forest)])
 
@@ -33,5 +32,6 @@ EXTRA_TREES = Classifier(
     ),
     default={"model__min_samples_leaf": 1, "model__max_features": "sqrt"},
     growth=1.1,
+    kept_bytes=forest_bytes,
     class_weight=CLASS_WEIGHT,
 )

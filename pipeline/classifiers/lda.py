@@ -25,5 +25,7 @@ LDA = Classifier(
     space=tuple({"model__shrinkage": share} for share in (0.9, 0.5, 0.1, 0.01, 0.001)),
     default={"model__shrinkage": 0.1},
     growth=1.0,
+    by_blocks=True,
+    products=True,
     class_weight=CLASS_WEIGHT,
 )

@@ -25,6 +25,7 @@ LINEAR_SVM = Classifier(
     space=tuple({"model__C": c} for c in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)),
     default={"model__C": 1.0},
     growth=1.0,
+    by_blocks=True,
     ordered=True,
     class_weight=CLASS_WEIGHT,
 )

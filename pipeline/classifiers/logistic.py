@@ -25,6 +25,7 @@ LOGISTIC = Classifier(
     space=tuple({"model__C": c} for c in (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)),
     default={"model__C": 10.0},
     growth=1.0,
+    by_blocks=True,
     ordered=True,
     class_weight=CLASS_WEIGHT,
 )

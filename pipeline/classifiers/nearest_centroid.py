@@ -25,4 +25,5 @@ NEAREST_CENTROID = Classifier(
     space=({"model__shrink_threshold": 1.0}, {"model__shrink_threshold": None}),
     default={"model__shrink_threshold": None},
     growth=1.0,
+    by_blocks=True,
 )

@@ -26,5 +26,7 @@ RIDGE = Classifier(
     space=tuple({"model__alpha": alpha} for alpha in (1000.0, 100.0, 10.0, 1.0, 0.1)),
     default={"model__alpha": 1.0},
     growth=1.0,
+    by_blocks=True,
+    products=True,
     class_weight=CLASS_WEIGHT,
 )

@@ -1,4 +1,4 @@
-"""Checks of trees from a file, before they are used.
+"""The size of trees, and checks of those from a file, before they are used.
 
 scikit-learn follows the node numbers of a tree without checking that they exist, so a forged file
 could crash the process or make it read foreign memory; skops leaves the check to its users.
@@ -10,6 +10,16 @@ from typing import Any
 import numpy as np
 
 from features.errors import DataError
+from pipeline.classifiers.base import Task
+
+TREES = 300  # of a forest
+_NODES = 0.5  # of a tree for each row, where every leaf holds one class: noise makes so many
+_NODE_BYTES, _CLASS_BYTES = 64, 8
+
+
+def forest_bytes(task: Task) -> int:
+    """Return how many bytes the trees of a forest take for each row that it learned from."""
+    return int(TREES * _NODES * (_NODE_BYTES + _CLASS_BYTES * task.classes))
 
 
 def check_trees(model: Any) -> None:

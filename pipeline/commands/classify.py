@@ -77,6 +77,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
         metavar="TIME",
     )
     option(
+        "--memory",
+        "the memory for the whole run, such as 4G; features that do not fit are read in blocks "
+        "(default: half of what is free)",
+        metavar="SIZE",
+    )
+    option(
         "--restart", "discard the candidates and the splits of an earlier run", action="store_true"
     )
     option("--seed", "the seed of splits, searches and classifiers", type=int, metavar="N")

@@ -19,7 +19,7 @@ from features.arguments import (
     optional,
 )
 from pipeline.config.choices import METRIC, METRICS
-from pipeline.config.readers import as_classifiers, check_threshold
+from pipeline.config.readers import as_bytes, as_classifiers, check_threshold
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class ClassifyConfig:
         group_by: a column of the manifest; images with the same value stay in the same split.
         tune: whether to search each classifier's space or to take its defaults.
         budget: seconds for the whole run; None for no limit.
+        memory: bytes for the whole run, or a text such as "4G"; features that do not fit are read
+            in blocks. None takes half of what is free.
         restart: whether to discard the splits and the candidates of an earlier run.
         seed: the seed of splits, searches and classifiers.
         progress: whether to show a progress bar.
@@ -55,6 +57,7 @@ class ClassifyConfig:
     group_by: str | None = None
     tune: bool = True
     budget: float | None = 3600.0
+    memory: int | None = None
     restart: bool = False
     seed: int = 0
     progress: bool = True
@@ -72,6 +75,7 @@ class ClassifyConfig:
             group_by=optional(check_text),
             tune=check_flag,
             budget=optional(check_positive),
+            memory=optional(as_bytes),
             restart=check_flag,
             seed=partial(check_count, at_least=0),
             progress=check_flag,

@@ -18,6 +18,8 @@ from pipeline.config.choices import (
     RECOMMENDED,
 )
 
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
 
 def check_not_negative(value: Any, option: str) -> float:
     """Return a finite number of at least 0, as float."""
@@ -25,6 +27,19 @@ def check_not_negative(value: Any, option: str) -> float:
     if not is_number or not 0 <= value < float("inf"):
         raise refused(value, option, "a number of at least 0")
     return float(value)
+
+
+def as_bytes(value: Any, option: str) -> int:
+    """Return a number of bytes: of a number as it is, of a text such as "4G" or "500M"."""
+    text = str(value).strip().upper().removesuffix("B").removesuffix("I")
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "")
+    try:
+        size = float(number) * _UNITS.get(unit, 1)
+    except ValueError:
+        size = 0.0
+    if isinstance(value, bool) or not 2**20 <= size < 2**62:
+        raise refused(value, option, "at least a megabyte, such as 500M or 4G")
+    return int(size)
 
 
 def check_confidence(value: Any, option: str) -> float:

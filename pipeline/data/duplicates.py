@@ -21,6 +21,7 @@ from features.errors import DataError
 from pipeline.data.groups import groups
 from pipeline.data.neighbours import Neighbours, Search
 from pipeline.data.splits import EXCLUDED, TEST, Splits
+from pipeline.data.stored_rows import StoredRows
 from pipeline.data.tables import Table
 
 if TYPE_CHECKING:
@@ -104,13 +105,14 @@ class Duplicates:
         return list(pairs.values())
 
 
-def find_duplicates(splits: Splits, digests: np.ndarray, x: np.ndarray) -> Duplicates:
+def find_duplicates(splits: Splits, digests: np.ndarray, x: np.ndarray | StoredRows) -> Duplicates:
     """Find images that have a duplicate in another split; with folds, in those of the first repeat.
 
     Args:
         splits: the splits of N images.
         digests: uint8 (N, 16), of the images' content.
-        x: features, float32 (N, D), finite, in the order of `splits`; may be a memory map.
+        x: features, float32 (N, D), finite, in the order of `splits`; may be a memory map, or
+            rows that are read in blocks.
     """
     contents, near, threshold = groups(digests, None), len(splits) <= LARGEST, SIMILARITY
     batches = list(_equal(splits, contents))

@@ -15,6 +15,7 @@ from features.records import Recipe
 from features.schema import content, hasher
 from features.store import FeatureFile
 from features.texts import Texts
+from pipeline.data.stored_rows import Part, StoredRows
 
 ALL = "all"  # stands for all layers
 
@@ -123,19 +124,46 @@ def read_rows(layer: Layer, rows: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def _fill(matrix: np.ndarray, layer: Layer, rows: np.ndarray) -> None:
+def stored_rows(layer: Layer, rows: np.ndarray) -> StoredRows:
+    """Return increasing rows of a layer, which are read in blocks when they are asked for."""
     with FeatureFile(layer.path) as file:
-        done = 0
-        for values in _selected(file.blocks(f"features/{layer.name}"), rows):
-            fits = np.abs(values) <= _LARGEST  # False where a value is not a number, too
-            if not fits.all():
-                row = rows[done + int(fits.all(axis=1).argmin())]
-                raise DataError(
-                    f"{layer.name} of {file.ids[row]} in {layer.path} is not finite, or beyond "
-                    f"{_LARGEST:g}; run `inspect` on the file and extract it again"
-                )
-            matrix[done : done + len(values)] = values
-            done += len(values)
+        count = len(file)
+    chosen = None if len(rows) == count else rows
+    return StoredRows((Part(layer.path, layer.name, layer.dimensions),), chosen, count)
+
+
+def check_values(layer: Layer, rows: StoredRows) -> None:
+    """Read all rows of a layer once; raise DataError where a value is not finite."""
+    for part, values in rows.blocks():
+        _check(layer, values, np.arange(part.start, part.stop), rows.chosen)
+
+
+def _fill(matrix: np.ndarray, layer: Layer, rows: np.ndarray) -> None:
+    stored = stored_rows(layer, rows)
+    for part, values in stored.blocks():
+        _check(layer, values, np.arange(part.start, part.stop), stored.chosen)
+        matrix[part] = values
+
+
+def _check(layer: Layer, values: np.ndarray, places: np.ndarray, chosen: np.ndarray | None) -> None:
+    """Raise DataError where a value is no number that can be squared.
+
+    Args:
+        layer: the layer.
+        values: float32 (b, D).
+        places: which of the chosen rows they are, (b,).
+        chosen: the rows of the file that are read; None: all.
+    """
+    fits = np.abs(values) <= _LARGEST  # False where a value is not a number, too
+    if fits.all():
+        return
+    place = places[int(fits.all(axis=1).argmin())]
+    row = place if chosen is None else chosen[place]
+    with FeatureFile(layer.path) as file:
+        raise DataError(
+            f"{layer.name} of {file.ids[row]} in {layer.path} is not finite, or beyond "
+            f"{_LARGEST:g}; run `inspect` on the file and extract it again"
+        )
 
 
 def features_of(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = None) -> np.ndarray:
@@ -149,27 +177,55 @@ def features_of(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = 
     Raises:
         DataError: the file is missing, is another one, or lacks an image.
     """
+    with FeatureFile(_file_of(inputs, path)) as file:
+        rows = _places_in(file, inputs, ids)
+        order = np.argsort(rows, kind="stable")
+        values = np.empty((len(rows), inputs["dimensions"]), np.float32)
+        chosen = [*_selected(_unchanged(file, inputs), rows[order])]
+        values[order] = np.concatenate(chosen)
+        return values
+
+
+def rows_of(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = None) -> StoredRows:
+    """Return what `features_of` does as rows that are read in blocks; the layer is read once.
+
+    Raises:
+        DataError: as `features_of`.
+    """
+    with FeatureFile(_file_of(inputs, path)) as file:
+        rows = _places_in(file, inputs, ids)
+        for _ in _unchanged(file, inputs):
+            pass
+        part = Part(file.path, inputs["layer"], inputs["dimensions"])
+        return StoredRows((part,), rows, len(file))
+
+
+def _file_of(inputs: dict[str, Any], path: Path | None) -> Path:
     path = path or Path(inputs["file"])
     if not path.is_file():
         raise DataError(f"there is no {path} any more; say with --features where it lies now")
-    with FeatureFile(path) as file:
-        recipe = file.recipe.digest
-        if recipe != inputs["recipe_digest"] or inputs["layer"] not in file.layers:
-            raise DataError(
-                f"{path} was made by recipe {recipe}, the candidate learned from recipe "
-                f"{inputs['recipe_digest']}; say with --features where that file lies"
-            )
-        rows, digest = _places(file.ids, ids, path), hasher()
-        order = np.argsort(rows, kind="stable")
-        values = np.empty((len(rows), inputs["dimensions"]), np.float32)
-        blocks = _hashed(file.blocks(f"features/{inputs['layer']}"), digest)
-        chosen = [*_selected(blocks, rows[order])]
-        if digest.hexdigest() != inputs["content"]:
-            raise DataError(
-                f"{path}: {inputs['layer']} has changed since the candidate learned from it"
-            )
-        values[order] = np.concatenate(chosen)
-        return values
+    return path
+
+
+def _places_in(file: FeatureFile, inputs: dict[str, Any], ids: Sequence[str]) -> np.ndarray:
+    """Return the rows of images in the file that a candidate learned from, int64 (n,)."""
+    recipe = file.recipe.digest
+    if recipe != inputs["recipe_digest"] or inputs["layer"] not in file.layers:
+        raise DataError(
+            f"{file.path} was made by recipe {recipe}, the candidate learned from recipe "
+            f"{inputs['recipe_digest']}; say with --features where that file lies"
+        )
+    return _places(file.ids, ids, file.path)
+
+
+def _unchanged(file: FeatureFile, inputs: dict[str, Any]) -> Iterator[np.ndarray]:
+    """Yield a layer in blocks; raise DataError in the end where it has changed."""
+    digest = hasher()
+    yield from _hashed(file.blocks(f"features/{inputs['layer']}"), digest)
+    if digest.hexdigest() != inputs["content"]:
+        raise DataError(
+            f"{file.path}: {inputs['layer']} has changed since the candidate learned from it"
+        )
 
 
 def _places(stored: Texts, ids: Sequence[str], path: Path) -> np.ndarray:

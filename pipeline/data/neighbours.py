@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.data.stored_rows import StoredRows
+
 _AXES = 64  # of the projection
 _SAMPLE = 4096  # rows from which they are learned
 _PAIRS = 10_000  # random ones that tell how similar any two rows are
@@ -31,12 +33,12 @@ class Search:
     """Rows of features, centred, and short vectors that bound the cosines between them.
 
     Args:
-        x: float32 (N, D), finite; may be a memory map.
+        x: float32 (N, D), finite; may be a memory map, or rows that are read in blocks.
         learned: positions of the rows that give the mean and the axes, int64.
         seed: the seed of the samples that give the axes and the spread.
     """
 
-    def __init__(self, x: np.ndarray, learned: np.ndarray, seed: int) -> None:
+    def __init__(self, x: np.ndarray | StoredRows, learned: np.ndarray, seed: int) -> None:
         self._x, self._learned = x, learned
         self._random = np.random.default_rng(seed)
         self._rows = max(1, _VALUES // x.shape[1])  # at a time

@@ -7,10 +7,13 @@ import numpy as np
 from features.errors import UsageError
 from features.leftovers import scratch_folder
 from pipeline.config import EvaluateConfig
-from pipeline.data.layers import features_of
+from pipeline.data.layers import features_of, rows_of
 from pipeline.data.splits import Splits
+from pipeline.results.memory import free_bytes
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import CLASSIFIER, EXTERNAL, NETWORK, Record
+
+_SHARE = 0.25  # of the memory that is free: features are held twice while they are scaled
 
 # Takes the config, the candidate's record and n ids; returns probabilities, float32 (n, K).
 Predictor = Callable[[EvaluateConfig, Record, Sequence[str]], np.ndarray]
@@ -45,12 +48,13 @@ def check_known(record: Record) -> None:
 
 
 def _from_features(config: EvaluateConfig, record: Record, ids: Sequence[str]) -> np.ndarray:
-    from pipeline.classifiers import storage
-    from pipeline.classifiers.base import probabilities
+    from pipeline.classifiers import storage, streaming
 
     model = storage.load(config.results / record.name, record.model, config.trust)
-    x = features_of(record.inputs, ids, config.features)  # (n, D)
-    return probabilities(model, x, len(record.class_names))
+    is_large = 4 * len(ids) * record.inputs["dimensions"] > free_bytes() * _SHARE
+    read = rows_of if is_large else features_of
+    x = read(record.inputs, ids, config.features)  # (n, D)
+    return streaming.predict(model, x, len(record.class_names))
 
 
 def _from_pixels(config: EvaluateConfig, record: Record, ids: Sequence[str]) -> np.ndarray:

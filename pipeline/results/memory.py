@@ -1,4 +1,4 @@
-"""The peak memory of this process since a reset."""
+"""The memory that is free, and the peak memory of this process since a reset."""
 
 import sys
 from contextlib import suppress
@@ -26,3 +26,17 @@ def peak_since_reset() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_bytes() -> int:
+    """Return the memory that is free, as far as the system tells it; 8 GiB where it does not."""
+    free = [8 * 2**30]
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        free = [int(line.split()[1]) * 1024]
+    with suppress(OSError, ValueError):  # those of a container
+        group = Path("/sys/fs/cgroup")
+        most = int((group / "memory.max").read_text())
+        free.append(most - int((group / "memory.current").read_text()))
+    return max(0, min(free))

@@ -105,6 +105,8 @@ class Record:
         threshold: between two classes, as `results.thresholds` chooses it; empty where the most
             probable class is predicted.
         predictions: "file", "bytes" and "sha256" of `validation.parquet`; empty in those of 0.2.0.
+        memory: bytes that the run was allowed, where the features did not fit into them, so that
+            they were read in blocks; else 0.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Record:
     warnings: tuple[str, ...] = ()
     threshold: dict[str, Any] = field(default_factory=dict)
     predictions: dict[str, Any] = field(default_factory=dict)
+    memory: Whole = 0
 
     @property
     def cost(self) -> float:

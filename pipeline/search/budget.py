@@ -148,11 +148,13 @@ class Planner:
         sizes: the sizes of the data.
         tune: whether to search a classifier's space or to take its default.
         cost_of: returns a classifier's cost on a few rows, or None where it was not measured.
+        most: returns the share of the training rows that memory allows it, above 0 to 1.
     """
 
     sizes: Sizes
     tune: bool
     cost_of: Callable[[Classifier], Cost | None]
+    most: Callable[[Classifier], float] = lambda classifier: 1.0
 
     def plans(
         self,
@@ -203,21 +205,27 @@ class Planner:
 
     def _on_all_rows(self, classifier: Classifier, share: Share) -> FitPlan | None:
         """Return a plan with as many settings as there is time for; None where there is none."""
-        space = self._space(classifier)
+        space, rows = self._space(classifier), self.most(classifier)
+        sampled = f"{self._rows(rows)}, as memory was short" if rows < 1 else ""
         for count in range(len(space), 0, -1):
-            if self.seconds(classifier, count) <= share.own * _PLANNED:
+            if self.seconds(classifier, count, rows) <= share.own * _PLANNED:
                 few = f"{count} of {len(space)} settings were searched, as time was short"
-                reason = few if count < len(space) else ""
-                return self._plan(classifier, _around(classifier, space, count), 1.0, reason, share)
+                reason = "; ".join(filter(None, (sampled, few if count < len(space) else "")))
+                settings = _around(classifier, space, count)
+                return self._plan(classifier, settings, rows, reason, share)
         return None
+
+    def _rows(self, share: float) -> str:
+        return f"on {round(share * self.sizes.rest):,} of {self.sizes.rest:,} images"
 
     def _on_fewer_rows(self, classifier: Classifier, share: Share, error: str) -> FitPlan:
         """Return a plan with one setting and as many rows as there is time for."""
-        rows, least = 0.5, min(1.0, FEWEST_ROWS / self.sizes.rest)  # shares of the rows
+        rows = self.most(classifier) / 2  # all of these shares are of the training rows
+        least = min(2 * rows, FEWEST_ROWS / self.sizes.rest)
         while rows > least and self.seconds(classifier, 1, rows) > share.own * _PLANNED:
             rows /= 2
         rows = max(rows, least)
-        few = f" on {round(rows * self.sizes.rest):,} of {self.sizes.rest:,} images"
+        few = f" {self._rows(rows)}"
         why = f"because the fit before failed: {error}" if error else "as time was short"
         reason = f"one setting{few if rows < 1 else ''}, {why}"
         settings = _around(classifier, self._space(classifier), 1)

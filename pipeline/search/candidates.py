@@ -21,12 +21,15 @@ from pipeline.results.records import (
     finished_records,
     versions,
 )
+from pipeline.search.memory import Memory
 from pipeline.statistics.scoring import CLASS_WISE
 
 log = logging.getLogger("offshelf")
 
 NETWORKS = ("keras", "tensorflow", "jax", "torch")  # what a dense head may run on
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex")
+IN_BLOCKS = "in blocks"  # how rows were read, in keys
+_MORE = 1.5  # times the memory make another sample worth while: what is free varies
 UNEQUAL = 3  # times as many images of the largest class as of the smallest
 
 
@@ -61,24 +64,33 @@ def suited(classifiers: Sequence[Classifier], splits: Splits, metric: str) -> li
 
 def plan(
     config: ClassifyConfig, layers: Sequence[Layer], classifiers: Sequence[Classifier],
-    splits: Splits,
+    splits: Splits, memory: Memory,
 ) -> list[PlannedCandidate]:  # fmt: skip
     """Return a candidate for each classifier on each layer."""
     return [
-        PlannedCandidate(classifier, layer, _key(config, layer, classifier, splits))
+        PlannedCandidate(
+            memory.adapted(classifier, layer.dimensions), layer,
+            _key(config, layer, classifier, splits, memory),
+        )
         for layer in layers
         for classifier in classifiers
-    ]
+    ]  # fmt: skip
 
 
-def _key(config: ClassifyConfig, layer: Layer, classifier: Classifier, splits: Splits) -> str:
-    """Return the digest of everything that decides a candidate's result."""
+def _key(
+    config: ClassifyConfig, layer: Layer, classifier: Classifier, splits: Splits, memory: Memory
+) -> str:
+    """Return the digest of everything that decides a candidate's result.
+
+    How many rows a sample has is not in it: `_may_improve` knows when there may be more.
+    """
     # The digest of an analyst's own holds its space, whose values need not be written alike twice.
     members = () if classifier.own else (classifier, *classifier.fallbacks)
     searched = [[member.name, member.space, member.default] for member in members]
     inputs = [SCHEMA, classifier.name, layer.title, layer.digest, splits.digest, config.metric,
               config.tune, config.seed, classifier.digest, searched,
               deciding_versions(classifier)]  # fmt: skip
+    inputs += [IN_BLOCKS] if memory.by_blocks else []
     return blake2b(json.dumps(inputs, default=repr).encode()).hex()
 
 
@@ -89,7 +101,7 @@ def deciding_versions(classifier: Classifier) -> dict[str, str]:
 
 
 def unfinished(
-    config: ClassifyConfig, planned: Sequence[PlannedCandidate]
+    config: ClassifyConfig, planned: Sequence[PlannedCandidate], memory: Memory
 ) -> list[PlannedCandidate]:
     """Return the candidates that the results folder does not hold yet.
 
@@ -98,16 +110,21 @@ def unfinished(
     """
     known = candidates(config.out) if finished_records(config.out) else {}
     _check_features(config, planned, known)
-    finished = {record.key for record in known.values() if not _may_improve(record, config.budget)}
+    finished = {
+        record.key for record in known.values() if not _may_improve(record, config.budget, memory)
+    }
     remaining = [candidate for candidate in planned if candidate.key not in finished]
     if count := len(planned) - len(remaining):
         log.info("%d of %d candidates are finished already", count, len(planned))
-    _tell_changes(config, remaining, [record for record in known.values() if record.key])
+    _tell_changes(config, remaining, [record for record in known.values() if record.key], memory)
     return remaining
 
 
 def _tell_changes(
-    config: ClassifyConfig, remaining: Sequence[PlannedCandidate], known: Sequence[Record]
+    config: ClassifyConfig,
+    remaining: Sequence[PlannedCandidate],
+    known: Sequence[Record],
+    memory: Memory,
 ) -> None:
     """Say in one line why candidates that are there already are fitted again."""
     planned = {(candidate.layer.title, candidate.classifier.name): candidate
@@ -119,13 +136,15 @@ def _tell_changes(
         candidate = planned.get((layer, record.requested))
         if record.kind == CLASSIFIER and candidate and candidate.key != record.key:
             count += 1
-            changes |= dict.fromkeys(_changes(config, record, candidate.classifier))
+            changes |= dict.fromkeys(_changes(config, record, candidate.classifier, memory))
     if count:
         each = "candidate is" if count == 1 else "candidates are"
         log.info("%d %s fitted again, because of %s", count, each, "; ".join(changes))
 
 
-def _changes(config: ClassifyConfig, record: Record, classifier: Classifier) -> list[str]:
+def _changes(
+    config: ClassifyConfig, record: Record, classifier: Classifier, memory: Memory
+) -> list[str]:
     """Return what differs between a record and what would be made now, in words."""
     changes = [
         f"{name} {number}, which was {record.versions[name]}"
@@ -136,6 +155,9 @@ def _changes(config: ClassifyConfig, record: Record, classifier: Classifier) -> 
         changes.append(f"the metric {config.metric}, which was {record.metric}")
     if record.seed != config.seed:
         changes.append(f"the seed {config.seed}, which was {record.seed}")
+    if bool(record.memory) != memory.by_blocks:
+        now = "do not fit into memory now" if memory.by_blocks else "fit into memory now"
+        changes.append(f"features that {now} (--memory)")
     if not record.trials_file:
         changes.append("an older version of Offshelf, which kept less of the search")
     return changes or ["other settings to search"]
@@ -154,10 +176,9 @@ def _check_features(
             )
 
 
-def _may_improve(record: Record, budget: float | None) -> bool:
-    """Tell whether a candidate was reduced for lack of time, and now there is more time."""
-    return (
-        bool(record.reason)
-        and record.budget is not None
-        and (budget is None or budget > record.budget)
-    )
+def _may_improve(record: Record, budget: float | None, memory: Memory) -> bool:
+    """Tell whether a candidate was reduced for lack of time or memory, and now there is more."""
+    if not record.reason:
+        return False
+    longer = record.budget is not None and (budget is None or budget > record.budget)
+    return longer or 0 < _MORE * record.memory < memory.limit

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.classifiers import storage
+from pipeline.classifiers import storage, streaming
 from pipeline.classifiers.base import Classifier, Setting, probabilities
+from pipeline.classifiers.blocks import Rows
 from pipeline.config.judging import CONFIDENCE, RESAMPLES
 from pipeline.data.splits import Splits
+from pipeline.data.stored_rows import StoredRows
 from pipeline.results.library_warnings import collected_warnings
 from pipeline.results.memory import peak_since_reset, reset_peak
 from pipeline.results.predictions import VALIDATION, Predictions
@@ -22,6 +24,8 @@ from pipeline.results.trials import TriedSettings
 from pipeline.search import tuning
 from pipeline.search.tuning import Clock, Examples, Report
 from pipeline.statistics import calibration, selection
+
+Matrix = Path | StoredRows
 
 SAMPLE = 1000  # rows on which costs are measured first
 _SMALL = 10_000_000  # values of a matrix, 40 MB
@@ -36,7 +40,7 @@ class FitJob:
 
     Attributes:
         classifier: the classifier to fit, which may be a fallback.
-        matrix: a .npy file of float32 (N, D), in the order of the splits.
+        matrix: float32 (N, D), in the order of the splits: an .npy file, or stored rows.
         results: the folder of the splits.
         folder: an existing folder, to which model and predictions are written.
         settings: the settings to search; a single one is taken without a search.
@@ -47,7 +51,7 @@ class FitJob:
     """
 
     classifier: Classifier
-    matrix: Path
+    matrix: Matrix
     results: Path
     folder: Path
     settings: tuple[Setting, ...]
@@ -95,7 +99,7 @@ class MeasureJob:
     """A classifier whose default is to be timed on more and more rows, for about `seconds`."""
 
     classifier: Classifier
-    matrix: Path
+    matrix: Matrix
     results: Path
     seed: int
     seconds: float
@@ -144,10 +148,10 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
     searched = time.perf_counter()
     report("the last fit")
     rows = examples.subset(examples.splits.rest)
-    x, y = examples.x[rows], examples.splits.labels[rows]
+    x, y = examples.rows_of(classifier, rows), examples.splits.labels[rows]
     model = classifier.build(examples.task(len(rows))).set_params(**search.setting)
     with collected_warnings() as caught:
-        model.fit(x, y)
+        streaming.fit_pipeline(model, x, y)
     fitted = time.perf_counter()
     predict_1000 = _seconds_of_predicting(model, x, examples.classes)
     predictions = _predictions(examples.splits, search.probabilities)
@@ -235,11 +239,13 @@ def one_thread() -> AbstractContextManager:
 
 
 @lru_cache(maxsize=1)
-def _read(matrix: Path, results: Path) -> tuple[np.ndarray, Splits]:
-    return np.load(matrix, mmap_mode="r"), Splits.read(results)
+def _read(matrix: Matrix, results: Path) -> tuple[Rows, Splits]:
+    if isinstance(matrix, Path):
+        return np.load(matrix, mmap_mode="r"), Splits.read(results)
+    return matrix, Splits.read(results)
 
 
-def _examples(matrix: Path, results: Path, share: float, seed: int) -> Examples:
+def _examples(matrix: Matrix, results: Path, share: float, seed: int) -> Examples:
     x, splits = _read(matrix, results)
     return Examples(x, splits, share, seed)
 
@@ -252,7 +258,7 @@ def _clock(classifier: Classifier, examples: Examples, seconds: float) -> Clock:
     return Clock(time.monotonic() + seconds, refit)
 
 
-def _seconds_of_predicting(model: Any, x: np.ndarray, classes: int) -> float:
+def _seconds_of_predicting(model: Any, x: Rows, classes: int) -> float:
     """Return the seconds of predicting 1,000 rows, after a first call that is not timed.
 
     Other work on the machine only adds to a time, so that the shortest of a few is the best guess.

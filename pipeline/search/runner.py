@@ -10,7 +10,7 @@ from pathlib import Path
 from features.errors import DataError, MissingPackageError, OffshelfError
 from features.stopping import saying_how_to_go_on
 from pipeline.classifiers import storage
-from pipeline.classifiers.base import Classifier, Setting
+from pipeline.classifiers.base import Classifier, Setting, Task
 from pipeline.config import ClassifyConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
@@ -25,9 +25,11 @@ from pipeline.results.records import (
 from pipeline.search import fitting
 from pipeline.search.budget import ALWAYS, Budget, FitPlan, Planner, Share, Sizes, place_by_cost
 from pipeline.search.candidates import NETWORKS, PlannedCandidate
-from pipeline.search.fitting import Cost, FitJob, FitResult, MeasureJob
+from pipeline.search.fitting import Cost, FitJob, FitResult, Matrix, MeasureJob
+from pipeline.search.memory import Memory
 from pipeline.search.progress import Bar
 from pipeline.search.worker import JobFailedError, OutOfTimeError, Worker
+from pipeline.search.workspace import WORKSPACE
 
 log = logging.getLogger("offshelf")
 
@@ -48,7 +50,7 @@ class CandidateRunner:
     Args:
         config: the settings of the run.
         splits: the training, validation and locked images.
-        matrices: the file of each layer's features, by the layer's title.
+        matrices: where each layer's features lie, by the layer's title.
         worker: the process in which everything is fitted.
         budget: the time of the whole run.
     """
@@ -57,12 +59,13 @@ class CandidateRunner:
         self,
         config: ClassifyConfig,
         splits: Splits,
-        matrices: dict[str, Path],
+        matrices: dict[str, Matrix],
         worker: Worker,
         budget: Budget,
+        memory: Memory,
     ) -> None:
         self._config, self._splits, self._matrices = config, splits, matrices
-        self._worker, self._budget = worker, budget
+        self._worker, self._budget, self._memory = worker, budget, memory
         self._sizes = Sizes.of(splits)
         self._costs: dict[tuple[str, str], Cost | None] = {}  # by layer and classifier
         self._measuring = 0.0  # seconds for each classifier; 0: costs are not measured
@@ -199,7 +202,7 @@ class CandidateRunner:
         if plan.share < 1:
             name += f".{round(plan.share * self._sizes.rest)}-images"
         matrix = self._matrices[candidate.layer.title]
-        draft = matrix.parent / name
+        draft = self._config.out / WORKSPACE / name
         draft.mkdir(exist_ok=True)
         job = FitJob(
             plan.classifier, matrix, self._config.out, draft, plan.settings, plan.share,
@@ -258,6 +261,7 @@ class CandidateRunner:
             expected=result.expected,
             warnings=result.warnings,
             predictions=result.predictions,
+            memory=self._memory.limit if self._memory.by_blocks else 0,
             versions=versions(*packages),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -269,7 +273,12 @@ class CandidateRunner:
                 self._costs[pair] = self._measure(layer, classifier) if self._measuring else None
             return self._costs[pair]
 
-        return Planner(self._sizes, self._config.tune, cost_of)
+        rows, classes = self._sizes.rest, len(self._splits.class_names)
+        task = Task(rows, layer.dimensions, classes, self._config.seed)
+        return Planner(
+            self._sizes, self._config.tune, cost_of,
+            lambda classifier: self._memory.share(classifier, task),
+        )  # fmt: skip
 
     def _measure(self, layer: Layer, classifier: Classifier) -> Cost | None:
         """Return a classifier's cost on a few rows; where time ran out, the time that it took."""

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Setting, Task, probabilities
+from pipeline.classifiers import streaming
+from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Path, Setting, Task
+from pipeline.classifiers.blocks import Rows
 from pipeline.data.splits import Splits
 from pipeline.results.records import Trial
 from pipeline.results.trials import TriedSettings
@@ -38,13 +40,14 @@ class Examples:
     """The rows that a search and the last fit read.
 
     Attributes:
-        x: features, float32 (N, D), often a memory map, in the order of the splits.
+        x: features, float32 (N, D), in the order of the splits: often a memory map, or rows that
+            are read in blocks.
         splits: the training, validation and locked images.
         share: the share of the training rows that is used, above 0 to 1.
         seed: the seed of the choice of rows and of the classifiers.
     """
 
-    x: np.ndarray
+    x: Rows
     splits: Splits
     share: float
     seed: int
@@ -77,6 +80,16 @@ class Examples:
         ranks = np.arange(len(rows)) - starts[labels[order]]  # within the row's class
         kept = ranks < np.maximum(1, np.round(share * sizes[labels[order]]))
         return np.sort(rows[order[kept]])
+
+    def rows_of(self, classifier: Classifier, rows: np.ndarray) -> Rows:
+        """Return rows to learn from, as a classifier takes them: in memory, or read in blocks."""
+        if isinstance(self.x, np.ndarray) or not classifier.by_blocks:
+            return self.x[rows]
+        return self.x.subset(rows)
+
+    def judged(self, rows: np.ndarray) -> Rows:
+        """Return rows to predict: in memory, or read in blocks."""
+        return self.x[rows] if isinstance(self.x, np.ndarray) else self.x.subset(rows)
 
     def task(self, rows: int) -> Task:
         """Return the task of a fit on so many rows."""
@@ -278,22 +291,36 @@ def _predicted(
 ) -> Iterator[np.ndarray]:
     """Yield the probabilities of the validation rows by setting, float32 (len(validation), K)."""
     pipeline = classifier.build(examples.task(len(train)))
-    x, y, unseen = examples.x[train], examples.splits.labels[train], examples.x[validation]
+    y, unseen = examples.splits.labels[train], examples.judged(validation)
     if classifier.path:
-        present = np.unique(y)
-        for values in classifier.path(pipeline, settings, x, y, unseen):
-            full = np.zeros((len(validation), examples.classes), np.float32)
-            full[:, present] = values
-            yield full
+        data = examples.x[train], y, unseen
+        yield from _by_path(classifier.path, pipeline, settings, data, examples.classes)
         return
+    x = examples.rows_of(classifier, train)
     yield from _fitted_in_turn(classifier, pipeline, settings, (x, y, unseen), examples.classes)
+
+
+def _by_path(
+    path: Path,
+    pipeline: "Pipeline",
+    settings: Sequence[Setting],
+    data: tuple[np.ndarray, np.ndarray, Rows],
+    classes: int,
+) -> Iterator[np.ndarray]:
+    """Yield the probabilities of the unseen rows by setting, as `_fitted_in_turn`."""
+    x, y, unseen = data
+    present, full = np.unique(y), np.zeros((len(settings), len(unseen), classes), np.float32)
+    for rows, block in streaming.in_blocks(unseen):
+        for number, values in enumerate(path(pipeline, settings, x, y, block)):
+            full[number, rows][:, present] = values
+    yield from full
 
 
 def _fitted_in_turn(
     classifier: Classifier,
     pipeline: "Pipeline",
     settings: Sequence[Setting],
-    data: tuple[np.ndarray, np.ndarray, np.ndarray],
+    data: tuple[Rows, np.ndarray, Rows],
     classes: int,
 ) -> Iterator[np.ndarray]:
     """Yield the probabilities of the unseen rows as each setting is fitted, float32 (n, K).
@@ -316,12 +343,12 @@ def _fitted_in_turn(
         if steps_before != steps:  # else the steps before the model are still the same
             steps_before, x_model, unseen_model = steps, x, unseen
             for step in pipeline.set_params(**steps)[:-1]:
-                x_model = step.fit_transform(x_model, y)
-                unseen_model = step.transform(unseen_model)
+                x_model = streaming.fit_transform(step, x_model, y)
+                unseen_model = streaming.transform(step, unseen_model)
         # A setting need not name all parameters, so it must not inherit those of the one before.
         fresh = model if classifier.ordered else clone(model)
-        fresh.set_params(**_of_model(setting)).fit(x_model, y)
-        yield probabilities(fresh, unseen_model, classes)
+        streaming.fit(fresh.set_params(**_of_model(setting)), x_model, y)
+        yield streaming.predict(fresh, unseen_model, classes)
 
 
 def _of_model(setting: Setting) -> Setting:

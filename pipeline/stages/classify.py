@@ -5,6 +5,7 @@ from pathlib import Path
 
 from features.errors import UsageError
 from pipeline import classifiers
+from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
 from pipeline.data import duplicates
 from pipeline.data.images import Images, check_same_images, read_images, suggest_groups
@@ -18,9 +19,11 @@ from pipeline.results.shared_splits import discard_candidates, load_or_make_spli
 from pipeline.search import candidates
 from pipeline.search.budget import Budget
 from pipeline.search.candidates import PlannedCandidate
+from pipeline.search.fitting import Matrix
+from pipeline.search.memory import Memory, measure
 from pipeline.search.runner import CandidateRunner
 from pipeline.search.worker import Worker
-from pipeline.search.workspace import WORKER_LOG, workspace, write_matrices
+from pipeline.search.workspace import WORKER_LOG, matrices, workspace
 
 log = logging.getLogger("offshelf")
 
@@ -45,9 +48,10 @@ def run(config: ClassifyConfig) -> ResultsFolder:
         splits = _splits(config, images)
         log.info("%s", splits.counts())
         suited = candidates.suited(chosen, splits, config.metric)
-        planned = candidates.plan(config, layers, suited, splits)
-        if remaining := candidates.unfinished(config, planned):
-            _fit(config, images, splits, remaining, budget)
+        memory = _memory(config, splits, layers, suited)
+        planned = candidates.plan(config, layers, suited, splits, memory)
+        if remaining := candidates.unfinished(config, planned, memory):
+            _fit(config, images, splits, remaining, budget, memory)
         keys = {candidate.key for candidate in planned}
         thresholds.settle(config.out, lambda record: record.key in keys, config.threshold)
     return ResultsFolder(config.out)
@@ -81,28 +85,47 @@ def _splits(config: ClassifyConfig, images: Images) -> Splits:
     return load_or_make_splits(config.out, images, config.folds, config.seed)
 
 
+def _memory(
+    config: ClassifyConfig, splits: Splits, layers: list[Layer], suited: list[Classifier]
+) -> Memory:
+    """Return the memory of the run, and say where features do not fit into it."""
+    widths = [layer.dimensions for layer in layers]
+    settings = max(len(classifier.space) for classifier in suited) if config.tune else 1
+    memory = measure(config.memory, splits, widths, settings)
+    if memory.by_blocks:
+        log.info(
+            "%s images x %s features are read in blocks, as they do not fit into %.1f GB "
+            "(--memory); %s",
+            f"{len(splits):,}", f"{max(widths):,}", memory.limit / 1e9,
+            "classifiers that cannot learn so take a stratified sample, which their names say",
+        )  # fmt: skip
+    return memory
+
+
 def _fit(
     config: ClassifyConfig,
     images: Images,
     splits: Splits,
     remaining: list[PlannedCandidate],
     budget: Budget,
+    memory: Memory,
 ) -> None:
     """List the duplicates and fit the candidates in a worker process."""
     with workspace(config.out) as folder, Worker(folder / WORKER_LOG) as worker:
-        matrices = write_matrices(folder, images, remaining)
-        _list_duplicates(config.out, splits, images, next(iter(matrices.values())))
-        CandidateRunner(config, splits, matrices, worker, budget).run(remaining)
+        found = matrices(folder, images, remaining, memory)
+        _list_duplicates(config.out, splits, images, next(iter(found.values())))
+        CandidateRunner(config, splits, found, worker, budget, memory).run(remaining)
 
 
-def _list_duplicates(out: Path, splits: Splits, images: Images, matrix: Path) -> None:
+def _list_duplicates(out: Path, splits: Splits, images: Images, matrix: Matrix) -> None:
     """List the images that have a near-duplicate in another split, unless that was done before."""
     import numpy as np
 
     if (out / duplicates.FILE).exists():
         return
     try:
-        pairs = duplicates.find_duplicates(splits, images.digests, np.load(matrix, mmap_mode="r"))
+        x = np.load(matrix, mmap_mode="r") if isinstance(matrix, Path) else matrix
+        pairs = duplicates.find_duplicates(splits, images.digests, x)
     except Exception as error:  # candidates do not depend on it, so they are fitted all the same
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         log.warning("duplicates are not listed, because the search for them failed: %s", why)

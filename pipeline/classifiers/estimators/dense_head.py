@@ -11,9 +11,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from features.quiet import keras_here
+from pipeline.classifiers.blocks import are_read
 from pipeline.classifiers.estimators.unit_scale import UnitScale
 
 _PREDICTED = 4096  # rows at a time
+_PIECE = 256  # consecutive rows that are read together, where not all of them are in memory
+_SHUFFLED = 2**28  # bytes of such pieces that are shuffled together
 _USUAL = (1e-4, 1e6)  # scales of features that float32 and Keras' smallest deviation allow
 
 
@@ -73,11 +76,17 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     def fit(self, X, y):  # noqa: N803 # scikit-learn's names
         """Fit to X (n, D), converted to float32, and y (n,), labels of at least two classes.
 
+        Rows that are read in blocks come to it in another order: pieces of consecutive rows in
+        random order, of which as many as are read at a time are shuffled together.
+
         Raises:
             MissingPackageError: Keras or its backend is not installed.
         """
         keras = keras_here("the dense head")
-        X, y = validate_data(self, X, y, dtype=np.float32)  # noqa: N806
+        if are_read(X):
+            self.n_features_in_ = X.shape[1]
+        else:
+            X, y = validate_data(self, X, y, dtype=np.float32)  # noqa: N806
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -85,7 +94,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
         rows, held_out = self._split(codes, seed)
-        scale = UnitScale().fit(X[rows])
+        scale = UnitScale().fit(X.subset(np.sort(rows)) if are_read(X) else X[rows])
         deviation = scale.scale_ / np.sqrt(X.shape[1])
         self.factor_ = 1.0 if _USUAL[0] < deviation < _USUAL[1] else 1 / deviation
         self.network_ = self.bare_network(X.shape[1], len(self.classes_), seed)
@@ -144,9 +153,8 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     def _train(self, X, codes, weights, rows, held_out, random):  # noqa: N803
         least, best, waited = np.inf, self.network_.get_weights(), 0
         for epoch in range(1, self.epochs + 1):
-            steps = max(1, len(rows) // self.batch_size)
-            for batch in np.array_split(random.permutation(rows), steps):
-                self.network_.train_on_batch(X[batch], codes[batch], weights[codes[batch]])
+            for x, batch in self._batches(X, rows, random):
+                self.network_.train_on_batch(x, codes[batch], weights[codes[batch]])
             loss = self._loss(X, codes, held_out, weights)
             waited, self.n_iter_ = waited + 1, epoch
             if loss < least:
@@ -155,8 +163,31 @@ class DenseHead(ClassifierMixin, BaseEstimator):
                 break
         self.network_.set_weights(best)
 
+    def _batches(self, X, rows, random):  # noqa: N803
+        """Yield the features and the positions of all rows, a training step at a time."""
+        if not are_read(X):
+            steps = max(1, len(rows) // self.batch_size)
+            for batch in np.array_split(random.permutation(rows), steps):
+                yield X[batch], batch
+            return
+        pieces = np.array_split(np.sort(rows), max(1, len(rows) // _PIECE))
+        order = random.permutation(len(pieces))
+        together = max(1, _SHUFFLED // (4 * X.shape[1] * _PIECE))  # pieces
+        for start in range(0, len(order), together):
+            some = np.concatenate([pieces[place] for place in order[start : start + together]])
+            some = np.sort(some)
+            x, places = X[some], random.permutation(len(some))
+            for batch in np.array_split(places, max(1, len(some) // self.batch_size)):
+                yield x[batch], some[batch]
+
     def _loss(self, X, codes, rows, weights):  # noqa: N803
-        chances = self.predict_proba(X[rows])[np.arange(len(rows)), codes[rows]]
+        rows = np.sort(rows) if are_read(X) else rows
+        parts = [slice(None)]
+        if are_read(X):
+            parts = gen_batches(len(rows), max(1, _SHUFFLED // (4 * X.shape[1])))
+        chances = np.concatenate([self.predict_proba(X[rows[part]])[
+            np.arange(len(rows[part])), codes[rows[part]]
+        ] for part in parts])  # fmt: skip
         return np.average(-np.log(np.maximum(chances, 1e-7)), weights=weights[codes[rows]])
 
 

@@ -10,9 +10,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from pipeline.classifiers.blocks import are_read
 from pipeline.classifiers.estimators.linear_solver import Loss, Problem
 
 _PROBLEM = "_problem"
+_HELD = 2**24  # signs of rows by class that are computed once for all passes, 128 MiB with factors
 
 
 class _Linear(LinearClassifierMixin, BaseEstimator):
@@ -62,8 +64,16 @@ class _Linear(LinearClassifierMixin, BaseEstimator):
         """
 
     def fit(self, X, y):  # noqa: N803
-        """Fit to X, float32 or float64 (n, D), and y (n,), labels of at least two classes."""
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], order="C")  # noqa: N806
+        """Fit to X and y (n,), labels of at least two classes.
+
+        Args:
+            X: float32 or float64 (n, D), or as many rows that are read in blocks.
+            y: (n,).
+        """
+        if are_read(X):
+            self.n_features_in_ = X.shape[1]
+        else:
+            X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], order="C")  # noqa: N806
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
@@ -111,16 +121,23 @@ class LinearSVM(_Linear):
     def _loss(self, codes, weights):
         classes = len(weights)
         positive = np.arange(classes) if classes > 2 else np.array([1])
-        own = codes[:, None] == positive  # (n, K)
-        signs = np.where(own, 1, -1).astype(weights.dtype)
         rest = np.ones(1, weights.dtype) if classes > 2 else weights[:1]
-        factors = np.where(own, weights[codes][:, None], rest)
+
+        def signs_and_factors(rows):
+            own = codes[rows, None] == positive  # (m, K)
+            signs = np.where(own, 1, -1).astype(weights.dtype)
+            return signs, np.where(own, weights[codes[rows]][:, None], rest)
+
+        held = None  # of all rows, where they are no more than some blocks of rows
+        if len(codes) * classes <= _HELD:
+            held = signs_and_factors(slice(None))
 
         def squared_hinge(scores, rows):
-            slack = np.maximum(1 - signs[rows] * scores, 0)
-            weighted = factors[rows] * slack
+            signs, factors = (held[0][rows], held[1][rows]) if held else signs_and_factors(rows)
+            slack = np.maximum(1 - signs * scores, 0)
+            weighted = factors * slack
             total = float(np.multiply(weighted, slack, dtype=np.float64).sum())
-            return total, -2 * weighted * signs[rows]
+            return total, -2 * weighted * signs
 
         return squared_hinge
 

@@ -15,6 +15,8 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 
+from pipeline.classifiers.blocks import are_read
+
 # A function from the scores of some rows, and which rows they are, to the sum of their losses and
 # its gradient with respect to the scores.
 Loss = Callable[[np.ndarray, slice], tuple[float, np.ndarray]]
@@ -31,13 +33,17 @@ class Problem:
     searched for there: the rows' principal coordinates take the place of the features.
 
     Args:
-        X: float32 or float64 (n, D), in C order; it must not change afterwards.
+        X: float32 or float64 (n, D), in C order, or rows that are read in blocks; it must not
+            change afterwards.
     """
 
     def __init__(self, X: np.ndarray) -> None:  # noqa: N803 # scikit-learn's names
         self.X = X
-        self._mean = X.mean(axis=0, dtype=np.float64)
         self._axes, self._rows = None, X  # rows (n, d) and axes (D, d)
+        if are_read(X):
+            self._mean, self._spread = _moments(X)
+            return
+        self._mean = X.mean(axis=0, dtype=np.float64)
         if len(X) < X.shape[1]:
             self._axes, self._rows, self._spread = _principal(X, self._mean)
         elif X.shape[1] > _WIDEST:
@@ -126,6 +132,25 @@ def _covariance(X, mean):  # noqa: N803
     return (rows.T @ rows).astype(np.float64) / len(rows)
 
 
+def _moments(X):  # noqa: N803
+    """Return mean and covariance of rows that are read in blocks, as of those in memory."""
+    mean = sum(block.sum(axis=0, dtype=np.float64) for _, block in X.blocks()) / len(X)
+    if X.shape[1] > _WIDEST:
+        squares = sum(np.square(block - mean).sum(axis=0) for _, block in X.blocks())
+        return mean, squares / len(X)
+    rows = X[np.arange(0, len(X), max(1, len(X) // (_SAMPLE * X.shape[1])))]
+    return mean, _covariance(rows, mean)
+
+
+def _blocks(X):  # noqa: N803
+    """Yield which rows they are, and rows that stay in the cache between two products."""
+    if are_read(X):
+        yield from X.blocks()
+        return
+    for rows in gen_batches(len(X), max(1, _BLOCK_BYTES // X[0].nbytes)):
+        yield rows, X[rows]
+
+
 def _factor(spread, curvature, penalty):
     """Return the Cholesky factor of `penalty + curvature * spread`: (d, d), lower, or (d,)."""
     if spread.ndim == 1:
@@ -146,8 +171,7 @@ def _pass(X, loss, weights, intercepts):  # noqa: N803
     """Return the mean loss and its gradients in the weights (K, D) and the intercepts (K,)."""
     weights, intercepts = weights.astype(X.dtype), intercepts.astype(X.dtype)
     total, gradient, sums = 0.0, np.zeros(weights.shape), np.zeros(len(weights))
-    for rows in gen_batches(len(X), max(1, _BLOCK_BYTES // X[0].nbytes)):
-        block = X[rows]
+    for rows, block in _blocks(X):
         value, slope = loss(block @ weights.T + intercepts, rows)
         total += value
         gradient += slope.T @ block

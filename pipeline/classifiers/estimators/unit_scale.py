@@ -5,6 +5,8 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from pipeline.classifiers.blocks import are_read
+
 _VALUES = 2**17  # at a time in float64, 1 MiB
 
 
@@ -22,11 +24,25 @@ class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """
 
     def fit(self, X, y=None):  # noqa: N803 # scikit-learn's names
-        """Compute mean and scale of X, float32 or float64 (n, D)."""
+        """Compute mean and scale of X, float32 or float64 (n, D), or of rows read in blocks."""
+        if are_read(X):
+            return self._fit_blocks(X)
         X = validate_data(self, X, dtype=[np.float64, np.float32])  # noqa: N806
         self.mean_ = X.mean(axis=0, dtype=np.float64)
         blocks = gen_batches(len(X), max(1, _VALUES // X.shape[1]))
         squares = sum(np.square(X[rows] - self.mean_).sum() for rows in blocks)
+        self.scale_ = float(np.sqrt(squares / len(X))) or 1.0
+        return self
+
+    def _fit_blocks(self, X):  # noqa: N803
+        self.n_features_in_ = X.shape[1]
+        total = sum(block.sum(axis=0, dtype=np.float64) for _, block in X.blocks())
+        self.mean_ = total / len(X)
+        mean = self.mean_.astype(X.dtype)
+        squares = 0.0
+        for _, block in X.blocks():
+            block -= mean
+            squares += float(np.einsum("nd,nd->n", block, block).sum(dtype=np.float64))
         self.scale_ = float(np.sqrt(squares / len(X))) or 1.0
         return self
 
