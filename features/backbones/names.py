@@ -1,6 +1,6 @@
 """By what a backbone is named: a name of the catalog, or a file of a network."""
 
-FILE_SUFFIXES = (".onnx", ".xml")
+FILE_SUFFIXES = (".onnx", ".xml", ".keras", ".h5")
 
 
 def is_elsewhere(backbone: str) -> bool:

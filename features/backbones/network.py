@@ -82,13 +82,34 @@ def with_taps(
     Raises:
         UsageError: a layer or pooling does not exist, or a layer is named twice.
     """
+    outputs = taps(base, backbone, layers, pooling)
+    return from_pixels(base, outputs, scaling, given_size, backbone.name)
+
+
+def from_pixels(
+    base: Any,
+    outputs: dict[str, Any],
+    scaling: PixelScaling,
+    given_size: tuple[int, int] | None,
+    name: str,
+) -> Any:
+    """Return a network from uint8 pixels to symbolic tensors of a network's graph.
+
+    Args:
+        base: a functional keras.Model that takes scaled pixels.
+        outputs: tensors of its graph.
+        scaling: as in `with_taps`.
+        given_size: as in `with_taps`.
+        name: what the network is called.
+    """
     import keras
 
-    tapped = keras.Model(base.input, taps(base, backbone, layers, pooling))
+    tapped = keras.Model(base.input, outputs)
     height, width = base.input_shape[1:3]
     pixels = keras.Input((*(given_size or (height, width)), 3), dtype="uint8", name="pixels")
-    outputs = tapped(scaled(_resized(pixels, (height, width)), scaling))
-    return _pixel_network()(pixels, outputs, name=backbone.name)
+    return _pixel_network()(
+        pixels, tapped(scaled(_resized(pixels, (height, width)), scaling)), name=name
+    )
 
 
 def taps(base: Any, backbone: Backbone, layers: Sequence[str], pooling: str) -> dict[str, Any]:

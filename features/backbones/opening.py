@@ -1,6 +1,7 @@
 """Networks from elsewhere are opened here, each kind by its own module."""
 
 from features.backbones.elsewhere import Network, Wanted
+from features.errors import UsageError
 
 
 def find(wanted: Wanted) -> Network:
@@ -12,6 +13,13 @@ def find(wanted: Wanted) -> Network:
         DataError: the file is damaged, or is no network that takes images.
         MissingPackageError: a package that opens it is not installed.
     """
-    from features.backbones import own_openvino
+    from features.backbones import own_keras, own_openvino
 
-    return own_openvino.open_network(wanted)
+    name = wanted.backbone.lower()
+    if name.endswith(".h5"):
+        raise UsageError(
+            f"--backbone {wanted.backbone}: load it in Keras and save it as .keras, in the format "
+            "of Keras 3; of .h5 files only weights are read (--weights)"
+        )
+    is_keras = name.endswith(".keras")
+    return own_keras.open_network(wanted) if is_keras else own_openvino.open_network(wanted)

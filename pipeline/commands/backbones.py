@@ -21,8 +21,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "name",
         nargs="?",
         metavar="NAME",
-        help="the backbone whose layers are listed, or a file of an own network (.onnx, .xml); "
-        "without it, all backbones",
+        help="the backbone whose layers are listed, or a file of an own network (.onnx, .xml, "
+        ".keras); without it, all backbones",
     )
     command.add_argument(
         "--image-size",

@@ -86,7 +86,7 @@ def _add_network_options(option: Any) -> None:
     option(
         "--backbone",
         "the network, or the hand-crafted descriptor, see `backbones`; or a file of an own network "
-        "(.onnx, .xml)",
+        "(.onnx, .xml, .keras)",
         metavar="NAME",
     )
     option(
