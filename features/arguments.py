@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import UsageError, unknown_name
+from features.remote.location import as_remote, is_remote
 
 # What the public functions accept; the configs hold tuples of Path, tuples of str, pairs of int.
 OnePath = str | os.PathLike[str]
@@ -61,12 +62,27 @@ def optional(reader: Reader) -> Reader:
 
 
 def as_path(value: Any, option: str) -> Path:
-    """Return a path given as str or Path; "~" stands for the user's folder."""
+    """Return a path given as str or Path; "~" stands for the user's folder. A URL is refused."""
+    path = as_location(value, option)
+    if is_remote(path):
+        raise UsageError(
+            f"{option}={path}: expected a path on this machine; URLs are taken by extract and "
+            "inspect, and as feature files"
+        )
+    return path
+
+
+def as_location(value: Any, option: str) -> Path:
+    """Return a path given as str or Path, or a URL as a `remote.location.RemotePath`."""
+    if is_remote(value):
+        return value
     if not isinstance(value, str | os.PathLike):
         raise refused(value, option, "a path, as str or Path")
     text = os.fspath(value)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise refused(value, option, "a path, as str or Path")
+    if (address := as_remote(text)) is not None:
+        return address
     # "~backup" may well be a file: only a "~" that stands alone is the user's folder.
     return Path(text).expanduser() if Path(text).parts[:1] == ("~",) else Path(text)
 
@@ -79,11 +95,16 @@ def as_paths(value: Any, option: str, at_least: int = 0) -> tuple[Path, ...]:
         option: the name of the option.
         at_least: the smallest number of paths that is accepted.
     """
-    single = isinstance(value, str | os.PathLike)
+    return tuple(as_path(path, option) for path in as_locations(value, option, at_least))
+
+
+def as_locations(value: Any, option: str, at_least: int = 0) -> tuple[Path, ...]:
+    """Return one path or URL, or several, as a tuple; as `as_paths`."""
+    single = isinstance(value, str | os.PathLike) or is_remote(value)
     paths = [value] if single else _listed(value, option, "a path or a sequence of paths")
     if len(paths) < at_least:
         raise refused(value, option, f"at least {_counted(at_least, 'path')}")
-    return tuple(as_path(path, option) for path in paths)
+    return tuple(as_location(path, option) for path in paths)
 
 
 def as_names(

@@ -9,8 +9,8 @@ from typing import Any
 from features import descriptors
 from features.arguments import (
     as_image_size,
+    as_location,
     as_names,
-    as_path,
     as_splits,
     check_choice,
     check_count,
@@ -41,8 +41,9 @@ class ExtractConfig:
     string with commas or as a sequence, an image size as one int.
 
     Attributes:
-        source: a folder, a manifest, an archive, a pattern of shards or a file of arrays.
-        out: the feature file to write.
+        source: a folder, a manifest, an archive, a pattern of shards or a file of arrays; a path
+            or a URL.
+        out: the feature file to write; a path or a URL.
         backbone: the name of a network from the catalog, or of a hand-crafted descriptor; or an
             own network, the path of an `.onnx`, `.xml` or `.keras` file.
         weights: "imagenet" (from whichever source has them), the name of one weights source, a
@@ -108,8 +109,8 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            source=as_path,
-            out=as_path,
+            source=as_location,
+            out=as_location,
             backbone=_as_name_or_path,
             weights=_as_name_or_path,
             scaling=optional(partial(check_choice, choices=catalog.SCALINGS)),

@@ -18,6 +18,8 @@ from features.errors import DataError
 from features.locks import locked
 from features.planning import Plan, check_output, compile_model, plan_extraction
 from features.progress import progress_bar
+from features.remote.attempts import telling_repeats
+from features.remote.outputs import tell_working_path
 from features.reuse import is_finished, keep_unchanged
 from features.shards import Shards, discard_shards, partial_folder, shard_images
 from features.sources import open_source
@@ -139,6 +141,11 @@ def run(config: ExtractConfig, tells_reading: bool = True) -> Path:
         config: the settings.
         tells_reading: whether to say how the source was read; a source that is no user's is not.
     """
+    with telling_repeats():
+        return _run(config, tells_reading)
+
+
+def _run(config: ExtractConfig, tells_reading: bool) -> Path:
     check_output(config.out)
     with (
         open_source(config.source, config.limit, config.splits) as source,
@@ -161,6 +168,7 @@ def run(config: ExtractConfig, tells_reading: bool = True) -> Path:
 def compute_features(plan: Plan) -> None:
     """Compute and keep the shards that are missing, then assemble the feature file from all."""
     started, config, choice = time.time(), plan.config, plan.model.choice
+    tell_working_path(config.out)
     log.info("engine %s in %s: %s", choice.engine, choice.precision, choice.reason)
     network = compile_model(plan.model, plan.recipe)
     row_bytes = sum(4 * math.prod(shape) for shape in network.shapes.values())

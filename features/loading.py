@@ -15,6 +15,7 @@ from features.cpus import available_cpus
 from features.decoding import DecodingMemory, RejectedImage, decode, fit
 from features.errors import DataError, UsageError
 from features.records import Batch, Outcome
+from features.remote.location import is_remote
 from features.sources.base import Source
 from features.sources.files import MAX_BYTES
 from features.stopping import end_threads
@@ -72,7 +73,8 @@ def load(
     stop = len(source) if stop is None else min(stop, len(source))
     job = _Job(
         source, size, resize, interpolation, exact, accept_damaged,
-        watched=_exists(source.location),
+        watched=not is_remote(source.location) and _exists(source.location),
+        order=_Order(start),
         pixels=DecodingMemory(int(decode_memory * 2**30)),
     )  # fmt: skip
     return _batches(job, range(start, stop, batch_size), stop)
@@ -90,6 +92,7 @@ class _Job:
     accept_damaged: bool
     watched: bool  # False for a pattern of shards, which has no one path that could vanish
     pixels: DecodingMemory
+    order: "_Order"
     contents: DecodingMemory = field(default_factory=lambda: DecodingMemory(MAX_BYTES))
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -101,7 +104,10 @@ class _Job:
         Raises:
             DataError: the source, or the image's file, has vanished.
         """
+        if self.source.readers:
+            self.order.wait(index)
         self.contents.take(self._size(index))
+        self.order.next()
         try:
             return self._read(index)
         except BaseException:
@@ -129,6 +135,7 @@ class _Job:
     def stop(self) -> None:
         """Let the threads end."""
         self.stopped.set()
+        self.order.close()
         self.pixels.close()
         self.contents.close()
 
@@ -150,6 +157,34 @@ class _Job:
         return Outcome(index, digest, None, tuple(notes))
 
 
+class _Order:
+    """The order in which readers take memory: that of the images.
+
+    Else later images could hold all of it, and wait for an earlier one that waits for them.
+    """
+
+    def __init__(self, start: int) -> None:
+        self._next, self._is_open = start, True
+        self._changed = threading.Condition()
+
+    def wait(self, index: int) -> None:
+        """Wait until all images before `index` have their memory."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._next == index or not self._is_open)
+
+    def next(self) -> None:
+        """Let the next image take its memory."""
+        with self._changed:
+            self._next += 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let all go on that wait."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
+
+
 class _Loading:
     """One batch that is being loaded.
 
@@ -163,7 +198,7 @@ class _Loading:
         self.pixels = np.zeros((batch_size, *job.size, 3), np.uint8)
         self.contents = {
             index: pools.reader.submit(job.read, index)
-            for index in (indices if job.source.sequential else ())
+            for index in (indices if job.source.sequential or job.source.readers else ())
         }
         shares = [range(first, len(indices), threads) for first in range(threads)]
         self.shares = [pools.decoders.submit(self._decode, rows) for rows in shares if rows]
@@ -195,7 +230,7 @@ class _Loading:
 
 @dataclass(frozen=True)
 class _Pools:
-    """The threads; the single reader serves sources that must be read in order."""
+    """The threads; readers serve sources that must be read in order, by one, or are remote."""
 
     decoders: ThreadPoolExecutor
     reader: ThreadPoolExecutor
@@ -203,13 +238,15 @@ class _Pools:
 
 def _batches(job: _Job, starts: range, stop: int) -> Generator[Batch, None, None]:
     threads = available_cpus()
-    pools = _Pools(ThreadPoolExecutor(threads, "decode"), ThreadPoolExecutor(1, "read"))
+    readers = 1 if job.source.sequential else max(1, job.source.readers)
+    pools = _Pools(ThreadPoolExecutor(threads, "decode"), ThreadPoolExecutor(readers, "read"))
+    ahead = max(PREFETCH, -(-2 * readers // starts.step)) if readers > 1 else PREFETCH
     under_way: deque[_Loading] = deque()
     try:
         for start in starts:
             indices = range(start, min(start + starts.step, stop))
             under_way.append(_Loading(job, indices, starts.step, threads, pools))
-            if len(under_way) > PREFETCH:
+            if len(under_way) > ahead:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()

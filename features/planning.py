@@ -12,6 +12,7 @@ from features.errors import DataError, UsageError
 from features.model import Model, find_model
 from features.packages import cache_folder
 from features.records import Recipe, describe_decoding
+from features.remote.outputs import check_remote, working_path
 from features.sources.base import Source
 from features.store import FeatureFile
 
@@ -109,7 +110,8 @@ def compile_model(model: Model, recipe: Recipe) -> Compiled:
 
 def check_output(out: Path) -> None:
     """Make the output's folder; raise UsageError where the output could not be written there."""
-    durable.prepare_folder(out.parent)
+    check_remote(out)
+    durable.prepare_folder(working_path(out).parent)
     if out.exists():
         try:
             FeatureFile(out).close()

@@ -55,8 +55,8 @@ def is_finished(plan: Plan) -> bool:
 
 def keep_unchanged(plan: Plan, shards: Shards) -> None:
     """Drop those shards of an earlier run whose images have changed since; warn of each."""
-    if plan.source.digests is not None or not shards.sizes:
-        return  # the digests of arrays in memory are part of the recipe
+    if _is_in_recipe(plan.source) or not shards.sizes:
+        return
     if plan.config.trust_source:
         _warn_of_trust(plan.config.source)
         return
@@ -78,10 +78,15 @@ def keep_unchanged(plan: Plan, shards: Shards) -> None:
                 )  # fmt: skip
 
 
+def _is_in_recipe(source: Source) -> bool:
+    """Tell whether the recipe covers the content: of arrays in memory, or by a store's versions."""
+    return source.is_versioned or source.digests is not None
+
+
 def _changes(plan: Plan, file: FeatureFile) -> list[str]:
     """Return a phrase for each way in which the source is not that of the file."""
     source, is_listed_alike = plan.source, file.recipe.source == plan.recipe.source
-    if is_listed_alike and source.digests is not None:
+    if is_listed_alike and _is_in_recipe(source):
         return []
     if is_listed_alike and plan.config.trust_source:
         _warn_of_trust(plan.config.source)

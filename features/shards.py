@@ -19,6 +19,7 @@ from features import durable, hdf5_guard, writer
 from features.errors import DataError, UsageError
 from features.locks import CONTENT
 from features.records import Recipe
+from features.remote import outputs
 from features.row_blocks import Rows, Size
 from features.store import FeatureFile
 
@@ -123,10 +124,11 @@ class Shards:
         Raises:
             DataError: the file could not be written, or a shard was damaged meanwhile.
         """
-        size = Size.of_all(self.sizes.values())
-        with _writing(out), durable.replacing(out, scratch=self.folder) as draft:
+        size, local = Size.of_all(self.sizes.values()), outputs.working_path(out)
+        with _writing(local), durable.replacing(local, scratch=self.folder) as draft:
             writer.write(draft, self._blocks(draft), size, attributes)
-        hdf5_guard.vouch(out)
+        hdf5_guard.vouch(local)
+        outputs.upload(local, out)
         discard_shards(self.folder)
 
     def _blocks(self, draft: durable.Draft) -> Iterator[Rows]:
@@ -160,8 +162,9 @@ class Shards:
 
 
 def partial_folder(out: Path) -> Path:
-    """Return the folder that holds the shards of a feature file."""
-    return out.with_name(out.name + ".partial")
+    """Return the folder that holds the shards of a feature file; it is on this machine."""
+    local = outputs.working_path(out)
+    return local.with_name(local.name + ".partial")
 
 
 def discard_shards(folder: Path) -> None:

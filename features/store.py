@@ -10,12 +10,13 @@ import h5py
 import numpy as np
 
 from features import facts, hdf5_guard
-from features.arguments import as_path
+from features.arguments import as_location
 from features.checks import CHANGED, check_seal, find_problems
 from features.errors import DataError, unknown_name
 from features.hdf5 import DAMAGE, attributes_of, blocks, texts_of
 from features.hdf5_chunks import ChunkedArray
 from features.records import UNLABELLED, Recipe, Split, blake2b
+from features.remote.cache import fetched
 from features.row_blocks import COLUMN_GROUP, Rows
 from features.schema import DIGEST, column_names, content, reading, validate
 from features.sources.reading import Reading
@@ -30,8 +31,10 @@ class FeatureFile:
 
     Used in a `with` statement it is closed at the end. In a notebook it shows itself as a table.
 
+    One in a store is fetched into the cache first, once for each version of it.
+
     Attributes:
-        path: the path of the file.
+        path: the path or URL of the file.
         layers: the tapped layers, shallow to deep.
         class_names: names of the labels 0, 1, ...
         columns: names of the further columns of the manifest, in its order.
@@ -45,11 +48,12 @@ class FeatureFile:
             DataError: the file is missing, is no feature file, is damaged, links elsewhere,
                 goes beyond a bound, or was written before schema 2.
         """
-        self.path = as_path(path, "path")
+        self.path = as_location(path, "path")
         if not self.path.is_file():
             raise DataError(f"{self.path}: no such feature file")
+        local = fetched(self.path, is_hdf5=True)
         with reading(f"{self.path} is no feature file"):
-            self._file = hdf5_guard.opened(self.path)
+            self._file = hdf5_guard.opened(local)
             self._arrays: dict[str, ChunkedArray] = {}
             try:
                 validate(self._file)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from features.arguments import SplitFolders, as_path, as_splits, check_count
+from features.arguments import SplitFolders, as_location, as_splits, check_count
 from features.errors import DataError, UsageError
 from features.records import Split
+from features.remote import cache
+from features.remote.attempts import NO_BUCKET
+from features.remote.location import RemotePath, remote
 from features.sources.archive import ArchiveSource
 from features.sources.base import ListedSource, Source, Subset
 from features.sources.files import check_regular
@@ -18,6 +21,7 @@ from features.sources.folder import FolderSource
 from features.sources.kinds import IMAGE_SUFFIXES
 from features.sources.layout import below_wrappers, layout
 from features.sources.manifest import MANIFEST_SUFFIXES, ManifestSource
+from features.sources.remote_folder import RemoteFolderSource
 from features.sources.tarred import TAR_SUFFIXES, TarArchive
 from features.sources.webdataset import (
     WebDatasetSource,
@@ -45,7 +49,7 @@ def open_source(
     Args:
         path: a folder (of class folders, of train/validation/test folders, flat, or of WebDataset
             tars), a manifest, a zip or tar of any of these, a pattern of shards, or a file of
-            arrays.
+            arrays; or the URL of one of these.
         limit: take that many images, evenly spread over the source, so that classes and splits
             keep their proportions; None takes all.
         splits: which folder holds which split, such as {"train": "training_set"}, where their
@@ -56,7 +60,7 @@ def open_source(
             `splits` names a folder that does not exist.
         DataError: there are no images, or the file is not what its suffix promises.
     """
-    path = as_path(path, "source")
+    path = as_location(path, "source")
     limit = None if limit is None else check_count(limit, "limit")
     pairs = None if splits is None else as_splits(splits, "splits")
     try:
@@ -103,6 +107,8 @@ def _name_splits(source: Source, pairs: tuple[tuple[str, str], ...]) -> None:
 
 
 def _open(path: Path) -> Source:
+    if (address := remote(path)) is not None:
+        return _open_remote(path, address)
     if path.is_dir():
         return _open_folder(path)
     if not path.exists():
@@ -116,6 +122,28 @@ def _open(path: Path) -> Source:
     if _SEGMENT.search(path.name):
         raise UsageError(f"{path} is a segment of a split archive; join all segments to one first")
     raise UsageError(f"{path} is of an unknown kind; expected {ACCEPTED}")
+
+
+def _open_remote(path: Path, address: RemotePath) -> Source:
+    """Return the source behind a URL, whose suffix says what it is; else it is a folder."""
+    if is_pattern(address.url):
+        return open_shards(path, expand(address.url))
+    for suffixes, opener in _OPENERS:
+        if address.name.lower().endswith(suffixes):
+            try:
+                pinned = address.pinned()
+            except FileNotFoundError as error:
+                raise UsageError(f"there is nothing at {path}{_where(error)}") from None
+            has_ranges = pinned.stat().has_ranges and opener is not _open_arrays
+            source = opener(pinned if has_ranges else cache.fetched(path))  # type: ignore[arg-type]
+            source.location, source.version = path, pinned.stat().version
+            return source
+    folder = RemoteFolderSource(address)
+    return folder if len(folder) or not folder.shards else open_shards(path, folder.shards)
+
+
+def _where(error: FileNotFoundError) -> str:
+    return f": {error.strerror}" if error.strerror == NO_BUCKET else ""
 
 
 def _open_folder(path: Path) -> Source:

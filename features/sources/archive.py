@@ -44,9 +44,11 @@ class Archive(Protocol):
         sequential: True where members must be read in order to be read fast.
         warnings: what looks wrong with the archive, as in `Reading`.
         is_cut: whether its end is missing, so that images may be missing too.
+        readers: as in `Source`.
     """
 
     names: list[str]
+    readers: int
     warnings: list[str]
     is_cut: bool
 
@@ -91,6 +93,7 @@ class ArchiveSource(ListedSource):
             DataError: its manifest is not valid, as in `manifest.parse`.
         """
         self._archive, self.sequential = archive, archive.sequential
+        self.readers = archive.readers
         members = visible(archive.names)
         images, others = sort_members(archive, members)
         table = _manifest(location, archive, members)
@@ -111,7 +114,7 @@ class ArchiveSource(ListedSource):
             order = np.argsort(positions, kind="stable")
             positions, listing = positions[order], _reordered(listing, order)
         sizes = np.array([archive.sizes[p] if p != _ABSENT else -1 for p in positions], np.int64)
-        ids, labels, splits, class_names, columns = listing
+        ids, labels, splits, class_names, columns, _ = listing
         super().__init__(location, ids, labels, splits, sizes, class_names, columns)
         self._positions = positions
 
@@ -170,7 +173,7 @@ def member_name(location: Path, name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def refused(location: Path, name: str, reason: str) -> DataError:
+def refused(location: Path | str, name: str, reason: str) -> DataError:
     """Return the error for an archive with a member that no data set would have."""
     return DataError(f"{location} is refused: its member {name!r} {reason}; pack the files anew")
 
@@ -243,6 +246,9 @@ def _listed(location: Path, archive: Archive, table: str, members: dict[str, int
     content = _content(location, archive, members, table)
     listing = parse(f"{location}, {table}", content, location.stat().st_size)
     folder, written = _folder(table), {comparable(name): name for name in members}
+    if listing.urls:
+        first = next(iter(listing.urls))
+        raise DataError(f"{location}, {table} lists {first}; expected paths in the archive alone")
     names = [folder + name for name in listing.ids]
     return listing._replace(
         ids=[name if name in members else written.get(comparable(name), name) for name in names]

@@ -35,6 +35,10 @@ class Source(ABC):
         is_held: True where the content of all images is held in memory; it is then part of the
             fingerprint.
         sequential: True where content must be read in order to be read fast (compressed tars).
+        readers: number of threads that read ahead of those that decode; 0 where each reads what it
+            decodes. A remote source takes many, as each waits for an answer.
+        version: what a store says of a remote file that holds the images, such as its ETag.
+        is_versioned: whether the fingerprint covers the content, by what a store says of each.
     """
 
     kind: str
@@ -49,6 +53,9 @@ class Source(ABC):
     is_cut: bool = False
     is_held: bool = False
     sequential: bool = False
+    readers: int = 0
+    version: str = ""
+    is_versioned: bool = False
 
     @property
     def reading(self) -> Reading:
@@ -124,6 +131,7 @@ class Source(ABC):
             digest.update(repr((*line, *further)).encode())
         if self.digests is not None:
             digest.update(self.digests.tobytes())
+        digest.update(self.version.encode())
         return digest.hexdigest()
 
     def check_end(self, out: Path) -> None:
@@ -196,6 +204,8 @@ class Subset(Source):
             name: [texts[index] for index in indices] for name, texts in source.columns.items()
         }
         self.sequential, self.is_held = source.sequential, source.is_held
+        self.readers, self.version = source.readers, source.version
+        self.is_versioned = source.is_versioned
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from io import BytesIO, RawIOBase
+from io import BufferedIOBase, BytesIO, RawIOBase
 from pathlib import Path
 from typing import IO
 
@@ -39,7 +39,10 @@ def check_size(size: int) -> None:
 
 
 def read_content(
-    file: IO[bytes] | RawIOBase, size: int, step: int = _LARGE_BYTES, is_image: bool = True
+    file: IO[bytes] | RawIOBase | BufferedIOBase,
+    size: int,
+    step: int = _LARGE_BYTES,
+    is_image: bool = True,
 ) -> bytes:
     """Return the next `size` bytes of a file, fewer where it ends before.
 

@@ -3,17 +3,23 @@
 import posixpath
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, NamedTuple
 
 import numpy as np
 
 from features.errors import DataError
 from features.records import Split
+from features.remote.location import RemotePath, remote
+from features.remote.schemes import check_scheme, scheme_of, shown
+from features.remote.stores import READERS
 from features.sources.base import ListedSource
 from features.sources.files import MAX_NAME, MOST_RATIO, most_unpacked, read_file, size_of
 from features.sources.layout import number_labels, split_of
+from features.sources.remote_files import UrlReader
 from features.sources.tables import check_columns, rows_of
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -22,6 +28,7 @@ _COLUMNS = ("path", "label", "split")
 _MOST_NAME = 1000  # characters of a column's name
 _ROW_BYTES = 100  # that a row takes beside its text
 _ROW_NUMBERS = re.compile(r"|Unnamed: 0|__index_level_0__")  # as pandas writes and reads them
+_UNKNOWN = -1  # size
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 
 
@@ -34,6 +41,7 @@ class Listing(NamedTuple):
         splits: uint8, (N,), codes of `features.records.Split`.
         class_names: names of the labels.
         columns: the texts of each further column by its name, in the manifest's order.
+        urls: the URL of each image that is listed by one, by its id, in which nothing is secret.
     """
 
     ids: list[str]
@@ -41,6 +49,7 @@ class Listing(NamedTuple):
     splits: np.ndarray
     class_names: tuple[str, ...]
     columns: dict[str, list[str]]
+    urls: Mapping[str, str] = MappingProxyType({})
 
 
 class ManifestSource(ListedSource):
@@ -48,6 +57,7 @@ class ManifestSource(ListedSource):
 
     An image that is listed and does not exist is rejected when it is read. Columns other than
     `path`, `label` and `split` are kept as text: numbers as they are written, missing ones as "".
+    A path may be a URL; where there is no column `path`, a column `url` takes its place.
     """
 
     kind = "manifest"
@@ -59,15 +69,39 @@ class ManifestSource(ListedSource):
                 listing = parse(str(location), file, location.stat().st_size)
         except OSError as error:
             raise DataError(f"{location} cannot be read: {error.strerror}") from None
-        ids, labels, splits, class_names, columns = listing
-        self._folder = location.parent
-        finder = FileFinder(self._folder)
-        ids = [finder.find(name) for name in ids]
-        sizes = np.array([size_of(self._folder / name) for name in ids], np.int64)
+        ids, labels, splits, class_names, columns, self._urls = listing
+        self._folder, self._reader = location.parent, UrlReader()
+        self._base = remote(self._folder)
+        if self._base is None:
+            finder = FileFinder(self._folder)
+            ids = [name if name in self._urls else finder.find(name) for name in ids]
+        else:
+            _check_origin(location, self._base, self._urls)
+        sizes = np.array([self._size(name) for name in ids], np.int64)
+        self.readers = READERS if self._urls or self._base else 0
         super().__init__(location, ids, labels, splits, sizes, class_names, columns=columns)
 
     def read(self, index: int) -> bytes:
-        return read_file(self._folder / self.ids[index])
+        name = self.ids[index]
+        if url := self._urls.get(name):
+            return self._reader.read(url)
+        if self._base is not None:
+            return self._reader.read((self._base / name).url)
+        return read_file(self._folder / name)
+
+    def _size(self, name: str) -> int:
+        is_elsewhere = name in self._urls or self._base is not None
+        return _UNKNOWN if is_elsewhere else size_of(self._folder / name)
+
+
+def _check_origin(location: Path, base: RemotePath, urls: Mapping[str, str]) -> None:
+    """Raise DataError where a web server's manifest has us read what its server cannot."""
+    inner = [name for name, url in urls.items() if not base.is_store and RemotePath(url).is_store]
+    if inner:
+        raise DataError(
+            f"{location} lies on a web server and lists {inner[0]}, which would be read with your "
+            "credentials; copy the manifest to your disk if that is meant"
+        )
 
 
 class FileFinder:
@@ -131,6 +165,8 @@ def parse(name: str, file: IO[bytes], packed_bytes: int) -> Listing:
     """
     rows = rows_of(name, file)
     header = [column.strip() for column in next(rows, (0, []))[1]]
+    if "path" not in header:
+        header = ["path" if column == "url" else column for column in header]
     is_numbered = len(header) > 1 and _ROW_NUMBERS.fullmatch(header[0]) is not None
     _check_header(name, header[is_numbered:])
     table = _Table(header, is_numbered, most_unpacked(packed_bytes))
@@ -193,9 +229,14 @@ class _Table:
         """Return all rows, sorted by path; DataError where a path is wrong or listed twice."""
         is_windows = not any("/" in path for path in self._lines)
         lines: dict[str, int] = {}  # by path, without detours
+        urls: dict[str, str] = {}
         for path, line in self._lines.items():
             try:
-                inside = _inside(path.replace("\\", "/") if is_windows else path)
+                if scheme_of(path):
+                    inside = _shown_url(path)
+                    urls[inside] = path
+                else:
+                    inside = _inside(path.replace("\\", "/") if is_windows else path)
                 if inside in lines:
                     raise ValueError(f"{inside!r} is listed twice")
             except ValueError as error:
@@ -206,7 +247,7 @@ class _Table:
         labels, class_names = number_labels([self._labels[row] for row in order])
         splits = np.frombuffer(bytes(self._splits), np.uint8)[order]
         columns = {column: [texts[row] for row in order] for column, texts in self._columns.items()}
-        return Listing([ids[row] for row in order], labels, splits, class_names, columns)
+        return Listing([ids[row] for row in order], labels, splits, class_names, columns, urls)
 
 
 @cache
@@ -232,6 +273,16 @@ def _check_header(name: str, header: list[str]) -> None:
             )
         if header.count(column) > 1:
             raise DataError(f"{name} has column {column!r} twice, expected it once")
+
+
+def _shown_url(url: str) -> str:
+    """Return the id of an image behind a URL; raises ValueError where no such URL is read."""
+    if len(url) > MAX_NAME:
+        raise ValueError(f"a URL of {len(url):,} characters, expected at most {MAX_NAME:,}")
+    if not url.isprintable():
+        raise ValueError(f"{shown(url)!r} has characters that do not print")
+    check_scheme(url)
+    return shown(url)
 
 
 def _inside(path: str) -> str:

@@ -10,6 +10,8 @@ from typing import IO, NamedTuple, cast
 
 from features.decoding.formats import HEAD_BYTES
 from features.errors import DataError
+from features.remote.location import is_remote
+from features.remote.stores import READERS
 from features.sources.archive import member_name, opening, reading, refused
 from features.sources.files import MOST_RATIO, check_size, most_unpacked, read_content
 from features.sources.kinds import is_image, is_worth_opening
@@ -48,6 +50,7 @@ class TarArchive:
         self._heads: dict[int, bytes] = {}  # of members that may be images, if going back is slow
         with ExitStack() as stack, opening(path):
             self._tar, self.sequential = _open(path)
+            self.readers = READERS if is_remote(path) and not self.sequential else 0
             self._most_bytes = most_unpacked(path.stat().st_size)
             stack.callback(self._tar.close)
             self._list(self._tar)
@@ -155,7 +158,7 @@ class _Member(tarfile.TarInfo):
     """A member whose headers are read within limits; maps of sparse files are not read at all."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        path = Path(str(tar.name))
+        path = str(tar.name)
         if self.type == tarfile.GNUTYPE_SPARSE:
             raise refused(path, self.name, "is not an ordinary file")
         if self.type in _EXTENDED and not 0 <= self.size <= _MOST_HEADER_BYTES:
@@ -172,12 +175,14 @@ class _Member(tarfile.TarInfo):
 
 def _open(path: Path) -> tuple[tarfile.TarFile, bool]:
     """Return the open tar and whether it is compressed, by its content, not by its suffix."""
+    name, opened = (str(path), path.open("rb")) if is_remote(path) else (path, None)
     try:
-        return tarfile.open(path, "r:", encoding="utf-8", tarinfo=_Member), False
+        return tarfile.open(name, "r:", opened, encoding="utf-8", tarinfo=_Member), False
     except tarfile.ReadError:
-        pass
+        if opened is not None:
+            opened.seek(0)
     try:
-        return tarfile.open(path, "r:*", encoding="utf-8", tarinfo=_Member), True
+        return tarfile.open(name, "r:*", opened, encoding="utf-8", tarinfo=_Member), True
     except tarfile.ReadError:
         raise DataError(f"{path} is no tar archive, or damaged at its beginning") from None
 

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from features.arguments import as_location
 from features.errors import DataError, UsageError
+from features.remote.location import remote
 from features.sources.archive import visible
 from features.sources.base import ListedSource
 from features.sources.files import check_regular
@@ -82,6 +84,8 @@ class WebDatasetSource(ListedSource):
             shard.names.clear()  # there may be millions, which are no longer needed
         self._locations = np.concatenate(locations)  # (N, 2): shard, position in it
         self.sequential = any(shard.sequential for shard in self._shards)
+        self.readers = max(shard.readers for shard in self._shards)
+        self.version = " ".join(map(_version, self._shards)).strip()
         sizes = np.array([self._shards[s].sizes[p] for s, p in self._locations], np.int64)
         labels, class_names = number_labels(names)
         splits = np.zeros(len(ids), np.uint8)
@@ -108,8 +112,7 @@ def open_shards(location: Path, paths: Iterable[Path]) -> WebDatasetSource:
     for path in paths:
         if other := by_name.get(shard_name(path)):
             raise UsageError(f"{other} and {path}: shards need names of their own")
-        check_regular(path)
-        by_name[shard_name(path)] = path
+        by_name[shard_name(path)] = _found(path)
     if not by_name:
         raise UsageError(f"{location} stands for no shard; expected a rising range, {{000..012}}")
     # "/" is compared too, so that the ids of all shards together are in order
@@ -130,15 +133,33 @@ def expand(pattern: str) -> Iterator[Path]:
     """
     match = _RANGE.search(pattern)
     if match is None:
-        if not Path(pattern).is_file():
-            raise UsageError(f"there is no shard {pattern}; the pattern names it")
-        yield Path(pattern)
+        yield _found(as_location(pattern, "source"))
         return
     first, last = match.groups()
     padded = any(len(number) > 1 and number[0] == "0" for number in (first, last))
     width = max(len(first), len(last)) if padded else 0
     for number in range(int(first), int(last) + 1):
         yield from expand(f"{pattern[: match.start()]}{number:0{width}}{pattern[match.end() :]}")
+
+
+def _found(path: Path) -> Path:
+    """Return a shard that is there; a remote one is then the object that it is now."""
+    address = remote(path)
+    try:
+        if address is not None:
+            return address.pinned()  # type: ignore[return-value] # it stands for a path
+        is_there = path.is_file()
+    except FileNotFoundError:
+        is_there = False
+    if not is_there:
+        raise UsageError(f"there is no shard {path}; the pattern names it")
+    check_regular(path)
+    return path
+
+
+def _version(shard: TarArchive) -> str:
+    address = remote(shard.path)
+    return "" if address is None else address.stat().version
 
 
 def shard_name(path: Path) -> str:

@@ -1,13 +1,12 @@
 """Zip archives, which are read at any place."""
 
 import bz2
-import os
 import stat
 import struct
 import threading
 import zlib
 from contextlib import ExitStack
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 from pathlib import Path
 from zipfile import (
     ZIP_BZIP2,
@@ -15,12 +14,15 @@ from zipfile import (
     ZIP_LZMA,
     ZIP_STORED,
     BadZipFile,
+    ZipExtFile,
     ZipFile,
     ZipInfo,
 )
 
 from features.decoding.formats import HEAD_BYTES
 from features.errors import DataError
+from features.remote.location import is_remote
+from features.remote.stores import READERS
 from features.sources.archive import member_name, opening, reading, refused
 from features.sources.files import check_size, read_content
 
@@ -30,11 +32,15 @@ _METHODS = (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA)
 _OTHER_METHODS = {1: "shrink", 6: "implode", 9: "deflate64", 93: "zstd", 95: "xz", 98: "ppmd"}
 _HEADER = struct.Struct("<26sHH")  # of a member: the lengths of its name and of what follows
 _STEP, _LZMA_STEP = 2**24, 2**12  # bytes; of LZMA packed ones, each of which becomes 7,000 at most
+_MOST_EXTRA_BYTES = 2**10  # of a member's header, beside its name; more takes a second request
 _TAIL_BYTES = 2**16 + 22  # the end of a zip, with the longest comment
 
 
 class ZipArchive:
-    """A zip that implements `archive.Archive`; members are read one at a time, under a lock."""
+    """A zip that implements `archive.Archive`; members are read one at a time, under a lock.
+
+    Those of a remote zip are read many at a time, each by one request.
+    """
 
     sequential, is_cut = False, False
 
@@ -51,7 +57,9 @@ class ZipArchive:
         self.warnings: list[str] = []
         check_segments(path)
         with ExitStack() as stack, opening(path):
-            self._zip = stack.enter_context(ZipFile(path))
+            file = path.open("rb") if is_remote(path) else path
+            self.readers = READERS if is_remote(path) else 0
+            self._zip = stack.enter_context(ZipFile(file))
             members = self._zip.infolist()
             separator = "/" if any("/" in member.filename for member in members) else "\\"
             for member in members:
@@ -84,21 +92,35 @@ class ZipArchive:
 
     def _read(self, member: ZipInfo, size: int, is_image: bool) -> bytes:
         """Return the first bytes of a member, never more than `size`, whatever lies in the file."""
+        step = _LZMA_STEP if member.compress_type == ZIP_LZMA else _STEP
+        if is_remote(self._path):
+            packed = self._packed(member)
+            if member.compress_type == ZIP_BZIP2:
+                return self._unpack_bzip2(packed, member, size, is_image)
+            with ZipExtFile(BytesIO(packed), "r", member) as file:
+                return read_content(file, size, step, is_image)
         with self._lock:
             if member.compress_type == ZIP_BZIP2:
-                return self._read_bzip2(member, size, is_image)
+                return self._unpack_bzip2(self._packed(member), member, size, is_image)
             with self._zip.open(member) as file:
-                step = _LZMA_STEP if member.compress_type == ZIP_LZMA else _STEP
                 return read_content(file, size, step, is_image)
 
-    def _read_bzip2(self, member: ZipInfo, size: int, is_image: bool) -> bytes:
-        # A few bytes of bzip2 become gigabytes, and zipfile decompresses all that it reads.
+    def _packed(self, member: ZipInfo) -> bytes:
+        """Return a member as it lies in the file."""
+        check_size(member.compress_size)
         with self._path.open("rb") as file:
             file.seek(member.header_offset)
-            header = file.read(_HEADER.size)
-            _, name_bytes, extra_bytes = _HEADER.unpack(header)
-            file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
-            packed = file.read(member.compress_size)
+            most = _HEADER.size + len(member.orig_filename.encode()) + _MOST_EXTRA_BYTES
+            block = file.read(most + member.compress_size)
+            _, name_bytes, extra_bytes = _HEADER.unpack_from(block)
+            start = _HEADER.size + name_bytes + extra_bytes
+            missing = start + member.compress_size - len(block)
+            if missing > 0:
+                block += file.read(missing)
+        return block[start : start + member.compress_size]
+
+    def _unpack_bzip2(self, packed: bytes, member: ZipInfo, size: int, is_image: bool) -> bytes:
+        # A few bytes of bzip2 become gigabytes, and zipfile decompresses all that it reads.
         unpacked = _Bzip2(packed)
         content = read_content(unpacked, size, is_image=is_image)
         if size == member.file_size and (unpacked.read(1) or zlib.crc32(content) != member.CRC):

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.arguments import GROUP_BY, given, option_adder
+from pipeline.commands.arguments import GROUP_BY, given, location, option_adder
 from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import AdviseConfig
@@ -18,7 +18,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "say from a feature file whether to classify, fine-tune or train a CNN from scratch",
         "advise photos.h5 --out results",
     )
-    command.add_argument("features", type=Path, metavar="FEATURES", help="a feature file")
+    command.add_argument("features", type=location, metavar="FEATURES", help="a feature file")
     option = option_adder(command, AdviseConfig)
     option(
         "--out",

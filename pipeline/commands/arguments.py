@@ -166,6 +166,11 @@ def given(options: argparse.Namespace, config: type) -> dict[str, Any]:
     return values | ({"progress": not options.quiet} if "progress" in names else {})
 
 
+def location(text: str) -> str:
+    """Return a path or URL as it was given: `Path` would take a slash from a URL."""
+    return text
+
+
 def names(text: str) -> tuple[str, ...]:
     """Return the names that commas separate."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -10,6 +10,7 @@ from pipeline.commands.arguments import (
     duration,
     duration_text,
     given,
+    location,
     names,
     option_adder,
 )
@@ -28,7 +29,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument(
         "features",
-        type=Path,
+        type=location,
         nargs="+",
         metavar="FEATURES",
         help="the feature files, all of the same images",

@@ -1,7 +1,6 @@
 """`extract`: images to a feature file."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from features.backbones.catalog import POOLINGS, SCALINGS
@@ -20,6 +19,7 @@ from pipeline.commands.arguments import (
     SPLITS,
     given,
     image_size,
+    location,
     names,
     option_adder,
     share,
@@ -41,13 +41,17 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument(
         "source",
-        type=Path,
+        type=location,
         metavar="SOURCE",
         help="a folder, a .csv or .parquet manifest, a .zip or .tar, a pattern of .tar shards, or "
-        "a .npz or .h5 of arrays",
+        "a .npz or .h5 of arrays; a path or a URL",
     )
     command.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the feature file to write"
+        "--out",
+        type=location,
+        required=True,
+        metavar="FILE",
+        help="the feature file to write; a path or a URL",
     )
     option = option_adder(command, ExtractConfig)
     _add_network_options(option)

@@ -1,10 +1,9 @@
 """`inspect`: what a feature file holds."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from pipeline.commands.arguments import add_json_option
+from pipeline.commands.arguments import add_json_option, location
 from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 
@@ -14,7 +13,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command = add_command(
         commands, "inspect", "show what a feature file holds, and check it", "inspect photos.h5"
     )
-    command.add_argument("file", type=Path, metavar="FILE", help="a feature file")
+    command.add_argument("file", type=location, metavar="FILE", help="a feature file")
     add_json_option(command)
 
     def run(options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.arguments import given, option_adder
+from pipeline.commands.arguments import given, location, option_adder
 from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import MapConfig
@@ -19,7 +19,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "lay the images of a feature file out so that similar ones lie together",
         "map photos.h5 --results results --out map.html",
     )
-    command.add_argument("features", type=Path, metavar="FEATURES", help="a feature file")
+    command.add_argument("features", type=location, metavar="FEATURES", help="a feature file")
     command.add_argument(
         "--out",
         type=Path,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.commands import COMMANDS
+from pipeline.commands.arguments import location
 from pipeline.commands.help import PROGRAM, HelpFormatter, example
 
 SCRIPT = "offshelf"  # what `pip install` puts on the path
@@ -77,6 +78,6 @@ def _paths(command: argparse.ArgumentParser) -> list[argparse.Action]:
     for action in command._actions:
         if isinstance(action, argparse._SubParsersAction):
             paths += [path for inner in action.choices.values() for path in _paths(inner)]
-        elif action.type is Path:
+        elif action.type in (Path, location):
             paths.append(action)
     return paths

@@ -7,9 +7,10 @@ from typing import Any
 
 from features.arguments import (
     as_image_size,
+    as_location,
+    as_locations,
     as_names,
     as_path,
-    as_paths,
     check_choice,
     check_count,
     check_flag,
@@ -65,7 +66,7 @@ class ClassifyConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            features=partial(as_paths, at_least=1),
+            features=partial(as_locations, at_least=1),
             out=as_path,
             classifiers=as_classifiers,
             layers=as_names,
@@ -107,7 +108,7 @@ class AdviseConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            features=as_path,
+            features=as_location,
             out=optional(as_path),
             folds=optional(partial(check_count, at_least=2)),
             group_by=optional(check_text),

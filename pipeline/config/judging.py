@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.arguments import (
+    as_location,
+    as_locations,
     as_path,
     as_paths,
     check_choice,
@@ -138,8 +140,8 @@ class EvaluateConfig:
             self,
             results=as_path,
             candidate=check_text,
-            features=optional(as_path),
-            source=optional(as_path),
+            features=optional(as_location),
+            source=optional(as_location),
             trust=check_flag,
             metric=optional(partial(check_choice, choices=METRICS)),
             resamples=check_count,
@@ -181,8 +183,8 @@ class ReportConfig:
             self,
             results=partial(as_paths, at_least=1),
             out=as_path,
-            features=as_paths,
-            images=optional(as_path),
+            features=as_locations,
+            images=optional(as_location),
             metric=optional(partial(check_choice, choices=METRICS)),
             resamples=check_count,
             confidence=check_confidence,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from features.arguments import (
     as_image_size,
+    as_location,
     as_path,
     check_choice,
     check_count,
@@ -54,12 +55,12 @@ class MapConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            features=as_path,
+            features=as_location,
             out=as_path,
             layer=optional(check_text),
             method=partial(check_choice, choices=MAP_METHODS),
             results=optional(as_path),
-            images=optional(as_path),
+            images=optional(as_location),
             limit=optional(check_count),
             components=partial(check_count, at_least=2),
             perplexity=optional(check_positive),

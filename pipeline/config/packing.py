@@ -5,7 +5,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.arguments import as_path, check_choice, check_flag, normalize, optional, refused
+from features.arguments import (
+    as_location,
+    as_path,
+    check_choice,
+    check_flag,
+    normalize,
+    optional,
+    refused,
+)
 from pipeline.config.choices import METRICS, PACK_SUFFIX, RECOMMENDED
 from pipeline.config.readers import as_text_or_path
 
@@ -44,7 +52,7 @@ class PackConfig:
             metric=optional(partial(check_choice, choices=METRICS)),
             with_weights=check_flag,
             weights=optional(as_text_or_path),
-            features=optional(as_path),
+            features=optional(as_location),
             trust=check_flag,
         )
 

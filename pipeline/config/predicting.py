@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from features.arguments import (
+    as_location,
     as_path,
     check_choice,
     check_count,
@@ -86,7 +87,7 @@ class PredictConfig:
             weights=optional(as_text_or_path),
             engine=optional(partial(check_choice, choices=(AUTO, *ENGINES))),
             precision=optional(partial(check_choice, choices=(AUTO, *PRECISIONS))),
-            features=optional(as_path),
+            features=optional(as_location),
             trust=check_flag,
             limit=optional(check_count),
             restart=check_flag,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from features.arguments import (
+    as_location,
     as_path,
     check_choice,
     check_count,
@@ -82,7 +83,7 @@ class ServeConfig:
             coverage=check_confidence,
             alarms=check_share,
             weights=optional(as_text_or_path),
-            features=optional(as_path),
+            features=optional(as_location),
             trust=check_flag,
         )
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from features.arguments import (
     as_image_size,
+    as_location,
     as_path,
     as_splits,
     check_choice,
@@ -223,7 +224,7 @@ class FinetuneConfig(NetworkConfig):
             warmup=check_not_negative,
             weight_decay=check_not_negative,
             head=optional(as_text_or_path),
-            features=optional(as_path),
+            features=optional(as_location),
             cache_trunk=optional(check_flag),
             views=partial(check_count, at_least=0),
             engine=partial(check_choice, choices=(AUTO, *ENGINES)),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from features import durable
+from features.arguments import as_location
 from features.errors import DataError, UsageError, unknown_name
 from features.records import Recipe
 from features.schema import content, hasher
@@ -201,7 +202,7 @@ def rows_of(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = None
 
 
 def _file_of(inputs: dict[str, Any], path: Path | None) -> Path:
-    path = path or Path(inputs["file"])
+    path = path or as_location(inputs["file"], "file")
     if not path.is_file():
         raise DataError(f"there is no {path} any more; say with --features where it lies now")
     return path

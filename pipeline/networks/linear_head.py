@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from features.arguments import as_location
 from features.backbones.catalog import Backbone
 from features.errors import UsageError
 from pipeline.classifiers import find, storage
@@ -175,7 +176,8 @@ def fitting_heads(
     return [
         LinearHead(folder, record, splits, features)
         for folder, record in records.items()
-        if _actual(record) == expected and Path(features or record.inputs["file"]).is_file()
+        if _actual(record) == expected
+        and as_location(features or record.inputs["file"], "file").is_file()
     ]
 
 

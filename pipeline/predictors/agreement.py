@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from features.arguments import as_location
 from features.errors import DataError, OffshelfError
 from features.sources import open_source
 from features.sources.base import Subset
@@ -45,7 +46,9 @@ def check_agreement(
         return
     try:
         worst = (
-            _since_extraction(features or Path(kit.record.inputs["file"]), kit, predictor)
+            _since_extraction(
+                features or as_location(kit.record.inputs["file"], "file"), kit, predictor
+            )
             if kit.probe is None
             else kit.probe.difference(probe(predictor).vectors)
         )

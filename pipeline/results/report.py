@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features import documents
+from features.arguments import as_location
 from features.documents import Share, Whole
 from features.errors import DataError
 from features.sources.reading import Reading
@@ -166,7 +167,7 @@ def _sources(comparison: Comparison, moved: Sequence[Path]) -> tuple[Source, ...
 
 def _source(inputs: dict[str, Any], moved: Sequence[Path]) -> Source:
     """Look for a feature file at the path in the record, then at those that were given."""
-    recorded, problem = Path(inputs["file"]), ""
+    recorded, problem = as_location(inputs["file"], "file"), ""
     for path in (recorded, *moved):
         try:
             with FeatureFile(path) as file:

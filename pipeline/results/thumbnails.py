@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from features.arguments import as_location
 from features.cpus import available_cpus
 from features.decoding import RejectedImage, decode
 from features.errors import DataError, OffshelfError
 from features.records import blake2b
+from features.remote.location import is_remote
 from features.sources import open_source
 from features.sources.base import Source
 from features.store import FeatureFile
@@ -69,7 +71,8 @@ class ImageLookup:
             named = file.provenance.get("source")
         if named and not location:
             beside = path.parent / named
-            location = beside if beside.exists() else Path(named)
+            is_beside = not is_remote(path) and beside.exists()
+            location = beside if is_beside else as_location(named, "source")
         return cls(location, digests)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from features.arguments import as_path
+from features.arguments import as_location
 from features.records import Split
 from features.store import FeatureFile
 from pipeline.results.inspection import ClassCount, Inspection, StoredLayer
@@ -18,7 +18,7 @@ def run(path: str | Path) -> Inspection:
     Raises:
         DataError: it is no feature file.
     """
-    with FeatureFile(as_path(path, "file")) as file:
+    with FeatureFile(as_location(path, "file")) as file:
         recipe = file.recipe
         present = set(np.unique(file.splits).tolist())
         splits = [split for split in Split if split in present]

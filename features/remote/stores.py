@@ -1,0 +1,204 @@
+"""What each kind of store can do: say what an object is, list, read, and take a file.
+
+Every request goes through `attempts.attempt`. Credentials come from where the store's own tools
+find them; nothing here takes, keeps or shows any.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features.errors import MissingPackageError, UsageError
+from features.remote.attempts import WrongLengthError, attempt, code_of
+from features.remote.facts import Facts, facts_of
+from features.remote.schemes import SCHEMES
+
+if TYPE_CHECKING:
+    from features.remote.location import RemotePath
+
+Advance = Callable[[int], object]
+
+READERS = 32  # requests at a time: at 50 ms each they bring 600 images a second
+PART_BYTES = 2**26  # of a large file that is uploaded in parts
+
+# What a request may take before it is tried again. `attempts` repeats, so that botocore does not.
+_S3 = {
+    "use_listings_cache": False,
+    "local_expiry_check": True,  # the ETag of each answer is compared
+    "config_kwargs": {
+        "connect_timeout": 10, "read_timeout": 30, "max_pool_connections": 2 * READERS,
+    },
+}  # fmt: skip
+_ONCE = {"retries": {"total_max_attempts": 1, "mode": "standard"}}
+
+
+class Store:
+    """Objects behind fsspec; S3 and the web do some things in another way."""
+
+    checks_versions = False  # whether a read fails where the object is another than was listed
+
+    def __init__(self, scheme: str) -> None:
+        """Make the connection; nothing is asked yet."""
+        self.scheme = scheme
+        self.files = self._connect()
+        self.lister = self.files
+
+    def _connect(self) -> Any:
+        import fsspec
+
+        return fsspec.filesystem(SCHEMES[self.scheme].protocol, skip_instance_cache=True)
+
+    def facts(self, path: "RemotePath") -> Facts:
+        """Return what an object is; FileNotFoundError where there is none."""
+
+        def ask() -> Facts:
+            info = self.files.info(path.url)
+            if info.get("type") == "directory":
+                raise FileNotFoundError
+            return facts_of(path.name, info)
+
+        return attempt(path, ask)
+
+    def listing(self, path: "RemotePath") -> list[Facts]:
+        """Return all objects below a folder, by names relative to it, in no order."""
+        prefix = self.files._strip_protocol(path.url).rstrip("/") + "/"
+
+        def ask() -> list[Facts]:
+            found = self.lister.find(path.url, detail=True)
+            return [
+                facts_of(name.removeprefix(prefix), info)
+                for name, info in found.items()
+                if name.startswith(prefix) and not name.endswith("/")
+            ]
+
+        return attempt(path, ask)
+
+    def read(self, path: "RemotePath", start: int, stop: int, facts: Facts) -> bytes:
+        """Return the bytes `start` to `stop` of an object, both within it."""
+
+        def ask() -> bytes:
+            content = self._range(path, start, stop, facts)
+            if len(content) != stop - start:
+                raise WrongLengthError
+            return content
+
+        return attempt(path, ask) if stop > start else b""
+
+    def _range(self, path: "RemotePath", start: int, stop: int, facts: Facts) -> bytes:
+        return bytes(self.files.cat_file(path.url, start=start, end=stop))
+
+    def read_whole(self, path: "RemotePath", most: int) -> bytes:
+        """Return an object whose size is not known; of a larger one the first `most` + 1 bytes."""
+        return attempt(path, lambda: bytes(self.files.cat_file(path.url, start=0, end=most + 1)))
+
+    def check_writable(self, path: "RemotePath") -> None:
+        """Raise an error where it is known that no file can be put at a place."""
+
+    def put(self, local: Path, path: "RemotePath", advance: Advance) -> None:
+        """Put a file into the store; it is there whole, or what was there before."""
+        from fsspec.callbacks import Callback
+
+        class Telling(Callback):
+            def relative_update(self, inc: int = 1) -> None:
+                advance(inc)
+
+        attempt(path, lambda: self._put(local, path, Telling()))
+        if self.facts(path).size != local.stat().st_size:
+            attempt(path, lambda: self._put(local, path, Telling()))
+
+    def _put(self, local: Path, path: "RemotePath", callback: Any) -> None:
+        self.files.put_file(os.fspath(local), path.url, callback=callback)
+
+    def is_content_of(self, local: Path, facts: Facts) -> bool:
+        """Tell whether an object is shown, by its version, to have the content of a file."""
+        return False
+
+
+class S3Store(Store):
+    """S3, and what speaks like it: an object has an ETag, which each read is checked by."""
+
+    checks_versions = True
+
+    def __init__(self, scheme: str) -> None:
+        import fsspec
+
+        super().__init__(scheme)
+        # Of many pages or parts one may fail, and they need not all be asked for again.
+        self.lister = fsspec.filesystem("s3", skip_instance_cache=True, **_S3)
+
+    def _connect(self) -> Any:
+        import fsspec
+
+        reading = _S3 | {"config_kwargs": _S3["config_kwargs"] | _ONCE}  # type: ignore[operator]
+        files = fsspec.filesystem("s3", skip_instance_cache=True, **reading)
+        files.retries = 1
+        return files
+
+    def _range(self, path: "RemotePath", start: int, stop: int, facts: Facts) -> bytes:
+        file = self.files.open(path.url, "rb", size=facts.size, cache_type="none")
+        file.details = {"name": path.name, "size": facts.size, "ETag": f'"{facts.version}"'}
+        return bytes(file._fetch_range(start, stop))
+
+    def read_whole(self, path: "RemotePath", most: int) -> bytes:
+        def ask() -> bytes:
+            try:
+                return bytes(self.files.cat_file(path.url, start=0, end=most + 1))
+            except OSError as error:
+                if code_of(error) == "InvalidRange":  # it is empty, without even a first byte
+                    return b""
+                raise
+
+        return attempt(path, ask)
+
+    def check_writable(self, path: "RemotePath") -> None:
+        """Begin an upload and give it up, which leaves nothing."""
+        bucket, key, _ = self.files.split_path(path.url)
+        if not key:
+            raise UsageError(f"{path} is a bucket; expected the name of a file in it")
+
+        def ask() -> None:
+            begun = self.files.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+            self.files.call_s3(
+                "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=begun["UploadId"]
+            )
+
+        try:
+            attempt(path, ask)
+        except FileNotFoundError as error:
+            raise UsageError(f"cannot write to {path}: {error.strerror}") from None
+
+    def _put(self, local: Path, path: "RemotePath", callback: Any) -> None:
+        self.lister.put_file(os.fspath(local), path.url, callback=callback, chunksize=PART_BYTES)
+
+    def is_content_of(self, local: Path, facts: Facts) -> bool:
+        from features.remote.checksums import etag_of
+
+        part = PART_BYTES if "-" in facts.version else None
+        return local.stat().st_size == facts.size and etag_of(local, part) == facts.version
+
+
+def store_of(scheme: str) -> Store:
+    """Return the store behind a scheme; MissingPackageError where its package is not installed."""
+    return _store(scheme, os.getpid())  # a fork has no thread that asks
+
+
+@cache
+def _store(scheme: str, process: int) -> Store:
+    kind = SCHEMES[scheme]
+    try:
+        import_module("fsspec")
+        import_module(kind.module)
+    except ImportError:
+        raise MissingPackageError(
+            f"{scheme}:// needs {kind.module}; `pip install {kind.install}` brings it"
+        ) from None
+    if scheme == "s3":
+        return S3Store(scheme)
+    if not kind.is_store:
+        from features.remote.web import Web
+
+        return Web(scheme)
+    return Store(scheme)

@@ -1,0 +1,179 @@
+"""Feature files in a store: whole or not there, fetched once, and nothing secret in what is written."""
+
+import logging
+
+import numpy as np
+import pytest
+
+import features
+import pipeline
+from features.errors import DataError, UsageError
+from features.packages import cache_folder
+from features.remote import cache as remote_cache
+from features.remote import stores
+from features.remote.checksums import etag_of
+from features.remote.schemes import shown
+from pipeline.commands.main import main
+from tests.features.faults import stub
+from tests.features.remote.conftest import SECRET
+
+
+@pytest.fixture
+def stored(bucket, photos, tmp_path):
+    """The URL of a feature file, which is not in the cache."""
+    local = stub.extract(photos, tmp_path / "local.h5")
+    return bucket.put("out.h5", local.read_bytes())
+
+
+def fetches(server) -> int:
+    return sum(
+        method == "GET" and part.startswith("bytes=0-") for method, _, part in server.requests
+    )
+
+
+def test_a_run_that_was_stopped_goes_on_and_uploads_at_the_end(bucket, server, photos, tmp_path):
+    out = f"{bucket.url}/out.h5"
+    (photos / "dog" / "0.png").write_bytes(b"")
+    with pytest.raises(DataError, match="more than --max-rejected"):
+        stub.extract(photos, out, max_rejected=0)
+    server.requests.clear()
+    stub.extract(photos, out)
+    assert not any(method == "PUT" for method, _, _ in server.requests)  # it was there already
+
+
+def test_an_upload_that_fails_leaves_the_old_object_and_the_work(
+    bucket, server, photos, tmp_path, monkeypatch
+):
+    out = bucket.put("out.h5", stub.extract(photos, tmp_path / "old.h5", limit=8).read_bytes())
+    before = bucket.etag("out.h5")
+    monkeypatch.setattr("features.remote.attempts.TRIES", 2)
+    server.fault = lambda method, path, number: "AccessDenied" if method == "PUT" else None
+    with pytest.raises(DataError, match=r"access is denied.*20 of 20 images are kept"):
+        stub.extract(photos, out, restart=True)
+    assert bucket.etag("out.h5") == before
+    server.fault = lambda method, path, number: None
+    stub.extract(photos, out)
+    assert bucket.etag("out.h5") != before
+    with features.FeatureFile(out) as file:
+        assert len(file) == 20 and file.problems() == []
+
+
+def test_what_is_no_feature_file_is_neither_fetched_nor_overwritten(bucket, server, photos):
+    out = bucket.put("out.h5", b"somebody's thesis" * 1000)
+    with pytest.raises(
+        UsageError, match="is no HDF5 file, and was not fetched; it is not overwritten"
+    ):
+        stub.extract(photos, out)
+    assert bucket.get("out.h5").startswith(b"somebody's thesis")
+
+
+def test_where_it_cannot_be_written_is_said_before_any_work(bucket, server, photos):
+    for out, message in {
+        "s3://no-such-bucket/out.h5": "no such bucket", bucket.url: "is a bucket",
+        f"{server.url}/web/out.h5": "cannot be written to",
+    }.items():  # fmt: skip
+        with pytest.raises(UsageError, match=message):
+            stub.extract(photos, out)
+
+
+def test_a_file_is_fetched_once_for_each_version_of_it(stored, bucket, server, photos, tmp_path):
+    for _ in range(3):
+        with features.FeatureFile(stored) as file:
+            assert len(file) == 20 and file.problems() == []
+    assert fetches(server) == 2  # its first bytes, then all
+    bucket.put("out.h5", stub.extract(photos, tmp_path / "new.h5", limit=5).read_bytes())
+    with features.FeatureFile(stored) as file:
+        assert len(file) == 5
+    assert len([*(cache_folder() / "remote").rglob("*.h5")]) == 1
+
+
+def test_a_file_that_changed_in_the_cache_is_fetched_anew(stored, server):
+    features.FeatureFile(stored).close()
+    kept = next((cache_folder() / "remote").rglob("*.h5"))
+    kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+    remote_cache._checked.clear()
+    with stub.messages() as warnings, features.FeatureFile(stored) as file:
+        assert file.problems() == []
+    assert any("has changed in the cache" in line for line in warnings)
+
+
+def test_what_was_just_uploaded_is_not_fetched_again(bucket, server, photos):
+    out = f"{bucket.url}/out.h5"
+    stub.extract(photos, out)
+    assert not any(path.endswith("out.h5") for path in server.gets)
+    with features.FeatureFile(out) as file:
+        assert file.problems() == []
+
+
+def test_a_large_file_goes_in_parts(bucket, tmp_path, monkeypatch):
+    from features.remote.location import as_remote
+
+    monkeypatch.setattr(stores, "PART_BYTES", 5 * 2**20)
+    local = tmp_path / "large.bin"
+    local.write_bytes(content := np.random.default_rng(0).bytes(11 * 2**20))
+    path = as_remote(f"{bucket.url}/large.bin")
+    store = stores.store_of("s3")
+    store.put(local, path, lambda count: None)
+    assert bucket.get("large.bin") == content
+    assert bucket.etag("large.bin").endswith("-3")
+    assert store.is_content_of(local, path.stat())
+    assert etag_of(local, 5 * 2**20) == bucket.etag("large.bin")
+    assert remote_cache.fetched(path).read_bytes() == content
+
+
+def test_classify_learns_from_a_store_and_its_record_names_it(stored, tmp_path):
+    results = tmp_path / "results"
+    given = {"classifiers": "nearest-centroid", "tune": False, "folds": 2}
+    pipeline.classify(stored, results, **given)
+    comparison = pipeline.compare(results)
+    assert comparison.ranking.entries[0].record.inputs["file"] == stored
+    main(["report", str(results), "--out", str(tmp_path / "page.html"), "--quiet"])
+    assert "say with --features" not in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("https://host/a.jpg?id=1&size=big", "https://host/a.jpg?id=1&size=big"),
+        ("https://me:pass@host:8/a.jpg", "https://host:8/a.jpg"),
+        ("https://host/a.jpg?X-Amz-Signature=abc&X-Amz-Credential=k", "https://host/a.jpg"),
+        ("https://host/a.jpg?sv=1&sig=abc", "https://host/a.jpg"),
+        ("https://host/a.jpg?anything=0123456789abcdef0123456789", "https://host/a.jpg"),
+        ("https://host/a.jpg?token=x#part", "https://host/a.jpg"),
+        ("s3://key:secret@bucket/a?b.jpg", "s3://bucket/a?b.jpg"),
+        ("S3://bucket/a.jpg", "s3://bucket/a.jpg"),
+    ],
+)
+def test_urls_are_shown_without_secrets(url, text):
+    assert shown(url) == text
+
+
+def test_nothing_secret_is_written_or_said(bucket, server, photos, tmp_path, caplog, capfd):
+    caplog.set_level(logging.INFO)
+    userinfo, signed = "user:hunter2", "X-Amz-Signature=5ecre75ecre7&X-Amz-Credential=AKIAHUNTER2"
+    web = server.url.replace("http://", f"http://{userinfo}@")
+    for path in photos.rglob("*.png"):
+        server.files[f"{path.parent.name}-{path.name}"] = path.read_bytes()
+    rows = [f"{web}/web/{name}?{signed}" for name in [*server.files, "none.png"]]
+    manifest = "path,label\n" + "".join(f"{row},{i % 2}\n" for i, row in enumerate(rows))
+    server.files["list.csv"] = manifest.encode()
+    out = f"{bucket.url}/out.h5"
+    source = f"{web}/web/list.csv?{signed}"
+    stub.extract(source, out)
+    with pytest.raises(UsageError):
+        stub.extract(source, out, limit=3)
+    server.fault = lambda method, path, number: "AccessDenied"
+    for wrong in (source, f"{web}/web/x.zip?{signed}", f"{web}/web/dir?{signed}"):
+        main(["extract", wrong, "--out", str(tmp_path / "x.h5")])
+    server.fault = lambda method, path, number: None
+    main(["inspect", out])
+    (tmp_path / "fetched.h5").write_bytes(bucket.get("out.h5"))
+    said = caplog.text + "".join(capfd.readouterr())
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) >= 3 and "list.csv" in said
+    for secret in ("hunter2", "5ecre75ecre7", "AKIAHUNTER2", SECRET, "AKIAIOSFODNN7EXAMPLE"):
+        assert secret not in said
+        assert not [path for path in written if secret.encode() in path.read_bytes()]
+    with features.FeatureFile(out) as file:
+        assert file.ids[0].startswith(f"{server.url}/web/")
+        assert secret not in "".join(file.ids)
