@@ -104,10 +104,12 @@ class _Job:
         Raises:
             DataError: the source, or the image's file, has vanished.
         """
-        if self.source.readers:
+        in_turn = self.source.reading_threads > 0
+        if in_turn:
             self.order.wait(index)
         self.contents.take(self._size(index))
-        self.order.next()
+        if in_turn:
+            self.order.next()
         try:
             return self._read(index)
         except BaseException:
@@ -198,7 +200,7 @@ class _Loading:
         self.pixels = np.zeros((batch_size, *job.size, 3), np.uint8)
         self.contents = {
             index: pools.reader.submit(job.read, index)
-            for index in (indices if job.source.sequential or job.source.readers else ())
+            for index in (indices if job.source.sequential or job.source.reading_threads else ())
         }
         shares = [range(first, len(indices), threads) for first in range(threads)]
         self.shares = [pools.decoders.submit(self._decode, rows) for rows in shares if rows]
@@ -238,7 +240,7 @@ class _Pools:
 
 def _batches(job: _Job, starts: range, stop: int) -> Generator[Batch, None, None]:
     threads = available_cpus()
-    readers = 1 if job.source.sequential else max(1, job.source.readers)
+    readers = 1 if job.source.sequential else max(1, job.source.reading_threads)
     pools = _Pools(ThreadPoolExecutor(threads, "decode"), ThreadPoolExecutor(readers, "read"))
     ahead = max(PREFETCH, -(-2 * readers // starts.step)) if readers > 1 else PREFETCH
     under_way: deque[_Loading] = deque()

@@ -17,9 +17,11 @@ from features.errors import DataError
 from features.packages import cache_folder, sha256_of
 from features.progress import progress_bar
 from features.remote.attempts import telling_repeats
+from features.remote.connections import store_of
 from features.remote.facts import Facts
 from features.remote.location import RemotePath, remote
-from features.remote.stores import Store, store_of
+from features.remote.stores import Store
+from features.remote.web import Web
 from features.stopping import end_threads
 
 log = logging.getLogger("offshelf")
@@ -140,8 +142,6 @@ def _blocks(
 ) -> Iterator[bytes]:
     """Yield the content of an object, of which some ranges are fetched at a time."""
     if not facts.has_ranges:
-        from features.remote.web import Web
-
         assert isinstance(store, Web)  # noqa: S101 - stores have ranges
         store.fetch(address, draft)
         draft.check()

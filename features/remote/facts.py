@@ -1,9 +1,19 @@
 """What a store says of an object."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 _VERSIONS = ("ETag", "etag", "md5Hash", "generation", "content_md5", "blob_id", "Last-Modified")
+
+
+class Address(Protocol):
+    """What a store needs of a `location.RemotePath`; as text it is without what is secret."""
+
+    url: str
+    scheme: str
+
+    @property
+    def name(self) -> str: ...
 
 
 class Facts(NamedTuple):

@@ -86,7 +86,7 @@ class RemotePath:
 
     def stat(self) -> Facts:
         """Return size and version of the object; OSError where there is none."""
-        from features.remote.stores import store_of
+        from features.remote.connections import store_of
 
         return self._facts or store_of(self.scheme).facts(self)
 
@@ -114,7 +114,7 @@ class RemotePath:
 
         if mode != "rb":
             raise ValueError(f"{mode!r}: a remote object is opened by 'rb' alone")
-        return RangedFile(self.pinned())
+        return RangedFile(self, self.stat())
 
     def _split(self) -> tuple[str, str]:
         """Return the URL without its query, and the query with its question mark."""

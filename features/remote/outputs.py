@@ -10,8 +10,8 @@ from pathlib import Path
 from features.errors import DataError
 from features.progress import progress_bar
 from features.remote import cache
+from features.remote.connections import store_of
 from features.remote.location import is_remote, remote
-from features.remote.stores import store_of
 
 log = logging.getLogger("offshelf")
 

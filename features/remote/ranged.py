@@ -4,12 +4,9 @@ import io
 import os
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 
-from features.remote.stores import store_of
-
-if TYPE_CHECKING:
-    from features.remote.location import RemotePath
+from features.remote.connections import store_of
+from features.remote.facts import Address, Facts
 
 LEAST_BYTES, MOST_BYTES = 2**16, 2**23  # asked for at a time where it is read in order
 
@@ -22,11 +19,11 @@ class RangedFile(io.RawIOBase):
     take the time of its transfer, not one round trip each. A read elsewhere fetches what it needs.
     """
 
-    def __init__(self, path: "RemotePath") -> None:
-        """Open the object; it must have facts, so that another one in its place is noticed."""
+    def __init__(self, path: Address, facts: Facts) -> None:
+        """Open the object that has these facts; another one in its place is noticed."""
         super().__init__()
-        self._path, self._store = path, store_of(path.scheme)
-        self._facts = path.stat()
+        self._path, self._facts = path, facts
+        self._store = store_of(path.scheme)
         self._position, self._window = 0, LEAST_BYTES
         self._start, self._held = 0, b""
         self._ahead: tuple[int, Future[bytes]] | None = None

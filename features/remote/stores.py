@@ -6,18 +6,13 @@ find them; nothing here takes, keeps or shows any.
 
 import os
 from collections.abc import Callable
-from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from features.errors import MissingPackageError, UsageError
+from features.errors import UsageError
 from features.remote.attempts import WrongLengthError, attempt, code_of
-from features.remote.facts import Facts, facts_of
+from features.remote.facts import Address, Facts, facts_of
 from features.remote.schemes import SCHEMES
-
-if TYPE_CHECKING:
-    from features.remote.location import RemotePath
 
 Advance = Callable[[int], object]
 
@@ -51,7 +46,7 @@ class Store:
 
         return fsspec.filesystem(SCHEMES[self.scheme].protocol, skip_instance_cache=True)
 
-    def facts(self, path: "RemotePath") -> Facts:
+    def facts(self, path: Address) -> Facts:
         """Return what an object is; FileNotFoundError where there is none."""
 
         def ask() -> Facts:
@@ -62,7 +57,7 @@ class Store:
 
         return attempt(path, ask)
 
-    def listing(self, path: "RemotePath") -> list[Facts]:
+    def listing(self, path: Address) -> list[Facts]:
         """Return all objects below a folder, by names relative to it, in no order."""
         prefix = self.files._strip_protocol(path.url).rstrip("/") + "/"
 
@@ -76,7 +71,7 @@ class Store:
 
         return attempt(path, ask)
 
-    def read(self, path: "RemotePath", start: int, stop: int, facts: Facts) -> bytes:
+    def read(self, path: Address, start: int, stop: int, facts: Facts) -> bytes:
         """Return the bytes `start` to `stop` of an object, both within it."""
 
         def ask() -> bytes:
@@ -87,17 +82,17 @@ class Store:
 
         return attempt(path, ask) if stop > start else b""
 
-    def _range(self, path: "RemotePath", start: int, stop: int, facts: Facts) -> bytes:
+    def _range(self, path: Address, start: int, stop: int, facts: Facts) -> bytes:
         return bytes(self.files.cat_file(path.url, start=start, end=stop))
 
-    def read_whole(self, path: "RemotePath", most: int) -> bytes:
+    def read_whole(self, path: Address, most: int) -> bytes:
         """Return an object whose size is not known; of a larger one the first `most` + 1 bytes."""
         return attempt(path, lambda: bytes(self.files.cat_file(path.url, start=0, end=most + 1)))
 
-    def check_writable(self, path: "RemotePath") -> None:
+    def check_writable(self, path: Address) -> None:
         """Raise an error where it is known that no file can be put at a place."""
 
-    def put(self, local: Path, path: "RemotePath", advance: Advance) -> None:
+    def put(self, local: Path, path: Address, advance: Advance) -> None:
         """Put a file into the store; it is there whole, or what was there before."""
         from fsspec.callbacks import Callback
 
@@ -109,7 +104,7 @@ class Store:
         if self.facts(path).size != local.stat().st_size:
             attempt(path, lambda: self._put(local, path, Telling()))
 
-    def _put(self, local: Path, path: "RemotePath", callback: Any) -> None:
+    def _put(self, local: Path, path: Address, callback: Any) -> None:
         self.files.put_file(os.fspath(local), path.url, callback=callback)
 
     def is_content_of(self, local: Path, facts: Facts) -> bool:
@@ -137,12 +132,12 @@ class S3Store(Store):
         files.retries = 1
         return files
 
-    def _range(self, path: "RemotePath", start: int, stop: int, facts: Facts) -> bytes:
+    def _range(self, path: Address, start: int, stop: int, facts: Facts) -> bytes:
         file = self.files.open(path.url, "rb", size=facts.size, cache_type="none")
         file.details = {"name": path.name, "size": facts.size, "ETag": f'"{facts.version}"'}
         return bytes(file._fetch_range(start, stop))
 
-    def read_whole(self, path: "RemotePath", most: int) -> bytes:
+    def read_whole(self, path: Address, most: int) -> bytes:
         def ask() -> bytes:
             try:
                 return bytes(self.files.cat_file(path.url, start=0, end=most + 1))
@@ -153,7 +148,7 @@ class S3Store(Store):
 
         return attempt(path, ask)
 
-    def check_writable(self, path: "RemotePath") -> None:
+    def check_writable(self, path: Address) -> None:
         """Begin an upload and give it up, which leaves nothing."""
         bucket, key, _ = self.files.split_path(path.url)
         if not key:
@@ -170,7 +165,7 @@ class S3Store(Store):
         except FileNotFoundError as error:
             raise UsageError(f"cannot write to {path}: {error.strerror}") from None
 
-    def _put(self, local: Path, path: "RemotePath", callback: Any) -> None:
+    def _put(self, local: Path, path: Address, callback: Any) -> None:
         self.lister.put_file(os.fspath(local), path.url, callback=callback, chunksize=PART_BYTES)
 
     def is_content_of(self, local: Path, facts: Facts) -> bool:
@@ -178,27 +173,3 @@ class S3Store(Store):
 
         part = PART_BYTES if "-" in facts.version else None
         return local.stat().st_size == facts.size and etag_of(local, part) == facts.version
-
-
-def store_of(scheme: str) -> Store:
-    """Return the store behind a scheme; MissingPackageError where its package is not installed."""
-    return _store(scheme, os.getpid())  # a fork has no thread that asks
-
-
-@cache
-def _store(scheme: str, process: int) -> Store:
-    kind = SCHEMES[scheme]
-    try:
-        import_module("fsspec")
-        import_module(kind.module)
-    except ImportError:
-        raise MissingPackageError(
-            f"{scheme}:// needs {kind.module}; `pip install {kind.install}` brings it"
-        ) from None
-    if scheme == "s3":
-        return S3Store(scheme)
-    if not kind.is_store:
-        from features.remote.web import Web
-
-        return Web(scheme)
-    return Store(scheme)

@@ -2,15 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from features.errors import UsageError
 from features.remote.attempts import ChangedError, StatusError, WrongLengthError, attempt
-from features.remote.facts import Facts
+from features.remote.facts import Address, Facts
 from features.remote.stores import READERS, Advance, Store
-
-if TYPE_CHECKING:
-    from features.remote.location import RemotePath
 
 _STEP = 2**18
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -42,35 +39,33 @@ class Web(Store):
             "https", skip_instance_cache=True, client_kwargs=settings, get_client=client
         )
 
-    def facts(self, path: "RemotePath") -> Facts:
+    def facts(self, path: Address) -> Facts:
         answer = attempt(path, lambda: self._ask(path, (0, 1), most=1))
         return answer[0]
 
-    def listing(self, path: "RemotePath") -> list[Facts]:
+    def listing(self, path: Address) -> list[Facts]:
         raise UsageError(
             f"{path}: a folder cannot be listed over {path.scheme}://; give an archive, or a "
             "manifest of URLs"
         )
 
-    def _range(self, path: "RemotePath", start: int, stop: int, facts: Facts) -> bytes:
+    def _range(self, path: Address, start: int, stop: int, facts: Facts) -> bytes:
         now, content = self._ask(path, (start, stop), most=stop - start)
         if (now.size, now.version) != (facts.size, facts.version):
             raise ChangedError
         return content
 
-    def read_whole(self, path: "RemotePath", most: int) -> bytes:
+    def read_whole(self, path: Address, most: int) -> bytes:
         return attempt(path, lambda: self._ask(path, None, most + 1)[1])
 
-    def _ask(
-        self, path: "RemotePath", part: tuple[int, int] | None, most: int
-    ) -> tuple[Facts, bytes]:
+    def _ask(self, path: Address, part: tuple[int, int] | None, most: int) -> tuple[Facts, bytes]:
         from fsspec.asyn import sync
 
         answer: tuple[Facts, bytes] = sync(self.files.loop, self._get, path, part, most)
         return answer
 
     async def _get(
-        self, path: "RemotePath", part: tuple[int, int] | None, most: int
+        self, path: Address, part: tuple[int, int] | None, most: int
     ) -> tuple[Facts, bytes]:
         """Return facts and content of an object, or of a part of it, but `most` bytes at most."""
         import yarl
@@ -93,21 +88,21 @@ class Web(Store):
                 facts = Facts(path.name, int(place[3]), _version(answer))
             return facts, await _content(answer, most)
 
-    def check_writable(self, path: "RemotePath") -> None:
+    def check_writable(self, path: Address) -> None:
         raise UsageError(
             f"{path} cannot be written to; give a path, or a place in a store such as s3://"
         )
 
-    def fetch(self, path: "RemotePath", target: Any) -> None:
+    def fetch(self, path: Address, target: Any) -> None:
         """Write an object to an open file, from a server that gives no parts."""
         attempt(path, lambda: self._fetch(path, target))
 
-    def _fetch(self, path: "RemotePath", target: Any) -> None:
+    def _fetch(self, path: Address, target: Any) -> None:
         target.seek(0)
         target.truncate(0)
         self.files.get_file(path.url, target)
 
-    def put(self, local: Path, path: "RemotePath", advance: Advance) -> None:
+    def put(self, local: Path, path: Address, advance: Advance) -> None:
         self.check_writable(path)
 
 

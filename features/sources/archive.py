@@ -44,11 +44,11 @@ class Archive(Protocol):
         sequential: True where members must be read in order to be read fast.
         warnings: what looks wrong with the archive, as in `Reading`.
         is_cut: whether its end is missing, so that images may be missing too.
-        readers: as in `Source`.
+        reading_threads: as in `Source`.
     """
 
     names: list[str]
-    readers: int
+    reading_threads: int
     warnings: list[str]
     is_cut: bool
 
@@ -93,7 +93,7 @@ class ArchiveSource(ListedSource):
             DataError: its manifest is not valid, as in `manifest.parse`.
         """
         self._archive, self.sequential = archive, archive.sequential
-        self.readers = archive.readers
+        self.reading_threads = archive.reading_threads
         members = visible(archive.names)
         images, others = sort_members(archive, members)
         table = _manifest(location, archive, members)

@@ -35,8 +35,8 @@ class Source(ABC):
         is_held: True where the content of all images is held in memory; it is then part of the
             fingerprint.
         sequential: True where content must be read in order to be read fast (compressed tars).
-        readers: number of threads that read ahead of those that decode; 0 where each reads what it
-            decodes. A remote source takes many, as each waits for an answer.
+        reading_threads: number of threads that read ahead of those that decode; 0 where each reads
+            what it decodes. A remote source takes many, as each waits for an answer.
         version: what a store says of a remote file that holds the images, such as its ETag.
         is_versioned: whether the fingerprint covers the content, by what a store says of each.
     """
@@ -53,7 +53,7 @@ class Source(ABC):
     is_cut: bool = False
     is_held: bool = False
     sequential: bool = False
-    readers: int = 0
+    reading_threads: int = 0
     version: str = ""
     is_versioned: bool = False
 
@@ -204,7 +204,7 @@ class Subset(Source):
             name: [texts[index] for index in indices] for name, texts in source.columns.items()
         }
         self.sequential, self.is_held = source.sequential, source.is_held
-        self.readers, self.version = source.readers, source.version
+        self.reading_threads, self.version = source.reading_threads, source.version
         self.is_versioned = source.is_versioned
 
     def __len__(self) -> int:

@@ -22,7 +22,7 @@ class Readable(Protocol):
     """The side of a `Source` that is needed here."""
 
     sequential: bool
-    readers: int
+    reading_threads: int
 
     def read(self, index: int) -> bytes | np.ndarray:
         """Return the content of an image; raises OSError."""
@@ -46,7 +46,7 @@ def digest_contents(
         BLAKE2b of each image's content, uint8 (n, 16), as `/images/digest` has it; zeros where the
         image cannot be read.
     """
-    threads = max(available_cpus(), source.readers)
+    threads = max(available_cpus(), source.reading_threads)
     under_way: deque[Future[list[bytes]]] = deque()
     digests: list[bytes] = []
 

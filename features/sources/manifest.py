@@ -78,7 +78,7 @@ class ManifestSource(ListedSource):
         else:
             _check_origin(location, self._base, self._urls)
         sizes = np.array([self._size(name) for name in ids], np.int64)
-        self.readers = READERS if self._urls or self._base else 0
+        self.reading_threads = READERS if self._urls or self._base else 0
         super().__init__(location, ids, labels, splits, sizes, class_names, columns=columns)
 
     def read(self, index: int) -> bytes:

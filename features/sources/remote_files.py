@@ -4,9 +4,10 @@ import errno
 import threading
 
 from features.remote.attempts import DeniedError, RemoteError
+from features.remote.connections import store_of
 from features.remote.facts import Facts
 from features.remote.location import RemotePath
-from features.remote.stores import READERS, store_of
+from features.remote.stores import READERS
 from features.sources.files import check_size, read_content
 
 _MOST_UNKNOWN_BYTES = 2**26  # of an image whose size is not known before it is read

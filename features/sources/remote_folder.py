@@ -9,9 +9,10 @@ import numpy as np
 
 from features.decoding.formats import HEAD_BYTES
 from features.errors import UsageError
+from features.remote.connections import store_of
 from features.remote.facts import Facts
 from features.remote.location import RemotePath
-from features.remote.stores import READERS, store_of
+from features.remote.stores import READERS
 from features.sources.base import ListedSource
 from features.sources.kinds import (
     is_hidden,
@@ -34,7 +35,7 @@ class RemoteFolderSource(ListedSource):
 
     kind = "folder"
     is_by_folders = True
-    readers = READERS
+    reading_threads = READERS
 
     def __init__(self, location: RemotePath) -> None:
         """List the folder, and look into files whose names do not tell what they are.

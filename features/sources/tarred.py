@@ -50,7 +50,7 @@ class TarArchive:
         self._heads: dict[int, bytes] = {}  # of members that may be images, if going back is slow
         with ExitStack() as stack, opening(path):
             self._tar, self.sequential = _open(path)
-            self.readers = READERS if is_remote(path) and not self.sequential else 0
+            self.reading_threads = READERS if is_remote(path) and not self.sequential else 0
             self._most_bytes = most_unpacked(path.stat().st_size)
             stack.callback(self._tar.close)
             self._list(self._tar)

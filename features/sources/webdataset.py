@@ -84,7 +84,7 @@ class WebDatasetSource(ListedSource):
             shard.names.clear()  # there may be millions, which are no longer needed
         self._locations = np.concatenate(locations)  # (N, 2): shard, position in it
         self.sequential = any(shard.sequential for shard in self._shards)
-        self.readers = max(shard.readers for shard in self._shards)
+        self.reading_threads = max(shard.reading_threads for shard in self._shards)
         self.version = " ".join(map(_version, self._shards)).strip()
         sizes = np.array([self._shards[s].sizes[p] for s, p in self._locations], np.int64)
         labels, class_names = number_labels(names)

@@ -58,7 +58,7 @@ class ZipArchive:
         check_segments(path)
         with ExitStack() as stack, opening(path):
             file = path.open("rb") if is_remote(path) else path
-            self.readers = READERS if is_remote(path) else 0
+            self.reading_threads = READERS if is_remote(path) else 0
             self._zip = stack.enter_context(ZipFile(file))
             members = self._zip.infolist()
             separator = "/" if any("/" in member.filename for member in members) else "\\"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from features.remote import attempts, stores
+from features.remote import attempts, connections
 from tests.features.remote.server import Server
 
 SECRET = "wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY"
@@ -31,9 +31,9 @@ def server(_server, monkeypatch, cache):
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(attempts, "PAUSE", 0.01)
-    stores._store.cache_clear()
+    connections._store.cache_clear()
     yield _server
-    stores._store.cache_clear()
+    connections._store.cache_clear()
 
 
 class Bucket:

@@ -4,7 +4,7 @@ import pytest
 
 import features
 from features.errors import DataError, MissingPackageError, UsageError
-from features.remote import attempts, stores
+from features.remote import attempts, connections, stores
 from features.remote.attempts import DeniedError, RemoteError
 from features.sources import open_source, remote_files
 from features.sources.remote_folder import RemoteFolderSource
@@ -90,7 +90,7 @@ def test_images_that_changed_since_are_noticed_and_equal_ones_are_not_read_again
 def test_an_object_that_goes_while_images_are_read_stops_the_run(
     source, bucket, server, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(RemoteFolderSource, "readers", 1)
+    monkeypatch.setattr(RemoteFolderSource, "reading_threads", 1)
 
     def going(method, path, number):
         if path.endswith("/cat/0.png") and method == "GET":
@@ -113,7 +113,7 @@ def test_who_is_not_let_in_is_told_in_one_line(source, server, tmp_path, capsys)
 def test_without_credentials_one_line_says_where_they_are_looked_for(source, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    stores._store.cache_clear()
+    connections._store.cache_clear()
     with pytest.raises(DeniedError, match=r"needs credentials, .*AWS_PROFILE"):
         open_source(source)
 
@@ -144,7 +144,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    stores._store.cache_clear()
+    connections._store.cache_clear()
     with pytest.raises(
         MissingPackageError, match=r's3:// needs s3fs; `pip install "offshelf\[remote\]"`'
     ):

@@ -10,7 +10,7 @@ import pipeline
 from features.errors import DataError, UsageError
 from features.packages import cache_folder
 from features.remote import cache as remote_cache
-from features.remote import stores
+from features.remote import connections, stores
 from features.remote.checksums import etag_of
 from features.remote.schemes import shown
 from pipeline.commands.main import main
@@ -112,7 +112,7 @@ def test_a_large_file_goes_in_parts(bucket, tmp_path, monkeypatch):
     local = tmp_path / "large.bin"
     local.write_bytes(content := np.random.default_rng(0).bytes(11 * 2**20))
     path = as_remote(f"{bucket.url}/large.bin")
-    store = stores.store_of("s3")
+    store = connections.store_of("s3")
     store.put(local, path, lambda count: None)
     assert bucket.get("large.bin") == content
     assert bucket.etag("large.bin").endswith("-3")
