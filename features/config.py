@@ -53,7 +53,8 @@ class ExtractConfig:
             takes what its file says.
         layers: names of the layers to tap; None takes the last one.
         pooling: "avg", "max", "avgmax", "flatten" or "none"; "token" takes the first of a
-            transformer's tokens, the class token.
+            transformer's tokens, the class token. A dense layer has no positions, and gives its
+            vector with each of them.
         image_size: height and width the network sees, in pixels; None takes the backbone's own.
         resize: "stretch" keeps the whole image, "crop" its aspect ratio.
         interpolation: how pixels are resampled, always with antialiasing.
@@ -149,7 +150,10 @@ class ExtractConfig:
         if descriptor is not None:
             _check_no_network_options(self, descriptor)
         backbone = descriptor or catalog.find(self.backbone)
-        catalog.check_image_size(backbone, self.image_size or (backbone.size, backbone.size))
+        size = self.image_size or (backbone.size, backbone.size)
+        catalog.check_image_size(backbone, size)
+        if isinstance(backbone, catalog.Backbone):
+            catalog.check_layers(backbone, self.layers, size)
 
 
 def _as_name_or_path(value: Any, option: str) -> str:

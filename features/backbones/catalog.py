@@ -1,4 +1,4 @@
-"""The catalog of backbones: one table of all of keras.applications, read without building any."""
+"""The catalog of backbones: all of keras.applications and AlexNet, read without building any."""
 
 import dataclasses
 import re
@@ -88,25 +88,53 @@ SCALINGS = {
 }
 
 
+LOGITS = "logits"
+_PROBABILITIES = "predictions"  # what Keras calls the softmax of the logits
+
+
+@dataclass(frozen=True)
+class Top:
+    """The dense layers above a network's last map, up to the scores of ImageNet's classes.
+
+    Attributes:
+        hidden: the layers below the logits as (name, features), from the map upwards.
+        activation: what follows each of them, by its name in Keras; nothing follows the logits.
+        flattens: whether the first layer takes every value of the map, and so images of one size
+            alone; else it takes the map's average.
+        classes: the number of logits; 0 where no weights of the network have any dense layer.
+    """
+
+    hidden: tuple[tuple[str, int], ...] = ()
+    activation: str = "relu"
+    flattens: bool = False
+    classes: int = 1000  # of ImageNet
+
+    @property
+    def layers(self) -> tuple[tuple[str, int], ...]:
+        """All dense layers as (name, features), from the map upwards; the last are the logits."""
+        return (*self.hidden, (LOGITS, self.classes)) if self.classes else ()
+
+
 @dataclass(frozen=True)
 class Backbone:
-    """One network of keras.applications.
+    """One network.
 
     Attributes:
         name: the name by which users call it, lower case.
         family: the networks with which it shares layer names, scaling and limits.
-        builder: the name of its function in `keras.applications`.
+        builder: the name of its function in `keras.applications`, or its own where it is not there.
         size: height and width that its ImageNet weights are meant for, in pixels.
         min_size: the smallest height or width that it accepts; every layer's output is at least
             1 x 1 then.
-        scaling: the pixel scaling of Keras' own weights, a name from `SCALINGS`.
+        scaling: the pixel scaling of Keras' own weights, or of the only ones, a name from
+            `SCALINGS`.
         layers: the recommended layers as (name, channels), shallow to deep: the ends of its
             stages, after the activation where the family has one. The last is the network's
             output, called "output" where Keras gives that layer a name that depends on what was
             built before.
         parameters: number of weights without the top, those of batch norms included.
-        top: True where Keras' top is one dense layer on the average-pooled output, so that its
-            kernel (channels, classes) and bias turn those features into logits.
+        top: the dense layers above the output.
+        by_keras: whether keras.applications has the network and its weights.
     """
 
     name: str
@@ -117,36 +145,56 @@ class Backbone:
     scaling: str
     layers: tuple[tuple[str, int], ...]
     parameters: int
-    top: bool
+    top: Top
+    by_keras: bool = True
 
     @property
     def output(self) -> str:
-        """Name of the last layer, which is tapped by default."""
+        """Name of the last map, which is tapped by default."""
         return self.layers[-1][0]
 
+    @property
+    def dense(self) -> tuple[str, ...]:
+        """Names of the dense layers above it, which not all weights have."""
+        return tuple(name for name, _ in self.top.layers)
+
+
+_LOGITS_ALONE = Top()  # one dense layer on the average of the last map
+_NO_TOP = Top(classes=0)
 
 Row = tuple[str, int, int, str]  # builder, size, parameters, values for the gaps in `layers`
 
 
 def _family(
-    name: str, scaling: str, layers: str, *rows: Row, min_size: int = 32, top: bool = True
+    name: str,
+    scaling: str,
+    layers: str,
+    *rows: Row,
+    min_size: int = 32,
+    top: Top = _LOGITS_ALONE,
+    by_keras: bool = True,
 ) -> Iterator[Backbone]:
     """Yield the networks of a family; `layers` holds "name:channels" with {} for what differs."""
     for builder, size, parameters, gaps in rows:
         pairs = (layer.split(":") for layer in layers.format(*gaps.split()).split())
         taps = tuple((layer, int(channels)) for layer, channels in pairs)
         yield Backbone(
-            builder.lower(), name, builder, size, min_size, scaling, taps, parameters, top
+            builder.lower(), name, builder, size, min_size, scaling, taps, parameters, top, by_keras
         )
 
 
 def _table() -> Iterator[Backbone]:
     yield from _family(
+        "alexnet", "torch", "pool1:64 pool2:192 conv3:384 conv4:256 pool5:256",
+        ("AlexNet", 224, 2_469_696, ""),
+        min_size=63, top=_NO_TOP, by_keras=False,
+    )  # fmt: skip
+    yield from _family(
         "vgg", "caffe",
         "block1_pool:64 block2_pool:128 block3_pool:256 block4_pool:512 block5_pool:512",
         ("VGG16", 224, 14_714_688, ""),
         ("VGG19", 224, 20_024_384, ""),
-        top=False,
+        top=Top((("fc1", 4096), ("fc2", 4096)), flattens=True),
     )  # fmt: skip
     yield from _family(
         "resnet", "caffe",
@@ -163,12 +211,11 @@ def _table() -> Iterator[Backbone]:
         ("ResNet101V2", 224, 42_626_560, ""),
         ("ResNet152V2", 224, 58_331_648, ""),
     )  # fmt: skip
-    yield from _family(  # its top is a 1 x 1 convolution
+    yield from _family(
         "mobilenet", "tf",
         "conv_pw_1_relu:64 conv_pw_3_relu:128 conv_pw_5_relu:256 conv_pw_11_relu:512"
         " conv_pw_13_relu:1024",
         ("MobileNet", 224, 3_228_864, ""),
-        top=False,
     )  # fmt: skip
     yield from _family(
         "mobilenetv2", "tf",
@@ -181,14 +228,14 @@ def _table() -> Iterator[Backbone]:
         "expanded_conv_project_bn:16 expanded_conv_2_add:24 expanded_conv_7_add:48"
         " expanded_conv_10_add:96 output:576",
         ("MobileNetV3Small", 224, 939_120, ""),
-        top=False,
+        top=Top((("conv_2", 1024),), "hard_silu"),
     )  # fmt: skip
     yield from _family(
         "mobilenetv3", "none",
         "expanded_conv_add:16 expanded_conv_2_add:24 expanded_conv_5_add:40"
         " expanded_conv_11_add:112 expanded_conv_14_add:160 output:960",
         ("MobileNetV3Large", 224, 2_996_352, ""),
-        top=False,
+        top=Top((("conv_2", 1280),), "hard_silu"),
     )  # fmt: skip
     yield from _family(
         "efficientnet", "efficientnet",
@@ -293,9 +340,37 @@ def check_image_size(backbone: Backbone | Descriptor, image_size: tuple[int, int
 
 
 def resolve_layers(backbone: Backbone, names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of the layers to tap: the given ones, or the last layer where they are None.
+    """Return the names of the layers to tap: the given ones, or the last map where they are None.
 
     Names outside the catalog may be other layers of the network. Whether they exist is checked
     when the network is built (`features.backbones.network.with_taps`).
+
+    Raises:
+        UsageError: Keras' name for probabilities is among them.
     """
-    return (backbone.output,) if names is None else tuple(names)
+    if names is None:
+        return (backbone.output,)
+    if _PROBABILITIES in names and backbone.dense:
+        raise UsageError(
+            f"layer {_PROBABILITIES} of {backbone.name} would be probabilities; `{LOGITS}` are the "
+            "values before the softmax"
+        )
+    return tuple(names)
+
+
+def check_layers(
+    backbone: Backbone, names: Sequence[str] | None, image_size: tuple[int, int]
+) -> None:
+    """Raise UsageError where a dense layer is asked for at a size of images that it cannot take.
+
+    Raises:
+        UsageError: as described, and as `resolve_layers`.
+    """
+    own = (backbone.size, backbone.size)
+    wanted = [name for name in resolve_layers(backbone, names) if name in backbone.dense]
+    if wanted and backbone.top.flattens and image_size != own:
+        height, width = image_size
+        raise UsageError(
+            f"{', '.join(wanted)} of {backbone.name} needs images of {own[0]}x{own[1]} pixels, got "
+            f"{height}x{width}; leave --image-size out, or take {backbone.output} instead"
+        )

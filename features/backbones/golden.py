@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from features.backbones.assembly import assemble
-from features.backbones.catalog import BACKBONES
+from features.backbones.catalog import BACKBONES, LOGITS
 from features.backbones.stored import Weights
 from features.decoding import decode, fit
 from features.engines import compile_network, reference
@@ -33,13 +33,19 @@ def check(weights: Weights) -> Iterator[str]:
     Raises:
         DataError: a class is wrong, or features differ from the stored ones.
     """
-    values = features(weights)
-    yield from _check_classes(weights, values)
-    yield from _check_values(weights, values)
+    layers = features(weights)
+    if weights.has_top:
+        yield from _check_classes(weights, layers[LOGITS])
+    yield from _check_values(weights, layers[BACKBONES[weights.backbone].output])
 
 
-def features(weights: Weights) -> np.ndarray:
-    """Return the average-pooled features of both photographs: float32, shape (2, D)."""
+def features(weights: Weights) -> dict[str, np.ndarray]:
+    """Return what both photographs give.
+
+    Returns:
+        the average-pooled features of the last map, float32 (2, D), by its name; and logits,
+        float32 (2, 1000), where the weights have the layers up to them.
+    """
     backbone = BACKBONES[weights.backbone]
     size = (backbone.size, backbone.size)
     pixels = np.stack(
@@ -48,13 +54,13 @@ def features(weights: Weights) -> np.ndarray:
             for photo in PHOTOS
         ]
     )
-    layer = backbone.output
+    layers = [backbone.output, *([LOGITS] if weights.has_top else [])]
     compiled = compile_network(
         reference(),
-        lambda precision: assemble(backbone, size, weights, [layer], precision=precision),
+        lambda precision: assemble(backbone, size, weights, layers, precision=precision),
         pixels.shape,
     )
-    return compiled.forward(pixels)[layer]
+    return compiled.forward(pixels)
 
 
 def _named(weights: Weights) -> str:
@@ -62,13 +68,8 @@ def _named(weights: Weights) -> str:
     return f"{weights.backbone} ({weights.weights_source})"
 
 
-def _check_classes(weights: Weights, values: np.ndarray) -> Iterator[str]:
-    top = weights.top()
-    if top is None:
-        return
-    kernel, bias = top
-    predicted = (values @ kernel + bias).argmax(axis=1)
-    for photo, label in zip(PHOTOS, predicted, strict=True):
+def _check_classes(weights: Weights, logits: np.ndarray) -> Iterator[str]:
+    for photo, label in zip(PHOTOS, logits.argmax(axis=1), strict=True):
         right = RIGHT_CLASSES[photo]
         if label not in right:
             raise DataError(

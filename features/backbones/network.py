@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from features.backbones.catalog import MAP_POOLINGS, Backbone, PixelScaling, check_image_size
+from features.backbones import alexnet
+from features.backbones.catalog import (
+    MAP_POOLINGS,
+    Backbone,
+    PixelScaling,
+    check_image_size,
+    check_layers,
+)
+from features.backbones.tops import TopWeights, attach
 from features.errors import UsageError, unknown_name
 from features.quiet import keras_here
 
@@ -50,6 +58,8 @@ def build(backbone: Backbone, image_size: tuple[int, int]) -> Any:
         MissingPackageError: Keras, or its backend, is not installed.
     """
     check_image_size(backbone, image_size)
+    if not backbone.by_keras:
+        return alexnet.build(image_size)
     keras = keras_here()
     builder = getattr(keras.applications, backbone.builder)
     return builder(include_top=False, weights=None, input_shape=(*image_size, 3))
@@ -62,27 +72,32 @@ def with_taps(
     pooling: str,
     scaling: PixelScaling,
     given_size: tuple[int, int] | None = None,
+    top: TopWeights | None = None,
 ) -> Any:
     """Return a network from pixels to the pooled features of several layers, in one pass.
 
     Args:
         base: the bare network that `build` returned; its weights are shared, not copied.
         backbone: its entry in the catalog.
-        layers: names of layers whose output is a map (height, width, channels).
+        layers: names of layers whose output is a map (height, width, channels), and of dense
+            layers above the last map.
         pooling: a name from `catalog.MAP_POOLINGS`.
         scaling: the pixel scaling that the weights in `base` expect.
         given_size: height and width of the images where the network is to enlarge them itself;
             None where they come in the size that `base` takes.
+        top: the weights of the dense layers, where any is tapped.
 
     Returns:
         A keras.Model that takes RGB uint8 pixels (batch, height, width, 3), refuses any other
         dtype, and returns {layer: float32}: (batch, c) for "avg" and "max", (batch, 2 c) for
-        "avgmax", (batch, h * w * c) for "flatten", (batch, h, w, c) for "none".
+        "avgmax", (batch, h * w * c) for "flatten", (batch, h, w, c) for "none"; (batch, features)
+        of a dense layer with any pooling.
 
     Raises:
-        UsageError: a layer or pooling does not exist, or a layer is named twice.
+        UsageError: a layer or pooling does not exist, a layer is named twice, or a dense layer
+            does not take images of that size.
     """
-    outputs = taps(base, backbone, layers, pooling)
+    outputs = taps(base, backbone, layers, pooling, top)
     return from_pixels(base, outputs, scaling, given_size, backbone.name)
 
 
@@ -112,7 +127,13 @@ def from_pixels(
     )
 
 
-def taps(base: Any, backbone: Backbone, layers: Sequence[str], pooling: str) -> dict[str, Any]:
+def taps(
+    base: Any,
+    backbone: Backbone,
+    layers: Sequence[str],
+    pooling: str,
+    top: TopWeights | None = None,
+) -> dict[str, Any]:
     """Return the pooled features of several layers as symbolic tensors of the network's graph.
 
     Arguments, shapes and errors are those of `with_taps`.
@@ -121,8 +142,27 @@ def taps(base: Any, backbone: Backbone, layers: Sequence[str], pooling: str) -> 
         raise unknown_name("pooling", pooling, list(MAP_POOLINGS))
     steps = list(walk(base))
     known = tappable(steps, backbone.output)
-    _check_layers(layers, backbone, known)
-    return {name: _features(known[name], known[name] is steps[-1], pooling) for name in layers}
+    _check_names(layers, backbone, known)
+    check_layers(backbone, layers, base.input_shape[1:3])
+    dense = [name for name in layers if name in backbone.dense]
+    features = {
+        name: _features(known[name], known[name] is steps[-1], pooling)
+        for name in layers
+        if name not in dense
+    }
+    if dense:
+        assert top is not None  # noqa: S101 - whoever asks for a dense layer brings its weights
+        below = "flatten" if backbone.top.flattens else "avg"
+        vector, dtype = _features(steps[-1], True, below), steps[-1].output.dtype
+        for name, output in attach(backbone, vector, dense, top, dtype):
+            features[name] = _as_float32(output)
+    return {name: features[name] for name in layers}
+
+
+def _as_float32(tensor: Any) -> Any:
+    from keras import ops
+
+    return ops.cast(tensor, "float32")
 
 
 def feature_shapes(network: Any) -> dict[str, tuple[int, ...]]:
@@ -166,13 +206,14 @@ def _is_named(operation: Any) -> bool:
     return stem != type(operation).__name__.lower()
 
 
-def _check_layers(layers: Sequence[str], backbone: Backbone, taps: dict[str, Step]) -> None:
+def _check_names(layers: Sequence[str], backbone: Backbone, taps: dict[str, Step]) -> None:
     if repeated := sorted({name for name in layers if list(layers).count(name) > 1}):
         raise UsageError(f"layer {', '.join(repeated)} is asked for twice; name each layer once")
     for name in layers:
-        if name not in taps:  # there may be hundreds: suggest the nearest, else the recommended
-            recommended = [layer for layer, _ in backbone.layers]
-            near = get_close_matches(name, taps, cutoff=0.5)
+        known = (*taps, *backbone.dense)
+        if name not in known:  # there may be hundreds: suggest the nearest, else the recommended
+            recommended = [*(layer for layer, _ in backbone.layers), *backbone.dense]
+            near = get_close_matches(name, known, cutoff=0.5)
             raise unknown_name(f"layer of {backbone.name}", name, near or recommended)
 
 
@@ -184,7 +225,7 @@ def _resized(pixels: Any, size: tuple[int, int]) -> Any:
     """
     from keras import ops
 
-    pixels = ops.cast(pixels, "float32")
+    pixels = _as_float32(pixels)
     if tuple(pixels.shape[1:3]) == tuple(size):
         return pixels
     return ops.round(ops.image.resize(pixels, size, interpolation="bilinear"))
@@ -210,7 +251,7 @@ def _features(step: Step, is_last: bool, pooling: str) -> Any:
 
     norm = keras.layers.LayerNormalization
     moves = is_last and pooling in _REDUCTIONS and isinstance(step.operation, norm)
-    tensor = ops.cast(step.inputs[0] if moves else step.output, "float32")  # (b, h, w, c)
+    tensor = _as_float32(step.inputs[0] if moves else step.output)  # (b, h, w, c)
     if pooling == "none":
         return tensor
     if pooling == "flatten":
@@ -218,7 +259,7 @@ def _features(step: Step, is_last: bool, pooling: str) -> Any:
     reductions = [getattr(ops, name) for name in _REDUCTIONS[pooling]]
     pooled = [reduction(tensor, axis=(1, 2)) for reduction in reductions]  # each (b, c)
     if moves:
-        pooled = [ops.cast(step.operation(values), "float32") for values in pooled]
+        pooled = [_as_float32(step.operation(values)) for values in pooled]
     return ops.concatenate(pooled, axis=-1)  # (b, c) or (b, 2 c)
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from features import documents, durable, sealed
-from features.backbones.catalog import PixelScaling
+from features.backbones import tops
+from features.backbones.catalog import Backbone, PixelScaling
 from features.backbones.network import randomize
+from features.backbones.tops import TopWeights
 from features.backbones.weights_file import load
 from features.errors import DataError
 from features.packages import cache_folder, sha256_of
@@ -35,6 +38,8 @@ class Weights:
         seed: the seed of random weights.
         file_sha256: the SHA-256 of the file at `path`, which is checked when it is loaded; empty
             where it is not known.
+        top_sha256: of the arrays of the dense layers above the last map; empty where they are not
+            wanted, or where `sha256` covers them.
     """
 
     backbone: str
@@ -45,6 +50,7 @@ class Weights:
     licence: str = ""
     seed: int = 0
     file_sha256: str = ""
+    top_sha256: str = ""
 
     def load_into(self, base: Any) -> None:
         """Set the weights of a bare network.
@@ -63,12 +69,44 @@ class Weights:
                     f"{note_path(self.path)}, so that the weights are fetched anew"
                 )
 
-    def top(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return kernel (D, 1000) and bias (1000,) of the ImageNet classifier, None if not kept."""
-        if self.path is None or not (path := top_path(self.path)).exists():
-            return None
-        with np.load(path) as arrays:
-            return arrays["kernel"], arrays["bias"]
+    @property
+    def has_top(self) -> bool:
+        """Whether the dense layers lie beside a file in the cache."""
+        return self.path is not None and top_path(self.path).exists()
+
+    def load_top(self, backbone: Backbone, base: Any) -> TopWeights:
+        """Return the weights of the dense layers above the last map.
+
+        Args:
+            backbone: the entry of the catalog.
+            base: the bare network below them.
+
+        Raises:
+            DataError: they are not there, or are not those of `top_sha256`.
+        """
+        if self.path is None:
+            *_, channels = shape = base.output.shape[1:]
+            return tops.draw(
+                backbone, math.prod(shape) if backbone.top.flattens else channels, self.seed
+            )
+        if self.weights_source == FILE:
+            return self._top_of_file(backbone, len(base.weights))
+        top = tops.read(backbone, top_path(self.path))
+        if self.top_sha256 and top_digest(top) != self.top_sha256:
+            raise DataError(f"{top_path(self.path)} has changed since it was checked; start again")
+        return top
+
+    def _top_of_file(self, backbone: Backbone, below: int) -> TopWeights:
+        assert self.path is not None  # noqa: S101 - a file that a user gave
+        whole = tops.whole_network(backbone)
+        try:
+            load(whole, self.path, self.backbone, self.file_sha256)
+        except DataError as error:
+            raise DataError(
+                f"{self.path} holds no top of {backbone.name} ({', '.join(backbone.dense)}) that "
+                f"can be read: {error}"
+            ) from None
+        return tops.split(backbone, whole.get_weights()[below:])
 
 
 @dataclass(frozen=True)
@@ -80,6 +118,7 @@ class PinnedFacts:
     scaling: PixelScaling
     licence: str
     sha256: str = ""  # of the arrays; empty where it is not pinned
+    top_sha256: str = ""  # of those of the dense layers; likewise
 
 
 def write_note(weights: Weights, path: Path) -> None:
@@ -141,7 +180,7 @@ def read_cached(path: Path, pinned: PinnedFacts) -> Weights | None:
     note = read_note(path)
     facts = PinnedFacts(
         note.backbone, note.origin, note.scaling, note.licence,
-        note.sha256 if pinned.sha256 else "",
+        note.sha256 if pinned.sha256 else "", pinned.top_sha256,
     )  # fmt: skip
     known = {path.name, top_path(path).name}
     if facts != pinned or path.name not in note.files or not note.files.keys() <= known:
@@ -154,6 +193,27 @@ def read_cached(path: Path, pinned: PinnedFacts) -> Weights | None:
         pinned.backbone, pinned.weights_source, note.sha256, pinned.scaling, path,
         pinned.licence, file_sha256=note.files[path.name],
     )  # fmt: skip
+
+
+def with_top(weights: Weights, backbone: Backbone, pinned: PinnedFacts) -> Weights:
+    """Return weights from the cache, with the digest of their dense layers.
+
+    Raises:
+        DataError: the dense layers cannot be read, or are not those that are pinned.
+    """
+    path = top_path(weights.path or Path())
+    digest = top_digest(tops.read(backbone, path))
+    if pinned.top_sha256 not in ("", digest):
+        raise DataError(
+            f"{path} holds other arrays than it should; remove {note_path(path)}, so that the "
+            "weights are fetched anew"
+        )
+    return replace(weights, top_sha256=digest)
+
+
+def top_digest(top: TopWeights) -> str:
+    """Return the SHA-256 of the arrays of a top, from the map upwards."""
+    return arrays_sha256([array for pair in top.values() for array in pair])
 
 
 def arrays_sha256(arrays: Sequence[np.ndarray]) -> str:

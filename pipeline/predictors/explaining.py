@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.backbones.catalog import BACKBONES
 from features.engines.base import Compiled
 from features.errors import OffshelfError
-from features.rebuilding import rebuild
+from features.rebuilding import Rebuilt, rebuild
 from pipeline.predictors.kit import Kit
 from pipeline.predictors.of_images import ImagePredictor, recipe_of
 
@@ -120,7 +121,7 @@ def explainer(kit: Kit, predictor: ImagePredictor, weights: str | None = None) -
     """
     layer = kit.record.inputs.get("layer", "")
     rebuilt = predictor.rebuilt
-    if rebuilt is None or rebuilt.model.pooling != "avg":
+    if rebuilt is None or rebuilt.model.pooling != "avg" or _is_dense(rebuilt, layer):
         return Explainer(predictor, None, layer)
     recipe = dataclasses.replace(
         recipe_of(kit.record), pooling="none", layers=(layer,), batch_size=predictor.batch_size
@@ -131,6 +132,12 @@ def explainer(kit: Kit, predictor: ImagePredictor, weights: str | None = None) -
         log.info("evidence is shown by occlusion: %s", error)
         return Explainer(predictor, None, layer)
     return Explainer(predictor, maps, layer)
+
+
+def _is_dense(rebuilt: Rebuilt, layer: str) -> bool:
+    """Return whether a layer is one above the network's last map, which has no positions."""
+    backbone = BACKBONES.get(rebuilt.model.backbone)
+    return backbone is not None and layer in backbone.dense
 
 
 def _first(cell: int, cells: int) -> int:

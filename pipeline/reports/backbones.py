@@ -51,7 +51,7 @@ def _layers(backbone: BackboneLayers) -> str:
             ("layer", "features"), [(layer.name, layer.pooled) for layer in backbone.layers]
         )
         return f"{heading}: {backbone.about}\n{settings}\n\n{table}"
-    if backbone.about:
+    if backbone.layers[0].parameters is None:  # a network from elsewhere
         return f"{heading}: {backbone.about}\n\n{_shapes(backbone)}"
     header = ("layer", "output", "avg", "flatten", "receptive field", "parameters", "MACs")
     rows = [
@@ -66,4 +66,5 @@ def _layers(backbone: BackboneLayers) -> str:
         )
         for layer in backbone.layers
     ]
-    return f"{heading}\n\n{render(header, rows)}"
+    about = f"\n\n{backbone.about}" if backbone.about else ""
+    return f"{heading}\n\n{render(header, rows)}{about}"

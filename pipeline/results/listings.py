@@ -77,7 +77,8 @@ class BackboneLayers:
     Attributes:
         backbone: the name of the backbone.
         image_size: height and width in pixels.
-        about: one line about a hand-crafted descriptor or a network from elsewhere, else empty.
+        about: one line about a hand-crafted descriptor, a network from elsewhere, or the dense
+            layers of a network; else empty.
         settings: the parameters of a hand-crafted descriptor, else empty.
         layers: the layers, shallow to deep.
     """

@@ -4,9 +4,9 @@ import math
 from typing import TYPE_CHECKING
 
 from features import descriptors, handcrafted
-from features.backbones.catalog import BACKBONES, check_image_size, find
+from features.backbones.catalog import BACKBONES, LOGITS, Backbone, check_image_size, find
 from features.backbones.names import is_elsewhere
-from features.backbones.weights import cached
+from features.backbones.weights import cached, weights_sources
 from features.config import ExtractConfig
 from features.errors import DataError
 from pipeline.config import BackbonesConfig
@@ -84,7 +84,20 @@ def _describe_network(
         )
         for facts in anatomy(backbone, size, recommended_only=recommended_only)
     )  # fmt: skip
-    return BackboneLayers(backbone.name, size, "", {}, layers)
+    return BackboneLayers(backbone.name, size, _about_dense(backbone), {}, layers)
+
+
+def _about_dense(backbone: Backbone) -> str:
+    """Return what the dense layers need: a size of images, and weights that have them."""
+    if not backbone.dense:
+        return ""
+    own = f"of images of {backbone.size} x {backbone.size} pixels alone"
+    size = own if backbone.top.flattens else "of images of any size"
+    sources = " or ".join(weights_sources(backbone, needs_top=True))
+    return (
+        f"{', '.join(backbone.dense)}: dense, {size}; {LOGITS} are the values before the softmax; "
+        f"weights that have them: {sources}, or a file saved with them"
+    )
 
 
 def _describe_own(

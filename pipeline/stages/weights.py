@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from features.backbones import golden
 from features.backbones.catalog import BACKBONES, Backbone, find
-from features.backbones.weights import ANY, cached, cached_or_fetched, weights_sources
+from features.backbones.weights import ANY, KERAS, cached, cached_or_fetched, weights_sources
 from features.errors import DataError, UsageError
 from features.packages import cache_folder
 from pipeline.results.listings import WeightsFacts, WeightsList
@@ -31,7 +31,7 @@ def _backbones(names: Sequence[str]) -> list[Backbone]:
 
 def _facts(backbones: Iterable[Backbone]) -> Iterator[WeightsFacts]:
     for backbone in backbones:
-        for number, source in enumerate(weights_sources(backbone)):
+        for source in weights_sources(backbone):
             try:
                 weights = cached(backbone, source)
             except DataError as error:
@@ -40,7 +40,7 @@ def _facts(backbones: Iterable[Backbone]) -> Iterator[WeightsFacts]:
             if weights is not None:
                 scaling, sha256 = weights.scaling.name, weights.sha256
                 yield WeightsFacts(backbone.name, source, "cached", scaling, sha256)
-            elif number:  # every backbone can be fetched from the first source
+            elif source != KERAS:  # from which all but one can be fetched
                 yield WeightsFacts(backbone.name, source, "not fetched")
 
 

@@ -27,7 +27,7 @@ def facts_of(network):
 )
 def test_published_values(name, shape, receptive_field, parameters, macs):
     backbone = find(name)
-    layers = anatomy(backbone, recommended_only=True)
+    layers = [each for each in anatomy(backbone, recommended_only=True) if len(each.shape) == 3]
     assert [(layer.name, layer.pooled) for layer in layers] == list(backbone.layers)
     last = layers[-1]
     assert (last.shape, last.receptive_field) == (shape, receptive_field)

@@ -9,7 +9,7 @@ import pytest
 from features.backbones.mirrors import MIRRORS, ArrayUnpickler
 from features.errors import DataError
 
-VGG16, RESNET50 = MIRRORS
+VGG16, ALEXNET, RESNET50 = MIRRORS
 
 
 def load(data: bytes):

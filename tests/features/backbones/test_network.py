@@ -61,27 +61,6 @@ def test_features_are_those_of_keras_with_its_own_weights(family, tmp_path, monk
     np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_top_of_one_dense_layer_turns_features_into_logits(family):
-    import keras
-
-    backbone, base, pixels = family
-    whole = getattr(keras.applications, backbone.builder)(
-        weights=None, input_shape=pixels.shape[1:], classes=5, classifier_activation=None
-    )
-    randomize(whole, 2)
-    *below, kernel, _ = whole.get_weights()
-    assert backbone.top == (kernel.shape == (backbone.layers[-1][1], 5))
-    if not backbone.top:
-        return
-    bias = np.arange(5, dtype=np.float32)
-    whole.set_weights([*below, kernel, bias])
-    base.set_weights(below)
-    network = with_taps(base, backbone, [backbone.output], "avg", NONE)
-    logits = np.asarray(network(pixels)[backbone.output]) @ kernel + bias
-    expected = np.asarray(whole(pixels.astype(np.float32), training=False))
-    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
-
-
 @pytest.fixture(scope="module")
 def small():
     base = build(SMALL, (48, 64))

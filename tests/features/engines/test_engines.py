@@ -12,11 +12,13 @@ from features import engines
 from features.backbones.catalog import SCALINGS, find
 from features.backbones.folding import fold
 from features.backbones.network import build, randomize, with_taps
+from features.backbones.tops import draw
 from features.engines import Choice, choose, compile_network
 from features.errors import MissingPackageError, UsageError
 
 SMALL, SIZE = find("mobilenetv2"), (32, 32)
-LAYERS = ("out_relu", "block_2_add", "block_12_add")  # not in the order of the alphabet
+LAYERS = ("out_relu", "block_2_add", "logits", "block_12_add")  # not in the order of the alphabet
+TOP = draw(SMALL, 1280, 0)
 BATCH = (4, *SIZE, 3)
 BY_KERAS = [name for name in ("tensorflow", "openvino") if find_spec(name)]
 
@@ -24,7 +26,11 @@ BY_KERAS = [name for name in ("tensorflow", "openvino") if find_spec(name)]
 def make(precision: str):
     base = build(SMALL, SIZE)
     randomize(base, 0)
-    return with_taps(fold(base, LAYERS, precision), SMALL, LAYERS, "avg", SCALINGS[SMALL.scaling])
+    return tapped(fold(base, LAYERS, precision))
+
+
+def tapped(base):
+    return with_taps(base, SMALL, LAYERS, "avg", SCALINGS[SMALL.scaling], top=TOP)
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +43,7 @@ def expected(pixels):
     """Plain Keras: the unfolded network, float32, with `predict`."""
     base = build(SMALL, SIZE)
     randomize(base, 0)
-    plain = with_taps(base, SMALL, LAYERS, "avg", SCALINGS[SMALL.scaling])
-    return plain.predict(pixels, verbose=0)
+    return tapped(base).predict(pixels, verbose=0)
 
 
 def least_cosine(a, b) -> float:
@@ -51,7 +56,9 @@ def least_cosine(a, b) -> float:
 @pytest.mark.parametrize(("precision", "least"), [("float32", 0.999999), ("bfloat16", 0.998)])
 def test_features_are_those_of_keras(engine, precision, least, pixels, expected):
     compiled = compile_network(Choice(engine, precision, ""), make, BATCH)
-    assert compiled.shapes == {"out_relu": (1280,), "block_2_add": (24,), "block_12_add": (96,)}
+    assert compiled.shapes == {
+        "out_relu": (1280,), "block_2_add": (24,), "logits": (1000,), "block_12_add": (96,),
+    }  # fmt: skip
     found = compiled.forward(pixels)
     assert set(found) == set(LAYERS)
     for layer in LAYERS:

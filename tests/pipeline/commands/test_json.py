@@ -94,7 +94,7 @@ def test_backbones(capsys, cache):
 def test_layers_of_a_backbone(capsys):
     facts = loaded(capsys, "backbones", "mobilenetv2", "--image-size", "32")
     assert facts["image_size"] == [32, 32]
-    assert facts["layers"][-1]["name"] == "out_relu"
+    assert [layer["name"] for layer in facts["layers"]][-2:] == ["out_relu", "logits"]
     assert set(facts["layers"][-1]) == {
         "name", "shape", "pooled", "flattened", "receptive_field", "parameters", "macs"
     }  # fmt: skip

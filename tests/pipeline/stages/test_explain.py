@@ -19,6 +19,7 @@ from tests.pipeline.networks.images import write_arrays
 
 LAYER = "conv_pw_5_relu"  # at 64 pixels 8 x 8 positions
 LOGISTIC, KERNEL = (f"mobilenet.{LAYER}.{name}" for name in ("logistic", "rbf-svm"))
+ON_LOGITS = "mobilenet.logits.logistic"  # a layer above the last map, without positions
 SIDE_OF_PATCH = 14
 PATCH = slice(0, SIDE_OF_PATCH)  # rows and columns of the corner that tells the class
 
@@ -43,12 +44,15 @@ def home(tmp_path_factory):
     )
     file = extraction.run(
         ExtractConfig(
-            source, folder / "f.h5", "mobilenet", "none", layers=(LAYER,), image_size=(64, 64),
+            source, folder / "f.h5", "mobilenet", "none", layers=(LAYER, "logits"),
+            image_size=(64, 64),
             engine="tensorflow", precision="float32", progress=False,
         )
     )  # fmt: skip
     names = ("logistic", "rbf-svm")
-    classify.run(ClassifyConfig((file,), folder / "results", names, folds=2, progress=False))
+    classify.run(
+        ClassifyConfig((file,), folder / "results", names, ("all",), folds=2, progress=False)
+    )
     return folder
 
 
@@ -80,6 +84,12 @@ def test_the_activation_map_sums_to_the_score(home):
     scores = predictor.scores(predictor.vectors(batch)[: len(images)])[:, 1]
     means = [explanation.values.mean() for explanation in explanations]
     np.testing.assert_allclose(means, scores, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_without_positions_is_explained_by_occlusion(home):
+    _, _, explanations = explained(home, ON_LOGITS, count=1)
+    assert explanations[0].method == OCCLUSION
+    assert np.isfinite(explanations[0].values).all()
 
 
 def test_a_gain_by_covering_counts_as_none():
