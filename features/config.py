@@ -30,6 +30,7 @@ INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 STORES = ("float32", "float16")
 ENGINES = ("openvino", "tensorflow", "jax")
 PRECISIONS = ("float32", "bfloat16", "float16")
+INT8, QUANTIZES = "int8", "openvino"  # a precision for images alone, and the engine that has it
 AUTO = "auto"
 
 
@@ -65,6 +66,8 @@ class ExtractConfig:
         engine: "openvino", "tensorflow" or "jax"; "auto" takes the fastest that is installed and
             fits the hardware.
         precision: of the network's weights and operations; pooling is in float32 in any case.
+            "int8" is calibrated on images of the source, and for OpenVINO alone.
+        force_int8: take int8 also where it loses more of the features than the guard allows.
         batch_size: images in a forward pass; 32 is near the best rate on CPUs and small GPUs.
         store: dtype of the stored features; float16 halves the file.
         limit: take that many images only, spread evenly over the source.
@@ -74,7 +77,7 @@ class ExtractConfig:
         restart: discard what an earlier run left and begin anew.
         trust_source: take images for those of an earlier run by their names, labels and sizes,
             and do not read them again to compare their content.
-        seed: seed of the random weights.
+        seed: seed of the random weights, and of the images that int8 is calibrated on.
         progress: whether to show a progress bar.
 
     Raises:
@@ -97,6 +100,7 @@ class ExtractConfig:
     decode_memory: float = 2.0  # the largest RGB image that is decoded; see decoding/limits.py
     engine: str = AUTO
     precision: str = AUTO  # bfloat16 where the hardware has it: 3 to 20 times the rate
+    force_int8: bool = False
     batch_size: int = 32
     store: str = "float32"
     limit: int | None = None
@@ -124,7 +128,8 @@ class ExtractConfig:
             accept_damaged=check_flag,
             decode_memory=check_positive,
             engine=partial(check_choice, choices=(AUTO, *ENGINES)),
-            precision=partial(check_choice, choices=(AUTO, *PRECISIONS)),
+            precision=partial(check_choice, choices=(AUTO, *PRECISIONS, INT8)),
+            force_int8=check_flag,
             batch_size=check_count,
             store=partial(check_choice, choices=STORES),
             limit=optional(check_count),
@@ -136,6 +141,11 @@ class ExtractConfig:
             progress=check_flag,
         )
         self._check_backbone()
+        if self.precision == INT8 and self.engine not in (AUTO, QUANTIZES):
+            raise UsageError(
+                f"--engine {self.engine} --precision {INT8}: {INT8} is for {QUANTIZES} alone; "
+                "leave out one of the two"
+            )
 
     def _check_backbone(self) -> None:
         """Check what depends on the backbone, by the tables alone."""

@@ -11,8 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from features import int8
 from features.arguments import ImageSize, Names, SplitFolders
-from features.config import ExtractConfig
+from features.config import INT8, ExtractConfig
 from features.engines.base import Compiled
 from features.errors import DataError
 from features.locks import locked
@@ -49,6 +50,7 @@ def extract(
     decode_memory: float = ExtractConfig.decode_memory,
     engine: str = ExtractConfig.engine,
     precision: str = ExtractConfig.precision,
+    force_int8: bool = ExtractConfig.force_int8,
     batch_size: int = ExtractConfig.batch_size,
     store: str = ExtractConfig.store,
     limit: int | None = ExtractConfig.limit,
@@ -87,7 +89,9 @@ def extract(
         decode_memory: the GiB that decoding may take, all threads together. Large images wait
             until so much is free; one that needs more is rejected.
         engine: "openvino", "tensorflow", "jax", or "auto" for the fastest here.
-        precision: "float32", "bfloat16", "float16", or "auto" for the fastest here.
+        precision: "float32", "bfloat16", "float16", or "auto" for the fastest of them here; "int8"
+            is calibrated on images of the source, for OpenVINO alone.
+        force_int8: take int8 also where it loses more of the features than the guard allows.
         batch_size: images in a forward pass.
         store: dtype of the stored features, "float32" or "float16".
         limit: take that many images only, spread evenly over the source.
@@ -97,7 +101,7 @@ def extract(
         restart: discard what an earlier run left and begin anew.
         trust_source: take images for those of an earlier run by their names, labels and sizes,
             and do not read them again to compare their content.
-        seed: seed of the random weights.
+        seed: seed of the random weights, and of the images that int8 is calibrated on.
         progress: whether to show a progress bar.
 
     Returns:
@@ -106,7 +110,8 @@ def extract(
     Raises:
         UsageError: a value is not what its option expects, or `out` holds something else.
         DataError: the source or the weights are not what they should be, or more than
-            `max_rejected` of the images could not be read (everything else is written by then).
+            `max_rejected` of the images could not be read (everything else is written by then); or
+            int8 loses too much of the features.
         MissingPackageError: the engine is not installed.
     """
     return run(ExtractConfig(**locals()))  # the parameters are the fields of the config
@@ -156,6 +161,7 @@ def _run(config: ExtractConfig, tells_reading: bool) -> Path:
         plan = plan_extraction(config, source)
         if is_finished(plan):
             discard_shards(partial_folder(config.out))  # a kill may have left some
+            int8.restore(plan)
         else:
             compute_features(plan)
     with FeatureFile(config.out) as file:
@@ -170,7 +176,7 @@ def compute_features(plan: Plan) -> None:
     started, config, choice = time.time(), plan.config, plan.model.choice
     tell_working_path(config.out)
     log.info("engine %s in %s: %s", choice.engine, choice.precision, choice.reason)
-    network = compile_model(plan.model, plan.recipe)
+    network, losses = _compiled(plan)
     row_bytes = sum(4 * math.prod(shape) for shape in network.shapes.values())
     images = shard_images(row_bytes, config.batch_size)
     shards = Shards(config.out, plan.recipe, len(plan.source), images)
@@ -180,8 +186,15 @@ def compute_features(plan: Plan) -> None:
         log.info("resuming: %d of %d images were there", kept, shards.total)
     with explaining_how_to_go_on(shards, config.restart):
         write_missing_shards(shards, plan, network)
-        attributes = describe_file(plan, started, shards.total - kept)
+        attributes = describe_file(plan, started, shards.total - kept, losses)
         shards.assemble(config.out, attributes | {"notes": json.dumps(shards.notes)})
+
+
+def _compiled(plan: Plan) -> tuple[Compiled, list[dict[str, Any]]]:
+    """Return the network ready to run, and what int8 loses by layer; empty without int8."""
+    if plan.model.choice.precision == INT8:
+        return int8.compile_guarded(plan)
+    return compile_model(plan.model, plan.recipe), []
 
 
 def write_missing_shards(shards: Shards, plan: Plan, network: Compiled) -> None:
@@ -211,13 +224,16 @@ def explaining_how_to_go_on(shards: Shards, restart: bool) -> Iterator[None]:
         raise DataError(f"{error}; {advice()}") from None
 
 
-def describe_file(plan: Plan, started: float, images: int) -> dict[str, Any]:
+def describe_file(
+    plan: Plan, started: float, images: int, losses: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Return the attributes of the feature file; only `provenance` differs between equal runs.
 
     Args:
         plan: the plan of the extraction.
         started: when the run began, as `time.time` gives it.
         images: the number of images that this run computed.
+        losses: what int8 loses by layer, as `int8.compile_guarded` returns it; else empty.
     """
     provenance = {
         "source": str(plan.source.location),
@@ -230,6 +246,8 @@ def describe_file(plan: Plan, started: float, images: int) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
     }
+    if losses:
+        provenance["int8"] = losses
     return {
         "class_names": json.dumps(plan.source.class_names),
         "recipe": plan.recipe.to_json(),

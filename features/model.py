@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,11 @@ from features.backbones.catalog import PixelScaling
 from features.backbones.names import is_elsewhere
 from features.backbones.stored import Weights
 from features.backbones.weights import resolve
-from features.config import ExtractConfig
+from features.config import INT8, ExtractConfig
 from features.descriptors import Descriptor
 from features.engines import choose, compile_network
-from features.engines.base import BatchShape, Choice, Compiled
-from features.errors import UsageError
+from features.engines.base import BatchShape, Calibrate, Choice, Compiled
+from features.errors import MissingPackageError, UsageError
 
 if TYPE_CHECKING:
     from features.backbones.elsewhere import Network
@@ -41,7 +42,10 @@ class Model:
         choice: the engine and the precision.
         packages: names of the packages that its numbers depend on.
         compile: makes it ready to run. It takes the shape of a batch of pixels (batch size,
-            height, width, 3) and the folder in which an engine may keep a converted network.
+            height, width, 3), the folder in which an engine may keep a converted network, and what
+            gives the images that int8 is calibrated on, or None.
+        calibration: what the recipe keeps of these images: "images" and "digest"; None for all but
+            int8.
     """
 
     backbone: str
@@ -53,7 +57,8 @@ class Model:
     scaling: PixelScaling
     choice: Choice
     packages: tuple[str, ...]
-    compile: Callable[[BatchShape, Path], Compiled]
+    compile: Callable[[BatchShape, Path, Calibrate | None], Compiled]
+    calibration: dict[str, Any] | None = None
 
 
 def find_model(config: ExtractConfig) -> Model:
@@ -63,7 +68,7 @@ def find_model(config: ExtractConfig) -> Model:
         UsageError: the weights file is not there, or its suffix is not known; or an own network
             does not say something that has to be known, and the message asks for it.
         DataError: the weights could not be fetched, or are not what they should be.
-        MissingPackageError: the engine is not installed.
+        MissingPackageError: the engine is not installed, or what int8 needs.
     """
     if is_elsewhere(config.backbone):
         return _from_elsewhere(config)
@@ -73,18 +78,21 @@ def find_model(config: ExtractConfig) -> Model:
 
 def _network(config: ExtractConfig) -> Model:
     choice = choose(config.engine, config.precision)
+    packages = ["keras", choice.engine]
+    if choice.precision == INT8:
+        packages.append(_quantizer())
     backbone = catalog.find(config.backbone)
     layers = catalog.resolve_layers(backbone, config.layers)
     size = config.image_size or (backbone.size, backbone.size)
     needs_top = any(name in backbone.dense for name in layers)
     weights = resolve(backbone, config.weights, config.scaling, config.seed, needs_top)
 
-    def compile_for(batch_shape: BatchShape, cache: Path) -> Compiled:
+    def compile_for(batch_shape: BatchShape, cache: Path, calibrate: Calibrate | None) -> Compiled:
         def make(precision: str) -> Any:
             given_size = batch_shape[1:3]
             return assemble(backbone, size, weights, layers, config.pooling, precision, given_size)
 
-        return compile_network(choice, make, batch_shape, cache)
+        return compile_network(choice, make, batch_shape, cache, calibrate)
 
     return Model(
         backbone=backbone.name,
@@ -95,14 +103,26 @@ def _network(config: ExtractConfig) -> Model:
         image_size=size,
         scaling=weights.scaling,
         choice=choice,
-        packages=("keras", choice.engine),
+        packages=tuple(packages),
         compile=compile_for,
     )
+
+
+def _quantizer() -> str:
+    """Return the name of the package that quantizes."""
+    if find_spec("nncf") is None:
+        raise MissingPackageError(f'`pip install "offshelf[int8]"` brings what {INT8} needs (nncf)')
+    return "nncf"
 
 
 def _from_elsewhere(config: ExtractConfig) -> Model:
     from features.backbones import elsewhere, opening
 
+    if config.precision == INT8:
+        raise UsageError(
+            f"{config.backbone}: {INT8} is made of the catalog's networks alone; choose another "
+            "--precision"
+        )
     network = opening.find(
         elsewhere.Wanted(
             config.backbone, config.weights, config.scaling, config.image_size,
@@ -119,7 +139,7 @@ def _from_elsewhere(config: ExtractConfig) -> Model:
     elsewhere.check_pooling([tap for tap in network.taps if tap.name in layers], config.pooling)
     _tell(network, layers)
 
-    def compile_for(batch_shape: BatchShape, cache: Path) -> Compiled:
+    def compile_for(batch_shape: BatchShape, cache: Path, calibrate: Calibrate | None) -> Compiled:
         def make(precision: str) -> Any:
             return network.make(layers, config.pooling, precision, batch_shape)
 
@@ -168,5 +188,5 @@ def _handcrafted(config: ExtractConfig, descriptor: Descriptor) -> Model:
         scaling=catalog.SCALINGS["none"],
         choice=choice,
         packages=(choice.engine,),
-        compile=lambda batch_shape, cache: handcrafted.compiled(descriptor, size),
+        compile=lambda batch_shape, cache, calibrate: handcrafted.compiled(descriptor, size),
     )

@@ -1,13 +1,13 @@
 """The plan of an extraction: everything that is decided before the first image is computed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from features import durable
-from features.config import ExtractConfig
-from features.engines.base import Compiled
+from features import calibration, durable
+from features.config import INT8, ExtractConfig
+from features.engines.base import Calibrate, Compiled
 from features.errors import DataError, UsageError
 from features.model import Model, find_model
 from features.packages import cache_folder
@@ -46,6 +46,8 @@ def plan_extraction(config: ExtractConfig, source: Source) -> Plan:
     """
     model = find_model(config)
     given_size = choose_given_size(config, model, source.common_size)
+    if model.choice.precision == INT8:
+        model = replace(model, calibration=calibration.describe(config, source))
     contents = {
         "kind": source.kind,
         "count": len(source),
@@ -99,13 +101,19 @@ def write_recipe(
         batch_size=config.batch_size,
         source=source,
         versions={name: version(name) for name in packages},
+        calibration=model.calibration,
     )
 
 
-def compile_model(model: Model, recipe: Recipe) -> Compiled:
+def network_folder(recipe: Recipe) -> Path:
+    """Return the folder of the cache in which an engine keeps the network of a recipe."""
+    return cache_folder() / "networks" / recipe.network_digest
+
+
+def compile_model(model: Model, recipe: Recipe, calibrate: Calibrate | None = None) -> Compiled:
     """Return the model ready to run; a network that an engine has converted before is not built."""
     batch_shape = (recipe.batch_size, *recipe.given_size, 3)
-    return model.compile(batch_shape, cache_folder() / "networks" / recipe.network_digest)
+    return model.compile(batch_shape, network_folder(recipe), calibrate)
 
 
 def check_output(out: Path) -> None:

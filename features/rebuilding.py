@@ -7,12 +7,12 @@ from typing import NoReturn
 from features import descriptors
 from features.backbones import catalog
 from features.backbones.names import is_elsewhere
-from features.config import ExtractConfig
+from features.config import INT8, ExtractConfig
 from features.engines import choose, compile_network
 from features.engines.base import Compiled
 from features.errors import DataError, UsageError
 from features.model import Model, find_model
-from features.planning import compile_model, write_recipe
+from features.planning import compile_model, network_folder, write_recipe
 from features.records import Recipe
 
 # What must be the same, or the features are others; the rest is shown to make no difference.
@@ -21,7 +21,8 @@ _IDENTITY = (
     "scaling", "store",
 )  # fmt: skip
 _NOT_COMPARED = ("source", "given_size", "batch_size")  # they do not change what an image gives
-_OF_CONVERSION = ("versions.keras", "versions.tensorflow")  # of no use when it has been made
+# Of no use when it has been made.
+_OF_CONVERSION = ("versions.keras", "versions.tensorflow", "versions.nncf")
 CONVERTS = "openvino"  # the engine that keeps converted networks
 _RANDOM = "seed "  # what the recipe has in place of a checksum of random weights
 
@@ -37,7 +38,7 @@ class Rebuilt:
         differences: a line 'setting: then -> now' for each version, the engine and the precision
             that are not as in the old recipe.
         converted: a folder with the network as OpenVINO keeps it, which needs neither weights nor
-            Keras; None builds the network.
+            Keras; None builds the network. That of int8 is never built again.
     """
 
     config: ExtractConfig
@@ -52,7 +53,7 @@ class Rebuilt:
         if self.converted is None:
             return compile_model(self.model, self.recipe)
         batch_shape = (self.recipe.batch_size, *self.recipe.given_size, 3)
-        return self.model.compile(batch_shape, self.converted)
+        return self.model.compile(batch_shape, self.converted, None)
 
 
 def rebuild(
@@ -73,8 +74,8 @@ def rebuild(
 
     Raises:
         UsageError: the weights came from a file, and `weights` does not name it.
-        DataError: the weights or another setting that decides the features differ; the message
-            has both values.
+        DataError: the weights or another setting that decides the features differ, and the message
+            has both values; or the int8 network of the features is not at hand.
         MissingPackageError: the engine is not installed.
     """
     if weights is None and converted is None and recipe.weights["origin"] == "file":
@@ -83,6 +84,8 @@ def rebuild(
             f"--weights FILE (SHA-256 {recipe.weights['sha256']})"
         )
     config = _config(recipe, weights, engine or recipe.engine, precision or recipe.precision)
+    if config.precision == INT8 and converted is None:
+        converted = _quantized(recipe)
     model = find_model(config) if converted is None else _converted(config, recipe)
     if is_elsewhere(recipe.backbone):  # its file may have been renamed; its checksum tells
         model = replace(model, backbone=recipe.backbone)
@@ -102,8 +105,15 @@ def _converted(config: ExtractConfig, recipe: Recipe) -> Model:
             "the option out"
         )
 
+    if recipe.precision == INT8 != choice.precision:
+        raise UsageError(
+            f"--precision {choice.precision}: the network at hand is {INT8}; leave the option out"
+        )
+
     def make(precision: str) -> NoReturn:
-        raise DataError("the converted network is damaged; pack the candidate again")
+        raise DataError(
+            "the converted network is damaged; pack the candidate again, or repeat the extraction"
+        )
 
     return Model(
         backbone=recipe.backbone,
@@ -115,8 +125,20 @@ def _converted(config: ExtractConfig, recipe: Recipe) -> Model:
         scaling=catalog.PixelScaling.from_dict(recipe.scaling),
         choice=choice,
         packages=(choice.engine,),
-        compile=lambda batch_shape, folder: compile_network(choice, make, batch_shape, folder),
+        compile=lambda batch_shape, folder, _: compile_network(choice, make, batch_shape, folder),
+        calibration=recipe.calibration,
     )
+
+
+def _quantized(recipe: Recipe) -> Path:
+    """Return the folder of the int8 network that made some features."""
+    folder = network_folder(recipe)
+    if not folder.is_dir():
+        raise DataError(
+            f"the {INT8} network behind the features is not in {folder.parent}; repeat their "
+            "extraction, which makes it again from the same images, or take a pack --with-weights"
+        )
+    return folder
 
 
 def _check(recipe: Recipe, now: Recipe) -> None:

@@ -111,10 +111,18 @@ class Recipe:
     batch_size: Whole
     source: dict[str, Any]  # kind, count, fingerprint
     versions: dict[str, str]
+    calibration: dict[str, Any] | None = None  # of int8: number and digest of the images
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no spaces, so that equal recipes give equal text."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields; without one that only int8 has, where it has nothing to say."""
+        values = dataclasses.asdict(self)
+        if self.calibration is None:
+            del values["calibration"]
+        return values
 
     @classmethod
     def from_json(cls, text: str, where: str = "the recipe") -> "Recipe":
@@ -144,15 +152,19 @@ class Recipe:
 
     @property
     def network_digest(self) -> str:
-        """Return the digest of the settings that make the network, whatever the images."""
-        network = dataclasses.asdict(self)
-        for key in ("decoding", "resize", "interpolation", "store", "source"):
+        """Return the digest of the settings that make the network, whatever the images.
+
+        A calibrated network is one for batches of every size.
+        """
+        network = self.to_dict()
+        of_images = ("decoding", "resize", "interpolation", "store", "source")
+        for key in (*of_images, "batch_size") if self.calibration else of_images:
             del network[key]
         return blake2b(json.dumps(network, sort_keys=True).encode()).hex()
 
     def differences(self, other: "Recipe") -> list[str]:
         """Return a line 'setting: value here -> value in other' for each that differs."""
-        return _differences(dataclasses.asdict(self), dataclasses.asdict(other))
+        return _differences(self.to_dict(), other.to_dict())
 
 
 @dataclass(frozen=True)
@@ -174,12 +186,19 @@ class _Images:
 
 
 @dataclass(frozen=True)
+class _Calibration:
+    images: Whole
+    digest: documents.Digest
+
+
+@dataclass(frozen=True)
 class _Nested:
     """What the dictionaries of a recipe hold at least."""
 
     weights: _Weights
     scaling: _Scaling
     source: _Images
+    calibration: _Calibration | None = None
 
 
 def describe_decoding(exact_decode: bool, accept_damaged: bool) -> str:

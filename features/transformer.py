@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
 from features.arguments import ImageSize, Names
-from features.config import ExtractConfig
+from features.config import INT8, ExtractConfig
 from features.engines.base import Compiled
 from features.errors import DataError, UsageError
 from features.model import Model, find_model
@@ -165,6 +165,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     def _config(self) -> ExtractConfig:
         """Return the settings as a config; its source and output play no role."""
         config = ExtractConfig(Path(), Path(), **self.get_params())
+        if config.precision == INT8:
+            raise UsageError(
+                f"precision='{INT8}' is calibrated on the images of an extraction, and a "
+                "transformer learns nothing; use `features.extract`, or another precision"
+            )
         if config.pooling == "none":
             raise UsageError(
                 "pooling='none' gives maps of shape (H, W, C), expected a pooling that gives a "

@@ -6,8 +6,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from features.arguments import check_choice
-from features.config import AUTO, ENGINES, PRECISIONS
-from features.engines.base import BatchShape, Choice, Compiled, Make, use_keras_on
+from features.config import AUTO, ENGINES, INT8, PRECISIONS, QUANTIZES
+from features.engines.base import (
+    BatchShape,
+    Calibrate,
+    Choice,
+    Compiled,
+    Make,
+    use_keras_on,
+)
 from features.engines.hardware import cpu_has_bfloat16, gpu_names, is_x86
 from features.errors import MissingPackageError, UsageError
 
@@ -23,15 +30,18 @@ def choose(engine: str = AUTO, precision: str = AUTO, among: Sequence[str] = ENG
         engine: a name from `ENGINES`, or "auto": on a GPU TensorFlow or JAX, else OpenVINO on
             x86-64, else TensorFlow or JAX, whichever is installed first in that order.
         precision: a name from `PRECISIONS`, or "auto": bfloat16 on GPUs and on CPUs that compute
-            in it, float32 elsewhere.
+            in it, float32 elsewhere; "int8", which "auto" never takes, for OpenVINO alone.
         among: names of the engines that can run the network, the best one first.
 
     Raises:
-        UsageError: a name is not known, or the engine cannot run the network.
+        UsageError: a name is not known, or the engine does not have the precision, or cannot run
+            the network.
         MissingPackageError: the engine is not installed.
     """
     check_choice(engine, "engine", (AUTO, *ENGINES))
-    check_choice(precision, "precision", (AUTO, *PRECISIONS))
+    check_choice(precision, "precision", (AUTO, *PRECISIONS, INT8))
+    if precision == INT8:
+        return _quantizing(engine)
     if engine not in (AUTO, *among):
         raise UsageError(f"--engine {engine}: this network is run by {' or '.join(among)}")
     gpus = gpu_names()
@@ -61,7 +71,11 @@ def reference() -> Choice:
 
 
 def compile_network(
-    choice: Choice, make: Make, batch_shape: BatchShape, cache: Path | None = None
+    choice: Choice,
+    make: Make,
+    batch_shape: BatchShape,
+    cache: Path | None = None,
+    calibrate: Calibrate | None = None,
 ) -> Compiled:
     """Make a network ready to run.
 
@@ -71,12 +85,23 @@ def compile_network(
         batch_shape: (batch size, height, width, 3), the only shape that the result will take.
         cache: folder of this very network, for an engine that keeps a converted form; None keeps
             nothing.
+        calibrate: gives the images that int8 is calibrated on, unless the result is in `cache`.
 
     Raises:
+        DataError: there is nothing to calibrate int8 on.
         UsageError: Keras is already running on a backend that this engine cannot use.
     """
     module = import_module(f"features.engines.{choice.engine}_engine")
-    return module.compile_network(make, batch_shape, choice.precision, cache)
+    further = (calibrate,) if choice.precision == INT8 else ()
+    return module.compile_network(make, batch_shape, choice.precision, cache, *further)
+
+
+def _quantizing(engine: str) -> Choice:
+    if engine not in (AUTO, QUANTIZES):
+        raise UsageError(f"{engine} has no {INT8}; {QUANTIZES} has")
+    if find_spec(QUANTIZES) is None:
+        raise MissingPackageError(f"{INT8} needs {QUANTIZES}; `pip install {QUANTIZES}` brings it")
+    return Choice(QUANTIZES, INT8, f"{INT8} was asked for")
 
 
 def _is_fast_in_bfloat16(engine: str, on_gpu: bool) -> bool:

@@ -1,14 +1,15 @@
 """What every engine shares: its interface, and the Keras backend that it needs.
 
 An engine is a module `<name>_engine` with one function, `compile_network(make, batch_shape,
-precision, cache)`; it imports its library at its top, and is itself imported only when used.
+precision, cache)`; it imports its library at its top, and is itself imported only when used. That
+of an engine which has int8 takes `calibrate` too.
 """
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,7 +17,17 @@ from features.errors import UsageError
 
 # Makes the Keras network, from uint8 pixels to {layer: float32 features}, in a given precision.
 Make = Callable[[str], Any]
+# Gives the images that int8 is calibrated on, some at a time: uint8 (n, height, width, 3) each.
+Calibrate = Callable[[], "Parts"]
 BatchShape = tuple[int, int, int, int]  # batch size, height, width, 3
+
+
+class Parts(Protocol):
+    """Images in parts, which can be gone through several times."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """OpenVINO, for Intel and AMD processors. A network is converted once, by way of TensorFlow.
 
+For int8 it is converted for any number of images, then quantized, so that one network, calibrated
+once, serves batches of every size.
+
 The converted network is read from the cache as a whole and compared with its checksums before
 OpenVINO sees it: weights that have changed would give other features without a word.
 """
@@ -11,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from features import durable, sealed
-from features.engines.base import BatchShape, Compiled, Make, use_keras_on
+from features.config import INT8
+from features.engines.base import BatchShape, Calibrate, Compiled, Make, use_keras_on
 from features.errors import DataError
 from features.leftovers import scratch_folder
 from features.quiet import import_without
@@ -19,22 +23,33 @@ from features.quiet import import_without
 # With this package OpenVINO would report each conversion to its maker; without it nothing is sent.
 openvino = import_without("openvino_telemetry", "openvino")
 
-_HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+# What of an int8 network is not quantized runs in float32, so that it is the same on every machine.
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", INT8: "f32"}
 _MODEL, _WEIGHTS = "network.xml", "network.bin"
 
 log = logging.getLogger("offshelf")
 
 
 def compile_network(
-    make: Make, batch_shape: BatchShape, precision: str, cache: Path | None
+    make: Make,
+    batch_shape: BatchShape,
+    precision: str,
+    cache: Path | None,
+    calibrate: Calibrate | None = None,
 ) -> Compiled:
     """Convert the network, or take it from `cache`; see `engines.compile_network`."""
     core = openvino.Core()
     model = None if cache is None else _kept(core, cache)
     if model is None:
-        model = _converted(make("float32"), batch_shape)
+        network = make("float32")
+        if precision == INT8:
+            model = _quantized(network, batch_shape, calibrate)
+        else:
+            model = _converted(network, batch_shape)
         if cache is not None:
             _keep(model, cache)
+    if precision == INT8:
+        model.reshape(list(batch_shape))
     # One stream on all cores: a second one would only halve the cores that a batch gets.
     settings = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
     compiled = core.compile_model(model, "CPU", settings)
@@ -48,7 +63,16 @@ def compile_network(
     return Compiled(shapes, forward)
 
 
-def _converted(network: Any, batch_shape: BatchShape) -> Any:
+def _quantized(network: Any, batch_shape: BatchShape, calibrate: Calibrate | None) -> Any:
+    """Return the int8 model of a Keras network, for any number of images."""
+    from features.engines.quantizing import quantize
+
+    if calibrate is None:
+        raise DataError("int8 is calibrated on the images of an extraction, and there are none")
+    return quantize(_converted(network, (None, *batch_shape[1:])), calibrate)
+
+
+def _converted(network: Any, batch_shape: tuple[int | None, ...]) -> Any:
     """Return the OpenVINO model of a network, its outputs named after the layers."""
     if isinstance(network, openvino.Model):  # one from elsewhere, see backbones.elsewhere
         return network

@@ -55,7 +55,7 @@ def _spread(
     return forward
 
 
-def concrete_function(network: Any, batch_shape: BatchShape) -> Any:
+def concrete_function(network: Any, batch_shape: tuple[int | None, ...]) -> Any:
     """Return a tf.ConcreteFunction from uint8 pixels to {layer: float32}.
 
     The weights are captured tensors, read once and kept on the device. Were they constants in the

@@ -7,6 +7,7 @@ from features.backbones.catalog import POOLINGS, SCALINGS
 from features.config import (
     AUTO,
     ENGINES,
+    INT8,
     INTERPOLATIONS,
     PRECISIONS,
     RESIZES,
@@ -63,7 +64,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "take images for those of an earlier run by their names, labels and sizes alone",
         action="store_true",
     )
-    option("--seed", "the seed of random weights", type=int, metavar="N")
+    option(
+        "--seed",
+        "the seed of random weights, and of the images that int8 is calibrated on",
+        type=int,
+        metavar="N",
+    )
 
     command.add_argument(
         "--dry-run", action="store_true", help="say how the source is read, and stop"
@@ -103,7 +109,14 @@ def _add_network_options(option: Any) -> None:
     option("--weights", WEIGHTS, metavar="WHAT")
     option("--scaling", SCALING, choices=tuple(SCALINGS))
     option("--engine", "the engine that runs the network", choices=(AUTO, *ENGINES))
-    option("--precision", "the precision of weights and operations", choices=(AUTO, *PRECISIONS))
+    option(
+        "--precision", "the precision of weights and operations", choices=(AUTO, *PRECISIONS, INT8)
+    )
+    option(
+        "--force-int8",
+        "take int8 also where it loses more of the features than the guard allows",
+        action="store_true",
+    )
     option("--batch-size", "the number of images in a forward pass", type=int, metavar="N")
 
 

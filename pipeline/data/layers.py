@@ -1,6 +1,5 @@
 """The features that candidates learn from: layers of feature files, checked before any fit."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,7 +69,7 @@ class Layer:
             "dimensions": self.dimensions,
             "content": self.digest,
             "recipe_digest": self.recipe.digest,
-            "recipe": dataclasses.asdict(self.recipe),
+            "recipe": self.recipe.to_dict(),
         }
 
 

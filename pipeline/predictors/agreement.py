@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from features.arguments import as_location
+from features.config import INT8
 from features.errors import DataError, OffshelfError
 from features.sources import open_source
 from features.sources.base import Subset
@@ -24,7 +25,7 @@ log = logging.getLogger("offshelf")
 
 # The length of the difference as a share of the features' own that is taken for rounding: engines
 # of one precision differed by a tenth of it.
-TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 6e-2}
+TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 6e-2, INT8: 6e-2}
 
 
 def check_agreement(

@@ -10,7 +10,7 @@ from typing import Any
 
 from features import durable, sealed
 from features.errors import DataError, UsageError
-from features.packages import cache_folder
+from features.planning import network_folder
 from features.rebuilding import CONVERTS
 from pipeline.config import PackConfig
 from pipeline.predictors.agreement import probe
@@ -81,7 +81,7 @@ def _converted(predictor: ImagePredictor) -> Path:
             f"--with-weights packs a network that {CONVERTS} has converted, and this candidate has "
             "none; leave the option out"
         )
-    folder = rebuilt.converted or cache_folder() / "networks" / rebuilt.recipe.network_digest
+    folder = rebuilt.converted or network_folder(rebuilt.recipe)
     if not folder.is_dir():
         raise DataError(f"the converted network could not be kept in {folder}; is the disk full?")
     return folder
