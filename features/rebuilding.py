@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from features import descriptors
 from features.backbones import catalog
-from features.backbones.names import is_elsewhere
+from features.backbones.names import is_elsewhere, is_timm
 from features.config import INT8, ExtractConfig
 from features.engines import choose, compile_network
 from features.engines.base import Compiled
@@ -87,7 +87,7 @@ def rebuild(
     if config.precision == INT8 and converted is None:
         converted = _quantized(recipe)
     model = find_model(config) if converted is None else _converted(config, recipe)
-    if is_elsewhere(recipe.backbone):  # its file may have been renamed; its checksum tells
+    if is_elsewhere(recipe.backbone):  # a file may have been renamed; its checksum tells
         model = replace(model, backbone=recipe.backbone)
     now = write_recipe(config, model, model.image_size, source={})
     _check(recipe, now)
@@ -163,11 +163,11 @@ def _config(recipe: Recipe, weights: str | None, engine: str, precision: str) ->
         )  # fmt: skip
     origin, scaling = recipe.weights["origin"], recipe.scaling["name"]
     is_random = origin == "random"
-    is_own = is_elsewhere(recipe.backbone) and weights is not None  # the file is the network
+    is_own = is_elsewhere(recipe.backbone) and not is_timm(recipe.backbone) and weights is not None
     return ExtractConfig(
         Path(), Path(), weights if is_own and weights else recipe.backbone,
         weights="none" if is_random else "imagenet" if is_own else (weights or origin),
-        scaling=scaling if is_random or (weights and scaling in catalog.SCALINGS) else None,
+        scaling=scaling if (is_random or weights) and scaling in catalog.SCALINGS else None,
         layers=recipe.layers, pooling=recipe.pooling, image_size=recipe.image_size,
         resize=recipe.resize, interpolation=recipe.interpolation, exact_decode=exact,
         accept_damaged=accepts, engine=engine, precision=precision,

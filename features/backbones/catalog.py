@@ -51,7 +51,7 @@ class PixelScaling:
         return scaling
 
 
-def _standardized(name: str, mean: Sequence[float], deviation: Sequence[float]) -> PixelScaling:
+def standardized(name: str, mean: Sequence[float], deviation: Sequence[float]) -> PixelScaling:
     """Return (pixel / 255 - mean) / deviation."""
     red, green, blue = (
         (1 / (255 * spread), -centre / spread)
@@ -79,10 +79,10 @@ SCALINGS = {
     scaling.name: scaling
     for scaling in (
         PixelScaling("caffe", "BGR", (1.0, 1.0, 1.0), (-103.939, -116.779, -123.68)),
-        _standardized("torch", _MEAN, _DEVIATION),
-        _standardized("tf", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # -1..1
+        standardized("torch", _MEAN, _DEVIATION),
+        standardized("tf", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # -1..1
         PixelScaling("none", "RGB", (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)),  # the network rescales
-        _standardized("unit", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # 0..1
+        standardized("unit", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # 0..1
         _efficientnet(),
     )
 }

@@ -1,6 +1,6 @@
 """Networks from elsewhere: what the rest needs to know of one that the catalog does not have.
 
-Such a network is named by a file of it (`my.onnx`, `my.xml`). Whatever it is, it is asked for once,
+Such a network is named by a file of it (`my.onnx`, `my.xml`, `my.keras`) or by its name in timm. Whatever it is, it is asked for once,
 by `opening.find`, and answers with one record: what it is called, what its pixels must be, which
 layers can be tapped, what identifies it, and how an engine gets it.
 """
@@ -26,11 +26,13 @@ class Tap:
         shape: of one image's output: (height, width, channels) of a map, (tokens, channels), or
             (channels,).
         original: its name in the network itself, by which it can be asked for as well.
+        has_token: whether there is a class token, which `--pooling token` takes.
     """
 
     name: str
     shape: tuple[int, ...]
     original: str = ""
+    has_token: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Wanted:
     """What a user asked for.
 
     Attributes:
-        backbone: the path of the file.
+        backbone: the path of the file, or "timm/" and a name.
         weights: what `--weights` said.
         scaling: the name of a pixel scaling, None where the network is to say it itself.
         image_size: height and width in pixels, None where the network is to say it itself.
@@ -124,8 +126,8 @@ def tap_name(original: str) -> str:
 def check_pooling(taps: Sequence[Tap], pooling: str) -> None:
     """Raise UsageError where a class token is asked for of layers that have no tokens."""
     for tap in taps:
-        if pooling == "token" and len(tap.shape) != 2:
+        if pooling == "token" and not tap.has_token:
             raise UsageError(
-                f"--pooling token: {tap.name} has no tokens, its shape is "
+                f"--pooling token: {tap.name} has no class token, its shape is "
                 f"{'x'.join(map(str, tap.shape))}; take avg, or a layer of tokens"
             )

@@ -1,6 +1,7 @@
 """Networks from elsewhere are opened here, each kind by its own module."""
 
 from features.backbones.elsewhere import Network, Wanted
+from features.backbones.names import is_timm
 from features.errors import UsageError
 
 
@@ -8,13 +9,15 @@ def find(wanted: Wanted) -> Network:
     """Open a network from elsewhere and return what is known of it.
 
     Raises:
-        UsageError: there is no such file, or it does not say the size of its images; the message
+        UsageError: there is no such file or model, or it does not say the size of its images; the message
             asks for it.
         DataError: the file is damaged, or is no network that takes images.
         MissingPackageError: a package that opens it is not installed.
     """
-    from features.backbones import own_keras, own_openvino
+    from features.backbones import own_keras, own_openvino, timm_network
 
+    if is_timm(wanted.backbone):
+        return timm_network.open_network(wanted)
     name = wanted.backbone.lower()
     if name.endswith(".h5"):
         raise UsageError(

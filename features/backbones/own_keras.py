@@ -43,7 +43,9 @@ def open_network(wanted: Wanted) -> Network:
     facts = _look(path, wanted.image_size)
     if facts["nested"]:
         log.info("%s: the nested model %s is opened", path.name, ", ".join(facts["nested"]))
-    taps = tuple(Tap(tap_name(name), tuple(shape), name) for name, shape in facts["layers"])
+    taps = tuple(
+        Tap(tap_name(name), tuple(shape), name, len(shape) == 2) for name, shape in facts["layers"]
+    )
     originals = {tap.name: tap.original for tap in taps}
     scaling = wanted.scaling or ("none" if facts["scales"] else None)
     size: tuple[int, int] = tuple(facts["size"])

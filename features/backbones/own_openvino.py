@@ -36,7 +36,9 @@ def open_network(wanted: Wanted) -> Network:
     facts = _look(path, files, wanted.image_size, wanted.batch_size)
     said = openvino_says.pixels(parts.metadata, facts["rt_info"])
     scaling = _scaling(said, wanted.scaling, facts["dtype"])
-    layers = [Layer(Tap(n, tuple(s), o), o, axes) for n, s, o, axes in facts["layers"]]
+    layers = [
+        Layer(Tap(n, tuple(s), o, axes == "NTC"), o, axes) for n, s, o, axes in facts["layers"]
+    ]
     sha256, *others = (sha256_of(file) for file in files)
     weights = {"origin": "file", "sha256": sha256} | ({"parts": others} if others else {})
     size: tuple[int, int] = tuple(facts["size"])

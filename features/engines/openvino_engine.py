@@ -8,6 +8,8 @@ OpenVINO sees it: weights that have changed would give other features without a 
 """
 
 import logging
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,8 @@ def _converted(network: Any, batch_shape: tuple[int | None, ...]) -> Any:
     """Return the OpenVINO model of a network, its outputs named after the layers."""
     if isinstance(network, openvino.Model):  # one from elsewhere, see backbones.elsewhere
         return network
+    if "torch" in sys.modules and isinstance(network, sys.modules["torch"].nn.Module):
+        return _from_torch(network, batch_shape)
     from features.engines.tensorflow_engine import concrete_function
 
     use_keras_on("tensorflow")
@@ -83,6 +87,21 @@ def _converted(network: Any, batch_shape: tuple[int | None, ...]) -> Any:
     model = openvino.convert_model(concrete)
     # A dict of outputs is flattened in the order of its keys.
     for port, name in zip(model.outputs, sorted(network.output), strict=True):
+        port.get_tensor().set_names({name})
+    return model
+
+
+def _from_torch(network: Any, batch_shape: BatchShape) -> Any:
+    """Return the OpenVINO model of a `torch_network.PixelNetwork`."""
+    torch = sys.modules["torch"]
+    example = torch.zeros((2, *batch_shape[1:]), dtype=torch.uint8)  # traced with few images
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tracing, for Python code that depends on shapes
+        model = openvino.convert_model(network, example_input=example)
+    model.reshape(list(batch_shape))
+    for port, name in zip(model.outputs, network.layers, strict=True):
+        if port.get_partial_shape()[0] != batch_shape[0]:
+            raise DataError(f"{name} of this network does not keep the images of a batch apart")
         port.get_tensor().set_names({name})
     return model
 

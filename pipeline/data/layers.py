@@ -51,7 +51,7 @@ class Layer:
     @property
     def title(self) -> str:
         """Backbone and layer, which begin the names of candidates."""
-        return f"{self.recipe.backbone}.{self.name}"
+        return f"{self.recipe.backbone.replace('/', '-')}.{self.name}"  # a folder is called so
 
     @property
     def extraction(self) -> dict[str, float]:

@@ -1,0 +1,87 @@
+"""timm, imported when it is needed, and what it says of a model before any is built."""
+
+import functools
+import logging
+import sys
+import warnings
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from features.errors import MissingPackageError, UsageError
+
+PREFIX = "timm/"  # see `names.is_timm`
+_INSTALL = '`pip install "offshelf[timm]"` brings it, with PyTorch'
+# Operators of torchvision's compiled part, which timm does not use, but without which torchvision
+# cannot be imported. That part is missing where torchvision was built for another PyTorch.
+_OPERATORS = ("nms", "qnms")
+
+_kept: list[Any] = []  # what torch forgets when nobody holds it
+
+
+@functools.cache
+def timm_here() -> ModuleType:
+    """Return timm.
+
+    Raises:
+        MissingPackageError: timm or PyTorch is not installed, or cannot be imported.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _import_torchvision()
+            timm = import_module("timm")
+    except Exception as error:  # broken installations raise errors of many types
+        reason = " ".join(str(error).split())[:200]
+        raise MissingPackageError(f"timm cannot be used ({reason}); {_INSTALL}") from None
+    logging.getLogger("timm").setLevel(logging.ERROR)
+    return timm
+
+
+def _import_torchvision() -> None:
+    try:
+        import_module("torchvision")
+        return
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    library = import_module("torch").library.Library("torchvision", "DEF")
+    for operator in _OPERATORS:
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _kept.append(library)
+    import_module("torchvision")
+
+
+def record_of(backbone: str) -> tuple[str, dict[str, Any]]:
+    """Return the full name of a model and what timm says of it, its `pretrained_cfg`.
+
+    Args:
+        backbone: "timm/" and the name of a model, with or without the tag of its weights.
+
+    Raises:
+        UsageError: timm has no such model; the message suggests the nearest names.
+        MissingPackageError: as `timm_here`.
+    """
+    timm, name = timm_here(), backbone[len(PREFIX) :]
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        raise _unknown(timm, name)
+    record = timm.models.get_pretrained_cfg(name, allow_unregistered=False)
+    if record is None:
+        raise _unknown(timm, name)
+    facts: dict[str, Any] = record.to_dict()
+    tag = facts.get("tag") or tag
+    return f"{architecture}.{tag}" if tag else architecture, facts
+
+
+def _unknown(timm: ModuleType, name: str) -> UsageError:
+    from difflib import get_close_matches
+
+    architecture = name.partition(".")[0]
+    near = timm.list_pretrained(f"{architecture}.*") or get_close_matches(
+        architecture, timm.list_models(), cutoff=0.5
+    )
+    hint = f"did you mean {', '.join(near[:5])}?" if near else "timm.list_models() lists all"
+    return UsageError(f"timm has no model {name!r:.100}; {hint}")
