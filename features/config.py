@@ -46,7 +46,7 @@ class ExtractConfig:
             or a URL.
         out: the feature file to write; a path or a URL.
         backbone: the name of a network from the catalog, or of a hand-crafted descriptor; or an
-            own network, the path of an `.onnx`, `.xml` or `.keras` file.
+            own network, the path of an `.onnx`, `.xml` or `.keras` file; or "timm/" and a name.
         weights: "imagenet" (from whichever source has them), the name of one weights source, a
             path to a weights file, or "none" for seeded random weights.
         scaling: the pixel scaling of a weights file given by path; None takes the one noted beside

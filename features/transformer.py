@@ -43,7 +43,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     Args:
         backbone: the name of a network from the catalog, or of a hand-crafted descriptor; or an
-            own network, the path of an `.onnx`, `.xml` or `.keras` file.
+            own network, the path of an `.onnx`, `.xml` or `.keras` file; or "timm/" and a name.
         layers: the layers to tap, as one name, names with commas, or a sequence of names; None
             takes the last layer. The features of several layers stand side by side in this order.
         pooling: "avg", "max", "avgmax", "flatten" or "token".

@@ -1,8 +1,9 @@
 """Networks from elsewhere: what the rest needs to know of one that the catalog does not have.
 
-Such a network is named by a file of it (`my.onnx`, `my.xml`, `my.keras`) or by its name in timm. Whatever it is, it is asked for once,
-by `opening.find`, and answers with one record: what it is called, what its pixels must be, which
-layers can be tapped, what identifies it, and how an engine gets it.
+Such a network is named by a file of it (`my.onnx`, `my.xml`, `my.keras`) or by its name in timm.
+Whatever it is, it is asked for once, by `opening.find`, and answers with one record: what it is
+called, what its pixels must be, which layers can be tapped, what identifies it, and how an engine
+gets it.
 """
 
 import re
@@ -15,6 +16,8 @@ from typing import Any
 from features.backbones.catalog import PixelScaling
 from features.engines.base import BatchShape
 from features.errors import UsageError
+
+NO_WEIGHTS = ""  # of what is opened to be listed, not to be run
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Wanted:
 
     Attributes:
         backbone: the path of the file, or "timm/" and a name.
-        weights: what `--weights` said.
+        weights: what `--weights` said; `NO_WEIGHTS` where the layers alone are of interest.
         scaling: the name of a pixel scaling, None where the network is to say it itself.
         image_size: height and width in pixels, None where the network is to say it itself.
         batch_size: images in a forward pass.

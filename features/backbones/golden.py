@@ -35,7 +35,7 @@ def check(weights: Weights) -> Iterator[str]:
     """
     layers = features(weights)
     if weights.has_top:
-        yield from _check_classes(weights, layers[LOGITS])
+        yield from check_classes(_named(weights), layers[LOGITS])
     yield from _check_values(weights, layers[BACKBONES[weights.backbone].output])
 
 
@@ -48,12 +48,7 @@ def features(weights: Weights) -> dict[str, np.ndarray]:
     """
     backbone = BACKBONES[weights.backbone]
     size = (backbone.size, backbone.size)
-    pixels = np.stack(
-        [
-            fit(decode((FOLDER / f"{photo}.png").read_bytes()), size, "stretch", "bilinear")
-            for photo in PHOTOS
-        ]
-    )
+    pixels = photographs(size)
     layers = [backbone.output, *([LOGITS] if weights.has_top else [])]
     compiled = compile_network(
         reference(),
@@ -63,20 +58,39 @@ def features(weights: Weights) -> dict[str, np.ndarray]:
     return compiled.forward(pixels)
 
 
+def photographs(size: tuple[int, int]) -> np.ndarray:
+    """Return both photographs at a height and width, uint8 (2, height, width, 3)."""
+    return np.stack(
+        [
+            fit(decode((FOLDER / f"{photo}.png").read_bytes()), size, "stretch", "bilinear")
+            for photo in PHOTOS
+        ]
+    )
+
+
 def _named(weights: Weights) -> str:
     """Return backbone and weights source, as messages name a set of weights."""
     return f"{weights.backbone} ({weights.weights_source})"
 
 
-def _check_classes(weights: Weights, logits: np.ndarray) -> Iterator[str]:
+def check_classes(name: str, logits: np.ndarray) -> Iterator[str]:
+    """Yield a line for each photograph whose class is right.
+
+    Args:
+        name: what messages call the weights.
+        logits: of both photographs, float32 (2, 1000), ImageNet's classes in their usual order.
+
+    Raises:
+        DataError: a class is wrong.
+    """
     for photo, label in zip(PHOTOS, logits.argmax(axis=1), strict=True):
         right = RIGHT_CLASSES[photo]
         if label not in right:
             raise DataError(
-                f"{_named(weights)} calls the {photo} photograph class {label}, "
+                f"{name} calls the {photo} photograph class {label}, "
                 f"expected one of {sorted(right)}: weights or pixel scaling are wrong"
             )
-        yield f"{_named(weights)} calls the {photo} photograph: {right[label]}"
+        yield f"{name} calls the {photo} photograph: {right[label]}"
 
 
 def _check_values(weights: Weights, values: np.ndarray) -> Iterator[str]:

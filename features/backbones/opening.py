@@ -9,8 +9,8 @@ def find(wanted: Wanted) -> Network:
     """Open a network from elsewhere and return what is known of it.
 
     Raises:
-        UsageError: there is no such file or model, or it does not say the size of its images; the message
-            asks for it.
+        UsageError: there is no such file or model, or it does not say the size of its images; the
+            message asks for it.
         DataError: the file is damaged, or is no network that takes images.
         MissingPackageError: a package that opens it is not installed.
     """

@@ -69,9 +69,8 @@ def find_layers(model: Any, input_axes: str, batch_size: int, numbers_nodes: boo
         if node.output(0).get_element_type().get_type_name() not in _FLOATS:
             continue
         sizes = dict(zip(axes, shape.to_shape(), strict=True))
-        tap = Tap(
-            tap_name(name), tuple(sizes[axis] for axis in axes_of_tap(axes)), name, axes == "NTC"
-        )
+        lengths = tuple(sizes[axis] for axis in axes_of_tap(axes))
+        tap = Tap(tap_name(name), lengths, name, axes == "NTC")
         if tap.name and len(tap.name) <= _LONGEST_NAME and 0 not in tap.shape:
             layers.setdefault(tap.name, Layer(tap, name, axes))
     return list(layers.values())

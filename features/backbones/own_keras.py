@@ -13,7 +13,15 @@ from typing import Any
 from features import bounded, hdf5_guard
 from features.backbones import keras_guard
 from features.backbones.catalog import SCALINGS
-from features.backbones.elsewhere import Network, Tap, Wanted, check_pooling, file_of, tap_name
+from features.backbones.elsewhere import (
+    NO_WEIGHTS,
+    Network,
+    Tap,
+    Wanted,
+    check_pooling,
+    file_of,
+    tap_name,
+)
 from features.backbones.folding import fold
 from features.backbones.network import Step, from_pixels, walk
 from features.backbones.weights_file import load
@@ -34,7 +42,7 @@ log = logging.getLogger("offshelf")
 def open_network(wanted: Wanted) -> Network:
     """Look through a file and return the network in it; see `opening.find`."""
     path = file_of(wanted.backbone)
-    if wanted.weights not in ("imagenet", wanted.backbone):
+    if wanted.weights not in (NO_WEIGHTS, "imagenet", wanted.backbone):
         raise UsageError(
             f"--weights {wanted.weights}: {path.name} has its weights in it; leave it out"
         )

@@ -13,7 +13,7 @@ import numpy as np
 from features import bounded
 from features.backbones import openvino_graph, openvino_says
 from features.backbones.catalog import SCALINGS, PixelScaling
-from features.backbones.elsewhere import Network, Tap, Wanted, check_pooling, file_of
+from features.backbones.elsewhere import NO_WEIGHTS, Network, Tap, Wanted, check_pooling, file_of
 from features.backbones.onnx_parts import OnnxParts, external_files, read_parts
 from features.backbones.openvino_graph import Layer
 from features.engines.base import BatchShape
@@ -28,7 +28,7 @@ _SECONDS, _BYTES_A_SECOND = 60, 2**23
 def open_network(wanted: Wanted) -> Network:
     """Look through a file and return the network in it; see `opening.find`."""
     path = file_of(wanted.backbone)
-    if wanted.weights not in ("imagenet", wanted.backbone):
+    if wanted.weights not in (NO_WEIGHTS, "imagenet", wanted.backbone):
         raise UsageError(
             f"--weights {wanted.weights}: {path.name} has its weights in it; leave it out"
         )
@@ -37,7 +37,8 @@ def open_network(wanted: Wanted) -> Network:
     said = openvino_says.pixels(parts.metadata, facts["rt_info"])
     scaling = _scaling(said, wanted.scaling, facts["dtype"])
     layers = [
-        Layer(Tap(n, tuple(s), o, axes == "NTC"), o, axes) for n, s, o, axes in facts["layers"]
+        Layer(Tap(name, tuple(shape), node, axes == "NTC"), node, axes)
+        for name, shape, node, axes in facts["layers"]
     ]
     sha256, *others = (sha256_of(file) for file in files)
     weights = {"origin": "file", "sha256": sha256} | ({"parts": others} if others else {})

@@ -2,8 +2,13 @@
 
 import functools
 import logging
+import socket
 import sys
+import urllib.parse
+import urllib.request
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -68,12 +73,33 @@ def record_of(backbone: str) -> tuple[str, dict[str, Any]]:
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         raise _unknown(timm, name)
-    record = timm.models.get_pretrained_cfg(name, allow_unregistered=False)
-    if record is None:
-        raise _unknown(timm, name)
+    try:
+        record = timm.models.get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError:
+        raise _unknown(timm, name) from None
     facts: dict[str, Any] = record.to_dict()
     tag = facts.get("tag") or tag
     return f"{architecture}.{tag}" if tag else architecture, facts
+
+
+@contextmanager
+def hub_or_its_cache() -> Iterator[None]:
+    """Let the hub's client look into its cache alone where the hub's name is not even known.
+
+    Else it would ask again and again for most of a minute, and say so each time.
+    """
+    constants: Any = import_module("huggingface_hub.constants")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    before = constants.HF_HUB_OFFLINE
+    try:
+        if not urllib.request.getproxies():
+            socket.getaddrinfo(urllib.parse.urlsplit(constants.ENDPOINT).hostname, None)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _unknown(timm: ModuleType, name: str) -> UsageError:

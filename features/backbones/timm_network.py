@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from features.backbones import golden
 from features.backbones.catalog import SCALINGS, PixelScaling, standardized
 from features.backbones.elsewhere import Network, Tap, Wanted, check_pooling
 from features.backbones.timm_here import PREFIX, record_of, timm_here
@@ -12,6 +13,7 @@ from features.engines.base import BatchShape
 from features.errors import DataError, UsageError
 
 _ENGINES = ("openvino",)
+_IMAGENET = 1000  # classes
 _SCALING = "timm"  # the name of a scaling that timm's record says
 
 log = logging.getLogger("offshelf")
@@ -45,6 +47,34 @@ def open_network(wanted: Wanted) -> Network:
     )  # fmt: skip
 
 
+def fetch(backbone: str, wanted: str) -> list[str]:
+    """Fetch the weights of a model, and let it tell the bundled photographs; return what to say.
+
+    Args:
+        backbone: "timm/" and its name.
+        wanted: a weights source.
+
+    Raises:
+        UsageError: timm has no such model, or it has no such weights source.
+        DataError: the weights could not be fetched, or the photographs are not what it says.
+    """
+    import torch
+
+    name, record = record_of(backbone)
+    weights = resolve(name, record, wanted, 0, {})
+    lines = [f"{PREFIX}{name}: weights from {weights.origin}, sha256 {weights.sha256}"]
+    if record.get("num_classes") == _IMAGENET:
+        from features.backbones.torch_network import HEAD, PixelNetwork
+
+        size = (int(record["input_size"][1]), int(record["input_size"][2]))
+        pixels = golden.photographs(size)
+        network = PixelNetwork(weights.model(), [HEAD], "avg", _scaling(record), size).eval()
+        with torch.no_grad():
+            (logits,) = network(torch.from_numpy(pixels))
+        lines += golden.check_classes(f"{PREFIX}{name} ({weights.origin})", logits.numpy())
+    return lines
+
+
 def _taps(name: str, size: tuple[int, int], options: dict[str, Any]) -> tuple[Tap, ...]:
     """Return the layers, found on a model without content, which takes no memory and no time."""
     import torch
@@ -70,8 +100,8 @@ def _scaling(record: dict[str, Any]) -> PixelScaling:
 def _tell(name: str, record: dict[str, Any], licence: str) -> None:
     """Say how timm itself prepares images, and the licence."""
     log.info(
-        "%s%s: timm's record says %s interpolation and the central %.0f %% of the image "
-        "(--interpolation, --resize); licence %s",
+        "%s%s: timm's record says %s interpolation and the central %.0f %% of the image (see "
+        "--interpolation, --resize); licence %s",
         PREFIX, name, record.get("interpolation", "no"), 100 * record.get("crop_pct", 1),
         licence or "not stated",
     )  # fmt: skip

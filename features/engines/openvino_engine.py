@@ -91,16 +91,16 @@ def _converted(network: Any, batch_shape: tuple[int | None, ...]) -> Any:
     return model
 
 
-def _from_torch(network: Any, batch_shape: BatchShape) -> Any:
+def _from_torch(network: Any, batch_shape: tuple[int | None, ...]) -> Any:
     """Return the OpenVINO model of a `torch_network.PixelNetwork`."""
     torch = sys.modules["torch"]
     example = torch.zeros((2, *batch_shape[1:]), dtype=torch.uint8)  # traced with few images
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing, for Python code that depends on shapes
         model = openvino.convert_model(network, example_input=example)
-    model.reshape(list(batch_shape))
+    model.reshape([-1 if length is None else length for length in batch_shape])
     for port, name in zip(model.outputs, network.layers, strict=True):
-        if port.get_partial_shape()[0] != batch_shape[0]:
+        if batch_shape[0] is not None and port.get_partial_shape()[0] != batch_shape[0]:
             raise DataError(f"{name} of this network does not keep the images of a batch apart")
         port.get_tensor().set_names({name})
     return model

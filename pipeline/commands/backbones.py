@@ -22,7 +22,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         nargs="?",
         metavar="NAME",
         help="the backbone whose layers are listed, or a file of an own network (.onnx, .xml, "
-        ".keras); without it, all backbones",
+        ".keras), or timm/NAME; without it, all backbones",
     )
     command.add_argument(
         "--image-size",

@@ -96,7 +96,7 @@ def _add_network_options(option: Any) -> None:
     option(
         "--backbone",
         "the network, or the hand-crafted descriptor, see `backbones`; or a file of an own network "
-        "(.onnx, .xml, .keras)",
+        "(.onnx, .xml, .keras), or timm/NAME",
         metavar="NAME",
     )
     option(

@@ -106,7 +106,7 @@ def _describe_own(
     from features.backbones import elsewhere, opening
 
     network = opening.find(
-        elsewhere.Wanted(name, ExtractConfig.weights, None, image_size, ExtractConfig.batch_size, 0)
+        elsewhere.Wanted(name, elsewhere.NO_WEIGHTS, None, image_size, ExtractConfig.batch_size, 0)
     )
     taps = list(network.taps)
     if recommended_only:  # the last layer of each shape

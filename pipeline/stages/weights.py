@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from features.backbones import golden
 from features.backbones.catalog import BACKBONES, Backbone, find
+from features.backbones.names import is_timm
 from features.backbones.weights import ANY, KERAS, cached, cached_or_fetched, weights_sources
 from features.errors import DataError, UsageError
 from features.packages import cache_folder
@@ -56,9 +57,15 @@ def fetch_weights(names: Sequence[str], weights_source: str = ANY) -> None:
             "no backbone is named; `python -m pipeline weights fetch resnet50` fetches one, "
             "`backbones` lists all"
         )
-    for backbone in [find(name) for name in names]:
+    models = [name for name in names if is_timm(name)]
+    for backbone in [find(name) for name in names if name not in models]:
         weights = cached_or_fetched(backbone, weights_source)
         log.info("%s: weights from %s, %s", backbone.name, weights.weights_source, weights.path)
+    for model in models:
+        from features.backbones import timm_network
+
+        for line in timm_network.fetch(model, weights_source):
+            log.info("%s", line)
 
 
 def verify_weights(names: Sequence[str]) -> list[str]:

@@ -90,7 +90,7 @@ def test_the_class_token_is_the_first_one(images, tmp_path, cache):
         with FeatureFile(out) as file:
             assert file.layers == ("normed",)
             np.testing.assert_allclose(file.features(), values, rtol=1e-3, atol=1e-4)
-    with pytest.raises(UsageError, match="embed has no tokens, its shape is 4x4x12"):
+    with pytest.raises(UsageError, match="embed has no class token, its shape is 4x4x12"):
         extract(images, tmp_path / "x.h5", path, scaling="none", layers="embed", pooling="token")
 
 
