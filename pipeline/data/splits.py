@@ -76,17 +76,19 @@ class Splits:
         """Positions of images that are neither learned from nor judged, int64."""
         return np.flatnonzero(self.folds[0] == EXCLUDED)
 
+    def groups_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the groups, int64 (n,), of images by their positions."""
+        return rows if self.groups is None else self.groups[rows]
+
     @cached_property
     def validation_groups(self) -> np.ndarray:
         """The groups of the images in `validated`, int64: what is independent of each other."""
-        groups = np.arange(len(self)) if self.groups is None else self.groups
-        return groups[self.validated]
+        return self.groups_of(self.validated)
 
     @cached_property
     def test_groups(self) -> np.ndarray:
         """The groups of the images in `test`, int64."""
-        groups = np.arange(len(self)) if self.groups is None else self.groups
-        return groups[self.test]
+        return self.groups_of(self.test)
 
     @cached_property
     def validated(self) -> np.ndarray:

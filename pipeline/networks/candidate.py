@@ -46,7 +46,7 @@ def train_candidate(
     checkpoints = checkpoint_folder(folder, plan.name, key)
     with measured(checkpoints, images.seconds) as elapsed, collected_warnings() as warned:
         log.info("%s", _forecast(config, images, plan))
-        result = run_rounds(images, plan, checkpoints, config.refit)
+        result = run_rounds(images, plan, checkpoints, config.refit, config.seed)
     draft = checkpoints / plan.name
     draft.mkdir(exist_ok=True)
     record = write_candidate(config, images, plan, key, result, elapsed(), tuple(warned), draft)

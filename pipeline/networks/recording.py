@@ -55,7 +55,8 @@ def write_candidate(
     model = storage.save(result.kept.network, draft, result.kept.facts)
     history.write(draft, result.rounds)
     record = _record(config, images, plan, key, result, _seconds(images, result, seconds), model)
-    record = replace(record, predictions=written, warnings=warned)
+    known = result.known.write(draft)
+    record = replace(record, predictions=written, warnings=warned, known_file=known)
     write_record(draft, record)
     return record
 

@@ -73,7 +73,7 @@ def check_agreement(
 def probe(predictor: ImagePredictor) -> Probe:
     """Return what a candidate's network makes of the drawn images."""
     pixels = drawn_images(predictor.batch_size, predictor.size)
-    return Probe(predictor.vectors(pixels)[:IMAGES])
+    return Probe(predictor.deciding(predictor.vectors(pixels))[:IMAGES])
 
 
 def _since_extraction(path: Path, kit: Kit, predictor: ImagePredictor) -> float:

@@ -2,7 +2,7 @@
 
 import io
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -11,6 +11,8 @@ import numpy as np
 from features.errors import DataError, OffshelfError
 from pipeline.data.layers import features_of
 from pipeline.data.splits import Splits
+from pipeline.results import known_images
+from pipeline.results.known_images import KnownImages
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import CLASSIFIER, Record
 from pipeline.statistics import calibration, conformal, novelty
@@ -28,8 +30,11 @@ class Evidence:
         labels: int32 (n,), the true classes.
         groups: int64 (n,), equal for images that are not independent.
         known: float32 (m, D), features of images that were learned from, at most 1 in each, and
-            rounded to float16; m is 0 where they are not at hand.
+            rounded to float16; m is 0 where they are not at hand. Of a network, what its last layer
+            takes.
         known_groups: int64 (m,), their groups.
+        distances: of a network, which was trained on the known images, float32 (n,): how far each
+            validated image was from those that it was validated without; empty for features.
     """
 
     of_true: np.ndarray
@@ -37,6 +42,7 @@ class Evidence:
     groups: np.ndarray
     known: np.ndarray
     known_groups: np.ndarray
+    distances: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
 
     def thresholds(self, classes: int, coverage: float) -> conformal.Thresholds:
         """Return the thresholds of prediction sets; say it where these can promise nothing."""
@@ -53,11 +59,15 @@ class Evidence:
         """Return what tells unlike images, None without features of at least two groups."""
         if len(np.unique(self.known_groups)) < 2:
             return None
-        familiarity = novelty.fit(self.known, self.known_groups)
+        if self.distances.size:
+            familiarity = novelty.fit_held_out(self.known, self.distances, self.groups)
+        else:
+            familiarity = novelty.fit(self.known, self.known_groups)
         if (least := 1 / (1 + familiarity.beyond[0])) > alarms:
             log.warning(
-                "no image is marked as unlike those learned from: these are %d independent ones, "
-                "with which --alarms %.3f or more can be kept", round(familiarity.beyond[0]), least,
+                "no image is marked as unlike those learned from: %d independent ones tell what is "
+                "usual, with which --alarms %.3f or more can be kept",
+                round(familiarity.beyond[0]), least,
             )  # fmt: skip
         return familiarity
 
@@ -67,6 +77,7 @@ class Evidence:
         np.savez(
             buffer, of_true=self.of_true, labels=self.labels, groups=self.groups,
             known=self.known.astype(np.float16), known_groups=self.known_groups,
+            distances=self.distances,
         )  # fmt: skip
         return buffer.getvalue()
 
@@ -99,25 +110,23 @@ def gather(results: Path, record: Record, features: Path | None) -> Evidence:
         calibration.apply(repeat, record.temperature)[rows, predictions.labels]
         for repeat in predictions.repeats
     ]
-    known, groups = _known(record, splits, features)
-    return Evidence(np.stack(of_true), predictions.labels, splits.validation_groups, known, groups)
-
-
-def _known(record: Record, splits: Splits, path: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return features, float32 (m, D), and groups of images that were learned from."""
-    nothing = np.empty((0, 0), np.float32), np.empty(0, np.int64)
-    if record.kind != CLASSIFIER:
-        log.info("images unlike those learned from are told by features, which a network has not")
-        return nothing
-    rows = splits.rest
-    if len(rows) > novelty.REFERENCES:
-        drawn = np.random.default_rng(record.seed).choice(rows, novelty.REFERENCES, replace=False)
-        rows = np.sort(drawn)
     try:
-        features = features_of(record.inputs, [splits.ids[row] for row in rows], path)
+        known = _known(results / record.name, record, splits, features)
     except OffshelfError as error:
         log.warning("images unlike those learned from are not marked: %s", error)
-        return nothing
-    largest = np.abs(features).max(axis=1, keepdims=True, initial=np.float32(1e-30))
-    compact = (features / largest).astype(np.float16).astype(np.float32)
-    return compact, rows if splits.groups is None else splits.groups[rows]
+        known = KnownImages.none()
+    if known.distances.size not in (0, len(predictions.labels)):
+        raise DataError(f"{record.name}: its known images were validated on others; train it again")
+    return Evidence(
+        np.stack(of_true), predictions.labels, splits.validation_groups,
+        known.vectors, known.groups, known.distances,
+    )  # fmt: skip
+
+
+def _known(folder: Path, record: Record, splits: Splits, path: Path | None) -> KnownImages:
+    """Return what is known of images that were learned from; raises DataError where nothing is."""
+    if record.kind != CLASSIFIER:
+        return KnownImages.read(folder, record.known_file)
+    rows = known_images.chosen(splits.rest, record.seed)
+    features = features_of(record.inputs, [splits.ids[row] for row in rows], path)
+    return KnownImages(known_images.compact(features), splits.groups_of(rows))

@@ -3,14 +3,17 @@
 Where the scores of a classifier are affine in features that are averages over positions, the scores
 of the positions by themselves are a map whose mean is the image's score: the class activation map
 (B. Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, section 2). It
-is taken where that is so, which is computed, not assumed. For all other candidates parts of the
-image are covered one after the other, and the map is what the probability loses (M. Zeiler and R.
-Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2).
+is taken where that is so, which is computed, not assumed. A network trained on pixels is asked for
+gradients (`networks.inside.Halves`). For all other candidates parts of the image are covered one
+after the other, and the map is what the probability loses (M. Zeiler and R. Fergus, "Visualizing
+and Understanding Convolutional Networks", ECCV 2014, section 4.2).
 """
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +26,7 @@ from pipeline.predictors.of_images import ImagePredictor, recipe_of
 
 log = logging.getLogger("offshelf")
 
-ACTIVATION, OCCLUSION = "class activation map", "occlusion"
+ACTIVATION, GRADIENT, OCCLUSION = "class activation map", "Grad-CAM", "occlusion"
 _AFFINE = 0.02  # of the largest score: by which the mean of a map may miss it, in bfloat16
 _CELLS = 14  # a side of an occlusion map, at most
 _CELL_PIXELS = 4  # a side of a cell, at least
@@ -35,8 +38,9 @@ class Explanation:
     """The evidence for a class.
 
     Attributes:
-        method: `ACTIVATION` or `OCCLUSION`.
-        values: float32 (h, w): scores whose mean is the image's, or losses of probability.
+        method: `ACTIVATION`, `GRADIENT` or `OCCLUSION`.
+        values: float32 (h, w): scores whose mean is the image's, maps weighted by gradients, or
+            losses of probability.
     """
 
     method: str
@@ -58,15 +62,28 @@ class Explainer:
         predictor: the candidate.
         maps: the network up to its last positions; None where there are none to be had.
         layer: the layer in it.
+        gradients: takes pixels and the number of a class, returns where a trained network has
+            evidence, float32 (h, w), 0 or above; None without such a network.
     """
 
     predictor: ImagePredictor
     maps: Compiled | None
     layer: str
+    gradients: Callable[[np.ndarray, int], np.ndarray] | None = None
 
     def explain(self, pixels: np.ndarray, label: int) -> Explanation:
         """Return the evidence in one image, uint8 (H, W, 3), for a class by its number."""
-        return self._activation(pixels, label) or self._occlusion(pixels, label)
+        return (
+            self._activation(pixels, label)
+            or self._gradient(pixels, label)
+            or self._occlusion(pixels, label)
+        )
+
+    def _gradient(self, pixels: np.ndarray, label: int) -> Explanation | None:
+        """Return the gradients' map, None where nothing in it speaks for the class."""
+        if self.gradients is None or not (values := self.gradients(pixels, label)).any():
+            return None
+        return Explanation(GRADIENT, values)
 
     def _activation(self, pixels: np.ndarray, label: int) -> Explanation | None:
         """Return the class activation map, None where the image's scores are not its mean."""
@@ -120,6 +137,8 @@ def explainer(kit: Kit, predictor: ImagePredictor, weights: str | None = None) -
         weights: the weights file, where the features were made from one.
     """
     layer = kit.record.inputs.get("layer", "")
+    if predictor.network is not None:
+        return Explainer(predictor, None, layer, _gradients(predictor.network))
     rebuilt = predictor.rebuilt
     if rebuilt is None or rebuilt.model.pooling != "avg" or _is_dense(rebuilt, layer):
         return Explainer(predictor, None, layer)
@@ -138,6 +157,19 @@ def _is_dense(rebuilt: Rebuilt, layer: str) -> bool:
     """Return whether a layer is one above the network's last map, which has no positions."""
     backbone = BACKBONES.get(rebuilt.model.backbone)
     return backbone is not None and layer in backbone.dense
+
+
+def _gradients(network: Any) -> Callable[[np.ndarray, int], np.ndarray] | None:
+    """Return what maps the evidence of a trained network; None, told, where nothing can."""
+    import keras
+
+    from pipeline.networks.inside import halves
+
+    if (backend := keras.backend.backend()) != "tensorflow":
+        log.info("Grad-CAM needs TensorFlow and Keras runs %s: occlusion shows evidence", backend)
+        return None
+    cut = halves(network)
+    return None if cut is None else cut.gradient_map
 
 
 def _first(cell: int, cells: int) -> int:

@@ -28,8 +28,8 @@ class ImagePredictor:
         size: height and width of the pixels that it takes.
         batch_size: images in a forward pass.
         loading: the further settings of `features.loading.load`.
-        vectors: takes uint8 pixels (batch size, height, width, 3), returns what the classes are
-            told from, float32 (batch size, D): features, or the logits of a network.
+        vectors: takes uint8 pixels (batch size, height, width, 3), returns float32 (batch size, D):
+            features; of a network what its last layer takes, and beside it the logits.
         raw: takes float32 (n, D), returns probabilities before calibration, float32 (n, K).
         temperature: what calibrates them.
         classes: the number K of classes.
@@ -37,6 +37,7 @@ class ImagePredictor:
         rebuilt: how the features are made; None for a network.
         scores: takes float32 (n, D), returns the scores behind the probabilities, float64 (n, K),
             or None where there are none.
+        network: the keras.Model from pixels to logits; None for a classifier.
     """
 
     size: tuple[int, int]
@@ -49,6 +50,15 @@ class ImagePredictor:
     precision: str
     rebuilt: Rebuilt | None = None
     scores: Callable[[np.ndarray], np.ndarray | None] = lambda vectors: None
+    network: Any = None
+
+    def embedding(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the columns of vectors by which images are told from unlike ones."""
+        return vectors if self.network is None else vectors[:, : -self.classes]
+
+    def deciding(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the columns of vectors from which the classes are told."""
+        return vectors if self.network is None else vectors[:, -self.classes :]
 
     def batches(self, source: Source, start: int = 0, stop: int | None = None) -> Generator[Batch]:
         """Yield the images of a source, decoded ahead of their use."""
@@ -60,7 +70,7 @@ class ImagePredictor:
         """Return calibrated probabilities, float32 (n, K), of vectors, float32 (n, D)."""
         if not len(vectors):  # a batch in which no image could be read
             return np.empty((0, self.classes), np.float32)
-        return calibration.apply(self.raw(vectors), self.temperature)
+        return calibration.apply(self.raw(self.deciding(vectors)), self.temperature)
 
 
 def image_predictor(
@@ -135,18 +145,24 @@ def _classifier(folder: Path, record: Record, rebuilt: Rebuilt, trust: bool) -> 
 
 
 def _network(folder: Path, record: Record, batch_size: int) -> ImagePredictor:
-    from scipy.special import softmax
-
     from pipeline.networks import pixel_reader, storage
+    from pipeline.networks.inference import of_logits
+    from pipeline.networks.inside import with_embedding
 
     network = storage.load(folder, record.model)
+    inner = with_embedding(network)
+
+    def vectors(pixels: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.asarray(v) for v in inner.predict_on_batch(pixels)], axis=1)
+
     return ImagePredictor(
         tuple(record.inputs["image_size"]),
         batch_size,
         {"resize": pixel_reader.RESIZE, "interpolation": pixel_reader.INTERPOLATION},
-        lambda pixels: np.asarray(network.predict_on_batch(pixels), np.float32),
-        lambda logits: softmax(logits.astype(np.float64), axis=1).astype(np.float32),
+        vectors,
+        of_logits,
         record.temperature,
         len(record.class_names),
         record.model[storage.NETWORK].get("precision", "float32").removeprefix("mixed_"),
+        network=network,
     )

@@ -9,6 +9,7 @@ know of which kind a candidate is.
     results/<candidate>/model.skops          the model of a classifier; model.keras of a network
     results/models/untrusted/<candidate>/model.joblib   that of an analyst's own estimator
     results/<candidate>/history.json         loss and accuracy of each epoch of a network
+    results/<candidate>/known.npz            what a network makes of images that it learned from
 """
 
 import dataclasses
@@ -107,6 +108,8 @@ class Record:
         predictions: "file", "bytes" and "sha256" of `validation.parquet`; empty in those of 0.2.0.
         memory: bytes that the run was allowed, where the features did not fit into them, so that
             they were read in blocks; else 0.
+        known_file: "file", "bytes" and "sha256" of a network's `known.npz`; empty where there is
+            none.
     """
 
     name: str
@@ -139,6 +142,7 @@ class Record:
     threshold: dict[str, Any] = field(default_factory=dict)
     predictions: dict[str, Any] = field(default_factory=dict)
     memory: Whole = 0
+    known_file: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cost(self) -> float:
@@ -250,6 +254,7 @@ class _Nested:
     extraction: _Extraction = field(default_factory=_Extraction)
     trials_file: _File = field(default_factory=_File)
     predictions: _File = field(default_factory=_File)
+    known_file: _File = field(default_factory=_File)
     expected: _Expected = field(default_factory=_Expected)
 
 

@@ -67,8 +67,8 @@ class Model:
             for batch in batches:
                 vectors = predictor.vectors(batch.pixels)[batch.accepted]
                 probabilities = predictor.probabilities(vectors)
-                outcomes = list(batch.outcomes)
-                table = self.judge.table(ids[: len(outcomes)], outcomes, vectors, probabilities)
+                outcomes, seen = list(batch.outcomes), predictor.embedding(vectors)
+                table = self.judge.table(ids[: len(outcomes)], outcomes, seen, probabilities)
                 rows += table.to_pylist()
         return [self._row(row) for row in rows]
 

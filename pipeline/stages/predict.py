@@ -118,7 +118,8 @@ def _rows(
             vectors = predictor.vectors(batch.pixels)[batch.accepted]  # (a, D)
             probabilities = predictor.probabilities(vectors)  # (a, K)
             ids = [source[outcome.index].id for outcome in batch.outcomes]
-            yield judge.table(ids, list(batch.outcomes), vectors, probabilities)
+            embedding = predictor.embedding(vectors)
+            yield judge.table(ids, list(batch.outcomes), embedding, probabilities)
             bar.update(len(batch.outcomes))
 
 

@@ -52,9 +52,35 @@ def fit(features: np.ndarray, groups: np.ndarray) -> Familiarity:
         groups: int (m,), equal for images that are not independent.
     """
     known = _units(features)
+    neighbour = min(NEIGHBOUR, len(np.unique(groups)) - 1)
+    return _ranked(known, _to_neighbours(known, known, neighbour, groups), groups, neighbour)
+
+
+def fit_held_out(features: np.ndarray, distances: np.ndarray, groups: np.ndarray) -> Familiarity:
+    """Return the same where a network was trained on the known images, which lie closer thereby.
+
+    Args:
+        features: float (m, D), finite, of known images.
+        distances: float32 (n,), of images that were held out, from `distances_to`.
+        groups: int (n,), of these images, equal for those that are not independent.
+    """
+    return _ranked(_units(features), distances, groups, min(NEIGHBOUR, len(features)))
+
+
+def distances_to(known: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return how far images are from known ones, as `Familiarity.of` measures it, float32 (n,).
+
+    Args:
+        known: float (m, D), of images that were learned from.
+        features: float (n, D), of images that were not.
+    """
+    return _to_neighbours(_units(features), _units(known), min(NEIGHBOUR, len(known)))
+
+
+def _ranked(
+    known: np.ndarray, distances: np.ndarray, groups: np.ndarray, neighbour: int
+) -> Familiarity:
     _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    neighbour = min(NEIGHBOUR, len(sizes) - 1)
-    distances = _to_neighbours(known, known, neighbour, groups)
     order = np.argsort(distances, kind="stable")
     beyond = np.append(np.cumsum((1 / sizes[numbers])[order][::-1])[::-1], 0.0)
     return Familiarity(known, distances[order], beyond, neighbour)

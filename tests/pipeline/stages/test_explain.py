@@ -72,7 +72,7 @@ def test_a_corner_that_tells_the_class_lights_up(home, candidate, method):
         assert explanation.method == method
         shown = explanation.shown
         side = round(len(shown) * SIDE_OF_PATCH / 64)
-        assert np.unravel_index(shown.argmax(), shown.shape) < (side + 1, side + 1)
+        assert max(np.unravel_index(shown.argmax(), shown.shape)) <= side
         inside = shown[:side, :side].mean()
         assert inside > 2 * shown[side + 1 :, side + 1 :].mean()
 
