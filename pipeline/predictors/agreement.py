@@ -19,7 +19,7 @@ from features.sources.base import Subset
 from features.store import FeatureFile
 from pipeline.predictors.kit import Kit
 from pipeline.predictors.of_images import ImagePredictor
-from pipeline.predictors.probe import IMAGES, Probe, drawn_images, largest_difference
+from pipeline.predictors.probe import IMAGES, Probe, drawn_images
 
 log = logging.getLogger("offshelf")
 
@@ -46,13 +46,14 @@ def check_agreement(
     if kit.probe is None and not changes:
         return
     try:
-        worst = (
+        made, known = (
             _since_extraction(
                 features or as_location(kit.record.inputs["file"], "file"), kit, predictor
             )
             if kit.probe is None
-            else kit.probe.difference(probe(predictor).vectors)
+            else (probe(predictor).vectors, kit.probe.vectors)
         )
+        worst = Probe(known).difference(made)
     except (OffshelfError, OSError) as error:
         log.warning(
             "what makes the features has changed (%s), and whether they are still the same could "
@@ -67,7 +68,9 @@ def check_agreement(
             f"{said}, expected {allowed:.0e} at most; changed since: {changes or 'the machine'}; "
             "extract and classify anew, or use the versions of then"
         )
-    log.info("%s%s", said, f" (changed since: {changes})" if changes else "")
+    moved = np.abs(predictor.probabilities(made) - predictor.probabilities(known)).max()
+    since = f" (changed since: {changes})" if changes else ""
+    log.info("%s, their probabilities by %.1e%s", said, moved, since)
 
 
 def probe(predictor: ImagePredictor) -> Probe:
@@ -76,8 +79,10 @@ def probe(predictor: ImagePredictor) -> Probe:
     return Probe(predictor.deciding(predictor.vectors(pixels))[:IMAGES])
 
 
-def _since_extraction(path: Path, kit: Kit, predictor: ImagePredictor) -> float:
-    """Return the largest relative difference of the features of a few images of a feature file."""
+def _since_extraction(
+    path: Path, kit: Kit, predictor: ImagePredictor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of a few images of a feature file, made anew and stored, (n, D) each."""
     with FeatureFile(path) as file:
         rows = np.unique(np.linspace(0, len(file) - 1, IMAGES).astype(np.int64))
         stored = np.asarray(file.features(kit.record.inputs["layer"], rows), np.float32)
@@ -93,4 +98,4 @@ def _since_extraction(path: Path, kit: Kit, predictor: ImagePredictor) -> float:
             made = [(predictor.vectors(b.pixels)[b.accepted], b.outcomes) for b in batches]
     if b"".join(o.digest for _, outcomes in made for o in outcomes) != digests[order].tobytes():
         raise DataError(f"the images in {location} are others today")
-    return largest_difference(np.concatenate([vectors for vectors, _ in made]), stored[order])
+    return np.concatenate([vectors for vectors, _ in made]), stored[order]

@@ -1,6 +1,7 @@
 """Evidence lies where it was put: exact for affine heads, by occlusion for all others."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -128,3 +129,21 @@ def test_a_picture_shows_the_image_and_the_evidence_beside_it():
     assert (picture[:, :SIDE] == 128).all()
     left, right = picture[80, SIDE + 40], picture[80, -40]
     assert left.sum() > 1.5 * right.sum()
+
+
+def test_how_far_another_engine_is_from_the_one_of_then_is_told(home, tmp_path, caplog):
+    def predicted(name, **settings):
+        config = PredictConfig(
+            home / "results", home / "c.npz", tmp_path / name, LOGISTIC, progress=False, **settings
+        )
+        return predict.run(config).frame().set_index("id")["probability"]
+
+    then = predicted("then.parquet")
+    with caplog.at_level("INFO", "offshelf"):
+        now = predicted("now.parquet", engine="openvino")
+    (line,) = (text for text in caplog.messages if "their probabilities by" in text)
+    assert "engine: tensorflow -> openvino" in line
+    features, told = (float(text) for text in re.findall(r"by (\d\.\de-\d+)", line))
+    assert 0 < features < 1e-3
+    assert (now - then).abs().max() < 1e-3
+    assert told < 1e-3
