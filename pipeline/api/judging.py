@@ -133,11 +133,13 @@ def report(
     *,
     features: Paths = ReportConfig.features,
     images: str | Path | None = ReportConfig.images,
+    evidence: int = ReportConfig.evidence,
     metric: str | None = ReportConfig.metric,
     resamples: int = ReportConfig.resamples,
     confidence: float = ReportConfig.confidence,
     seed: int = ReportConfig.seed,
     give_up: float = ReportConfig.give_up,
+    progress: bool = ReportConfig.progress,
 ) -> Report:
     """Compare candidates and write all of it as one HTML page, as the command `report` does.
 
@@ -146,6 +148,8 @@ def report(
         out: the HTML file to write.
         features: where feature files lie now that have moved.
         images: where the images lie now, if they have moved.
+        evidence: mistakes of the recommended candidate in which a click shows where the evidence
+            lies, at most; an eighth of them where it is found by covering parts; 0 shows none.
         metric: "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision" or
             "log_loss", by which candidates are ranked; None takes the one they were chosen by.
         resamples: the number of resamples of the bootstrap.
@@ -153,6 +157,7 @@ def report(
         seed: the seed of the bootstrap.
         give_up: points of the metric, hundredths, that the recommended candidate may be below the
             best, for a lower cost.
+        progress: whether to show a progress bar.
 
     Returns:
         The content of the page, with its path as `path`; the page works without a network.

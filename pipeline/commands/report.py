@@ -42,6 +42,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     option("--images", "where the images lie now, if they have moved", type=Path, metavar="SOURCE")
     option(
+        "--evidence",
+        "mistakes of the recommended candidate in which a click shows where the evidence lies; an "
+        "eighth of them where it is found by covering parts; 0: none",
+        type=int,
+        metavar="N",
+    )
+    option(
         "--metric",
         "the metric that ranks; without it, the one that candidates were chosen by",
         choices=METRICS,

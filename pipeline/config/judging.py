@@ -159,6 +159,8 @@ class ReportConfig:
         out: the HTML file to write.
         features: where feature files lie now that have moved.
         images: where the images lie now, if they have moved.
+        evidence: mistakes of the recommended candidate in which the evidence is shown, at most; an
+            eighth of them where it is found by covering parts; 0 shows none.
         metric: the metric by which candidates are ranked, one of `choices.METRICS`; None takes the
             one that they were chosen by.
         resamples: the number of resamples of the bootstrap.
@@ -166,17 +168,20 @@ class ReportConfig:
         seed: the seed of the bootstrap.
         give_up: points of the metric, hundredths, that the recommended candidate may be below the
             best, for a lower cost.
+        progress: whether to show a progress bar.
     """
 
     results: tuple[Path, ...]
     out: Path = Path("report.html")
     features: tuple[Path, ...] = ()
     images: Path | None = None
+    evidence: int = 48
     metric: str | None = None
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0
     give_up: float = GIVE_UP
+    progress: bool = True
 
     def __post_init__(self) -> None:
         normalize(
@@ -185,9 +190,11 @@ class ReportConfig:
             out=as_path,
             features=as_locations,
             images=optional(as_location),
+            evidence=partial(check_count, at_least=0),
             metric=optional(partial(check_choice, choices=METRICS)),
             resamples=check_count,
             confidence=check_confidence,
             seed=partial(check_count, at_least=0),
             give_up=check_not_negative,
+            progress=check_flag,
         )

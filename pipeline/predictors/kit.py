@@ -14,9 +14,10 @@ A pack is a zip of a small results folder with the candidate alone:
 import hashlib
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,25 @@ class Kit:
     Attributes:
         results: the folder that holds the candidate's, while the kit is open.
         record: its record.
-        evidence: what sets and marks rest on.
+        gathered: what returns what sets and marks rest on.
         probe: by which the features are shown to be the same elsewhere; None in a results folder.
         converted: a folder with the backbone as OpenVINO keeps it; None where it is not packed.
     """
 
     results: Path
     record: Record
-    evidence: Evidence
+    gathered: Callable[[], Evidence]
     probe: Probe | None = None
     converted: Path | None = None
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What sets and marks rest on, gathered when it is asked for.
+
+        Raises:
+            DataError: splits or predictions on validation cannot be read.
+        """
+        return self.gathered()
 
 
 @contextmanager
@@ -76,8 +86,22 @@ def open_kit(
     if (place / RECORD).is_file():
         place, candidate = place.parent, place.name
     record, _ = chosen(place, candidate, metric)
+    yield kit_of(place, record, features)
+
+
+def kit_of(results: Path, record: Record, features: Path | None = None) -> Kit:
+    """Return the kit of a candidate by its record.
+
+    Args:
+        results: the results folder.
+        record: the record.
+        features: where the feature file lies now, if it has moved.
+
+    Raises:
+        UsageError: the candidate is another tool's.
+    """
     check_known(record)
-    yield Kit(place, record, gather(place, record, features))
+    return Kit(results, record, lambda: gather(results, record, features))
 
 
 @dataclass(frozen=True)
@@ -115,10 +139,11 @@ def _unpacked(path: Path, folder: Path) -> Kit:
     except DataError as error:
         raise DataError(f"{path}: {error}; pack the candidate again") from None
     home = folder / note.candidate
+    evidence = Evidence.from_bytes((home / EVIDENCE).read_bytes())
     return Kit(
         folder,
         read_record(home),
-        Evidence.from_bytes((home / EVIDENCE).read_bytes()),
+        lambda: evidence,
         Probe.from_bytes((home / PROBE).read_bytes()) if (home / PROBE).exists() else None,
         folder / NETWORK / note.network if note.network else None,
     )

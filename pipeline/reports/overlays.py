@@ -12,14 +12,18 @@ _GAP = 8  # pixels between the halves
 _COLOURS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 
 
-def overlay(pixels: np.ndarray, evidence: np.ndarray) -> bytes:
-    """Return a PNG.
+def overlay(
+    pixels: np.ndarray, evidence: np.ndarray, side: int = SIDE, encoding: str = "PNG"
+) -> bytes:
+    """Return a picture file.
 
     Args:
         pixels: uint8 (H, W, 3), the image as the network sees it.
         evidence: float (h, w), 0 to 1.
+        side: pixels of the longer side of each half.
+        encoding: "PNG" or "WEBP".
     """
-    scale = SIDE / max(pixels.shape[:2])
+    scale = side / max(pixels.shape[:2])
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
     image = _resized(Image.fromarray(pixels), width, height)
     canvas = Image.new("RGB", (2 * width + _GAP, height), "white")
@@ -27,7 +31,7 @@ def overlay(pixels: np.ndarray, evidence: np.ndarray) -> bytes:
     strength = _resized(Image.fromarray(np.float32(evidence)), width, height).clip(0, 1)
     canvas.paste(Image.fromarray(_overlaid(image, strength)), (width + _GAP, 0))
     encoded = io.BytesIO()
-    canvas.save(encoded, "PNG")
+    canvas.save(encoded, encoding)
     return encoded.getvalue()
 
 

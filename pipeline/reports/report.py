@@ -44,6 +44,7 @@ def html(report: Report) -> str:
         limits={"most": MOST, "all": ALL},
         lost=thumbnails.summary(report.thumbnails.lost, _asked(report)),
         missing=_missing(report),
+        evidence=report.evidence.note if report.evidence else "",
         tests=tests(report),
         uncounted=report.uncounted,
         openings=[opening for opened in report.openings.values() for opening in opened],
@@ -111,7 +112,20 @@ def _page(report: Report) -> dict[str, Any]:
             [image, small.uri(image), small.lost.get(image, "")] for image in report.mistakes.ids
         ],
         "figures": dict(_figures(report)),
+        "evidence": _evidence(report),
     }
+
+
+def _evidence(report: Report) -> dict[str, Any]:
+    """Return the candidate of which there are pictures of evidence, and these by image."""
+    evidence = report.evidence
+    if evidence is None:
+        return {"rank": -1, "pictures": {}}
+    pictures = {
+        place: [thumbnails.data_uri(picture), sentence]
+        for place, (picture, sentence) in evidence.pictures.items()
+    }
+    return {"rank": evidence.rank, "pictures": pictures}
 
 
 def _candidate(report: Report, rank: int) -> dict[str, Any]:

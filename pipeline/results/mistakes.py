@@ -12,6 +12,22 @@ ALL = 3000  # images on the whole page, some megabytes
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """An image that a candidate got wrong.
+
+    Attributes:
+        place: its place in `Mistakes.ids`.
+        image: its id.
+        true, predicted: the numbers of its class, and of the one that it was taken for.
+    """
+
+    place: int
+    image: str
+    true: int
+    predicted: int
+
+
+@dataclass(frozen=True)
 class Mistakes:
     """Images to show.
 
@@ -23,6 +39,16 @@ class Mistakes:
 
     ids: tuple[str, ...]
     cells: tuple[dict[tuple[int, int], list[tuple[int, float]]], ...]
+
+    def telling(self, rank: int) -> list[Mistake]:
+        """Return the mistakes of a candidate: the surest of each kind, then the second of each."""
+        listed = [
+            (turn, -sureness, Mistake(place, self.ids[place], true, predicted))
+            for (true, predicted), shown in self.cells[rank].items()
+            for turn, (place, sureness) in enumerate(shown)
+        ]
+        listed.sort(key=lambda each: each[:2])
+        return [mistake for _, _, mistake in listed]
 
 
 def choose(ranking: Ranking) -> Mistakes:

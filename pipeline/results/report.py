@@ -56,6 +56,21 @@ class Source:
     notes: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class EvidencePictures:
+    """Pictures of where one candidate sees evidence in images that it got wrong.
+
+    Attributes:
+        rank: the candidate.
+        pictures: by an image's place in `Mistakes.ids`: a WebP file, and a sentence on it.
+        note: how they were made, or why there are none; in one line.
+    """
+
+    rank: int
+    pictures: dict[int, tuple[bytes, str]]
+    note: str
+
+
 @dataclass(frozen=True, repr=False)
 class Report:
     """Everything that the page shows; candidates go by their rank, 0 for the best.
@@ -72,6 +87,8 @@ class Report:
         advice: the content of `advice.json`, empty where there is none.
         mistakes: the images to show.
         thumbnails: small images of these, and of the most similar duplicates.
+        lookup: where the images are.
+        evidence: pictures of the evidence in some of the mistakes; None where none were asked for.
     """
 
     path: Path
@@ -85,6 +102,8 @@ class Report:
     advice: dict[str, Any]
     mistakes: Mistakes
     thumbnails: Thumbnails
+    lookup: ImageLookup
+    evidence: EvidencePictures | None = None
 
     def frame(self) -> "pd.DataFrame":
         """Return a row for each candidate, best first, with the columns of comparison.csv."""
@@ -120,6 +139,7 @@ def gather(
     sources = _sources(comparison, features)
     shown = mistakes.choose(comparison.ranking)
     tests = {rank: _test(entry) for rank, entry in enumerate(entries)}
+    lookup = _image_lookup(comparison, sources, images)
     return Report(
         path,
         comparison,
@@ -135,7 +155,8 @@ def gather(
         },
         next((_advice(folder) for folder in folders if _has(folder, ADVICE)), {}),
         shown,
-        _thumbnails(shown, listed, _image_lookup(comparison, sources, images)),
+        _thumbnails(shown, listed, lookup),
+        lookup,
     )
 
 

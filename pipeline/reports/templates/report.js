@@ -50,9 +50,32 @@
       ? element("img", { src: uri, alt: "", decoding: "async" })
       : element("span", { className: "lost" }, id);
     const title = why ? `${id} ${why}` : id;
-    return element("figure", { className: "thumb", title }, shown,
+    const framed = page.candidates[page.evidence.rank] === candidate && place in page.evidence.pictures;
+    return element("figure", { className: "thumb", title }, framed ? opener(place, shown) : shown,
       element("figcaption", {}, note, element("span", { className: "unseen" }, ` ${title}`)));
   }
+
+  function opener(place, shown) {
+    const button = element("button", {
+      type: "button", className: "framed", "aria-haspopup": "dialog",
+      "aria-label": `Show where the evidence lies in ${page.images[place][0]}`,
+    }, shown);
+    button.addEventListener("click", () => {
+      const [picture, sentence] = page.evidence.pictures[place];
+      $("evidence-title").textContent = page.images[place][0];
+      $("evidence-picture").replaceChildren(element("img", {
+        src: picture, alt: "On the left the image, on the right the same under its evidence: the brighter, the more.",
+      }));
+      $("evidence-text").textContent = sentence;
+      $("evidence").showModal();
+    });
+    return button;
+  }
+
+  $("evidence-close").addEventListener("click", () => $("evidence").close());
+  $("evidence").addEventListener("click", (event) => {  // beside the picture
+    if (event.target === $("evidence")) $("evidence").close();
+  });
 
   // --- the confusion matrix ----------------------------------------------------------------
 

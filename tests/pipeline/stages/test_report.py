@@ -71,6 +71,7 @@ def results(tmp_path, pictures):
 
 def make_page(*results, **settings) -> Page:
     out = results[0].parent / "page" / "report.html"
+    settings = {"evidence": 0, "progress": False} | settings
     return Page(report.run(ReportConfig(results, out, resamples=50, **settings)).path)
 
 
