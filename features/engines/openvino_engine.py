@@ -52,6 +52,8 @@ def compile_network(
             _keep(model, cache)
     if precision == INT8:
         model.reshape(list(batch_shape))
+    else:
+        _set_batch(model, batch_shape)
     # One stream on all cores: a second one would only halve the cores that a batch gets.
     settings = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
     compiled = core.compile_model(model, "CPU", settings)
@@ -104,6 +106,20 @@ def _from_torch(network: Any, batch_shape: tuple[int | None, ...]) -> Any:
             raise DataError(f"{name} of this network does not keep the images of a batch apart")
         port.get_tensor().set_names({name})
     return model
+
+
+def _set_batch(model: Any, batch_shape: BatchShape) -> None:
+    """Let a model that was converted for another number of images take this one."""
+    port = model.input(0)
+    if port.partial_shape.is_dynamic or tuple(port.shape) == batch_shape:
+        return
+    try:
+        model.reshape({port: list(batch_shape)})
+    except RuntimeError:
+        raise DataError(
+            f"the network was converted for pixels of shape {tuple(port.shape)} and takes none of "
+            f"shape {batch_shape}"
+        ) from None
 
 
 def _kept(core: Any, cache: Path) -> Any | None:

@@ -89,8 +89,7 @@ def image_predictor(
         engine: another engine than that of the features learned from; None takes theirs.
         precision: another precision than theirs; None takes theirs.
         trust: whether to load an analyst's own estimator, which can run any code.
-        batch_size: images in a forward pass; None takes as many as the features were made with. Of
-            no effect on a packed network, which was converted for one size.
+        batch_size: images in a forward pass; None takes as many as the features were made with.
 
     Raises:
         UsageError: its model is an analyst's own and is not trusted, or its weights came from a
@@ -102,7 +101,7 @@ def image_predictor(
     if record.kind == NETWORK:
         return _network(folder, record, batch_size or _NETWORK_BATCH)
     recipe = recipe_of(record)
-    if batch_size is not None and kit.converted is None:
+    if batch_size is not None:
         recipe = dataclasses.replace(recipe, batch_size=batch_size)
     rebuilt = rebuild(recipe, weights, engine, precision, kit.converted)
     return _classifier(folder, record, rebuilt, trust)

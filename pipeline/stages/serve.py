@@ -61,9 +61,9 @@ def _app(config: ServeConfig, kit: Kit) -> Any:
     from pipeline.serving.batching import Batcher
     from pipeline.serving.model import Model
 
-    sizes = sorted({1, config.max_batch}) if kit.converted is None else [None]
     predictors = tuple(
-        image_predictor(kit, config.weights, trust=config.trust, batch_size=size) for size in sizes
+        image_predictor(kit, config.weights, trust=config.trust, batch_size=size)
+        for size in sorted({1, config.max_batch})
     )
     check_agreement(kit, predictors[-1], config.features)
     judge = judge_of(kit, config.top, config.coverage, config.alarms)

@@ -8,7 +8,7 @@ of other groups, is a conformal p-value: of images like them, a share of p at mo
 section 2). Each group weighs as one image.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,12 +26,14 @@ class Familiarity:
         distances: float32 (m,), ascending: of each to its k-th neighbour in other groups.
         beyond: float64 (m + 1,): the groups, shares of them too, at these distances or further.
         neighbour: k.
+        unit: in which distances are measured.
     """
 
     known: np.ndarray
     distances: np.ndarray
     beyond: np.ndarray
     neighbour: int
+    unit: float = 1.0
 
     def of(self, features: np.ndarray) -> np.ndarray:
         """Return the p-value of each image, float64 (n,), in (0, 1]: small ones are unlike.
@@ -39,7 +41,7 @@ class Familiarity:
         Args:
             features: float (n, D).
         """
-        distances = _to_neighbours(_units(features), self.known, self.neighbour)
+        distances = _to_neighbours(_units(features), self.known, self.neighbour) / self.unit
         further = self.beyond[np.searchsorted(self.distances, distances, "left")]
         return np.asarray((1 + further) / (1 + self.beyond[0]))
 
@@ -64,17 +66,28 @@ def fit_held_out(features: np.ndarray, distances: np.ndarray, groups: np.ndarray
         distances: float32 (n,), of images that were held out, from `distances_to`.
         groups: int (n,), of these images, equal for those that are not independent.
     """
-    return _ranked(_units(features), distances, groups, min(NEIGHBOUR, len(features)))
+    known = _units(features)
+    ranked = _ranked(known, distances, groups, min(NEIGHBOUR, len(known)))
+    return replace(ranked, unit=_spread(known))
 
 
 def distances_to(known: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Return how far images are from known ones, as `Familiarity.of` measures it, float32 (n,).
+    """Return how far images are from known ones, in units of the spread of these, float32 (n,).
+
+    The unit lets distances in one training of a network be compared with those in another.
 
     Args:
         known: float (m, D), of images that were learned from.
         features: float (n, D), of images that were not.
     """
-    return _to_neighbours(_units(features), _units(known), min(NEIGHBOUR, len(known)))
+    units = _units(known)
+    distances = _to_neighbours(_units(features), units, min(NEIGHBOUR, len(units)))
+    return distances / np.float32(_spread(units))
+
+
+def _spread(units: np.ndarray) -> float:
+    """Return the root of the mean square distance of pairs of vectors of length 1, (m, D)."""
+    return float(np.sqrt(max(1e-12, 2 - 2 * np.square(units.mean(axis=0, dtype=np.float64)).sum())))
 
 
 def _ranked(

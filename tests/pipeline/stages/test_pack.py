@@ -19,6 +19,7 @@ from features.errors import DataError, UsageError
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, PackConfig, PredictConfig
 from pipeline.predictors import kit
+from pipeline.predictors.of_images import image_predictor
 from pipeline.predictors.probe import IMAGES, Probe, drawn_images
 from pipeline.stages import classify, pack, predict
 from tests.pipeline.networks.images import colours, write_arrays
@@ -235,6 +236,15 @@ def test_the_packed_network_needs_neither_keras_nor_tensorflow(on_openvino, tmp_
     )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "p.csv").read_bytes() == (on_openvino / "then.csv").read_bytes()
+
+
+def test_the_packed_network_takes_batches_of_any_size(on_openvino):
+    images = colours(4, 32)[0]
+    with kit.open_kit(on_openvino / "m.zip", "best") as opened:
+        one, four = (image_predictor(opened, batch_size=size) for size in (1, 4))
+        assert (one.batch_size, four.batch_size) == (1, 4)
+        by_one = np.concatenate([one.vectors(images[n : n + 1]) for n in range(4)])
+        np.testing.assert_allclose(by_one, four.vectors(images), rtol=1e-3, atol=1e-6)
 
 
 def test_another_engine_cannot_run_the_packed_network(on_openvino, tmp_path):

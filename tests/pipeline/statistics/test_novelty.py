@@ -59,3 +59,28 @@ def test_any_finite_scale_gives_the_same(scale):
 def test_two_groups_are_enough_and_zeros_do_no_harm():
     known = novelty.fit(np.zeros((2, 3), np.float32), np.array([0, 1]))
     assert np.isfinite(known.of(np.ones((1, 3)))).all()
+
+
+def test_images_that_were_held_out_tell_what_is_usual():
+    rng, centres = np.random.default_rng(0), 5 * np.eye(6)
+
+    def seen(count, noise):
+        return centres[rng.integers(3, size=count)] + noise * rng.normal(size=(count, 6))
+
+    learned, held_out, new = seen(300, 0.2), seen(500, 1.0), seen(2000, 1.0)  # trained on: closer
+    distances = novelty.distances_to(learned, held_out)
+    familiarity = novelty.fit_held_out(learned, distances, np.arange(500))
+    assert abs((familiarity.of(new) <= 0.05).mean() - 0.05) < 0.02
+    assert (novelty.fit(learned, np.arange(300)).of(new) <= 0.05).mean() > 0.5
+    assert familiarity.of(-new).max() < 0.01
+
+
+def test_a_training_in_which_all_is_wider_apart_is_no_more_unlike():
+    rng = np.random.default_rng(0)
+    towards = 8 * np.eye(6)[0]
+    known, new = rng.normal(size=(300, 6)), rng.normal(size=(50, 6))
+    narrow, wide = (
+        novelty.distances_to(known * scale + towards, new * scale + towards) for scale in (0.2, 0.4)
+    )
+    np.testing.assert_allclose(narrow, wide, rtol=0.3)
+    assert np.median(wide / narrow) < 1.1
