@@ -58,6 +58,7 @@ def map_features(
     results: str | Path | None = MapConfig.results,
     images: str | Path | None = MapConfig.images,
     limit: int | None = MapConfig.limit,
+    sample: int = MapConfig.sample,
     components: int = MapConfig.components,
     perplexity: float | None = MapConfig.perplexity,
     seed: int = MapConfig.seed,
@@ -74,6 +75,8 @@ def map_features(
             predicted; None: the source's own test split is locked.
         images: where the images lie now; None: where the feature file says that they were.
         limit: take that many images only, spread evenly over the file.
+        sample: of more than 250,000 images, how many are laid out and drawn, a stratified sample;
+            the others are placed among them.
         components: the number of principal components that the method sees.
         perplexity: about how many neighbours an image has; UMAP takes it as their number. None
             takes 30, or a third of the other images where they are few.

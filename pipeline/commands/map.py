@@ -8,7 +8,7 @@ from pipeline.commands.arguments import given, location, option_adder
 from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import MapConfig
-from pipeline.config.choices import MAP_METHODS
+from pipeline.config.choices import MAP_METHODS, MOST_DRAWN
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -41,6 +41,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
         metavar="FOLDER",
     )
     option("--images", "where the images lie now, if they have moved", type=Path, metavar="SOURCE")
+    option(
+        "--sample",
+        f"how many images are laid out and drawn, where there are more than {MOST_DRAWN:,}; the "
+        "others are placed among them",
+        type=int,
+        metavar="N",
+    )
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
     option(
         "--components",

@@ -4,6 +4,7 @@ LABEL_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # of predicted cl
 METRICS = (*LABEL_METRICS, "roc_auc", "average_precision", "log_loss")
 METRIC = METRICS[0]  # where no other is asked for
 MAP_METHODS = ("tsne", "umap")
+MOST_DRAWN = 250_000  # images of a map: a page cannot hold more
 MAP_SUFFIXES = (".html", ".png")
 TABLE_SUFFIXES = (".csv", ".parquet")
 PACK_SUFFIX = ".zip"

@@ -33,6 +33,8 @@ class MapConfig:
             predicted; None: the source's own test split is locked.
         images: where the images lie now; None: where the feature file says that they were.
         limit: take that many images only, spread evenly over the file.
+        sample: of more images than `choices.MOST_DRAWN`, how many are laid out and drawn, a
+            stratified sample; the others are placed among them.
         components: the number of principal components that the method sees.
         perplexity: about how many neighbours an image has; UMAP takes it as their number. None
             takes 30, or a third of the other images where they are few.
@@ -47,6 +49,7 @@ class MapConfig:
     results: Path | None = None
     images: Path | None = None
     limit: int | None = None
+    sample: int = 50_000  # t-SNE of them takes minutes, and their page a second
     components: int = 50  # the custom for t-SNE; what is left out is mostly noise
     perplexity: float | None = None
     seed: int = 0
@@ -62,6 +65,7 @@ class MapConfig:
             results=optional(as_path),
             images=optional(as_location),
             limit=optional(check_count),
+            sample=partial(check_count, at_least=100),
             components=partial(check_count, at_least=2),
             perplexity=optional(check_positive),
             seed=partial(check_count, at_least=0),

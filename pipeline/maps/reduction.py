@@ -11,10 +11,23 @@ _ROUNDS = 5  # passes through the matrix
 
 
 class Components(NamedTuple):
-    """Scores float32 (N, d), the largest variance first; the share of the variance they hold."""
+    """Scores float32 (N, d), the largest variance first, and how other rows get theirs.
+
+    Attributes:
+        scores: of the rows that they were learned from.
+        share: of the variance, that they hold.
+        mean: of the rows, float32 (D,).
+        axes: float32 (D, d).
+    """
 
     scores: np.ndarray
     share: float
+    mean: np.ndarray
+    axes: np.ndarray
+
+    def of(self, x: np.ndarray) -> np.ndarray:
+        """Return the scores of other rows, float32 (m, d)."""
+        return (x - self.mean) @ self.axes
 
 
 def blocks(x: np.ndarray) -> Iterator[slice]:
@@ -65,7 +78,10 @@ def _principal(x: np.ndarray, count: int, seed: int) -> Components:
     turn = turn[:, ::-1][:, :wanted]
     turn *= np.where(_skewed_left(scores64 @ turn), -1, 1)
     held = variances[::-1][:wanted].sum()
-    return Components((scores64 @ turn).astype(np.float32), float(held / squares) if squares else 1)
+    share = float(held / squares) if squares else 1.0
+    return Components(
+        (scores64 @ turn).astype(np.float32), share, mean, (axes @ turn).astype(np.float32)
+    )
 
 
 def _times_covariance(x: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:

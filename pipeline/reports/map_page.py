@@ -25,7 +25,7 @@ def html(layout: Map) -> str:
     config, points = layout.config, layout.points
     side = max(SIDES[0], min(SIDES[1], math.isqrt(PIXELS // len(points))))
     sprites = pictures.sprites(
-        ImageLookup.of_features(config.features, config.images), points.ids, side
+        ImageLookup.of_features(config.features, config.images, points.ids), points.ids, side
     )
     return page.render(
         "map.html",

@@ -91,8 +91,9 @@ def _legend(figure: Any, layout: Map) -> None:
 def _below(layout: Map) -> str:
     """Return the quality in two lines."""
     features, quality, baseline = layout.quality
+    count = layout.total or len(layout.points)
     lines = [
-        f"{len(layout.points):,} images; trustworthiness {quality.trustworthiness:.3f} "
+        f"{count:,} images; trustworthiness {quality.trustworthiness:.3f} "
         f"({baseline.title}: {baseline.trustworthiness:.3f})"
     ]
     if quality.accuracy is not None and features.accuracy is not None:
@@ -101,4 +102,5 @@ def _below(layout: Map) -> str:
             f"{100 * features.accuracy:.1f} % in the features, "
             f"{100 * (baseline.accuracy or 0):.1f} % in {baseline.title}"
         )
+    lines += [layout.sampled] if layout.sampled else []
     return "\n".join(lines)

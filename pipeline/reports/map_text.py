@@ -2,10 +2,13 @@
 
 import csv
 import io
+from collections.abc import Iterator
 
 from features.text import for_csv
 from pipeline.reports.tables import render
 from pipeline.results.map import Map
+
+_LINES = 2**16  # at a time
 
 
 def text(layout: Map) -> str:
@@ -15,26 +18,31 @@ def text(layout: Map) -> str:
         for quality in layout.quality
     ]
     table = render(("", "10-NN accuracy", "trustworthiness"), rows)
-    return f"{layout.title}\n\n{table}\n\nwritten: {', '.join(map(str, layout.files))}"
+    sampled = f"\n\n{layout.sampled}" if layout.sampled else ""
+    return f"{layout.title}\n\n{table}{sampled}\n\nwritten: {', '.join(map(str, layout.files))}"
 
 
-def csv_text(layout: Map) -> str:
-    """Return the coordinates as CSV: id, x, y, class ("" where not known) and part (the split).
+def csv_text(layout: Map) -> Iterator[str]:
+    """Yield the coordinates as CSV, in blocks of lines.
 
-    Ids and classes are written by `features.text.for_csv`.
+    The columns are id, x, y, class ("" where not known) and part (the split). Ids and classes are
+    written by `features.text.for_csv`.
     """
     points = layout.points
     names = (*points.class_names, "")  # -1 takes the last
-    target = io.StringIO()
-    writer = csv.writer(target, lineterminator="\n")
-    writer.writerow(("id", "x", "y", "class", "part"))
-    coordinates = ((f"{x:.6g}", f"{y:.6g}") for x, y in layout.coordinates.tolist())
-    rows = zip(points.ids, coordinates, points.labels.tolist(), points.splits, strict=True)
-    writer.writerows(
-        (for_csv(image), *place, for_csv(names[label]), split)
-        for image, place, label, split in rows
-    )
-    return target.getvalue()
+    yield "id,x,y,class,part\n"
+    for start in range(0, len(points), _LINES):
+        part, target = slice(start, start + _LINES), io.StringIO()
+        coordinates = ((f"{x:.6g}", f"{y:.6g}") for x, y in layout.coordinates[part].tolist())
+        rows = zip(
+            points.ids[part], coordinates, points.labels[part].tolist(), points.splits[part],
+            strict=True,
+        )  # fmt: skip
+        csv.writer(target, lineterminator="\n").writerows(
+            (for_csv(image), *place, for_csv(names[label]), split)
+            for image, place, label, split in rows
+        )
+        yield target.getvalue()
 
 
 def _percent(value: float | None) -> str:

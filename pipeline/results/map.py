@@ -1,12 +1,13 @@
 """A map: images in the plane, and how far their neighbourhoods can be trusted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from features.texts import Texts
 from pipeline.config import MapConfig
 from pipeline.data.layers import Layer
 from pipeline.results.display import html
@@ -50,6 +51,18 @@ class Points:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def subset(self, places: np.ndarray) -> "Points":
+        """Return some of the images, int64 (n,), increasing."""
+        splits = np.array(self.splits, object)[places]
+        candidates = tuple(
+            replace(candidate, predicted=candidate.predicted[places])
+            for candidate in self.candidates
+        )
+        return Points(
+            Texts.of(self.ids)[places], self.rows[places], self.labels[places], self.class_names,
+            tuple(splits.tolist()), candidates,
+        )  # fmt: skip
+
     @property
     def locked(self) -> int:
         """How many of them belong to the locked test."""
@@ -87,6 +100,9 @@ class Map:
         quality: the quality of the features, of this map, and of the first two components as a
             map.
         files: the files that were written: the page or picture, and the coordinates as CSV.
+        laid_out: int64 (n,), which images were laid out, where they were too many: the others were
+            placed among them, and these alone are drawn. None: all.
+        total: the images of the map of which this one has those that are drawn; 0: it has all.
     """
 
     config: MapConfig
@@ -97,6 +113,30 @@ class Map:
     share: float
     quality: tuple[Quality, ...]
     files: tuple[Path, ...] = ()
+    laid_out: np.ndarray | None = None
+    total: int = 0
+
+    @property
+    def drawn(self) -> "Map":
+        """The map of those images that are drawn."""
+        if self.laid_out is None:
+            return self
+        return replace(
+            self, points=self.points.subset(self.laid_out), laid_out=None, total=len(self.points),
+            coordinates=self.coordinates[self.laid_out],
+        )  # fmt: skip
+
+    @property
+    def sampled(self) -> str:
+        """What was laid out and drawn, where that is a sample of the images; else empty."""
+        total = self.total or len(self.points)
+        laid_out = len(self.points) if self.laid_out is None else len(self.laid_out)
+        if laid_out == total:
+            return ""
+        return (
+            f"a stratified sample of {laid_out:,} of {total:,} images was laid out and is drawn; "
+            "the others were placed among it"
+        )
 
     @property
     def title(self) -> str:
@@ -128,7 +168,7 @@ class Map:
         quality = self.quality[1]
         return (
             f"Map of {len(self.points):,} images: {self.title}, trustworthiness "
-            f"{quality.trustworthiness:.3f}\n"
+            f"{quality.trustworthiness:.3f}{'; ' if self.sampled else ''}{self.sampled}\n"
             f"written: {', '.join(map(str, self.files))}"
         )
 

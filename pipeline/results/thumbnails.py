@@ -55,19 +55,27 @@ class ImageLookup:
     digests: Mapping[str, bytes]
 
     @classmethod
-    def of_features(cls, path: Path, location: Path | None = None) -> "ImageLookup":
+    def of_features(
+        cls, path: Path, location: Path | None = None, ids: Sequence[str] | None = None
+    ) -> "ImageLookup":
         """Return the lookup of a feature file's images.
 
         Args:
             path: the feature file.
             location: the source of the images, if it has moved; None takes the source that the
                 file names, relative to the file's folder or to the working folder.
+            ids: the images that will be looked up; None: any.
 
         Raises:
             DataError: the feature file cannot be read.
         """
         with FeatureFile(path) as file:
-            digests = dict(zip(file.ids, map(bytes, file.digests), strict=True))
+            known, stored = file.ids, file.digests
+            if ids is not None:
+                places = known.places_of(ids)
+                places = places[places >= 0]
+                known, stored = known[places], stored[places]
+            digests = dict(zip(known, map(bytes, stored), strict=True))
             named = file.provenance.get("source")
         if named and not location:
             beside = path.parent / named

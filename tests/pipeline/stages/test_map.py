@@ -204,10 +204,42 @@ def test_what_cannot_be_meant(features, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_page_has_bounds(features, monkeypatch):
-    monkeypatch.setattr(stage, "MOST", 100)
-    with pytest.raises(UsageError, match=r"160 images.*--limit"):
-        run(features)
+def test_more_images_than_a_page_holds_are_placed_among_a_sample(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "MOST_DRAWN", 500)
+    x, labels = clusters(900, spread=0.5)
+    path = write_features(tmp_path / "f.h5", x, labels, parts=with_test_part(900))
+    layout = run(path, sample=200)
+    drawn = facts(layout.files[0])
+    assert len(table(layout.files[1])) == len(layout.points) == 900
+    assert abs(len(drawn["ids"]) - 200) <= 4
+    chosen = layout.laid_out
+    assert drawn["ids"] == layout.points.subset(chosen).ids
+    counts, of_all = (np.bincount(values + 1) for values in
+                      (layout.points.labels[chosen], layout.points.labels))  # fmt: skip
+    assert np.abs(counts - of_all * 200 / 900).max() <= 0.5
+    # Placed images lie among those of their class, and the quality is that of all images.
+    placed = np.setdiff1d(np.arange(900), chosen)
+    middles = np.stack([
+        np.median(layout.coordinates[chosen[labels[chosen] == label]], axis=0) for label in range(3)
+    ])  # fmt: skip
+    distances = np.linalg.norm(layout.coordinates[placed, None] - middles, axis=2)
+    assert (distances.argmin(axis=1) == labels[placed]).mean() > 0.95
+    assert layout.quality[1].accuracy > 0.95
+    said = f"sample of {len(chosen)} of 900 images was laid out and is drawn"
+    assert said in layout.files[0].read_text() and said in text(layout) and said in repr(layout)
+    again = run(path, out="again.html", sample=200)
+    np.testing.assert_array_equal(again.coordinates, layout.coordinates)
+    other = run(path, out="other.html", sample=200, seed=1)
+    assert not np.array_equal(other.laid_out, chosen)
+
+
+def test_images_of_a_sample_that_are_not_finite(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "MOST_DRAWN", 100)
+    x, labels = clusters(300)
+    x[7, 3] = np.nan
+    path = write_features(tmp_path / "f.h5", x, labels)
+    with pytest.raises(DataError, match="00007.png .* is not finite"):
+        run(path, sample=100)
 
 
 def test_features_that_are_not_finite(tmp_path):
