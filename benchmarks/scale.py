@@ -6,8 +6,8 @@
 `open` writes a feature file whose features are a hole, so that it takes a few hundred MB on the
 disk; ids, digests, labels and splits are there. What it prints was measured in a new process.
 `classify` writes features of ten overlapping classes as float16, and runs `classify` on them in a
-new process. Peak is the resident memory of all its processes together, as Linux tells it, asked ten
-times a second; seconds are by the clock.
+new process, with the defaults of each classifier, without a search. Peak is the resident memory of
+all its processes together, as Linux tells it, asked ten times a second; seconds are by the clock.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def classified(path: Path, arguments: argparse.Namespace) -> str:
         seconds, peak = watched(
             [sys.executable, "-m", "pipeline", "classify", str(path), "--out", str(out),
              "--memory", arguments.memory, "--budget", arguments.budget,
-             "--classifiers", arguments.classifiers]
+             "--classifiers", arguments.classifiers, *([] if arguments.tune else ["--no-tune"])]
         )  # fmt: skip
         table.append((f"{rows:,}", "all", f"{seconds:.0f}", f"{peak:.0f}", ""))
         for record in candidates(out).values():
@@ -213,8 +213,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, nargs="+")
     parser.add_argument("--width", type=int, help="default: 2048 to open, 512 to classify")
     parser.add_argument("--memory", default="2G")
-    parser.add_argument("--budget", default="30m")
+    parser.add_argument("--budget", default="none")
     parser.add_argument("--classifiers", default=CLASSIFIERS)
+    parser.add_argument("--tune", action="store_true", help="search settings, too")
     parser.add_argument("--folder", type=Path, help="where the files lie; default: temporary")
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -35,6 +35,8 @@ SCHEMA = 1
 SIMILARITY = 0.88
 MOST = 20  # duplicates listed of an image in each other split: flat images all resemble all
 LARGEST = 200_000  # images: the time of the search for near-duplicates grows with their square
+SAMPLED = 2000  # images of the locked test, and as many that validate, of which alone near ones
+# are looked for among more images, in time that grows with their number
 
 _META = b"offshelf"
 # Median cosine, without its sign, of random pairs by last layers: 0.08 to 0.1. By VGG16 at 224 px
@@ -52,6 +54,7 @@ class _Meta:
     near: bool
     cut: Whole
     tests: Whole
+    sampled: Whole = 0
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,11 @@ class Duplicates:
             that), similarity (float32, at most 1), kind ("equal" or "near").
         threshold: the least similarity of near-duplicates: `SIMILARITY`, and more where random
             pairs are more similar than is usual.
-        near: whether near-duplicates were looked for; not among more than `LARGEST` images.
+        near: whether near-duplicates of all images were looked for; not of more than `LARGEST`.
         cut: rows left out because their image has `MOST` more similar duplicates in that split;
             an upper bound, as not all of these were looked at closely.
         tests: images in the test split.
+        sampled: the images that are judged of which alone near-duplicates were looked for.
     """
 
     table: "pandas.DataFrame"
@@ -76,6 +80,7 @@ class Duplicates:
     near: bool
     cut: int
     tests: int
+    sampled: int = 0
 
     def summary(self, path: Path) -> str:
         """Return one line that counts them; `path` is the file that lists them."""
@@ -92,7 +97,10 @@ class Duplicates:
         if self.cut:
             line += f", the {MOST} most similar of each; up to {self.cut:,} more pairs left out"
         if not self.near:
-            line += f"; near-duplicates are not looked for among more than {LARGEST:,} images"
+            line += (
+                f"; near-duplicates were looked for of {self.sampled:,} sampled images that are "
+                f"judged, as there are more than {LARGEST:,} images"
+            )
         return line
 
     def pairs(self, most: int) -> list[dict[str, Any]]:
@@ -114,12 +122,15 @@ def find_duplicates(splits: Splits, digests: np.ndarray, x: np.ndarray | StoredR
         x: features, float32 (N, D), finite, in the order of `splits`; may be a memory map, or
             rows that are read in blocks.
     """
-    contents, near, threshold = groups(digests, None), len(splits) <= LARGEST, SIMILARITY
+    contents, near = groups(digests, None), len(splits) <= LARGEST
     batches = list(_equal(splits, contents))
+    search = Search(x, splits.rest, splits.seed)
+    threshold = _threshold(search.spread())
+    sampled = np.empty(0, np.int64) if near else _judged(splits)
     if near:
-        search = Search(x, splits.rest, splits.seed)
-        threshold = _threshold(search.spread())
         batches += list(_near(splits, contents, search, threshold))
+    else:
+        batches += list(_near_sampled(splits, contents, search, threshold, sampled))
     first, second, similarity = (
         np.concatenate([np.empty(0, kind), *(batch[column] for batch in batches)])
         for column, kind in enumerate((np.int64, np.int64, np.float32))
@@ -127,7 +138,7 @@ def find_duplicates(splits: Splits, digests: np.ndarray, x: np.ndarray | StoredR
     kept = _most_similar(first, splits.folds[0][second], similarity)
     cut = sum(batch.cut for batch in batches) + len(first) - len(kept)
     table = _table(splits, contents, first[kept], second[kept], similarity[kept])
-    return Duplicates(table, threshold, near, cut, len(splits.test))
+    return Duplicates(table, threshold, near, cut, len(splits.test), len(sampled))
 
 
 def write(folder: Path, duplicates: Duplicates) -> Path:
@@ -136,7 +147,7 @@ def write(folder: Path, duplicates: Duplicates) -> Path:
     import pyarrow.parquet as pq
 
     meta = {"schema": SCHEMA} | {
-        name: getattr(duplicates, name) for name in ("threshold", "near", "cut", "tests")
+        name: getattr(duplicates, name) for name in ("threshold", "near", "cut", "tests", "sampled")
     }
     table = pa.Table.from_pandas(duplicates.table, _schema(), preserve_index=False)
     sink = pa.BufferOutputStream()
@@ -162,7 +173,7 @@ def read(folder: Path) -> Duplicates:
         raise DataError(f"{table.path}: a kind is neither 'equal' nor 'near'; run `classify` again")
     columns["similarity"] = table.numbers(["similarity"], "f")[:, 0]
     frame = pandas.DataFrame(columns)[_schema().names]
-    return Duplicates(frame, meta.threshold, meta.near, meta.cut, meta.tests)
+    return Duplicates(frame, meta.threshold, meta.near, meta.cut, meta.tests, meta.sampled)
 
 
 def near_duplicate_ids(folder: Path, split: str) -> frozenset[str]:
@@ -231,6 +242,27 @@ def _near(
         for first, second, similarity, cut in search.pairs(rows, columns, threshold, _CHECKED):
             near = contents[first] != contents[second]
             yield Neighbours(first[near], second[near], similarity[near], cut)
+
+
+def _judged(splits: Splits) -> np.ndarray:
+    """Return positions of `SAMPLED` images of the locked test, and of as many that validate."""
+    random = np.random.default_rng(splits.seed)
+    chosen = [random.permutation(rows)[:SAMPLED] for rows in (splits.test, splits.validated)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _near_sampled(
+    splits: Splits, contents: np.ndarray, search: Search, threshold: float, sampled: np.ndarray
+) -> Iterator[Neighbours]:
+    """Yield pairs as `_near` does, of the sampled images and any others, and both ways."""
+    folds, is_sampled = splits.folds[0], np.zeros(len(splits), bool)
+    is_sampled[sampled] = True
+    for first, second, similarity, cut in search.pairs_with_all(sampled, threshold, _CHECKED):
+        other = (folds[first] != folds[second]) & (folds[second] != EXCLUDED)
+        near = other & (contents[first] != contents[second])
+        yield Neighbours(first[near], second[near], similarity[near], cut)
+        turned = near & ~is_sampled[second]
+        yield Neighbours(second[turned], first[turned], similarity[turned], 0)
 
 
 def _most_similar(first: np.ndarray, fold: np.ndarray, similarity: np.ndarray) -> np.ndarray:

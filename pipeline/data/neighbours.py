@@ -6,6 +6,7 @@ vectors bounds every cosine from above, and only pairs whose bound is high are l
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class Search:
         self._random = np.random.default_rng(seed)
         self._rows = max(1, _VALUES // x.shape[1])  # at a time
         self._mean = self._learn_mean()
-        self._bounds = self._bounding(self._learn_axes(seed))
+        self._axes = self._learn_axes(seed)
 
     def pairs(
         self, rows: np.ndarray, columns: np.ndarray, least: float, most: int
@@ -59,11 +60,33 @@ class Search:
         """
         for batch in _blocks(len(rows), max(1, _TILE // max(1, len(columns)))):
             bounds = self._bounds[rows[batch]] @ self._bounds[columns].T  # (b, m)
-            row, column, cut = _highest(bounds, least - _ROUNDING, most)
-            first, second = rows[batch][row], columns[column]
-            cosines = self.cosines(first, second)
-            near = cosines >= least
-            yield Neighbours(first[near], second[near], cosines[near], cut)
+            yield self._close(bounds, rows[batch], columns, least, most)
+
+    def pairs_with_all(self, rows: np.ndarray, least: float, most: int) -> Iterator[Neighbours]:
+        """Yield pairs as `pairs` does, one of a few rows and one of all, which are gone through.
+
+        Args:
+            rows: positions, int64 (n,).
+            least: the lowest cosine of a pair, above 0.
+            most: how many pairs of a row and some thousands of the others are looked at.
+        """
+        own = np.concatenate([self._bounding(self._x[rows[part]])
+                              for part in _blocks(len(rows), self._rows)])  # fmt: skip
+        for block in _blocks(len(self._x), self._rows):
+            others = np.arange(block.start, min(block.stop, len(self._x)))
+            bounds = own @ self._bounding(self._x[others[0] : others[-1] + 1]).T
+            bounds[rows[:, None] == others] = -1  # an image is no neighbour of itself
+            yield self._close(bounds, rows, others, least, most)
+
+    def _close(
+        self, bounds: np.ndarray, rows: np.ndarray, columns: np.ndarray, least: float, most: int
+    ) -> Neighbours:
+        """Return the pairs of (n,) rows and (m,) columns whose bounds (n, m) and cosines allow."""
+        row, column, cut = _highest(bounds, least - _ROUNDING, most)
+        first, second = rows[row], columns[column]
+        cosines = self.cosines(first, second)
+        near = cosines >= least
+        return Neighbours(first[near], second[near], cosines[near], cut)
 
     def spread(self) -> float:
         """Return the median absolute cosine of random pairs; few near-duplicates do not matter."""
@@ -95,16 +118,20 @@ class Search:
         _, _, axes = randomized_svd(sample, count, n_iter=2, random_state=seed)  # any axes will do
         return np.ascontiguousarray(axes.T, np.float32)
 
-    def _bounding(self, axes: np.ndarray) -> np.ndarray:
-        """Return vectors whose products bound the rows' cosines, float32 (N, d + 1)."""
-        bounding = np.empty((len(self._x), axes.shape[1] + 1), np.float32)
+    @cached_property
+    def _bounds(self) -> np.ndarray:
+        """Vectors whose products bound the cosines of all rows, float32 (N, d + 1)."""
+        bounds = np.empty((len(self._x), self._axes.shape[1] + 1), np.float32)
         for batch in _blocks(len(self._x), self._rows):
-            units = self._units(self._x[batch])
-            inside = units @ axes
-            left_out = np.square(units).sum(axis=1) - np.square(inside).sum(axis=1)
-            bounding[batch, :-1] = inside
-            bounding[batch, -1] = np.sqrt(np.maximum(left_out, 0))
-        return bounding
+            bounds[batch] = self._bounding(self._x[batch])
+        return bounds
+
+    def _bounding(self, x: np.ndarray) -> np.ndarray:
+        """Return such vectors of rows (b, D), float32 (b, d + 1)."""
+        units = self._units(x)
+        inside = units @ self._axes
+        left_out = np.square(units).sum(axis=1) - np.square(inside).sum(axis=1)
+        return np.column_stack([inside, np.sqrt(np.maximum(left_out, 0))])
 
     def _units(self, x: np.ndarray) -> np.ndarray:
         """Return rows centred and of length 1; those at the mean itself become 0."""

@@ -5,7 +5,7 @@ import pytest
 
 from features.errors import DataError
 from features.records import Split
-from pipeline.data import duplicates
+from pipeline.data import duplicates, neighbours
 from pipeline.data.duplicates import (
     FILE,
     MOST,
@@ -111,14 +111,25 @@ def test_flat_images_do_not_explode(equal):
     assert "more pairs left out" in found.summary(FILE)
 
 
-def test_among_too_many_images_only_equal_ones_are_looked_for(monkeypatch):
+def test_among_too_many_images_near_ones_of_a_sample_are_looked_for(monkeypatch):
     monkeypatch.setattr(duplicates, "LARGEST", 99)
+    monkeypatch.setattr(neighbours, "_VALUES", 13 * features().shape[1])  # in blocks of 13 rows
     x, contents = features(), np.arange(100)
     x[85], contents[86] = x[10], contents[14]
     found = find_duplicates(splits(), digests(contents), x)
-    assert listed(found) == {("0086.png", "0014.png", "equal"), ("0014.png", "0086.png", "equal")}
-    assert found.summary(FILE).endswith(
-        "near-duplicates are not looked for among more than 99 images"
+    monkeypatch.setattr(duplicates, "LARGEST", 100)
+    whole = find_duplicates(splits(), digests(contents), x)
+    assert listed(found) == listed(whole) >= {("0085.png", "0010.png", "near")}
+    assert (found.near, found.sampled, whole.near, whole.sampled) == (False, 40, True, 0)
+    monkeypatch.setattr(duplicates, "LARGEST", 99)
+    monkeypatch.setattr(duplicates, "SAMPLED", 1)
+    few = find_duplicates(splits(), digests(contents), x)
+    assert few.sampled == 2
+    equal = {("0086.png", "0014.png", "equal"), ("0014.png", "0086.png", "equal")}
+    assert equal <= listed(few) <= listed(whole)
+    assert few.summary(FILE).endswith(
+        "near-duplicates were looked for of 2 sampled images that are judged, as there are more "
+        "than 99 images"
     )
 
 
@@ -133,8 +144,8 @@ def test_what_is_written_is_read(tmp_path):
         again = read(tmp_path)
         assert again.table.to_numpy().tolist() == found.table.to_numpy().tolist()
         assert again.table["similarity"].dtype == np.float32
-        assert (again.threshold, again.near, again.cut, again.tests) == (
-            found.threshold, found.near, found.cut, found.tests,
+        assert (again.threshold, again.near, again.cut, again.tests, again.sampled) == (
+            found.threshold, found.near, found.cut, found.tests, found.sampled,
         )  # fmt: skip
 
 
