@@ -142,9 +142,10 @@ def _pooled(ops: Any, values: Any, axes: str, pooling: str) -> Any:
     if pooling in ("none", "flatten"):
         if axes == "NCHW":
             values = ops.transpose(values, np.array([0, 2, 3, 1], np.int64))
-        batch, *shape = values.output(0).get_shape()
+        _, *shape = values.output(0).get_shape()
         shape = [1, *shape][-3:] if pooling == "none" else [int(np.prod(shape))]
-        return ops.reshape(values, np.array([batch, *shape], np.int64), special_zero=False)
+        # The zero keeps the number of images, which a packed network may be given another of.
+        return ops.reshape(values, np.array([0, *shape], np.int64), special_zero=True)
     positions = np.array([place for place, axis in enumerate(axes) if axis in "THW"], np.int64)
     reductions = {"avg": [ops.reduce_mean], "max": [ops.reduce_max],
                   "avgmax": [ops.reduce_mean, ops.reduce_max]}[pooling]  # fmt: skip

@@ -12,6 +12,7 @@ from features.backbones.elsewhere import Wanted
 from features.backbones.onnx_parts import read_parts
 from features.backbones.opening import find
 from features.config import ExtractConfig
+from features.engines import choose, compile_network
 from features.errors import DataError, UsageError
 from features.rebuilding import rebuild
 from features.store import FeatureFile
@@ -187,6 +188,24 @@ def test_an_unknown_layer_is_one_line_with_near_ones(tmp_path):
         network.resolve(["block.rellu"])
     with pytest.raises(UsageError, match="name each layer once"):
         network.resolve(["block.relu", "/block/relu"])
+
+
+@pytest.mark.parametrize("build", [convolutional, transformer])
+@pytest.mark.parametrize("pooling", ["flatten", "none"])
+def test_what_was_converted_takes_batches_of_other_sizes(tmp_path, build, pooling):
+    network = opened(build(tmp_path / "my.onnx"), scaling="tf")
+    layers, values = network.resolve(None), {}
+    pixels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8)
+    for count in (4, 1):
+        shape = (count, SIZE, SIZE, 3)
+        compiled = compile_network(
+            choose("openvino", "float32", network.engines),
+            lambda precision, shape=shape: network.make(layers, pooling, precision, shape),
+            shape,
+            tmp_path / "cache",
+        )
+        (values[count],) = compiled.forward(pixels[:count]).values()
+    np.testing.assert_allclose(values[1], values[4][:1], rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_for_single_images_asks_for_that(tmp_path, images, cache):

@@ -82,6 +82,40 @@ def test_openvino_gives_what_timm_itself_computes(name):
     assert compiled.shapes == {layer: values.shape[1:] for layer, values in found.items()}
 
 
+def test_what_was_converted_takes_batches_of_other_sizes(tmp_path):
+    images, network, values = pixels(), opened("test_vit"), {}
+    for count in (2, 1):
+        compiled = compile_network(
+            choose("openvino", "float32", network.engines),
+            lambda precision: network.make(["blocks.2"], "flatten", precision, images.shape),
+            images[:count].shape,
+            tmp_path / "cache",
+        )
+        (values[count],) = compiled.forward(images[:count]).values()
+    np.testing.assert_allclose(values[1], values[2][:1], rtol=1e-3, atol=1e-4)
+
+
+def test_an_onnx_file_of_a_torch_model_gives_what_the_model_gives(tmp_path, cache):
+    images = pixels()
+    model, _ = own("test_resnet", images)
+    path = tmp_path / "exported.onnx"
+    torch.onnx.export(
+        model, torch.zeros(1, 3, SIZE, SIZE), path, dynamo=False, input_names=["image"],
+        dynamic_axes={"image": {0: "batch"}},
+    )  # fmt: skip
+    np.savez(tmp_path / "x.npz", images=images)
+    out = features.extract(
+        tmp_path / "x.npz", tmp_path / "f.h5", backbone=path, scaling="tf", batch_size=2,
+        precision="float32", progress=False, layers="/layer3/layer3.0/act3/Relu",
+    )  # fmt: skip
+    mean = timm.models.get_pretrained_cfg("test_resnet").mean
+    assert tuple(mean) == (0.5, 0.5, 0.5)  # which is what "tf" does
+    expected = on_torch(opened("test_resnet"), ["layer3"], images)["layer3"]
+    with FeatureFile(out) as file:
+        assert file.layers == ("layer3.layer3.0.act3.Relu",)
+        assert cosine(file.features(), expected) > 0.99999
+
+
 def test_tokens_and_positions_of_a_transformer():
     images, network = pixels(), opened("test_vit")
     model, scaled = own("test_vit", images)
