@@ -29,6 +29,7 @@ Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 
 _LARGEST = 2**64  # no whole number that we write reaches it
+_MANY_DIGITS = re.compile(r"\d{18}")
 _WIDTH = 60  # characters of a wrong value that a message shows
 
 T = TypeVar("T")
@@ -86,7 +87,10 @@ def parse(content: str | bytes, where: str, most: int = SIZE) -> Any:
         if text.count("[") + text.count("{") > CONTAINERS:
             raise ValueError(f"more than {CONTAINERS:,} lists and objects")
         values = json.loads(
-            text, parse_int=_whole, parse_float=_finite, parse_constant=_not_a_number
+            text,
+            parse_int=_whole if _MANY_DIGITS.search(text) else None,  # or each would take a call
+            parse_float=_finite,
+            parse_constant=_not_a_number,
         )
         _check_depth(values)
     except RecursionError:

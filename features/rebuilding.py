@@ -164,6 +164,9 @@ def _config(recipe: Recipe, weights: str | None, engine: str, precision: str) ->
     origin, scaling = recipe.weights["origin"], recipe.scaling["name"]
     is_random = origin == "random"
     is_own = is_elsewhere(recipe.backbone) and not is_timm(recipe.backbone) and weights is not None
+    seed = recipe.weights["sha256"].removeprefix(_RANDOM) if is_random else "0"
+    if not (seed.isascii() and seed.isdigit()):
+        raise DataError(f"its recipe names random weights of {recipe.weights['sha256']!r:.60}")
     return ExtractConfig(
         Path(), Path(), weights if is_own and weights else recipe.backbone,
         weights="none" if is_random else "imagenet" if is_own else (weights or origin),
@@ -172,5 +175,5 @@ def _config(recipe: Recipe, weights: str | None, engine: str, precision: str) ->
         resize=recipe.resize, interpolation=recipe.interpolation, exact_decode=exact,
         accept_damaged=accepts, engine=engine, precision=precision,
         batch_size=recipe.batch_size, store=recipe.store,
-        seed=int(recipe.weights["sha256"].removeprefix(_RANDOM)) if is_random else 0,
+        seed=int(seed),
     )  # fmt: skip

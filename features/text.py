@@ -1,6 +1,7 @@
 """Names that anybody may have chosen, made safe for where they are shown."""
 
 WIDTH = 100  # characters of a name in a table
+_LINE = 5000  # of a sentence
 
 # What pandas takes for a missing value when it reads CSV.
 _MISSING = {
@@ -17,6 +18,11 @@ def for_terminal(text: str, width: int = WIDTH) -> str:
     """
     shown = "".join(map(_visible, text))
     return shown if len(shown) <= width else f"{shown[: width - 3]}..."
+
+
+def in_line(text: object) -> str:
+    """Return a sentence or a path that quotes what anybody has written as one line, as above."""
+    return for_terminal(str(text), _LINE)
 
 
 def visible_lines(text: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from features import documents
 from features.backbones.names import is_elsewhere
 from features.descriptors import DESCRIPTORS, Descriptor
-from features.errors import UsageError, unknown_name
+from features.errors import DataError, UsageError, unknown_name
 
 # How a layer's map (h, w, c) becomes features: its mean or its maximum over h and w, both of them
 # side by side, all values in one row, or the map as it is.
@@ -42,12 +43,10 @@ class PixelScaling:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PixelScaling":
-        """Rebuild a scaling; raises TypeError or ValueError where `values` do not make one."""
-        scaling = cls(**{**values, **{key: tuple(values[key]) for key in ("scale", "offset")}})
-        if scaling.order not in ("RGB", "BGR"):
-            raise ValueError(f"channel order {scaling.order!r}, expected RGB or BGR")
-        if len(scaling.scale) != 3 or len(scaling.offset) != 3:
-            raise ValueError("a pixel scaling has three scales and three offsets")
+        """Rebuild a scaling; raises DataError where `values` do not make one."""
+        scaling = documents.convert(values, cls, "the pixel scaling")
+        if unknown := [name for name in values if name not in vars(scaling)]:
+            raise DataError(f"the pixel scaling: {unknown[0]!r:.60} is no field of this version's")
         return scaling
 
 

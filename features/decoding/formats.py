@@ -19,7 +19,7 @@ from PIL import (  # importing a plugin registers its format
 
 from features.decoding.limits import MAX_READS, check_codec, check_pixels
 from features.decoding.rejection import RejectedImage
-from features.decoding.tiff import check_tags
+from features.decoding.tiff import check_tags, silence_libtiff
 
 HEAD_BYTES = 132  # of a file that `format_of` looks at: DICOM has its mark at the end of these
 READ = "JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, AVIF, JPEG 2000 or HEIC"
@@ -77,6 +77,7 @@ def open_image(content: bytes, name: str | None) -> Image.Image:
         )
         raise RejectedImage(f"{name} is not read here; {advice}")
     if name == "TIFF":
+        silence_libtiff()
         check_tags(content)
     # Image.open does the same, but warns of every image above half the limit, and warnings can be
     # silenced only for all threads at once.

@@ -1,9 +1,12 @@
 """TIFF: tags within limits; signed values and 16 bits in planes, which Pillow reads wrong."""
 
+import ctypes
 import struct
+from contextlib import suppress
+from functools import cache
 
 import numpy as np
-from PIL import Image
+from PIL import Image, _imaging
 
 from features.decoding.limits import MAX_TAG_VALUES, MAX_TAGS, check_pixels
 from features.decoding.rejection import RejectedImage
@@ -14,6 +17,16 @@ _NONE, _SEPARATE = 1, 2
 _BIG = 43  # the third byte of a BigTIFF
 _BYTES = (1, 2, 7)  # types whose values stay one object: bytes, text, of an unknown form
 _FORMAT, _SIGNED = 339, 2
+
+
+@cache
+def silence_libtiff() -> None:
+    """Keep libtiff from printing on standard error, line by line, what is wrong with a file.
+
+    Pillow gets its error codes all the same. Where libtiff is a part of Pillow itself, it prints.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(ctypes.c_void_p(None))
 
 
 def check_tags(content: bytes) -> None:

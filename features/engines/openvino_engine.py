@@ -21,12 +21,14 @@ from features.engines.base import BatchShape, Calibrate, Compiled, Make, use_ker
 from features.errors import DataError
 from features.leftovers import scratch_folder
 from features.quiet import import_without
+from features.text import for_terminal
 
 # With this package OpenVINO would report each conversion to its maker; without it nothing is sent.
 openvino = import_without("openvino_telemetry", "openvino")
 
 # What of an int8 network is not quantized runs in float32, so that it is the same on every machine.
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", INT8: "f32"}
+_SAID = 200  # characters of what OpenVINO says, which are many lines
 _MODEL, _WEIGHTS = "network.xml", "network.bin"
 
 log = logging.getLogger("offshelf")
@@ -130,7 +132,8 @@ def _kept(core: Any, cache: Path) -> Any | None:
         graph, weights = sealed.read_files(cache, cache.name, (_MODEL, _WEIGHTS))
         return core.read_model(graph, weights)
     except (DataError, RuntimeError) as error:
-        log.warning("%s: the converted network is made anew, since %s", cache, error)
+        reason = for_terminal(" ".join(str(error).split()), _SAID)
+        log.warning("%s: the converted network is made anew, since %s", cache, reason)
         return None
 
 

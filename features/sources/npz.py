@@ -82,6 +82,36 @@ def arrays_of(path: Path) -> dict[str, StoredArray | None]:
         raise _not_read(path, error) from None
 
 
+def read_arrays(content: bytes) -> dict[str, np.ndarray]:
+    """Return all arrays of an `.npz` that we wrote, known by their headers before they are read.
+
+    Raises:
+        ValueError: it is damaged, holds something else, or more than a file of its size may.
+    """
+    most = most_unpacked(len(content))
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            members = archive.infolist()
+            if len(members) > _MOST_ARRAYS or sum(member.file_size for member in members) > most:
+                raise ValueError("it claims more arrays than any of ours")
+            return {
+                member.filename.removesuffix(".npy"): _whole(archive, member, most)
+                for member in members
+            }
+    except Exception as error:  # numpy, zipfile and zlib raise many kinds
+        raise ValueError(str(error) or type(error).__name__) from None
+
+
+def _whole(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> np.ndarray:
+    if _stored(Path(), archive, member, most) is None:
+        raise ValueError(f"{member.filename} is no array")
+    with archive.open(member) as file:
+        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind == "O" or array.dtype.hasobject:
+        raise ValueError(f"{member.filename} holds Python objects")
+    return array
+
+
 def _stored(
     path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int
 ) -> StoredArray | None:

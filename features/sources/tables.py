@@ -105,7 +105,7 @@ def _parquet_rows(name: str, file: IO[bytes]) -> Iterator[Row]:
             for fields in zip(*columns, strict=True):
                 line += 1
                 yield line, [field or "" for field in fields]
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{name} cannot be read as a Parquet table: {reason}") from None
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.arguments import RESULTS, given, option_adder
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import AddConfig
 
@@ -43,7 +44,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import add
 
-        print(add.run(AddConfig(**given(options, AddConfig))).path)
+        show(add.run(AddConfig(**given(options, AddConfig))).path)
 
     command.set_defaults(run=run)
     return command

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from pipeline.commands.arguments import add_json_option
-from pipeline.commands.console import as_json
+from pipeline.commands.console import as_json, show
 from pipeline.commands.help import add_command
 
 
@@ -20,7 +20,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         from pipeline.stages import classifiers
 
         result = classifiers.run()
-        print(as_json({"classifiers": result}) if options.json else report.text(result))
+        show(as_json({"classifiers": result}) if options.json else report.text(result))
 
     command.set_defaults(run=run)
     return command

@@ -14,6 +14,7 @@ from pipeline.commands.arguments import (
     names,
     option_adder,
 )
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import ClassifyConfig
 from pipeline.config.choices import METRICS
@@ -91,7 +92,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import classify
 
-        print(classify.run(ClassifyConfig(**given(options, ClassifyConfig))).path)
+        show(classify.run(ClassifyConfig(**given(options, ClassifyConfig))).path)
 
     command.set_defaults(run=run)
     return command

@@ -64,7 +64,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         page = report.write(comparison, options.report).path if options.report else None
         if options.json:
             facts = json.loads(reports.json_text(comparison))
-            print(as_json(facts | {"files": comparison.files, "report": page}))
+            show(as_json(facts | {"files": comparison.files, "report": page}))
         else:
             show(reports.text(comparison), *[page] if page else [], sep="\n")
 

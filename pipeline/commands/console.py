@@ -10,9 +10,10 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
-from features.text import visible_lines
+from features.text import in_line, visible_lines
 
 
 class Terminated(KeyboardInterrupt):
@@ -48,8 +49,12 @@ def replace_unprintable() -> None:
 
 
 def show(*texts: object, sep: str = "\n") -> None:
-    """Print texts on standard output, without what a terminal would obey."""
-    print(visible_lines(sep.join(map(str, texts))))
+    """Print texts and paths on standard output, without what a terminal would obey.
+
+    A text may have several lines; what anybody has chosen in it must be in one line already.
+    """
+    shown = [in_line(text) if isinstance(text, Path) else str(text) for text in texts]
+    print(visible_lines(sep.join(shown)))
 
 
 def as_json(data: Any) -> str:
@@ -77,4 +82,4 @@ def _terminate(number: int, frame: object) -> None:
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        return prefix + visible_lines(record.getMessage())
+        return prefix + in_line(record.getMessage())

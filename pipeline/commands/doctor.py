@@ -30,7 +30,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
             show(report.text(diagnosis))
         rates = doctor.measure(options.measure) if options.measure else None
         if options.json:
-            print(as_json({"machine": diagnosis, "measured": rates}))
+            show(as_json({"machine": diagnosis, "measured": rates}))
         elif rates is not None:
             show(f"\n{report.rates_text(rates)}")
 

@@ -82,7 +82,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         if options.dry_run:
             show("\n".join(_lines(extract.read_source(config))))
         else:
-            print(extract.run(config))
+            show(extract.run(config))
 
     command.set_defaults(run=run)
     return command

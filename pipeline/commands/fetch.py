@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.arguments import given, option_adder
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import FetchConfig
 
@@ -26,7 +27,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import fetch
 
-        print(fetch.run(FetchConfig(**given(options, FetchConfig))))
+        show(fetch.run(FetchConfig(**given(options, FetchConfig))))
 
     command.set_defaults(run=run)
     return command

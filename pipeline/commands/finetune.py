@@ -7,6 +7,7 @@ from typing import Any
 from features.backbones.catalog import SCALINGS
 from features.config import AUTO, ENGINES, PRECISIONS
 from pipeline.commands.arguments import add_network_options, given, names, option_adder
+from pipeline.commands.console import show
 from pipeline.commands.extract import SCALING, WEIGHTS
 from pipeline.commands.help import add_command
 from pipeline.config import FinetuneConfig
@@ -88,7 +89,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import finetune
 
-        print(finetune.run(FinetuneConfig(**given(options, FinetuneConfig))).path)
+        show(finetune.run(FinetuneConfig(**given(options, FinetuneConfig))).path)
 
     command.set_defaults(run=run)
     return command

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.arguments import RESULTS, add_choosing_options, given, option_adder
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import PackConfig
 
@@ -44,7 +45,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import pack
 
-        print(pack.run(PackConfig(**given(options, PackConfig))))
+        show(pack.run(PackConfig(**given(options, PackConfig))))
 
     command.set_defaults(run=run)
     return command

@@ -11,6 +11,7 @@ from pipeline.commands.arguments import (
     given,
     option_adder,
 )
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import ReportConfig
 from pipeline.config.choices import METRICS
@@ -59,7 +60,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import report
 
-        print(report.run(ReportConfig(**given(options, ReportConfig))).path)
+        show(report.run(ReportConfig(**given(options, ReportConfig))).path)
 
     command.set_defaults(run=run)
     return command

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from pipeline.commands.arguments import add_network_options, given, option_adder
+from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import ScratchConfig
 from pipeline.config.choices import ARCHITECTURES, NO_AUGMENTATION
@@ -58,7 +59,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import scratch
 
-        print(scratch.run(ScratchConfig(**given(options, ScratchConfig))).path)
+        show(scratch.run(ScratchConfig(**given(options, ScratchConfig))).path)
 
     command.set_defaults(run=run)
     return command

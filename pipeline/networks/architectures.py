@@ -9,7 +9,6 @@ import numpy as np
 from features.errors import UsageError, unknown_name
 from pipeline.networks.precision import policy
 
-FROM_SCRATCH = "scratch"  # the "kind" in the facts of these networks
 _MOMENTUM = 0.9  # of batch statistics; lower than Keras' default, as trainings are short
 
 

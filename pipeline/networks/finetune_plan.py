@@ -16,6 +16,7 @@ from features.errors import UsageError
 from pipeline.config import FinetuneConfig
 from pipeline.networks import augmentation, heads, precision, training_length, transfer
 from pipeline.networks.blocks import blocks_to_unfreeze
+from pipeline.networks.facts import FINE_TUNED
 from pipeline.networks.finetuning import FACTORS, HEAD_STAGE, FineTuning, TrunkCache
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan
@@ -87,7 +88,7 @@ def _facts(
 ) -> dict[str, Any]:
     """Return the facts from which the network is built, now and when it is loaded again."""
     return {
-        "kind": transfer.FINE_TUNED,
+        "kind": FINE_TUNED,
         "backbone": backbone.name,
         "image_size": list(images.size),
         "classes": len(images.splits.class_names),

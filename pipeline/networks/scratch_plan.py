@@ -13,6 +13,7 @@ from pipeline.config import ScratchConfig
 from pipeline.networks import architectures, augmentation, estimate, precision, training_length
 from pipeline.networks.data import TrainingData
 from pipeline.networks.estimate import StageWork
+from pipeline.networks.facts import FROM_SCRATCH
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.plan import NetworkPlan, TrainedNetwork
 from pipeline.networks.train_stage import TrainStage
@@ -106,7 +107,7 @@ class ScratchTraining:
         """Return the facts from which the network is built, now and when it is loaded again."""
         config = self.config
         return {
-            "kind": architectures.FROM_SCRATCH,
+            "kind": FROM_SCRATCH,
             "architecture": config.architecture,
             "image_size": list(data.x.shape[1:3]),
             "classes": data.classes,

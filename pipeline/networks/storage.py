@@ -14,13 +14,17 @@ from features.errors import DataError, OffshelfError
 from features.packages import sha256_of
 from features.quiet import keras_here
 from pipeline.networks import architectures, transfer
+from pipeline.networks import facts as network_facts
 from pipeline.results.model_files import check_archive
 
 FILE = "model.keras"
 NETWORK = "network"  # the field of a record's model that holds the facts of the network
 
 # From the "kind" in these facts to the function that builds the network, without its weights.
-_BUILDERS = {architectures.FROM_SCRATCH: architectures.build, transfer.FINE_TUNED: transfer.build}
+_BUILDERS = {
+    network_facts.FROM_SCRATCH: architectures.build,
+    network_facts.FINE_TUNED: transfer.build,
+}
 
 
 def save(network: Any, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -53,11 +57,13 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
         raise DataError(f"there is no {path}; train it again with --restart")
     if sha256_of(path) != facts.get("sha256"):
         raise DataError(f"{path} has changed since it was written; train it again with --restart")
+    described: Any = facts.get(NETWORK)
+    network_facts.check(described, path.stat().st_size, f"{folder}: its record's network")
     keras_here()
     try:
         check_archive(path)
         hdf5_guard.check(path, is_for_hdf5=True)
-        network = _build(facts[NETWORK])
+        network = _BUILDERS[described["kind"]](described)
         with warnings.catch_warnings():
             # Keras only warns of layers that the file lacks, and leaves them as they are.
             warnings.filterwarnings("error", "Skipping", UserWarning)
@@ -68,9 +74,3 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
         detail = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as a network: {detail}") from None
     return network
-
-
-def _build(facts: dict[str, Any]) -> Any:
-    if (kind := facts.get("kind")) not in _BUILDERS:
-        raise DataError(f"its record names a network of kind {kind!r}; known: {[*_BUILDERS]}")
-    return _BUILDERS[kind](facts)

@@ -29,7 +29,7 @@ import numpy as np
 from features import durable
 from features.errors import DataError
 from features.progress import progress_bar
-from features.text import plural
+from features.text import in_line, plural
 from pipeline.networks import augmentation, checkpoints, schedules
 from pipeline.networks.checkpoints import State
 from pipeline.networks.data import TrainingData, batches, steps
@@ -112,7 +112,7 @@ class _StageRun:
         images = self._steps * min(self._stage.batch_size, len(self._data.train))
         total = self._stage.epochs * images
         with progress_bar(total, done * images, "image", self._setup.progress) as bar:
-            bar.set_description_str(self._title, refresh=False)
+            bar.set_description_str(in_line(self._title), refresh=False)
             while not self._ended():
                 self._train_epoch(bar)
                 self._save(finished=False)

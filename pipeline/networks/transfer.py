@@ -23,7 +23,6 @@ from pipeline.networks.blocks import Block, blocks_of
 from pipeline.networks.precision import policy
 from pipeline.networks.products import use_products
 
-FINE_TUNED = "finetune"  # the "kind" in the facts of these networks
 HEAD_LAYER = "head"
 
 

@@ -68,7 +68,9 @@ def check_agreement(
             f"{said}, expected {allowed:.0e} at most; changed since: {changes or 'the machine'}; "
             "extract and classify anew, or use the versions of then"
         )
-    moved = np.abs(predictor.probabilities(made) - predictor.probabilities(known)).max()
+    both = min(len(made), len(known))  # batches of another size show more drawn images, or fewer
+    likely = [predictor.probabilities(vectors[:both]) for vectors in (made, known)]
+    moved = np.abs(likely[0] - likely[1]).max()
     since = f" (changed since: {changes})" if changes else ""
     log.info("%s, their probabilities by %.1e%s", said, moved, since)
 

@@ -1,14 +1,16 @@
 """What is known of a candidate beside its model: how sure it was, and the images it knows."""
 
+import dataclasses
 import io
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from features.errors import DataError, OffshelfError
+from features.sources.npz import read_arrays
+from features.text import for_terminal
 from pipeline.data.layers import features_of
 from pipeline.data.splits import Splits
 from pipeline.results import known_images
@@ -85,11 +87,46 @@ class Evidence:
     def from_bytes(cls, content: bytes) -> "Evidence":
         """Read what `to_bytes` returned; raises DataError where it is something else."""
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                kept = {name: arrays[name] for name in arrays.files}
-            return cls(**(kept | {"known": kept["known"].astype(np.float32)}))
-        except (OSError, ValueError, KeyError, TypeError, MemoryError, BadZipFile) as error:
-            raise DataError(f"what sets rest on cannot be read: {error}") from None
+            evidence = cls(**read_arrays(content))
+            _check(evidence)
+        except (ValueError, TypeError) as error:
+            reason = for_terminal(str(error), 300)
+            raise DataError(f"what sets rest on cannot be read: {reason}") from None
+        return dataclasses.replace(evidence, known=evidence.known.astype(np.float32))
+
+    def check(self, classes: int, dimensions: int | None) -> None:
+        """Raise DataError where it is not that of a candidate.
+
+        Args:
+            classes: how many the candidate has.
+            dimensions: of the features that it learned from; None for a network.
+        """
+        if self.labels.size and self.labels.max() >= classes:
+            raise DataError(f"what sets rest on names class {self.labels.max()} of {classes}")
+        if len(self.known) and dimensions is not None and self.known.shape[1] != dimensions:
+            raise DataError(
+                f"what marks rest on has {self.known.shape[1]} features, expected {dimensions}"
+            )
+
+
+def _check(evidence: Evidence) -> None:
+    """Raise ValueError unless the arrays are of the kinds and shapes that `to_bytes` writes."""
+    of_true, labels, known = evidence.of_true, evidence.labels, evidence.known
+    images, references = len(labels), len(known)
+    kinds = [array.dtype.kind for array in vars(evidence).values()]
+    if kinds != ["f", "i", "i", "f", "i", "f"] or not (known.ndim == of_true.ndim == 2):
+        raise ValueError(f"arrays of the kinds {kinds}")
+    shapes = of_true.shape[1:], labels.shape, evidence.groups.shape, evidence.known_groups.shape
+    if shapes != ((images,), (images,), (images,), (references,)) or not len(of_true):
+        raise ValueError(f"arrays of the shapes {shapes}")
+    if evidence.distances.shape not in ((0,), (images,)):
+        raise ValueError(f"distances of shape {evidence.distances.shape}")
+    if not ((of_true >= 0) & (of_true <= 1)).all() or labels.min(initial=0) < 0:
+        raise ValueError("probabilities or classes that are none")
+    if references > novelty.REFERENCES or not (
+        np.isfinite(known).all() and np.isfinite(evidence.distances).all()
+    ):
+        raise ValueError(f"features of {references:,} images, or such that are not finite")
 
 
 def gather(results: Path, record: Record, features: Path | None) -> Evidence:

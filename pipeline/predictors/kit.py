@@ -139,10 +139,11 @@ def _unpacked(path: Path, folder: Path) -> Kit:
     except DataError as error:
         raise DataError(f"{path}: {error}; pack the candidate again") from None
     home = folder / note.candidate
-    evidence = Evidence.from_bytes((home / EVIDENCE).read_bytes())
+    record, evidence = read_record(home), Evidence.from_bytes((home / EVIDENCE).read_bytes())
+    evidence.check(len(record.class_names), record.inputs.get("dimensions"))
     return Kit(
         folder,
-        read_record(home),
+        record,
         lambda: evidence,
         Probe.from_bytes((home / PROBE).read_bytes()) if (home / PROBE).exists() else None,
         folder / NETWORK / note.network if note.network else None,

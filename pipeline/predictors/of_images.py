@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from features.errors import DataError
 from features.loading import load
 from features.rebuilding import Rebuilt, rebuild
 from features.records import Batch, Recipe
@@ -18,6 +19,7 @@ from pipeline.results.records import NETWORK, Record
 from pipeline.statistics import calibration
 
 _NETWORK_BATCH = 32  # images in a forward pass: a single photograph costs no more than that
+_MOST_PIXELS = 2**28  # of a batch: 800 MB
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,19 @@ def image_predictor(
 
 
 def recipe_of(record: Record) -> Recipe:
-    """Return the recipe of the features that a classifier learned from."""
-    return Recipe.from_json(json.dumps(record.inputs["recipe"]))
+    """Return the recipe of the features that a classifier learned from.
+
+    Raises:
+        DataError: a batch of its images would take more memory than any that we made.
+    """
+    recipe = Recipe.from_json(json.dumps(record.inputs["recipe"]))
+    height, width = recipe.image_size
+    if (pixels := recipe.batch_size * height * width) > _MOST_PIXELS:
+        raise DataError(
+            f"{record.name}: batches of {recipe.batch_size:,} images of {height} x {width} pixels, "
+            f"which are {pixels:,}, expected at most {_MOST_PIXELS:,}"
+        )
+    return recipe
 
 
 def _classifier(folder: Path, record: Record, rebuilt: Rebuilt, trust: bool) -> ImagePredictor:

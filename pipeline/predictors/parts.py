@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features import durable
-from features.errors import UsageError
+from features import documents, durable
+from features.errors import DataError, UsageError
 from features.records import DIGEST_BYTES, blake2b
 from features.sources.base import Source
 from features.sources.contents import digest_contents
+from features.text import for_terminal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,11 +29,12 @@ class Parts:
 
     Attributes:
         folder: the folder, `<table>.partial`.
+        schema: the columns of the table.
         ranges: (start, stop) of each part.
     """
 
-    def __init__(self, out: Path, total: int, batch_size: int) -> None:
-        self.folder = partial_folder(out)
+    def __init__(self, out: Path, total: int, batch_size: int, schema: "pa.Schema") -> None:
+        self.folder, self.schema = partial_folder(out), schema
         images = max(1, IMAGES // batch_size) * batch_size
         self.ranges = [(start, min(start + images, total)) for start in range(0, total, images)]
 
@@ -53,12 +55,10 @@ class Parts:
         path = self.folder / _KEY
         if restart:
             durable.empty_folder(self.folder, "*.*")
-        then = path.read_bytes() if path.exists() else text.encode()
-        if then != text.encode():
+        if path.exists() and (difference := _difference(path, json.loads(text))):
             raise UsageError(
                 f"{self.folder} holds an unfinished run with other settings or images "
-                f"({_first_difference(then, key)}); finish it, discard it with --restart, or "
-                "choose another --out"
+                f"({difference}); finish it, discard it with --restart, or choose another --out"
             )
         durable.write(path, text.encode())
         for start, stop in self.ranges:
@@ -97,18 +97,29 @@ class Parts:
         durable.empty_folder(self.folder, "*.*")
 
     def _table(self, start: int) -> "pa.Table":
+        """Return a part; raise DataError where it is damaged or has other rows or columns."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        data = self.path(start).read_bytes()
+        path = self.path(start)
+        data = path.read_bytes()
         if blake2b(data[:-DIGEST_BYTES]) != data[-DIGEST_BYTES:]:
-            raise ValueError(f"{self.path(start)} is damaged")
-        return pq.read_table(pa.BufferReader(data[:-DIGEST_BYTES]))
+            raise DataError(f"{path} is damaged; the same command with --restart begins anew")
+        try:
+            file = pq.ParquetFile(pa.BufferReader(data[:-DIGEST_BYTES]))
+            if file.schema_arrow != self.schema or file.metadata.num_rows != self._rows(start):
+                raise DataError(f"{path} is no part of this table; --restart begins anew")
+            return file.read()
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path} cannot be read: {for_terminal(str(error), 300)}") from None
+
+    def _rows(self, start: int) -> int:
+        return dict(self.ranges)[start] - start
 
     def _is_current(self, start: int, stop: int, source: Source) -> bool:
         try:
             then = self._table(start)["digest"].to_pylist()
-        except ValueError:
+        except (DataError, UnicodeDecodeError):
             return False
         return then == hex_digests(digest_contents(source, range(start, stop)))
 
@@ -123,10 +134,13 @@ def hex_digests(digests: np.ndarray) -> list[str]:
     return [row.tobytes().hex() if row.any() else "" for row in digests]
 
 
-def _first_difference(text: bytes, now: dict[str, Any]) -> str:
+def _difference(path: Path, now: dict[str, Any]) -> str:
+    """Return in words how the settings in a file differ from those of now; "" where they do not."""
     try:
-        then = dict(json.loads(text))
-    except (ValueError, TypeError):
+        then = documents.read(path, dict[str, Any])
+    except DataError:
         return f"{_KEY} cannot be read"
+    if then == now:
+        return ""
     name = next((name for name in now if then.get(name) != now[name]), _KEY)
     return f"{name} {then.get(name)!r:.60}, now {now.get(name)!r:.60}"

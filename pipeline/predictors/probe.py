@@ -6,11 +6,12 @@ smooth fields and noise of all three colours, which excite a network as images d
 
 import io
 from dataclasses import dataclass
-from zipfile import BadZipFile
 
 import numpy as np
 
 from features.errors import DataError
+from features.sources.npz import read_arrays
+from features.text import for_terminal
 
 IMAGES = 8
 _COARSE = 8  # random values a side of the smooth fields
@@ -27,13 +28,17 @@ class Probe:
     vectors: np.ndarray
 
     def difference(self, vectors: np.ndarray) -> float:
-        """Return the largest difference of vectors here; raises DataError where shapes differ."""
-        if vectors.shape != self.vectors.shape:
+        """Return the largest difference of vectors here; raises DataError where widths differ.
+
+        Batches of another size show fewer of the images, or more; those that both saw are compared.
+        """
+        if vectors.shape[1:] != self.vectors.shape[1:]:
             raise DataError(
                 f"the network gives vectors of shape {vectors.shape[1:]}, and gave "
                 f"{self.vectors.shape[1:]} when it was packed"
             )
-        return largest_difference(vectors, self.vectors)
+        count = min(len(vectors), len(self.vectors))
+        return largest_difference(vectors[:count], self.vectors[:count])
 
     def to_bytes(self) -> bytes:
         """Return it as an .npz file."""
@@ -45,10 +50,14 @@ class Probe:
     def from_bytes(cls, content: bytes) -> "Probe":
         """Read what `to_bytes` returned; raises DataError where it is something else."""
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                return cls(np.asarray(arrays["vectors"], np.float32))
-        except (OSError, ValueError, KeyError, MemoryError, BadZipFile) as error:
-            raise DataError(f"the probe cannot be read: {error}") from None
+            vectors = read_arrays(content)["vectors"]
+            if vectors.dtype != np.float32 or vectors.ndim != 2 or not vectors.size:
+                raise ValueError(f"vectors of shape {vectors.shape} and type {vectors.dtype}")
+            if not np.isfinite(vectors).all():
+                raise ValueError("vectors that are not finite")
+        except (ValueError, KeyError) as error:
+            raise DataError(f"the probe cannot be read: {for_terminal(str(error), 300)}") from None
+        return cls(vectors)
 
 
 def largest_difference(vectors: np.ndarray, expected: np.ndarray) -> float:

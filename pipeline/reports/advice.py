@@ -2,6 +2,7 @@
 
 import textwrap
 
+from features.text import in_line
 from pipeline.advice import costs, powerlaw
 from pipeline.reports.scores import interval
 from pipeline.reports.tables import render
@@ -15,14 +16,14 @@ def text(advice: Advice) -> str:
     """Return the tables, the guess and the recommendation: one screen."""
     findings = advice.findings
     sections = [
-        f"{advice.config.features}: {advice.splits.counts()}; the locked ones are not used"
-        f"{_sample(advice)}",
+        in_line(f"{advice.config.features}: {advice.splits.counts()}; the locked ones are not used")
+        + _sample(advice),
         f"linear probes, {findings.probes[0].rows:,} training rows, accuracy on validation in % "
         f"with 95 % intervals\n\n{_layers(advice)}",
         _curve(advice),
         _distance(advice),
         _recommendation(advice.recommendation),
-        f"written: {advice.file}",
+        in_line(f"written: {advice.file}"),
     ]
     return "\n\n".join(sections)
 
@@ -68,7 +69,8 @@ def _curve(advice: Advice) -> str:
             "expected: by all power laws error = a n^-b + c that fit the points, with the range of "
             "95 % of them; a guess"
         )
-    return f"learning curve of {best(findings.probes).layer.name}\n\n{table}\n{note}"
+    heading = in_line(f"learning curve of {best(findings.probes).layer.name}")
+    return f"{heading}\n\n{table}\n{note}"
 
 
 def _distance(advice: Advice) -> str:
@@ -76,7 +78,7 @@ def _distance(advice: Advice) -> str:
     lines = [_wrapped("- ", sentence) for sentence in findings.distance.evidence]
     if len(findings.probes) == 1 and findings.source.pretrained:
         stages = findings.source.extract_command(findings.source.stages)
-        lines.append(f"- several layers in one pass: {stages}")
+        lines.append(in_line(f"- several layers in one pass: {stages}"))
     return "\n".join([f"distance from ImageNet, a guess: {findings.distance.guess}", *lines])
 
 
@@ -87,7 +89,7 @@ def _recommendation(recommendation: Recommendation) -> str:
         *([] if gain is None else [f"expected gain: {gain}, a rule of thumb"]),
         _wrapped("time here: ", costs.describe(cost)),
     ]
-    return "\n".join(lines) + f"\n\n    {recommendation.command}"
+    return "\n".join(lines) + f"\n\n    {in_line(recommendation.command)}"
 
 
 def _shown(score: Score) -> str:
@@ -95,7 +97,7 @@ def _shown(score: Score) -> str:
 
 
 def _wrapped(start: str, sentence: str) -> str:
-    sentence = sentence.replace(" %", "\u00a0%")  # no break between a number and its unit
+    sentence = in_line(sentence).replace(" %", "\u00a0%")  # no break between a number and its unit
     indent = " " * len(start)
     lines = textwrap.fill(
         start + sentence, _WIDTH, subsequent_indent=indent, break_on_hyphens=False

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from features.text import for_csv
+from features.text import for_csv, in_line
 from pipeline.reports.scores import (
     TITLES,
     class_table,
@@ -54,16 +54,16 @@ def text(comparison: Comparison) -> str:
     """Return the table, notes on it, and the classes of the recommended candidate."""
     ranking = comparison.ranking
     names = ranking.splits.class_names
-    shown = ranking.entries[ranking.shown].label
+    shown = in_line(ranking.entries[ranking.shown].label)
     sections = [
         _heading(comparison),
         _table(comparison),
-        "\n".join(_notes(comparison)),
+        "\n".join(map(in_line, _notes(comparison))),
         expectation(comparison),
-        f"recommended: {why(comparison)}",
+        in_line(f"recommended: {why(comparison)}"),
         f"{shown}, class by class, the hardest first:\n" + class_table(comparison.confusion, names),
         confused(comparison.confusion, names),
-        "written: " + ", ".join(map(str, comparison.files)),
+        in_line("written: " + ", ".join(map(str, comparison.files))),
     ]
     return "\n\n".join(sections)
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from features.text import in_line
 from pipeline.reports.scores import (
     PLAIN,
     TITLES,
@@ -22,13 +23,15 @@ def text(evaluation: Evaluation) -> str:
     facts, names = evaluation.facts, evaluation.facts["class_names"]
     chosen = f"; {evaluation.chosen_by}" if evaluation.chosen_by else ""
     sections = [
-        f"{facts['candidate']} ({facts['title']}) on {facts['images']} images that were locked "
-        f"away, with {facts['confidence']:.0%} intervals{chosen}",
+        in_line(
+            f"{facts['candidate']} ({facts['title']}) on {facts['images']} images that were locked "
+            f"away, with {facts['confidence']:.0%} intervals{chosen}"
+        ),
         _table(evaluation) + _threshold(evaluation) + _expected(evaluation),
         class_table(evaluation.confusion, names),
         confused(evaluation.confusion, names),
         _openings(evaluation),
-        f"written: {evaluation.folder}",
+        in_line(f"written: {evaluation.folder}"),
     ]
     return "\n\n".join(sections)
 
@@ -70,8 +73,8 @@ def _table(evaluation: Evaluation) -> str:
 def _threshold(evaluation: Evaluation) -> str:
     if not (kept := evaluation.facts.get("threshold")):
         return ""
-    return (
-        f"\n\n{kept['class']} is predicted from a calibrated probability of {kept['value']:.3f} "
+    return "\n\n" + in_line(
+        f"{kept['class']} is predicted from a calibrated probability of {kept['value']:.3f} "
         f"on, chosen on validation by {TITLES[kept['metric']]}"
     )
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from features.sources.reading import note_sentences
-from features.text import for_terminal
+from features.text import for_terminal, in_line
 from pipeline.reports.tables import render
 from pipeline.results.inspection import Inspection
 
@@ -54,7 +54,8 @@ def _summary(inspection: Inspection) -> str:
         "recipe": facts["recipe_digest"],
         "created": facts["created"] or "unknown",
     }
-    return "\n".join(f"{name:<9} {value}" for name, value in lines.items() if value)
+    shown = {name: in_line(value) for name, value in lines.items() if value}
+    return "\n".join(f"{name:<9} {value}" for name, value in shown.items())
 
 
 def _weights(facts: dict[str, Any]) -> str:
@@ -106,5 +107,5 @@ def _rejected(inspection: Inspection) -> Iterator[str]:
 
 def _problems(inspection: Inspection) -> Iterator[str]:
     for problem in inspection.problems:
-        yield f"problem: {problem}"
+        yield in_line(f"problem: {problem}")
     yield "not as it was written" if inspection.problems else "every check passed"

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from features.text import for_csv
+from features.text import for_csv, in_line
 from pipeline.reports.tables import render
 from pipeline.results.map import Map
 
@@ -18,8 +18,9 @@ def text(layout: Map) -> str:
         for quality in layout.quality
     ]
     table = render(("", "10-NN accuracy", "trustworthiness"), rows)
-    sampled = f"\n\n{layout.sampled}" if layout.sampled else ""
-    return f"{layout.title}\n\n{table}{sampled}\n\nwritten: {', '.join(map(str, layout.files))}"
+    sampled = f"\n\n{in_line(layout.sampled)}" if layout.sampled else ""
+    written = in_line(f"written: {', '.join(map(str, layout.files))}")
+    return f"{in_line(layout.title)}\n\n{table}{sampled}\n\n{written}"
 
 
 def csv_text(layout: Map) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from features.text import for_terminal, plural
+from features.text import for_terminal, in_line, plural
 from pipeline.reports.tables import render
 from pipeline.results.new_predictions import NewPredictions
 
@@ -14,7 +14,7 @@ def text(result: NewPredictions) -> str:
     facts = result.facts
     total = facts["source"]["count"]
     sections = [
-        f"{plural(total, 'image')} by {facts['candidate']}",
+        in_line(f"{plural(total, 'image')} by {facts['candidate']}"),
         _images(result) if total <= SHOWN else _classes(facts),
     ]
     if facts["unlike"]:
@@ -24,8 +24,9 @@ def text(result: NewPredictions) -> str:
         )
     if facts["unreadable"]:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in facts["problems"].items())
-        sections.append(f"{plural(facts['unreadable'], 'image')} could not be read: {reasons}")
-    sections.append(f"written: {result.path}")
+        unreadable = plural(facts["unreadable"], "image")
+        sections.append(in_line(f"{unreadable} could not be read: {reasons}"))
+    sections.append(in_line(f"written: {result.path}"))
     return "\n\n".join(sections)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from features.text import in_line
 from pipeline.reports.tables import render
 from pipeline.statistics import metrics
 from pipeline.statistics.selection import Selected
@@ -80,4 +81,4 @@ def confused(confusion: np.ndarray, class_names: Sequence[str]) -> str:
     """Return a line that names the most frequent mistakes."""
     pairs = metrics.confused_pairs(confusion, PAIRS)
     named = [f"{class_names[a]} for {class_names[b]} ({count})" for a, b, count in pairs]
-    return "most often taken: " + (", ".join(named) or "none for another")
+    return in_line("most often taken: " + (", ".join(named) or "none for another"))

@@ -63,7 +63,10 @@ def read_sample(path: Path, class_names: tuple[str, ...]) -> Sample:
     if path.stat().st_size > _SAMPLE_BYTES:
         raise DataError(f"{path} is larger than {_SAMPLE_BYTES >> 20} MiB, expected a sample file")
     try:
-        lines = [line for line in csv.reader(io.StringIO(path.read_text("utf-8-sig"))) if line]
+        text = io.StringIO(
+            path.read_bytes().decode("utf-8-sig"), newline=""
+        )  # "\r" may be in an id
+        lines = [line for line in csv.reader(text) if line]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table: {error}") from None
     if len(lines) < 2 or any(len(line) != len(lines[0]) for line in lines):

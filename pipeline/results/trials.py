@@ -15,6 +15,7 @@ import numpy as np
 from features import durable
 from features.errors import DataError
 from features.packages import sha256_of
+from features.sources.npz import read_arrays
 from features.text import for_terminal
 from pipeline.statistics import influence, metrics
 from pipeline.statistics.influence import Measured
@@ -83,6 +84,11 @@ class TriedSettings:
             raise DataError(
                 "tried settings are of other images than validate; run `classify` again"
             )
+        if self.predicted.max(initial=0) >= classes:
+            raise DataError(
+                f"tried settings predict class {self.predicted.max()} of {classes}; run `classify` "
+                "again"
+            )
         if metric in metrics.METRICS:
             predicted = self.predicted.astype(np.int64)
             return influence.measure_labels(metric, labels, list(predicted), classes)
@@ -113,9 +119,25 @@ class TriedSettings:
         if not path.is_file() or sha256_of(path) != facts.get("sha256"):
             raise DataError(f"{path} is missing or has changed; run `classify` again")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                predicted, metric = arrays["predicted"], str(arrays.get("metric", ""))
-                none = np.zeros((0, predicted.shape[1]), np.float32)
-                return cls(predicted, arrays["scores"], metric, arrays.get("influence", none))
-        except Exception as error:  # numpy, zipfile and zlib raise many kinds
+            arrays = read_arrays(path.read_bytes())
+            predicted, metric = arrays["predicted"], str(arrays.get("metric", ""))
+            none = np.zeros((0, predicted.shape[-1]), np.float32)
+            tried = cls(predicted, arrays["scores"], metric, arrays.get("influence", none))
+            _check(tried)
+        except (OSError, ValueError, LookupError) as error:
             raise DataError(f"{path} cannot be read: {for_terminal(str(error), 300)}") from None
+        return tried
+
+
+def _check(tried: TriedSettings) -> None:
+    """Raise ValueError unless the arrays are of the kinds and shapes that `write` writes."""
+    predicted, scores, rows = tried.predicted, tried.scores, tried.influence
+    kinds = [array.dtype.kind for array in (predicted, scores, rows)]
+    if kinds != ["u", "f", "f"] or predicted.ndim != 2 or scores.shape != (len(predicted),):
+        raise ValueError(
+            f"arrays of the kinds {kinds} and shapes {predicted.shape}, {scores.shape}"
+        )
+    if rows.shape not in ((0, predicted.shape[1]), predicted.shape):
+        raise ValueError(f"influences of shape {rows.shape}, expected {predicted.shape}")
+    if not np.isfinite(scores).all() or not np.isfinite(rows).all():
+        raise ValueError("scores or influences that are not finite")

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from features.progress import progress_bar
+from features.text import in_line
 
 
 class Bar:
@@ -41,5 +42,6 @@ class Bar:
 
     def say(self, text: str) -> None:
         """Show in a few words what is being done for the current candidate."""
-        self._bar.set_postfix_str(": ".join(filter(None, (self._title, text))), refresh=False)
+        shown = in_line(": ".join(filter(None, (self._title, text))))
+        self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update(0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from pipeline.serving.model import Model
 from pipeline.serving.openapi import description
 
 IMAGES = 64  # in a request, at most
+
+# It would print a line for each form that is none: clients could fill the log.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ def run(config: PredictConfig) -> NewPredictions:
         top = len(names) if sample else config.top
         judge = judge_of(kit, top, config.coverage, config.alarms)
         facts = _describe(kit, predictor, judge, source)
-        parts = Parts(config.out, len(source), predictor.batch_size)
+        schema = new_predictions.columns(judge.top)
+        parts = Parts(config.out, len(source), predictor.batch_size, schema)
         kept = parts.resume(facts, source, config.restart)
         if kept:
             log.info("resuming: %d of %d images were there", kept, len(source))

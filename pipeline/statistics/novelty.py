@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from features.errors import DataError
+
 NEIGHBOUR = 5  # the k-th; fewer where there are fewer groups
 REFERENCES = 4000  # known images that are looked at, at most: a second on two cores
 _BLOCK = 2**22  # similarities held in memory at a time, 16 MiB
@@ -40,7 +42,15 @@ class Familiarity:
 
         Args:
             features: float (n, D).
+
+        Raises:
+            DataError: the known images have other features.
         """
+        if features.shape[1] != self.known.shape[1]:
+            raise DataError(
+                f"images are described by {features.shape[1]} features, and those learned from by "
+                f"{self.known.shape[1]}"
+            )
         distances = _to_neighbours(_units(features), self.known, self.neighbour) / self.unit
         further = self.beyond[np.searchsorted(self.distances, distances, "left")]
         return np.asarray((1 + further) / (1 + self.beyond[0]))

@@ -42,7 +42,8 @@ def spoiled(folder: Path, name: str, numbers: range) -> Iterator[Result]:
     if not template.exists():
         template.mkdir()
         make(template)
-    whole = [Whole(template, command) for command in sorted(set(TARGETS[name].commands))]
+    commands, needs = sorted(set(TARGETS[name].commands)), TARGETS[name].needs
+    whole = [Whole(template, command, needs) for command in commands]
     for case, outcome in zip(whole, outcomes(whole, runs), strict=True):
         assert outcome.kind == Kind.TAKEN, f"{case.command} of {name}: {outcome}"
     cases = [Spoiled(name, template, number) for number in numbers]

@@ -20,9 +20,9 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from pipeline.commands.main import main
 from pipeline.results.memory import peak_since_reset, reset_peak
 from tests.features.faults import stub
+from tests.hostile import programs
 
 SECONDS = 5  # of the processor, beyond which a command is too slow
 BYTES = 2**29  # of memory above what was held before
@@ -122,6 +122,7 @@ def _death(code: int) -> Outcome:
 def _child(cases: Sequence[Case], folder: Path, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["OMP_NUM_THREADS"] = "1"
+    tempfile.tempdir = str(folder)  # what a killed process leaves goes with it
     with stub.stubbed(), tempfile.TemporaryFile() as native:
         os.dup2(native.fileno(), 2)  # what libraries in C say
         for case in cases:
@@ -157,16 +158,12 @@ def _run(arguments: list[str], place: Path, native: io.BufferedRandom) -> Outcom
 def _code(arguments: list[str]) -> int | str | None:
     """Return the exit code of a command; None where an error came through, which is printed."""
     try:
-        return main([*arguments, "--quiet", *_also(arguments)])
+        return programs.run(arguments)
     except SystemExit as error:
         return error.code
     except BaseException:
         traceback.print_exc()
         return None
-
-
-def _also(arguments: list[str]) -> list[str]:
-    return stub.ARGUMENTS if arguments[0] == "extract" else []
 
 
 def _judged(code: object, output: str, said: str, seconds: float, peak: int) -> Kind:

@@ -7,11 +7,14 @@ from pathlib import Path
 from random import Random
 
 from features.packages import sha256_of
+from features.quiet import quiet_import
+from features.records import DIGEST_BYTES, blake2b
 from pipeline.results.records import RECORD
 from tests.hostile import valid
 from tests.hostile.spoiling import spoil_bytes, spoil_json
 from tests.hostile.spoiling_archives import spoil_npz, spoil_tar, spoil_zip
 from tests.hostile.spoiling_hdf5 import spoil_hdf5
+from tests.hostile.spoiling_packs import spoil_converted, spoil_pack, spoil_request
 from tests.hostile.spoiling_tables import spoil_parquet, spoil_table
 
 
@@ -26,6 +29,7 @@ class Target:
         commands: the arguments of the commands that read it; one is taken. They name paths
             relative to the folder of the inputs, and write to names that begin with "out".
         share: how often it is taken in relation to the others.
+        needs: a module that takes long to import, so that it is there before limits are set.
     """
 
     make: Callable[[Path], object]
@@ -33,6 +37,7 @@ class Target:
     spoil: Callable[[Path, Random], None]
     commands: tuple[str, ...]
     share: int = 2
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,10 @@ class Whole:
 
     template: Path
     command: str
+    needs: str = ""
 
     def __call__(self, place: Path) -> list[str]:
+        _import(self.needs)
         shutil.copytree(self.template, place, dirs_exist_ok=True)
         return self.command.split(" ")
 
@@ -60,16 +67,31 @@ class Spoiled:
 
     def __call__(self, place: Path) -> list[str]:
         random, target = Random(f"{self.target} {self.number}"), TARGETS[self.target]
+        _import(target.needs)
         shutil.copytree(self.template, place, dirs_exist_ok=True)
-        path = random.choice(sorted(place.glob(target.files)))
+        path = random.choice(sorted(path for path in place.glob(target.files) if path.is_file()))
         before = sha256_of(path)
         if random.random() < 0.25:
-            path.write_bytes(spoil_bytes(path.read_bytes(), random))
+            _bytes(path, random)
         else:
-            target.spoil(path, random)
+            _within_its_format(target, path, random)
         if random.random() < 0.75:
             _seal(path, before)
         return random.choice(target.commands).split(" ")
+
+
+def _import(name: str) -> None:
+    if name:
+        quiet_import(name)
+
+
+def _within_its_format(target: Target, path: Path, random: Random) -> None:
+    content = path.read_bytes()
+    try:
+        target.spoil(path, random)
+    except Exception:  # h5py, pyarrow and zipfile do not write everything that they read
+        path.write_bytes(content)
+        _bytes(path, random)
 
 
 def _seal(path: Path, before: str) -> None:
@@ -92,6 +114,27 @@ def _bytes(path: Path, random: Random) -> None:
     path.write_bytes(spoil_bytes(path.read_bytes(), random))
 
 
+def _any(path: Path, random: Random) -> None:
+    """Spoil a file as its suffix asks for."""
+    spoils = {".json": _json, ".csv": _csv, ".parquet": spoil_parquet, ".npz": spoil_npz, ".skops": spoil_zip,
+              ".keras": spoil_zip}  # fmt: skip
+    spoils.get(path.suffix, _bytes)(path, random)
+
+
+def _part(path: Path, random: Random) -> None:
+    """Spoil a part of predictions, and mostly write the digest behind it anew."""
+    if path.suffix == ".json":
+        _json(path, random)
+        return
+    data = path.read_bytes()
+    path.write_bytes(data[:-DIGEST_BYTES])
+    spoil_parquet(path, random)
+    content = path.read_bytes()
+    path.write_bytes(
+        content + (blake2b(content) if random.random() < 0.8 else data[-DIGEST_BYTES:])
+    )
+
+
 def _extract(source: str) -> tuple[str, ...]:
     return (f"extract {source} --out out.h5 --max-rejected 1",)
 
@@ -104,6 +147,7 @@ _READ = (
     "evaluate results --resamples 50 --json", "report results --resamples 50 --out out.html",
     "map features.h5 --results results --out out.html --limit 60",
 )  # fmt: skip
+_PREDICT = "predict m.zip images --out out.csv"
 _CLASSIFY = ("classify in.h5 --out out --classifiers nearest-centroid --no-tune",)
 
 TARGETS = {
@@ -130,5 +174,22 @@ TARGETS = {
     "table of another tool": Target(valid.results, "table.csv", _csv,
                                     ("add results table.csv --name out --replace",)),
     "note of weights": Target(valid.cache, "cache/weights/*.json", _json,
-                              ("weights list", "weights verify"), 1),
+                              ("weights list",), 1),
+    "pack": Target(valid.packed, "m.zip", spoil_pack, (_PREDICT, f"{_PREDICT} --submission sample.csv"), 4),
+    "sample of a competition": Target(valid.packed, "sample.csv", _csv, (f"{_PREDICT} --submission sample.csv",)),
+    "results folder that predicts": Target(
+        valid.packed, "results/**/*.*", _any, ("predict results images --out out.csv",)),
+    "unfinished predictions": Target(valid.unfinished, "out.csv.partial/*.*", _part, (_PREDICT,)),
+    "request": Target(
+        valid.packed, "photo.http", spoil_request,
+        ("request m.zip /predict photo.http", "request m.zip /explain photo.http"), 3, "starlette.testclient"),
+    "form": Target(valid.packed, "form.http", spoil_request, ("request m.zip /predict form.http",), 3,
+                   "starlette.testclient"),
+    "packed network": Target(valid.packed_network, "w.zip", spoil_pack, ("openvino predict w.zip images --out out.csv",), 2, "features.engines.openvino_engine"),
+    "converted network": Target(valid.converted, "cache/networks/*/*", spoil_converted,
+                                ("openvino extract c.npz --out out.h5",), 2, "features.engines.openvino_engine"),
+    "network of a candidate": Target(valid.network, "results/scratch-lenet/*", _any,
+                                     ("evaluate results --resamples 50 --candidate scratch-lenet",
+                                      "report results --resamples 50 --out out.html",
+                                      "predict results c.npz --out out.csv --limit 3 --candidate scratch-lenet"), 1, "keras"),
 }  # fmt: skip

@@ -2,25 +2,42 @@
 
 import contextlib
 import io
+import os
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import pandas
 from PIL import Image
 
-from features.backbones.catalog import SCALINGS
+from features.backbones.catalog import find
 from features.backbones.stored import Weights, write_note
+from features.backbones.weights import _pinned
+from features.quiet import keras_here
 from pipeline.commands.main import main
+from pipeline.config import ScratchConfig
 from pipeline.data import duplicates
 from pipeline.data.images import read_images
 from pipeline.data.layers import features_of, find_layers
 from pipeline.data.splits import Splits
-from pipeline.results import left_out
+from pipeline.networks import architectures, pixels, scratch_plan
+from pipeline.networks.data import TrainingData
+from pipeline.networks.pixels import Pixels
+from pipeline.networks.plan import TrainedNetwork
+from pipeline.networks.recording import write_candidate
+from pipeline.networks.rounds import LAST_FIT, RoundsResult
+from pipeline.networks.scratch_plan import ScratchTraining
+from pipeline.results import history, left_out
 from pipeline.results.trials import TriedSettings
+from tests.features.faults import stub
 from tests.features.pictures import encode
 from tests.features.sources import builders
+from tests.hostile import programs
 from tests.pipeline import candidates
 from tests.pipeline.featurefiles import clusters, with_test_part, write_features
+from tests.pipeline.networks.images import NAMES, colours, write_arrays
 
 zipped = builders.BUILDERS["zip with manifest"][1]
 tarred = builders.BUILDERS["tar"][1]
@@ -91,5 +108,100 @@ def cache(folder: Path) -> None:
     weights = folder / "cache" / "weights" / "mobilenetv2-keras.weights.h5"
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"no weights")
-    scaling = SCALINGS["tf"]
-    write_note(Weights("mobilenetv2", "keras", "ab" * 32, scaling, weights, "free"), weights)
+    pinned = _pinned(find("mobilenetv2"), "keras")
+    write_note(
+        Weights("mobilenetv2", "keras", "ab" * 32, pinned.scaling, weights, pinned.licence), weights
+    )
+
+
+def _run(*commands: list[object]) -> None:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        for words in commands:
+            code = programs.run([*map(str, words)])
+            assert code == 0, said.getvalue()
+
+
+def _learned(folder: Path) -> list[list[object]]:
+    """Write images, and return the commands that learn from them."""
+    write_arrays(folder / "c.npz", *colours(60))
+    (folder / "images").mkdir()
+    for number, picture in enumerate(colours(3, seed=5)[0]):
+        Image.fromarray(picture).save(folder / "images" / f"{number}.png")
+    features, out = folder / "f.h5", folder / "results"
+    return [
+        ["extract", folder / "c.npz", "--out", features],
+        ["classify", features, "--out", out, "--classifiers", "nearest-centroid", "--no-tune"],
+    ]
+
+
+def packed(folder: Path) -> None:
+    """A results folder, a pack of its candidate, new images, a sample file, a request."""
+    with stub.stubbed():
+        _run(*_learned(folder), ["pack", folder / "results", "--out", folder / "m.zip"])
+    rows = [f"{number}.png,{NAMES[0]}" for number in range(3)]
+    (folder / "sample.csv").write_text("\n".join(["id,class", *rows, ""]))
+    (folder / "photo.http").write_bytes(
+        b"image/png\n\n" + (folder / "images" / "0.png").read_bytes()
+    )
+    (folder / "form.http").write_bytes(_form([(folder / "images" / "1.png").read_bytes()] * 2))
+
+
+def _form(images: list[bytes]) -> bytes:
+    head = b'Content-Disposition: form-data; name="image"; filename="photo.png"'
+    parts = b"".join(b"--mark\r\n" + head + b"\r\n\r\n" + image + b"\r\n" for image in images)
+    return b"multipart/form-data; boundary=mark\n\n" + parts + b"--mark--\r\n"
+
+
+def unfinished(folder: Path) -> None:
+    """A pack, and the parts of predictions that were not finished."""
+    packed(folder)
+    table = folder / "out.csv"
+    with stub.stubbed(), patch("pipeline.predictors.parts.Parts.discard", lambda parts: None):
+        _run(["predict", folder / "m.zip", folder / "images", "--out", table])
+    for path in (table, table.with_suffix(".json")):
+        path.unlink()
+
+
+def converted(folder: Path) -> None:
+    """A source, and a cache with a network that OpenVINO has converted."""
+    write_arrays(folder / "c.npz", *colours(12))
+    with patch.dict(os.environ, OFFSHELF_CACHE=str(folder / "cache")):
+        _run(["openvino", "extract", folder / "c.npz", "--out", folder / "in.h5"])
+
+
+def packed_network(folder: Path) -> None:
+    """A pack with its converted network."""
+    with patch.dict(os.environ, OFFSHELF_CACHE=str(folder / "cache")):
+        commands = [["openvino", *words] for words in _learned(folder)]
+        pack = ["pack", folder / "results", "--out", folder / "w.zip", "--with-weights"]
+        _run(*commands, ["openvino", *pack])
+    shutil.rmtree(folder / "cache")
+
+
+def network(folder: Path) -> None:
+    """A results folder with a small network that was not trained, and its source."""
+    keras_here()
+    source = write_arrays(folder / "c.npz", *colours(48))
+    config = ScratchConfig(source, folder / "results", architecture="lenet", progress=False)
+    (folder / "results").mkdir()
+    with TemporaryDirectory() as scratch:
+        images = pixels.read(config, Path(scratch))
+        draft = folder / "results" / "scratch-lenet"
+        draft.mkdir()
+        _write_network(config, images, draft)
+
+
+def _write_network(config: ScratchConfig, images: Pixels, draft: Path) -> None:
+    plan = scratch_plan.plan(config, images)
+    stage, validated = plan.stages[0], images.splits.validated
+    facts = ScratchTraining(config, (), "float32")._facts(
+        TrainingData(images.x, images.splits.labels, 3, images.splits.rest, validated)
+    )
+    made = architectures.build(facts)
+    epoch = history.Epoch(1, stage.name, 1e-3, 1.0, 0.5, 1.0, 0.5, 1.0)
+    rounds = (history.Round(LAST_FIT, history.History((epoch,))),)
+    kept = TrainedNetwork(made, rounds[0].history, facts)
+    likely = np.full((len(validated), 3), 1 / 3, np.float32)
+    result = RoundsResult(likely, rounds, kept, 1.0)
+    write_candidate(config, images, plan, "key", result, 2.0, draft)

@@ -28,12 +28,14 @@ ARGUMENTS = ["--backbone=mobilenetv2", "--weights=none", "--image-size=32", "--b
 
 def compiled(model: Model, recipe: Recipe) -> Compiled:
     """Features are sums over columns of pixels: exact in float32, whatever the batch."""
+    width = model.image_size[1] * 3
+    shape = (1, 1, width) if model.pooling == "none" else (width,)
 
     def forward(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        sums = pixels.sum(axis=1, dtype=np.float32).reshape(len(pixels), -1)  # (B, W * 3)
+        sums = pixels.sum(axis=1, dtype=np.float32).reshape(len(pixels), *shape)
         return dict.fromkeys(model.layers, sums)
 
-    return Compiled(dict.fromkeys(model.layers, (model.image_size[1] * 3,)), forward)
+    return Compiled(dict.fromkeys(model.layers, shape), forward)
 
 
 @contextmanager
@@ -41,6 +43,7 @@ def stubbed(shard_images: int = 8) -> Iterator[None]:
     """Replace the network, and make shards small."""
     with (
         patch("features.extraction.compile_model", compiled),
+        patch("features.rebuilding.compile_model", compiled),
         patch("features.shards.SHARD_IMAGES", shard_images),
     ):
         yield

@@ -259,4 +259,5 @@ def test_evidence_and_probe_that_are_none_are_one_line():
     probe = Probe(np.ones((8, 3), np.float32))
     with pytest.raises(DataError, match=r"shape \(4,\), and gave \(3,\)"):
         probe.difference(np.ones((8, 4)))
+    assert probe.difference(np.ones((4, 3))) == 0, "a smaller batch shows fewer of the images"
     assert dataclasses.asdict(Probe.from_bytes(probe.to_bytes()))["vectors"].shape == (8, 3)
