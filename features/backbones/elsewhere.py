@@ -121,6 +121,12 @@ def file_of(backbone: str) -> Path:
     return path
 
 
+def state_of(files: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
+    """Return what changes when a file does: what was read of it before need not be read again."""
+    facts = [file.stat() for file in files]
+    return tuple((f.st_dev, f.st_ino, f.st_size, f.st_mtime_ns, f.st_ctime_ns) for f in facts)
+
+
 def tap_name(original: str) -> str:
     """Return a layer's name as a recipe, a feature file and a folder of candidates can have it."""
     return re.sub(r"[^\w.\-:]", "_", original.strip("/").replace("/", "."))

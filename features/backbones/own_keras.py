@@ -3,6 +3,7 @@
 A file is first built and looked through by a process that may be lost (`features.bounded`).
 """
 
+import functools
 import json
 import logging
 import math
@@ -20,6 +21,7 @@ from features.backbones.elsewhere import (
     Wanted,
     check_pooling,
     file_of,
+    state_of,
     tap_name,
 )
 from features.backbones.folding import fold
@@ -33,6 +35,7 @@ from features.quiet import keras_here
 _ENGINES = ("openvino", "tensorflow", "jax")
 _MEMORY, _MEMORY_FACTOR = 2**32, 12  # bytes, and times the bytes of the file
 _SECONDS, _BYTES_A_SECOND = 60, 2**23
+_REMEMBERED = 16  # files that were looked through
 # Layers that scale pixels, by their class; and operations that do, in `preprocess_input`.
 _SCALES = ("Rescaling", "Normalization", "Add", "Subtract", "Multiply", "Divide", "TrueDivide")
 
@@ -48,7 +51,7 @@ def open_network(wanted: Wanted) -> Network:
         )
     sha256 = sha256_of(path)
     _check_weights(path)
-    facts = _look(path, wanted.image_size)
+    facts = _look(path, state_of([path]), wanted.image_size)
     if facts["nested"]:
         log.info("%s: the nested model %s is opened", path.name, ", ".join(facts["nested"]))
     taps = tuple(
@@ -84,7 +87,11 @@ def _check_weights(path: Path) -> None:
         raise DataError(f"{path}: {error}") from None
 
 
-def _look(path: Path, size: tuple[int, int] | None) -> dict[str, Any]:
+@functools.lru_cache(_REMEMBERED)
+def _look(
+    path: Path, states: tuple[tuple[int, ...], ...], size: tuple[int, int] | None
+) -> dict[str, Any]:
+    """Return what `look` returns, once for each state of the file."""
     stored = path.stat().st_size
     try:
         facts: dict[str, Any] = bounded.ask(

@@ -4,6 +4,7 @@ OpenVINO first reads and runs a file in a process that may be lost (`features.bo
 came through there is read here. No code is in such a file.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ import numpy as np
 from features import bounded
 from features.backbones import openvino_graph, openvino_says
 from features.backbones.catalog import SCALINGS, PixelScaling
-from features.backbones.elsewhere import NO_WEIGHTS, Network, Tap, Wanted, check_pooling, file_of
+from features.backbones.elsewhere import (
+    NO_WEIGHTS,
+    Network,
+    Tap,
+    Wanted,
+    check_pooling,
+    file_of,
+    state_of,
+)
 from features.backbones.onnx_parts import OnnxParts, external_files, read_parts
 from features.backbones.openvino_graph import Layer
 from features.engines.base import BatchShape
@@ -23,6 +32,8 @@ from features.packages import sha256_of
 ENGINE = "openvino"
 _MEMORY, _MEMORY_FACTOR = 2**32, 12  # bytes, and times the bytes of the file
 _SECONDS, _BYTES_A_SECOND = 60, 2**23
+_REMEMBERED = 16  # files that were looked through
+_BYTES = 2  # the place of a file's size in `elsewhere.state_of`
 
 
 def open_network(wanted: Wanted) -> Network:
@@ -33,7 +44,7 @@ def open_network(wanted: Wanted) -> Network:
             f"--weights {wanted.weights}: {path.name} has its weights in it; leave it out"
         )
     parts, files = _files(path)
-    facts = _look(path, files, wanted.image_size, wanted.batch_size)
+    facts = _look(path, state_of(files), wanted.image_size, wanted.batch_size)
     said = openvino_says.pixels(parts.metadata, facts["rt_info"])
     scaling = _scaling(said, wanted.scaling, facts["dtype"])
     layers = [
@@ -73,10 +84,15 @@ def _files(path: Path) -> tuple[OnnxParts, list[Path]]:
     return OnnxParts(), [path, weights]
 
 
+@functools.lru_cache(_REMEMBERED)
 def _look(
-    path: Path, files: list[Path], size: tuple[int, int] | None, batch_size: int
+    path: Path,
+    states: tuple[tuple[int, ...], ...],
+    size: tuple[int, int] | None,
+    batch_size: int,
 ) -> dict[str, Any]:
-    stored = sum(file.stat().st_size for file in files)
+    """Return what `look` returns, once for each state of the files."""
+    stored = sum(state[_BYTES] for state in states)
     request = {"path": str(path.resolve()), "size": size, "batch_size": batch_size}
     try:
         facts: dict[str, Any] = bounded.ask(

@@ -1,5 +1,6 @@
 """timm's models as networks from elsewhere: what timm says of one is all that is known of it."""
 
+import functools
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +26,7 @@ def open_network(wanted: Wanted) -> Network:
     own_size: tuple[int, int] = tuple(record["input_size"][1:])
     size = wanted.image_size or own_size
     options = {"img_size": size} if record.get("fixed_input_size") and size != own_size else {}
-    taps = _taps(name, size, options)
+    taps = _taps(name, size, bool(options))
     weights = resolve(name, record, wanted.weights, wanted.seed, options)
     scaling = SCALINGS[wanted.scaling] if wanted.scaling else _scaling(record)
     _tell(name, record, weights.licence)
@@ -75,12 +76,14 @@ def fetch(backbone: str, wanted: str) -> list[str]:
     return lines
 
 
-def _taps(name: str, size: tuple[int, int], options: dict[str, Any]) -> tuple[Tap, ...]:
+@functools.lru_cache(16)
+def _taps(name: str, size: tuple[int, int], is_told_size: bool) -> tuple[Tap, ...]:
     """Return the layers, found on a model without content, which takes no memory and no time."""
     import torch
 
     from features.backbones.torch_network import taps
 
+    options = {"img_size": size} if is_told_size else {}
     try:
         with torch.device("meta"):
             model = timm_here().create_model(name, pretrained=False, **options).eval()

@@ -1,5 +1,6 @@
 """A timm model as a network from uint8 pixels to features, for any engine that takes PyTorch."""
 
+import copy
 import inspect
 import math
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ class PixelNetwork(nn.Module):
     tensors, one for each name in `layers`, in this order.
 
     Args:
-        model: the model, in evaluation mode; its weights are shared.
+        model: the model, in evaluation mode; it is not changed.
         layers: names of layers, as `taps` lists them.
         pooling: a name from `catalog.POOLINGS`.
         scaling: the pixel scaling that it expects.
@@ -41,7 +42,7 @@ class PixelNetwork(nn.Module):
         super().__init__()
         self.layers, self._pooling, self._size = tuple(layers), pooling, size
         self._order, self._dtype = scaling.order, dtype
-        self.model = model.to(dtype)
+        self.model = model if dtype == torch.float32 else copy.deepcopy(model).to(dtype)
         self.register_buffer("_scale", torch.tensor(scaling.scale).reshape(1, 3, 1, 1))
         self.register_buffer("_offset", torch.tensor(scaling.offset).reshape(1, 3, 1, 1))
 

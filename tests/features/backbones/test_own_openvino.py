@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 import features
+from features import bounded
 from features.backbones import own_openvino
 from features.backbones.elsewhere import Wanted
 from features.backbones.onnx_parts import read_parts
@@ -234,6 +235,15 @@ def test_the_same_network_is_known_by_its_checksum_whatever_its_name(images, tmp
     for options in refused:
         with pytest.raises(UsageError):
             extract(images, tmp_path / "g.h5", moved, scaling="torch", **options)
+
+
+def test_a_file_is_looked_through_once_while_it_stays_the_same(tmp_path, monkeypatch):
+    asked, ask = [], bounded.ask
+    monkeypatch.setattr(bounded, "ask", lambda *arguments: asked.append(1) or ask(*arguments))
+    path = convolutional(tmp_path / "my.onnx")
+    assert opened(path).taps == opened(path, scaling="tf").taps and len(asked) == 1
+    convolutional(path, size=16)
+    assert opened(path).image_size == (16, 16) and len(asked) == 2
 
 
 def test_a_file_that_changes_after_it_was_looked_through_is_refused(tmp_path):

@@ -116,6 +116,28 @@ def test_an_onnx_file_of_a_torch_model_gives_what_the_model_gives(tmp_path, cach
         assert cosine(file.features(), expected) > 0.99999
 
 
+def test_another_precision_leaves_the_model_as_it_was(tmp_path, monkeypatch):
+    hub = {"calls": 0}
+    model, _ = own("test_resnet", pixels())
+
+    def create(*arguments, **options):
+        hub["calls"] += 1
+        return model
+
+    network = opened("test_resnet")
+    expected = on_torch(network, ["features"], pixels())["features"]
+    weights = timm_weights.TimmWeights("timm", "", "", create)
+    monkeypatch.setattr(timm_network, "resolve", lambda *arguments: weights)
+    network = opened("test_resnet")
+    half = network.make(["features"], "avg", "bfloat16", (2, SIZE, SIZE, 3))
+    with torch.no_grad():
+        (found,) = half(torch.from_numpy(pixels()))
+    assert found.dtype == torch.float32 and cosine(found.numpy(), expected) > 0.999
+    again = on_torch(network, ["features"], pixels())["features"]
+    np.testing.assert_array_equal(again, expected)
+    assert hub["calls"] == 2
+
+
 def test_tokens_and_positions_of_a_transformer():
     images, network = pixels(), opened("test_vit")
     model, scaled = own("test_vit", images)
