@@ -78,7 +78,8 @@ def rebuild(
             has both values; or the int8 network of the features is not at hand.
         MissingPackageError: the engine is not installed.
     """
-    if weights is None and converted is None and recipe.weights["origin"] == "file":
+    is_file = _is_own(recipe.backbone) or recipe.weights["origin"] == "file"
+    if weights is None and converted is None and is_file:
         raise UsageError(
             "the features were made from a weights file, whose path is not recorded; name it with "
             f"--weights FILE (SHA-256 {recipe.weights['sha256']})"
@@ -152,6 +153,11 @@ def _check(recipe: Recipe, now: Recipe) -> None:
             )
 
 
+def _is_own(backbone: str) -> bool:
+    """Tell whether a backbone is a file, which a recipe cannot find: it has no path."""
+    return is_elsewhere(backbone) and not is_timm(backbone)
+
+
 def _config(recipe: Recipe, weights: str | None, engine: str, precision: str) -> ExtractConfig:
     decoding, _, damaged = recipe.decoding.partition(",")
     exact, accepts = decoding == "exact", bool(damaged)
@@ -163,7 +169,7 @@ def _config(recipe: Recipe, weights: str | None, engine: str, precision: str) ->
         )  # fmt: skip
     origin, scaling = recipe.weights["origin"], recipe.scaling["name"]
     is_random = origin == "random"
-    is_own = is_elsewhere(recipe.backbone) and not is_timm(recipe.backbone) and weights is not None
+    is_own = _is_own(recipe.backbone) and weights is not None
     seed = recipe.weights["sha256"].removeprefix(_RANDOM) if is_random else "0"
     if not (seed.isascii() and seed.isdigit()):
         raise DataError(f"its recipe names random weights of {recipe.weights['sha256']!r:.60}")

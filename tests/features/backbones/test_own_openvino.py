@@ -228,6 +228,9 @@ def test_the_same_network_is_known_by_its_checksum_whatever_its_name(images, tmp
     assert rebuild(recipe, str(moved)).recipe.weights == recipe.weights
     with pytest.raises(UsageError, match="name it with --weights FILE"):
         rebuild(recipe)
+    named = dataclasses.replace(recipe, backbone=str(moved), weights={"origin": "x", "sha256": ""})
+    with pytest.raises(UsageError, match="name it with --weights FILE"):
+        rebuild(named)  # a recipe is not asked for paths
     other = convolutional(tmp_path / "third.onnx", metadata={"one": "more"})
     with pytest.raises(DataError, match="weights was .* when the features were made"):
         rebuild(recipe, str(other))
