@@ -1,7 +1,7 @@
 """What turns pixels into features: a pretrained network, or a hand-crafted descriptor."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,6 +46,8 @@ class Model:
             gives the images that int8 is calibrated on, or None.
         calibration: what the recipe keeps of these images: "images" and "digest"; None for all but
             int8.
+        network: builds the Keras network in float32, from uint8 pixels of `image_size` to
+            {layer: float32 features} of the layers that it takes; None where there is none.
     """
 
     backbone: str
@@ -59,6 +61,7 @@ class Model:
     packages: tuple[str, ...]
     compile: Callable[[BatchShape, Path, Calibrate | None], Compiled]
     calibration: dict[str, Any] | None = None
+    network: Callable[[Sequence[str]], Any] | None = None
 
 
 def find_model(config: ExtractConfig) -> Model:
@@ -105,6 +108,7 @@ def _network(config: ExtractConfig) -> Model:
         choice=choice,
         packages=tuple(packages),
         compile=compile_for,
+        network=lambda tapped: assemble(backbone, size, weights, tapped, config.pooling),
     )
 
 
@@ -145,6 +149,9 @@ def _from_elsewhere(config: ExtractConfig) -> Model:
 
         return compile_network(choice, make, batch_shape, cache)
 
+    def in_keras(tapped: Sequence[str]) -> Any:
+        return network.make(tapped, config.pooling, "float32", (1, *network.image_size, 3))
+
     return Model(
         backbone=network.name,
         weights=network.weights,
@@ -156,6 +163,7 @@ def _from_elsewhere(config: ExtractConfig) -> Model:
         choice=choice,
         packages=(*network.packages, choice.engine),
         compile=compile_for,
+        network=in_keras if "tensorflow" in network.engines else None,
     )
 
 

@@ -14,11 +14,12 @@ MODULES = sorted([*ROOT.glob("features/**/*.py"), *ROOT.glob("pipeline/**/*.py")
 HEAVY = {
     "tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage", "openTSNE", "umap",
     "starlette", "uvicorn", "prometheus_client", "fsspec", "s3fs", "aiohttp",
-    "torch", "timm", "onnx",
+    "torch", "timm", "onnx", "onnxruntime", "skl2onnx",
 }  # fmt: skip
 # Modules about one library, which are themselves imported only when used.
 ENGINES = (
     "features/engines", "features/backbones/torch_network.py", "features/transformer.py", "pipeline/classifiers/estimators", "pipeline/serving",
+    "pipeline/exporting",
 )  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def imports(tree: ast.AST) -> set[str]:
 
 # The rooms of `pipeline`, from the top down: a module imports from its own room and those below.
 ROOMS = (
-    "__main__", "api", "commands", "stages", "serving", "predictors", "reports", "advice", "search", "networks",
+    "__main__", "api", "commands", "stages", "serving", "exporting", "predictors", "reports", "advice", "search", "networks",
     "classifiers", "maps", "datasets", "results", "statistics", "data", "config", "command_lines",
 )  # fmt: skip
 

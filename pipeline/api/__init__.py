@@ -3,7 +3,7 @@
 from pipeline.api.classifying import advise, classify, splits
 from pipeline.api.judging import add_predictions, compare, evaluate, report
 from pipeline.api.looking import fetch, inspect, map_features
-from pipeline.api.predicting import pack, predict
+from pipeline.api.predicting import export, pack, predict
 from pipeline.api.training import finetune, scratch
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "classify",
     "compare",
     "evaluate",
+    "export",
     "fetch",
     "finetune",
     "inspect",

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from features.arguments import Paths
-from pipeline.config import PackConfig, PredictConfig
+from pipeline.config import ExportConfig, PackConfig, PredictConfig
 from pipeline.results.new_predictions import NewPredictions
+from pipeline.stages import export as export_stage
 from pipeline.stages import pack as pack_stage
 from pipeline.stages import predict as predict_stage
 
@@ -106,3 +107,39 @@ def pack(
         MissingPackageError: the candidate needs a package.
     """
     return pack_stage.run(PackConfig(**locals()))
+
+
+def export(
+    results: str | Path,
+    out: str | Path,
+    *,
+    candidate: str = ExportConfig.candidate,
+    metric: str | None = ExportConfig.metric,
+    weights: str | Path | None = ExportConfig.weights,
+    features: str | Path | None = ExportConfig.features,
+    trust: bool = ExportConfig.trust,
+) -> Path:
+    """Write a candidate as one network from pixels to probabilities, as the command `export` does.
+
+    Args:
+        results: a results folder, the folder of one candidate in it, or a pack.
+        out: a file ending in .onnx or .keras, or a folder, whose name has no ending, for OpenVINO.
+        candidate: "recommended" by `compare`, "best" on validation, or a name.
+        metric: the metric by which "best" and "recommended" are chosen; None takes the one that
+            candidates were chosen by.
+        weights: the weights file, where the features were made from one.
+        features: where the feature file lies now, if it has moved.
+        trust: whether to load an estimator of your own, whose file can run any code.
+
+    Returns:
+        `out` as a Path.
+
+    Raises:
+        UsageError: a value is not what its option expects, there is no such candidate, the format
+            cannot hold it, or `out` holds something else.
+        DataError: a record or the model are missing or damaged, or the file does not predict what
+            the candidate does.
+        MissingPackageError: a package of the extra `export` is missing, or one that the candidate
+            needs.
+    """
+    return export_stage.run(ExportConfig(**locals()))

@@ -55,6 +55,19 @@ def add_choosing_options(option: Callable[..., None]) -> None:
     )
 
 
+def add_rebuilding_options(option: Callable[..., None]) -> None:
+    """Add the options of every command that rebuilds a candidate."""
+    option("--weights", "the weights file, where features were made from one", metavar="FILE")
+    option(
+        "--features", "where the feature file lies now, if it has moved", type=Path, metavar="FILE"
+    )
+    option(
+        "--trust",
+        "load an estimator of your own, whose file can run any code",
+        action="store_true",
+    )
+
+
 def add_judging_options(option: Callable[..., None]) -> None:
     """Add the options of every command that judges new images."""
     option("--top", "how many of the likeliest classes to give", type=int, metavar="N")

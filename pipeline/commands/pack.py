@@ -4,7 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.arguments import RESULTS, add_choosing_options, given, option_adder
+from pipeline.commands.arguments import (
+    RESULTS,
+    add_choosing_options,
+    add_rebuilding_options,
+    given,
+    option_adder,
+)
 from pipeline.commands.console import show
 from pipeline.commands.help import add_command
 from pipeline.config import PackConfig
@@ -32,15 +38,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "OpenVINO is",
         action="store_true",
     )
-    option("--weights", "the weights file, where features were made from one", metavar="FILE")
-    option(
-        "--features", "where the feature file lies now, if it has moved", type=Path, metavar="FILE"
-    )
-    option(
-        "--trust",
-        "load an estimator of your own, whose file can run any code",
-        action="store_true",
-    )
+    add_rebuilding_options(option)
 
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import pack

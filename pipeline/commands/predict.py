@@ -10,6 +10,7 @@ from pipeline.commands.arguments import (
     add_choosing_options,
     add_json_option,
     add_judging_options,
+    add_rebuilding_options,
     given,
     option_adder,
 )
@@ -54,7 +55,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
     )
-    _add_rebuilding_options(option)
+    add_rebuilding_options(option)
+    option(
+        "--engine",
+        "the engine, if another than that of the features learned from",
+        choices=(AUTO, *ENGINES),
+    )
+    option("--precision", "the precision, if another than theirs", choices=(AUTO, *PRECISIONS))
     option("--limit", "take only that many images, spread evenly", type=int, metavar="N")
     option("--restart", "discard what an earlier run left", action="store_true")
     add_json_option(command)
@@ -68,21 +75,3 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
     command.set_defaults(run=run)
     return command
-
-
-def _add_rebuilding_options(option: Any) -> None:
-    option("--weights", "the weights file, where features were made from one", metavar="FILE")
-    option(
-        "--engine",
-        "the engine, if another than that of the features learned from",
-        choices=(AUTO, *ENGINES),
-    )
-    option("--precision", "the precision, if another than theirs", choices=(AUTO, *PRECISIONS))
-    option(
-        "--features", "where the feature file lies now, if it has moved", type=Path, metavar="FILE"
-    )
-    option(
-        "--trust",
-        "load an estimator of your own, whose file can run any code",
-        action="store_true",
-    )

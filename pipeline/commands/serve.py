@@ -8,6 +8,7 @@ from pipeline.commands.arguments import (
     RESULTS,
     add_choosing_options,
     add_judging_options,
+    add_rebuilding_options,
     given,
     option_adder,
 )
@@ -47,15 +48,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     option("--max-body", "MiB of a request; more are refused with 413", type=int, metavar="N")
     option("--timeout", "seconds for a request to arrive, then 408", type=float, metavar="S")
     add_judging_options(option)
-    option("--weights", "the weights file, where features were made from one", metavar="FILE")
-    option(
-        "--features", "where the feature file lies now, if it has moved", type=Path, metavar="FILE"
-    )
-    option(
-        "--trust",
-        "load an estimator of your own, whose file can run any code",
-        action="store_true",
-    )
+    add_rebuilding_options(option)
 
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import serve

@@ -7,6 +7,7 @@ is refused before any work is done.
 from features.config import ExtractConfig
 from pipeline.config.choices import METRIC
 from pipeline.config.classifying import AdviseConfig, ClassifyConfig, DemoConfig
+from pipeline.config.exporting import ExportConfig
 from pipeline.config.judging import AddConfig, CompareConfig, EvaluateConfig, ReportConfig
 from pipeline.config.looking import BackbonesConfig, FetchConfig, MapConfig
 from pipeline.config.packing import PackConfig
@@ -23,6 +24,7 @@ __all__ = [
     "CompareConfig",
     "DemoConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "ExtractConfig",
     "FetchConfig",
     "FinetuneConfig",

@@ -8,6 +8,7 @@ MOST_DRAWN = 250_000  # images of a map: a page cannot hold more
 MAP_SUFFIXES = (".html", ".png")
 TABLE_SUFFIXES = (".csv", ".parquet")
 PACK_SUFFIX = ".zip"
+EXPORT_SUFFIXES = (".onnx", ".keras", "")  # none: a folder for OpenVINO
 ARCHITECTURES = ("small", "lenet", "vgg", "resnet18")
 SCHEDULES = ("cosine", "plateau", "constant")
 TRAINING_PRECISIONS = ("auto", "float32", "mixed_bfloat16")

@@ -1,0 +1,54 @@
+"""Settings of the stage that exports a candidate."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from features.arguments import as_path, check_choice, check_flag, normalize, optional, refused
+from pipeline.config.choices import EXPORT_SUFFIXES, METRICS, RECOMMENDED
+from pipeline.config.readers import as_text_or_path
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Settings of `export`.
+
+    Attributes:
+        results: a results folder, the folder of one candidate in it, or a pack.
+        out: a file ending in .onnx or .keras, or a folder, whose name has no ending, for OpenVINO.
+        candidate: "recommended" by `compare`, "best" on validation, or a name.
+        metric: the metric by which "best" and "recommended" are chosen; None takes the one that
+            candidates were chosen by.
+        weights: the weights file, where the features were made from one.
+        features: where the feature file lies now, if it has moved.
+        trust: whether to load an analyst's own estimator, whose file can run any code.
+    """
+
+    results: Path
+    out: Path
+    candidate: str = RECOMMENDED
+    metric: str | None = None
+    weights: str | None = None
+    features: Path | None = None
+    trust: bool = False
+
+    def __post_init__(self) -> None:
+        normalize(
+            self,
+            results=as_path,
+            out=_as_export,
+            metric=optional(partial(check_choice, choices=METRICS)),
+            weights=optional(as_text_or_path),
+            features=optional(as_path),
+            trust=check_flag,
+        )
+
+
+def _as_export(value: Any, option: str) -> Path:
+    path = as_path(value, option)
+    if path.suffix not in EXPORT_SUFFIXES or path.name in ("", ".."):
+        raise refused(
+            str(path), option, "a file ending in .onnx or .keras, or a folder such as openvino"
+        )
+    return path

@@ -1,0 +1,109 @@
+"""A candidate as Keras networks, from uint8 pixels to calibrated probabilities, in float32."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from features.engines import use_keras_on
+from features.errors import UsageError
+from features.quiet import keras_here
+from pipeline.classifiers import storage
+from pipeline.exporting import heads
+from pipeline.exporting.resizing import Resizing
+from pipeline.networks import storage as networks
+from pipeline.networks.precision import FLOAT32
+from pipeline.predictors.kit import Kit
+from pipeline.predictors.of_images import ImagePredictor
+from pipeline.results.records import NETWORK
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A candidate in parts that Keras and ONNX express.
+
+    Attributes:
+        pixels: a keras.Model from uint8 pixels (n, H, W, 3) to probabilities, float32 (n, K); with
+            an estimator, to what that takes, (n, d).
+        size: H and W.
+        resizing: how pixels come to that size.
+        classes: the number K of classes.
+        exact: whether probabilities change smoothly, so that rounding cannot move one by a vote.
+        estimator: a fitted estimator that ONNX alone has operators for; None for none.
+        after: a keras.Model from what it gives to calibrated probabilities, (n, K).
+    """
+
+    pixels: Any
+    size: tuple[int, int]
+    resizing: Resizing
+    classes: int
+    exact: bool = True
+    estimator: Any | None = None
+    after: Any | None = None
+
+
+def in_float32(kit: Kit) -> Kit:
+    """Return a kit whose network is built anew and computes in float32."""
+    record = kit.record
+    if record.kind == NETWORK:
+        facts = record.model[networks.NETWORK] | {"precision": FLOAT32}
+        record = dataclasses.replace(record, model=record.model | {networks.NETWORK: facts})
+    return dataclasses.replace(kit, record=record, converted=None)
+
+
+def parts_of(kit: Kit, predictor: ImagePredictor, trust: bool) -> Parts:
+    """Return a candidate in parts.
+
+    Args:
+        kit: the candidate, in float32.
+        predictor: the candidate, ready to look at images.
+        trust: whether to load an analyst's own estimator, which can run any code.
+
+    Raises:
+        UsageError: no network of Keras makes its features, or its model has to take along too many
+            rows.
+        DataError: its model is missing or has changed.
+        MissingPackageError: TensorFlow is not installed.
+    """
+    use_keras_on("tensorflow")
+    keras_here("an export")
+    loading = predictor.loading
+    resizing = Resizing(loading["resize"], loading["interpolation"])
+    parts = _of_network if kit.record.kind == NETWORK else _of_classifier
+    return parts(kit, predictor, resizing, trust)
+
+
+def _of_network(kit: Kit, predictor: ImagePredictor, resizing: Resizing, trust: bool) -> Parts:
+    import keras
+
+    record = kit.record
+    network = networks.load(kit.results / record.name, record.model)
+    probabilities = heads.calibrated(heads.of_scores(network.output), record.temperature)
+    pixels = keras.Model(network.input, probabilities, name="candidate")
+    return Parts(pixels, predictor.size, resizing, predictor.classes)
+
+
+def _of_classifier(kit: Kit, predictor: ImagePredictor, resizing: Resizing, trust: bool) -> Parts:
+    import keras
+    from keras import ops
+
+    record, rebuilt, classes = kit.record, predictor.rebuilt, predictor.classes
+    if rebuilt is None or rebuilt.model.network is None:
+        raise UsageError(
+            f"{record.name} rests on features that no network of Keras makes, and no format can "
+            "hold it; `pack` carries it"
+        )
+    layer = record.inputs["layer"]
+    network = rebuilt.model.network((layer,))
+    features = network.output[layer]  # (n, D)
+    if rebuilt.config.store != "float32":  # training saw what the file stored
+        features = ops.cast(ops.cast(features, rebuilt.config.store), "float32")
+    model = storage.load(kit.results / record.name, record.model, trust)
+    head = heads.head(model, features, classes)
+    size, temperature = predictor.size, record.temperature
+    if head.estimator is None:
+        probabilities = heads.calibrated(head.values, temperature)
+        pixels = keras.Model(network.input, probabilities, name="candidate")
+        return Parts(pixels, size, resizing, classes, head.exact)
+    pixels = keras.Model(network.input, head.values, name="candidate")
+    after = heads.after(head.estimator, classes, temperature)
+    return Parts(pixels, size, resizing, classes, head.exact, head.estimator, after)
