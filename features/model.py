@@ -1,11 +1,12 @@
 """What turns pixels into features: a pretrained network, or a hand-crafted descriptor."""
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from features import descriptors, handcrafted
 from features.backbones import catalog
@@ -19,9 +20,6 @@ from features.descriptors import Descriptor
 from features.engines import choose, compile_network
 from features.engines.base import BatchShape, Calibrate, Choice, Compiled
 from features.errors import MissingPackageError, UsageError
-
-if TYPE_CHECKING:
-    from features.backbones.elsewhere import Network
 
 log = logging.getLogger("offshelf")
 
@@ -141,7 +139,11 @@ def _from_elsewhere(config: ExtractConfig) -> Model:
     choice = choose(config.engine, config.precision, network.engines)
     layers = network.resolve(config.layers)
     elsewhere.check_pooling([tap for tap in network.taps if tap.name in layers], config.pooling)
-    _tell(network, layers)
+    height, width = network.image_size
+    _tell(
+        f"{network.name}: {height} x {width} pixels, {network.scaling.order}, scaling "
+        f"{network.scaling.name!r}, layer {', '.join(layers)}"
+    )
 
     def compile_for(batch_shape: BatchShape, cache: Path, calibrate: Calibrate | None) -> Compiled:
         def make(precision: str) -> Any:
@@ -167,14 +169,10 @@ def _from_elsewhere(config: ExtractConfig) -> Model:
     )
 
 
-def _tell(network: "Network", layers: tuple[str, ...]) -> None:
-    """Say what was read from the network, or guessed of it."""
-    assert network.scaling is not None  # noqa: S101 - it was looked at before
-    height, width = network.image_size
-    log.info(
-        "%s: %d x %d pixels, %s, scaling %r, layer %s", network.name, height, width,
-        network.scaling.order, network.scaling.name, ", ".join(layers),
-    )  # fmt: skip
+@functools.cache
+def _tell(what: str) -> None:
+    """Say once what was read from a network, or guessed of it."""
+    log.info("%s", what)
 
 
 def _identity(weights: Weights) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def open_network(wanted: Wanted) -> Network:
     taps = _taps(name, size, bool(options))
     weights = resolve(name, record, wanted.weights, wanted.seed, options)
     scaling = SCALINGS[wanted.scaling] if wanted.scaling else _scaling(record)
-    _tell(name, record, weights.licence)
+    _tell(name, record["interpolation"], record["crop_pct"], weights.licence)
 
     def make(
         names: Sequence[str], pooling: str, precision: str, batch_shape: BatchShape
@@ -100,11 +100,11 @@ def _scaling(record: dict[str, Any]) -> PixelScaling:
     return standardized(_SCALING, record["mean"], record["std"])
 
 
-def _tell(name: str, record: dict[str, Any], licence: str) -> None:
-    """Say how timm itself prepares images, and the licence."""
+@functools.cache
+def _tell(name: str, interpolation: str, share: float, licence: str) -> None:
+    """Say once how timm itself prepares images, and the licence."""
     log.info(
         "%s%s: timm's record says %s interpolation and the central %.0f %% of the image (see "
         "--interpolation, --resize); licence %s",
-        PREFIX, name, record.get("interpolation", "no"), 100 * record.get("crop_pct", 1),
-        licence or "not stated",
+        PREFIX, name, interpolation, 100 * share, licence or "not stated",
     )  # fmt: skip
