@@ -314,8 +314,8 @@ def find(name: str) -> Backbone:
     """
     if is_elsewhere(name):
         raise UsageError(
-            f"{name}: networks from elsewhere are for `extract` and `backbones`; this takes a network "
-            "of keras.applications, see `backbones`"
+            f"{name}: networks from elsewhere are for `extract` and `backbones`; this takes a "
+            "network of keras.applications, see `backbones`"
         )
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     if plain not in BACKBONES:
