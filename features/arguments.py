@@ -66,8 +66,8 @@ def as_path(value: Any, option: str) -> Path:
     path = as_location(value, option)
     if is_remote(path):
         raise UsageError(
-            f"{option}={path}: expected a path on this machine; URLs are taken by extract and "
-            "inspect, and as feature files"
+            f"{option}={path}: expected a path on this machine; URLs are taken by extract, "
+            "inspect and predict, and as feature files"
         )
     return path
 

@@ -18,6 +18,7 @@ from features.arguments import (
     refused,
 )
 from features.config import AUTO, ENGINES, PRECISIONS
+from features.remote.location import remote
 from pipeline.config.choices import METRICS, RECOMMENDED, TABLE_SUFFIXES
 from pipeline.config.readers import as_text_or_path, check_confidence
 
@@ -100,7 +101,12 @@ def _as_images(value: Any, option: str) -> tuple[str, ...]:
     paths = [value] if isinstance(value, str | Path) else value
     if not isinstance(paths, Iterable) or not (listed := list(paths)):
         raise refused(value, option, "a path, or a sequence of paths")
-    return tuple(str(as_path(path, option)) for path in listed)
+    return tuple(_as_text(as_location(path, option)) for path in listed)
+
+
+def _as_text(path: Path) -> str:
+    address = remote(path)
+    return str(path) if address is None else address.url
 
 
 def _as_table_path(value: Any, option: str) -> Path:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from features.errors import DataError, UsageError
+from features.remote.schemes import scheme_of, shown
 from features.sources import is_source, open_source
 from features.sources.base import Source, Subset
 from features.sources.memory import MemorySource
@@ -27,9 +28,14 @@ def open_images(paths: tuple[str, ...], limit: int | None = None) -> Source:
         paths = tuple(line.rstrip("\r\n") for line in sys.stdin if line.strip())
         if not paths:
             raise DataError("no path came on standard input; expected a line for each image")
-    elif len(paths) == 1 and is_source(Path(paths[0])):
+    elif len(paths) == 1 and (scheme_of(paths[0]) or is_source(Path(paths[0]))):
         return open_source(paths[0], limit)
     for path in paths:
+        if scheme_of(path):
+            raise UsageError(
+                f"{shown(path)} stands beside other paths; name one source alone, or a manifest of "
+                "URLs"
+            )
         if Path(path).is_dir() or is_source(Path(path)):
             raise UsageError(f"{path} is a source of many images; name it alone")
         if not Path(path).exists():

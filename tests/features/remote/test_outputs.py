@@ -14,6 +14,8 @@ from features.remote import connections, stores
 from features.remote.checksums import etag_of
 from features.remote.schemes import shown
 from pipeline.commands.main import main
+from pipeline.config import PredictConfig
+from pipeline.predictors.sources import open_images
 from tests.features.faults import stub
 from tests.features.remote.conftest import SECRET
 
@@ -129,6 +131,15 @@ def test_classify_learns_from_a_store_and_its_record_names_it(stored, tmp_path):
     assert comparison.ranking.entries[0].record.inputs["file"] == stored
     main(["report", str(results), "--out", str(tmp_path / "page.html"), "--quiet"])
     assert "say with --features" not in (tmp_path / "page.html").read_text()
+
+
+def test_predict_takes_images_from_a_store(bucket, photos):
+    source = bucket.put_folder(photos, "photos/")
+    config = PredictConfig("results", source)
+    with open_images(config.images) as images:
+        assert len(images) == 20
+    with pytest.raises(UsageError, match="stands beside other paths"):
+        open_images((source, "a.png"))
 
 
 @pytest.mark.parametrize(
