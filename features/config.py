@@ -29,6 +29,7 @@ RESIZES = ("stretch", "crop")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 STORES = ("float32", "float16")
 ENGINES = ("openvino", "tensorflow", "jax")
+LOCAL, RAY = EXECUTORS = ("local", "ray")
 PRECISIONS = ("float32", "bfloat16", "float16")
 INT8, QUANTIZES = "int8", "openvino"  # a precision for images alone, and the engine that has it
 AUTO = "auto"
@@ -79,6 +80,10 @@ class ExtractConfig:
             and do not read them again to compare their content.
         seed: seed of the random weights, and of the images that int8 is calibrated on.
         progress: whether to show a progress bar.
+        executor: "local" computes in this process, "ray" in the workers of a Ray cluster.
+        ray_address: the cluster's address; None takes $RAY_ADDRESS, else starts one here.
+        workers: the number of workers; None takes one for each node, or for each GPU.
+        gpus_per_worker: the number of GPUs that each worker has.
 
     Raises:
         UsageError: a value is of another type than described, is none of the known ones, or is
@@ -110,6 +115,10 @@ class ExtractConfig:
     trust_source: bool = False  # reading takes a small share of the time to decode
     seed: int = 0
     progress: bool = True
+    executor: str = LOCAL
+    ray_address: str | None = None
+    workers: int | None = None
+    gpus_per_worker: int = 0
 
     def __post_init__(self) -> None:
         normalize(
@@ -139,7 +148,12 @@ class ExtractConfig:
             trust_source=check_flag,
             seed=partial(check_count, at_least=0),
             progress=check_flag,
+            executor=partial(check_choice, choices=EXECUTORS),
+            ray_address=optional(check_text),
+            workers=optional(check_count),
+            gpus_per_worker=partial(check_count, at_least=0),
         )
+        _check_executor(self)
         self._check_backbone()
         if self.precision == INT8 and self.engine not in (AUTO, QUANTIZES):
             raise UsageError(
@@ -168,6 +182,24 @@ class ExtractConfig:
 
 def _as_name_or_path(value: Any, option: str) -> str:
     return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value, option)
+
+
+def _check_executor(config: ExtractConfig) -> None:
+    """Raise UsageError where an option of Ray was given without it."""
+    given = {
+        "--ray-address": config.ray_address is not None,
+        "--workers": config.workers is not None,
+        "--gpus-per-worker": config.gpus_per_worker > 0,
+    }
+    if config.executor != RAY and (
+        options := [name for name, is_given in given.items() if is_given]
+    ):
+        raise UsageError(f"{', '.join(options)}: only workers of Ray have it; give --executor ray")
+    if config.executor == RAY and config.precision == INT8:
+        raise UsageError(
+            f"--precision {INT8} is calibrated by the machine that computes, so that workers of Ray "
+            "could differ; leave one of the two out"
+        )
 
 
 def _check_no_network_options(config: ExtractConfig, descriptor: descriptors.Descriptor) -> None:

@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from features import int8
+from features import int8, ray_executor
 from features.arguments import ImageSize, Names, SplitFolders
-from features.config import INT8, ExtractConfig
+from features.config import INT8, RAY, ExtractConfig
 from features.engines.base import Compiled
 from features.errors import DataError
 from features.locks import locked
@@ -60,6 +60,10 @@ def extract(
     trust_source: bool = ExtractConfig.trust_source,
     seed: int = ExtractConfig.seed,
     progress: bool = ExtractConfig.progress,
+    executor: str = ExtractConfig.executor,
+    ray_address: str | None = ExtractConfig.ray_address,
+    workers: int | None = ExtractConfig.workers,
+    gpus_per_worker: int = ExtractConfig.gpus_per_worker,
 ) -> Path:
     """Turn images into a feature file, as `python -m pipeline extract` does.
 
@@ -103,6 +107,10 @@ def extract(
             and do not read them again to compare their content.
         seed: seed of the random weights, and of the images that int8 is calibrated on.
         progress: whether to show a progress bar.
+        executor: "local" computes in this process, "ray" in the workers of a Ray cluster.
+        ray_address: the cluster's address; None takes $RAY_ADDRESS, else starts one here.
+        workers: the number of workers of Ray; None takes one for each node, or for each GPU.
+        gpus_per_worker: the number of GPUs that each of them has.
 
     Returns:
         `out` as a Path, which `features.FeatureFile` opens.
@@ -151,6 +159,8 @@ def run(config: ExtractConfig, tells_reading: bool = True) -> Path:
 
 
 def _run(config: ExtractConfig, tells_reading: bool) -> Path:
+    if config.executor == RAY:
+        ray_executor.check_cluster(config)
     check_output(config.out)
     with (
         open_source(config.source, config.limit, config.splits) as source,
@@ -198,7 +208,15 @@ def _compiled(plan: Plan) -> tuple[Compiled, list[dict[str, Any]]]:
 
 
 def write_missing_shards(shards: Shards, plan: Plan, network: Compiled) -> None:
-    """Compute every shard that is missing, in order; each is safe on disk before the next one."""
+    """Compute every shard that is missing, in order; each is safe on disk before the next one.
+
+    The workers of Ray compute them in any order.
+    """
+    if plan.config.executor == RAY:
+        shown = plan.config.progress
+        with progress_bar(shards.total, shards.covered, "image", shown) as bar:
+            ray_executor.compute_shards(plan, shards, bar.update)
+        return
     with (
         progress_bar(shards.total, shards.covered, "image", plan.config.progress) as bar,
         closing(stream_rows(plan, network, shards.missing(), bar.update)) as stream,

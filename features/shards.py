@@ -98,6 +98,14 @@ class Shards:
         """Return the ranges (start, stop) of the shards that do not exist yet."""
         return [(start, stop) for start, stop in self.ranges() if start not in self.sizes]
 
+    def is_written(self, start: int) -> bool:
+        """Tell whether this process sees the shard that begins at an image."""
+        return self._path(start).is_file()
+
+    def take_over(self, start: int, size: Size, notes: dict[str, int]) -> None:
+        """Count a shard that another process has written; it is checked when all are assembled."""
+        self.sizes[start], self._notes[start] = size, notes
+
     def write(self, start: int, stop: int, rows: Rows) -> None:
         """Write the shard of a range; its rows are safe on disk when this returns.
 

@@ -52,7 +52,10 @@ class RemoteError(DataError):
 
     def __init__(self, address: object, reason: str) -> None:
         super().__init__(f"{address} {reason}")
-        self.reason = reason
+        self.address, self.reason = str(address), reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # another process may have raised it
+        return type(self), (self.address, self.reason)
 
 
 class DeniedError(RemoteError):

@@ -7,6 +7,7 @@ from features.backbones.catalog import POOLINGS, SCALINGS
 from features.config import (
     AUTO,
     ENGINES,
+    EXECUTORS,
     INT8,
     INTERPOLATIONS,
     PRECISIONS,
@@ -71,6 +72,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         metavar="N",
     )
 
+    _add_ray_options(option)
     command.add_argument(
         "--dry-run", action="store_true", help="say how the source is read, and stop"
     )
@@ -118,6 +120,17 @@ def _add_network_options(option: Any) -> None:
         action="store_true",
     )
     option("--batch-size", "the number of images in a forward pass", type=int, metavar="N")
+
+
+def _add_ray_options(option: Any) -> None:
+    option("--executor", "what computes: this process, or a Ray cluster", choices=EXECUTORS)
+    option(
+        "--ray-address",
+        "the cluster; without it $RAY_ADDRESS, or one that is started on this machine",
+        metavar="ADDRESS",
+    )
+    option("--workers", "the workers of Ray; without it one a node or GPU", type=int, metavar="N")
+    option("--gpus-per-worker", "the GPUs of each worker of Ray", type=int, metavar="N")
 
 
 def _add_image_options(option: Any) -> None:

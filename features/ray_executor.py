@@ -1,0 +1,380 @@
+"""Extraction by the workers of a Ray cluster: each is an actor that holds the compiled network.
+
+A worker reads, decodes and computes as a local run does, and writes its shards itself to the folder
+that the driver made. The driver plans, hands out ranges of shards, watches and assembles. A worker
+is given the next ranges when it is done with the last, so that memory stays what one run needs.
+Batches are those of a local run, whatever the number of workers, and so are the rows.
+"""
+
+import logging
+import os
+import queue
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from features.config import ExtractConfig
+from features.cpus import available_cpus
+from features.engines.base import Compiled
+from features.errors import DataError, MissingPackageError, OffshelfError, UsageError
+from features.planning import Plan, compile_model, plan_extraction
+from features.records import Recipe
+from features.remote.location import is_remote
+from features.row_blocks import Size
+from features.shards import Shards
+from features.sources import open_source
+from features.stream import stream_rows
+
+log = logging.getLogger("offshelf")
+
+Range = tuple[int, int]
+Done = tuple[int, int, Size, dict[str, int]]  # start, stop, size and notes of a shard
+
+_SHARDS_AT_A_TIME = 4  # given to a worker: loading pauses between two such groups
+_START = -1  # in place of a shard, for a worker that has not begun
+_PAUSE, _PATIENCE = 1.0, 30.0  # seconds: to look again, and until one line says what is waited for
+_MOST_DEATHS = 3  # of workers at the same shard
+_OBJECT_STORE_BYTES = 2**27  # of a cluster that we start; hardly anything goes through it
+_REACHED_WITHIN = 5.0  # seconds, to connect to the head of a cluster
+
+
+def compute_shards(
+    plan: Plan, shards: Shards, advance: Callable[[int], object] = lambda images: None
+) -> None:
+    """Have all missing shards computed by the workers of a cluster.
+
+    Args:
+        plan: the plan of the extraction.
+        shards: the shards, of which the missing ones are made.
+        advance: is called with the number of images of each shard that is done.
+
+    Raises:
+        MissingPackageError: Ray is not installed.
+        UsageError: the cluster cannot have such workers.
+        DataError: there is no cluster at the address, a worker failed, ended three times at the
+            same images, or writes to another place than this machine sees.
+    """
+    missing = shards.missing()
+    if not missing:
+        return
+    with _cluster(plan.config) as ray:
+        crew = _Crew(ray, plan, shards, _workers(ray, plan.config, len(missing)))
+        with closing(crew.results(missing)) as results:
+            for start, stop, size, notes in results:
+                shards.take_over(start, size, notes)
+                advance(stop - start)
+
+
+def check_cluster(config: ExtractConfig) -> None:
+    """Raise an error, before any work, where Ray is not installed or nobody is at the address.
+
+    Raises:
+        MissingPackageError: Ray is not installed.
+        DataError: nobody listens at the address.
+    """
+    if not _ray().is_initialized() and (address := _address(config)):
+        _check_reached(address)
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise MissingPackageError(
+            '--executor ray needs Ray; `pip install "offshelf[ray]"` brings it'
+        ) from None
+    return ray
+
+
+def _address(config: ExtractConfig) -> str | None:
+    return config.ray_address or os.environ.get("RAY_ADDRESS")  # a submitted job has the latter
+
+
+@contextmanager
+def _cluster(config: ExtractConfig) -> Iterator[Any]:
+    """Give Ray, connected to the cluster at the address, or to one of this machine alone."""
+    ray, address = _ray(), _address(config)
+    if ray.is_initialized():  # by a notebook, whose cluster it is
+        yield ray
+        return
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        settings |= {
+            "num_cpus": available_cpus(), "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+        }  # fmt: skip
+    try:
+        with _keeping_signals():
+            ray.init(address=address, **settings)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise DataError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _keeping_signals() -> Iterator[None]:
+    """Keep our answer to SIGTERM, in whose place Ray puts its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check_reached(address: str) -> None:
+    """Raise DataError where nobody listens at an address; Ray would try for a minute."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return  # "auto" and the like
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACHED_WITHIN).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(
+            f"no Ray cluster at {address}: {reason}; `ray start --head` starts one"
+        ) from None
+
+
+@dataclass(frozen=True)
+class _Workers:
+    """How many workers there are, and what each has.
+
+    Attributes:
+        count: the number of workers.
+        cpus: CPUs of each.
+        gpus: GPUs of each.
+    """
+
+    count: int
+    cpus: int
+    gpus: int
+
+
+def _workers(ray: Any, config: ExtractConfig, shards: int) -> _Workers:
+    """Return what workers the cluster can have; a default is one for each node or GPU."""
+    total = ray.cluster_resources()
+    cpus, gpus = int(total.get("CPU", 0)), int(total.get("GPU", 0))
+    each = config.gpus_per_worker
+    if cpus < 1 or gpus < each:
+        raise UsageError(
+            f"--gpus-per-worker {each}: the cluster has {gpus} GPUs and {cpus} CPUs free for us"
+        )
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    wanted = config.workers or (gpus if each else nodes)
+    count = min(wanted, cpus, gpus // each if each else wanted)
+    if config.workers and count < config.workers:
+        log.warning("the cluster has room for %d of %d workers", count, config.workers)
+    count = min(count, shards)
+    most = max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+    workers = _Workers(count, max(1, min(cpus // count, most)), each)
+    log.info(
+        "Ray: %d worker%s with %d CPUs and %d GPUs each on %d node%s",
+        count, "s" * (count != 1), workers.cpus, each, nodes, "s" * (nodes != 1),
+    )  # fmt: skip
+    return workers
+
+
+class _Crew:
+    """The workers, each looked after by a thread of the driver."""
+
+    def __init__(self, ray: Any, plan: Plan, shards: Shards, workers: _Workers) -> None:
+        self._ray, self._shards, self._workers = ray, shards, workers
+        self._config = _absolute(plan.config)
+        self._recipe = plan.recipe.to_json()
+        self._waiting: queue.SimpleQueue[list[Range]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Done | BaseException] = queue.SimpleQueue()
+        self._deaths: Counter[int] = Counter()  # of workers, by the shard that they were at
+        self._stopped, self._is_told = threading.Event(), False
+        self.actors: dict[int, Any] = {}  # by the number of the worker
+
+    def results(self, missing: list[Range]) -> Iterator[Done]:
+        """Yield each shard when it is written, in any order; all workers end with the iterator."""
+        left = len(missing)
+        count = min(_SHARDS_AT_A_TIME, max(1, left // (2 * self._workers.count)))
+        for first in range(0, left, count):
+            self._waiting.put(missing[first : first + count])
+        for number in range(self._workers.count):
+            threading.Thread(target=self._look_after, args=(number,), daemon=True).start()
+        try:
+            while left:
+                result = self._done.get()
+                if isinstance(result, BaseException):
+                    raise result
+                left -= 1
+                yield result
+        finally:
+            self._stopped.set()
+            for _ in range(self._workers.count):
+                self._waiting.put([])
+            for actor in list(self.actors.values()):
+                with suppress(Exception):
+                    self._ray.kill(actor)
+
+    def _look_after(self, number: int) -> None:
+        """Give a worker ranges until there are none; start it again where it has died.
+
+        A worker that waits for room in the cluster, as when a node has gone, holds no ranges.
+        """
+        try:
+            while self._is_there(number) and (ranges := self._waiting.get()):
+                try:
+                    self._give(number, ranges)
+                except self._ray.exceptions.RayActorError:
+                    self._mourn(number, ranges)
+        except BaseException as error:
+            self._done.put(_as_ours(error))
+
+    def _give(self, number: int, ranges: list[Range]) -> None:
+        """Have a worker compute ranges; those that are done are taken out of the list."""
+        actor = self.actors[number]
+        for reference in actor.compute.options(num_returns="streaming").remote(list(ranges)):
+            done = self._ray.get(reference)
+            self._check_seen(done[0])
+            del ranges[0]
+            self._done.put(done)
+
+    def _is_there(self, number: int) -> bool:
+        """Start a worker unless it is there, and wait until it is; False when all is done.
+
+        Raises:
+            DataError: workers end as soon as they begin.
+        """
+        if number in self.actors:
+            return True
+        reference = self._start(number).ready.remote()
+        since = time.monotonic()
+        while not self._stopped.is_set():
+            done, _ = self._ray.wait([reference], timeout=_PAUSE)
+            if done:
+                try:
+                    self._ray.get(reference)
+                    return True
+                except self._ray.exceptions.RayActorError as error:
+                    self._count_start(error)
+                    reference = self._start(number).ready.remote()
+            elif time.monotonic() > since + _PATIENCE and not self._is_told:
+                self._is_told = True
+                log.warning("the cluster has no room for all workers at the moment")
+        return False
+
+    def _count_start(self, error: Exception) -> None:
+        self._deaths[_START] += 1
+        if self._deaths[_START] >= _MOST_DEATHS * self._workers.count:
+            reason = str(error).strip().rpartition("\n")[2][:200]
+            raise DataError(
+                f"workers end as soon as they begin ({reason}); is Offshelf installed on all nodes?"
+            )
+
+    def _start(self, number: int) -> Any:
+        workers = self._workers
+        options = {"num_cpus": workers.cpus, "num_gpus": workers.gpus, "max_restarts": 0}
+        actor = self._ray.remote(Worker).options(**options)
+        arguments = self._config, self._recipe, self._shards.images, number * workers.cpus
+        self.actors[number] = actor.remote(*arguments, workers.cpus)
+        return self.actors[number]
+
+    def _mourn(self, number: int, ranges: list[Range]) -> None:
+        """Put back what a dead worker had left; raise DataError where that is no accident."""
+        del self.actors[number]
+        if not ranges:
+            return
+        start, stop = ranges[0]
+        self._deaths[start] += 1
+        if self._deaths[start] >= _MOST_DEATHS:
+            raise DataError(
+                f"{_MOST_DEATHS} workers ended at images {start} to {stop - 1}: one of them may "
+                "end the process that decodes it, or memory may be short"
+            )
+        if not self._stopped.is_set():
+            log.warning("a worker ended at images %d to %d, which are begun again", start, stop - 1)
+        self._waiting.put(ranges)
+
+    def _check_seen(self, start: int) -> None:
+        if not self._shards.is_written(start):
+            raise DataError(
+                f"a worker wrote to {self._shards.folder} on its own machine; give an --out in a "
+                "folder that all machines of the cluster share"
+            )
+
+
+class Worker:
+    """What runs in the cluster: a plan that equals the driver's, and the compiled network."""
+
+    def __init__(
+        self, config: ExtractConfig, recipe: str, images: int, first_cpu: int, cpus: int
+    ) -> None:
+        """Keep what `compute` needs; an error in here would lose its message on its way.
+
+        Args:
+            config: the settings; paths are absolute.
+            recipe: the driver's recipe as JSON.
+            images: the number of images in a shard.
+            first_cpu: the number of the first CPU that it takes.
+            cpus: how many it takes.
+        """
+        self._config, self._recipe, self._images = config, recipe, images
+        self._cpus = first_cpu, cpus
+
+    def ready(self) -> str:
+        """Return the name of the machine, when the worker is there."""
+        return socket.gethostname()
+
+    @cached_property
+    def _parts(self) -> tuple[Plan, Compiled, Shards]:
+        """The plan, the compiled network and the shards; DataError where the rows would differ."""
+        _keep_to(*self._cpus)
+        config = self._config
+        plan = plan_extraction(config, open_source(config.source, config.limit, config.splits))
+        if plan.recipe.to_json() != self._recipe:
+            differences = "; ".join(Recipe.from_json(self._recipe).differences(plan.recipe))
+            raise DataError(
+                f"a worker on {socket.gethostname()} would compute other rows ({differences}); "
+                "install the same versions there, or name --engine and --precision"
+            )
+        network = compile_model(plan.model, plan.recipe)
+        return plan, network, Shards(config.out, plan.recipe, len(plan.source), self._images)
+
+    def compute(self, ranges: list[Range]) -> Iterator[Done]:
+        """Compute and write shards; yield what is to be known of each."""
+        plan, network, shards = self._parts
+        with closing(stream_rows(plan, network, ranges, lambda images: None)) as stream:
+            for start, stop, rows in stream:
+                shards.write(start, stop, rows)
+                yield start, stop, rows.size, rows.notes
+
+
+def _keep_to(first: int, count: int) -> None:
+    """Keep this process to some CPUs, so that workers of one machine do not share them."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    cpus = sorted(os.sched_getaffinity(0))
+    chosen = {cpus[(first + step) % len(cpus)] for step in range(count)}
+    os.sched_setaffinity(0, chosen)
+
+
+def _absolute(config: ExtractConfig) -> ExtractConfig:
+    """Return the settings for a process that may have another working folder."""
+    paths = {name: getattr(config, name) for name in ("source", "out")}
+    absolute = {name: p if is_remote(p) else Path(p).absolute() for name, p in paths.items()}
+    weights = Path(config.weights).absolute() if Path(config.weights).is_file() else config.weights
+    return replace(config, **absolute, weights=str(weights), progress=False, restart=False)
+
+
+def _as_ours(error: BaseException) -> BaseException:
+    """Return the error to raise in the driver for one that came from a worker or its thread."""
+    cause = getattr(error, "cause", None) or error
+    if isinstance(cause, OffshelfError):
+        return cause
+    text = str(cause).strip().rpartition("\n")[2][:200]
+    return DataError(f"a worker failed: {type(cause).__name__}: {text}")

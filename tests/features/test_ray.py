@@ -1,0 +1,160 @@
+"""Extraction by the workers of a Ray cluster on this machine."""
+
+import os
+import socket
+import sys
+
+import pytest
+
+import features
+from features import ray_executor
+from features.errors import DataError, MissingPackageError, UsageError
+from features.ray_executor import Worker
+from features.shards import Shards, partial_folder
+from pipeline.commands.main import main
+from tests.features.faults import stub
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.timeout(240)
+
+SMALL = {
+    "backbone": "mobilenetv2",
+    "weights": "none",
+    "image_size": 32,
+    "batch_size": 4,
+    "progress": False,
+}
+
+
+class Ending(Worker):
+    """A worker that ends at an image, as a decoder that crashes does."""
+
+    def compute(self, ranges):
+        for start, stop in list(ranges):
+            if start == 8:
+                os._exit(1)
+            yield from super().compute([(start, stop)])
+
+
+class Elsewhere(Worker):
+    """A worker that writes where the driver does not see it."""
+
+    def compute(self, ranges):
+        for done in super().compute(ranges):
+            self._parts[2]._path(done[0]).unlink()
+            yield done
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    ray.init(
+        num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False,
+        _temp_dir=str(tmp_path_factory.mktemp("ray")) if sys.platform == "darwin" else None,
+    )  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr("features.shards.SHARD_IMAGES", 8)
+
+
+def extract(source, out, **options):
+    return features.extract(source, out, **(SMALL | options))
+
+
+def by_ray(source, out, **options):
+    return extract(source, out, executor="ray", **options)
+
+
+@pytest.fixture
+def local(photos, tmp_path):
+    (photos / "cat" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return extract(photos, tmp_path / "local.h5", max_rejected=0.1)
+
+
+def test_rows_equal_those_of_a_local_run_and_workers_that_die_are_replaced(
+    cluster, local, photos, tmp_path, monkeypatch
+):
+    killed = []
+    check = ray_executor._Crew._check_seen
+
+    def killing(crew, start):
+        check(crew, start)
+        if not killed:
+            killed.append(start)
+            ray.kill(crew.actors[0])
+
+    monkeypatch.setattr(ray_executor._Crew, "_check_seen", killing)
+    out = by_ray(photos, tmp_path / "ray.h5", workers=2, max_rejected=0.1)
+    assert killed
+    assert stub.datasets(out) == stub.datasets(local)
+    with features.FeatureFile(out) as file, features.FeatureFile(local) as other:
+        assert file.problems() == [] and file.recipe == other.recipe
+    assert not partial_folder(out).exists()
+
+
+def test_a_driver_that_is_stopped_goes_on(cluster, local, photos, tmp_path, monkeypatch):
+    out = tmp_path / "ray.h5"
+    take_over = Shards.take_over
+
+    def stopping(shards, *rest):
+        take_over(shards, *rest)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Shards, "take_over", stopping)
+        by_ray(photos, out, max_rejected=0.1)
+    assert list(partial_folder(out).glob("*.h5"))
+    by_ray(photos, out, max_rejected=0.1)
+    assert stub.datasets(out) == stub.datasets(local)
+
+
+def test_images_that_end_every_worker_are_named_and_the_rest_is_kept(
+    cluster, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ray_executor, "Worker", Ending)
+    with pytest.raises(DataError, match="3 workers ended at images 8 to 15"):
+        by_ray(photos, tmp_path / "ray.h5", workers=1)
+
+
+def test_workers_that_write_elsewhere_are_noticed(cluster, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_executor, "Worker", Elsewhere)
+    with pytest.raises(DataError, match="on its own machine; give an --out in a folder that all"):
+        by_ray(photos, tmp_path / "ray.h5")
+
+
+def test_gpus_that_the_cluster_does_not_have_are_one_line(cluster, photos, tmp_path):
+    with pytest.raises(UsageError, match="--gpus-per-worker 1: the cluster has 0 GPUs"):
+        by_ray(photos, tmp_path / "ray.h5", gpus_per_worker=1)
+
+
+def test_a_worker_that_would_compute_other_rows_says_so(photos, tmp_path):
+    config = features.config.ExtractConfig(photos, tmp_path / "ray.h5", **SMALL)
+    with features.open_source(photos) as source:
+        plan = ray_executor.plan_extraction(config, source)
+    other = ray_executor.replace(plan.recipe, engine="abacus").to_json()
+    worker = Worker(config, other, 8, 0, os.cpu_count() or 1)
+    with pytest.raises(DataError, match=r"would compute other rows \(engine: abacus ->"):
+        next(worker.compute([(0, 8)]))
+
+
+def test_an_address_where_no_cluster_is_and_options_without_ray_are_one_line(
+    photos, tmp_path, capsys, monkeypatch
+):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    arguments = ["extract", str(photos), "--out", str(tmp_path / "ray.h5"), "--quiet"]
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    assert main([*arguments, "--executor", "ray", "--ray-address", address]) == 1
+    assert capsys.readouterr().err.startswith(f"error: no Ray cluster at {address}: ")
+    assert main([*arguments, "--workers", "2"]) == 2
+    assert "--workers: only workers of Ray have it; give --executor ray" in capsys.readouterr().err
+
+
+def test_without_ray_one_line_says_what_to_install(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingPackageError, match=r'pip install "offshelf\[ray\]"'):
+        by_ray(photos, tmp_path / "ray.h5")
