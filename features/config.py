@@ -197,7 +197,7 @@ def _check_executor(config: ExtractConfig) -> None:
         raise UsageError(f"{', '.join(options)}: only workers of Ray have it; give --executor ray")
     if config.executor == RAY and config.precision == INT8:
         raise UsageError(
-            f"--precision {INT8} is calibrated by the machine that computes, so that workers of Ray "
+            f"--precision {INT8} is calibrated by the machine that computes, and workers of Ray "
             "could differ; leave one of the two out"
         )
 

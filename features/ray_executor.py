@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -196,9 +196,10 @@ class _Crew:
         self._done: queue.SimpleQueue[Done | BaseException] = queue.SimpleQueue()
         self._deaths: Counter[int] = Counter()  # of workers, by the shard that they were at
         self._stopped, self._is_told = threading.Event(), False
+        self._lock = threading.Lock()
         self.actors: dict[int, Any] = {}  # by the number of the worker
 
-    def results(self, missing: list[Range]) -> Iterator[Done]:
+    def results(self, missing: list[Range]) -> Generator[Done]:
         """Yield each shard when it is written, in any order; all workers end with the iterator."""
         left = len(missing)
         count = min(_SHARDS_AT_A_TIME, max(1, left // (2 * self._workers.count)))
@@ -214,23 +215,28 @@ class _Crew:
                 left -= 1
                 yield result
         finally:
+            self._end()
+
+    def _end(self) -> None:
+        with self._lock:
             self._stopped.set()
-            for _ in range(self._workers.count):
-                self._waiting.put([])
-            for actor in list(self.actors.values()):
+            for actor in self.actors.values():
                 with suppress(Exception):
                     self._ray.kill(actor)
+        for _ in range(self._workers.count):
+            self._waiting.put([])
 
     def _look_after(self, number: int) -> None:
         """Give a worker ranges until there are none; start it again where it has died.
 
         A worker that waits for room in the cluster, as when a node has gone, holds no ranges.
         """
+        died = self._ray.exceptions
         try:
             while self._is_there(number) and (ranges := self._waiting.get()):
                 try:
                     self._give(number, ranges)
-                except self._ray.exceptions.RayActorError:
+                except (died.RayActorError, died.ObjectLostError):
                     self._mourn(number, ranges)
         except BaseException as error:
             self._done.put(_as_ours(error))
@@ -252,9 +258,10 @@ class _Crew:
         """
         if number in self.actors:
             return True
-        reference = self._start(number).ready.remote()
-        since = time.monotonic()
-        while not self._stopped.is_set():
+        reference, since = None, time.monotonic()
+        while True:
+            if reference is None and (reference := self._start(number)) is None:
+                return False
             done, _ = self._ray.wait([reference], timeout=_PAUSE)
             if done:
                 try:
@@ -262,11 +269,12 @@ class _Crew:
                     return True
                 except self._ray.exceptions.RayActorError as error:
                     self._count_start(error)
-                    reference = self._start(number).ready.remote()
+                    reference = None
+            elif self._stopped.is_set():
+                return False
             elif time.monotonic() > since + _PATIENCE and not self._is_told:
                 self._is_told = True
                 log.warning("the cluster has no room for all workers at the moment")
-        return False
 
     def _count_start(self, error: Exception) -> None:
         self._deaths[_START] += 1
@@ -277,17 +285,23 @@ class _Crew:
             )
 
     def _start(self, number: int) -> Any:
+        """Start a worker; return what tells that it is there, None where all is done."""
         workers = self._workers
         options = {"num_cpus": workers.cpus, "num_gpus": workers.gpus, "max_restarts": 0}
         actor = self._ray.remote(Worker).options(**options)
-        arguments = self._config, self._recipe, self._shards.images, number * workers.cpus
-        self.actors[number] = actor.remote(*arguments, workers.cpus)
-        return self.actors[number]
+        arguments = self._config, self._recipe, self._shards.images, Path.cwd()
+        with self._lock:  # none is started behind the end, which would keep room in the cluster
+            if self._stopped.is_set():
+                return None
+            started = actor.remote(*arguments, number * workers.cpus, workers.cpus)
+            self.actors[number] = started
+        return started.ready.remote()
 
     def _mourn(self, number: int, ranges: list[Range]) -> None:
         """Put back what a dead worker had left; raise DataError where that is no accident."""
-        del self.actors[number]
-        if not ranges:
+        with self._lock, suppress(Exception):
+            self._ray.kill(self.actors.pop(number))  # it may only have been out of reach
+        if not ranges or self._stopped.is_set():
             return
         start, stop = ranges[0]
         self._deaths[start] += 1
@@ -296,8 +310,7 @@ class _Crew:
                 f"{_MOST_DEATHS} workers ended at images {start} to {stop - 1}: one of them may "
                 "end the process that decodes it, or memory may be short"
             )
-        if not self._stopped.is_set():
-            log.warning("a worker ended at images %d to %d, which are begun again", start, stop - 1)
+        log.warning("a worker ended at images %d to %d, which are begun again", start, stop - 1)
         self._waiting.put(ranges)
 
     def _check_seen(self, start: int) -> None:
@@ -312,7 +325,13 @@ class Worker:
     """What runs in the cluster: a plan that equals the driver's, and the compiled network."""
 
     def __init__(
-        self, config: ExtractConfig, recipe: str, images: int, first_cpu: int, cpus: int
+        self,
+        config: ExtractConfig,
+        recipe: str,
+        images: int,
+        folder: Path,
+        first_cpu: int,
+        cpus: int,
     ) -> None:
         """Keep what `compute` needs; an error in here would lose its message on its way.
 
@@ -320,11 +339,12 @@ class Worker:
             config: the settings; paths are absolute.
             recipe: the driver's recipe as JSON.
             images: the number of images in a shard.
+            folder: the driver's working folder.
             first_cpu: the number of the first CPU that it takes.
             cpus: how many it takes.
         """
         self._config, self._recipe, self._images = config, recipe, images
-        self._cpus = first_cpu, cpus
+        self._cpus, self._folder = (first_cpu, cpus), folder
 
     def ready(self) -> str:
         """Return the name of the machine, when the worker is there."""
@@ -335,6 +355,8 @@ class Worker:
         """The plan, the compiled network and the shards; DataError where the rows would differ."""
         _keep_to(*self._cpus)
         config = self._config
+        with suppress(OSError):  # where weights and own networks may lie
+            os.chdir(self._folder)
         plan = plan_extraction(config, open_source(config.source, config.limit, config.splits))
         if plan.recipe.to_json() != self._recipe:
             differences = "; ".join(Recipe.from_json(self._recipe).differences(plan.recipe))
@@ -365,10 +387,8 @@ def _keep_to(first: int, count: int) -> None:
 
 def _absolute(config: ExtractConfig) -> ExtractConfig:
     """Return the settings for a process that may have another working folder."""
-    paths = {name: getattr(config, name) for name in ("source", "out")}
-    absolute = {name: p if is_remote(p) else Path(p).absolute() for name, p in paths.items()}
-    weights = Path(config.weights).absolute() if Path(config.weights).is_file() else config.weights
-    return replace(config, **absolute, weights=str(weights), progress=False, restart=False)
+    source, out = (p if is_remote(p) else p.absolute() for p in (config.source, config.out))
+    return replace(config, source=source, out=out, progress=False, restart=False)
 
 
 def _as_ours(error: BaseException) -> BaseException:

@@ -130,12 +130,13 @@ def test_gpus_that_the_cluster_does_not_have_are_one_line(cluster, photos, tmp_p
         by_ray(photos, tmp_path / "ray.h5", gpus_per_worker=1)
 
 
-def test_a_worker_that_would_compute_other_rows_says_so(photos, tmp_path):
+def test_a_worker_that_would_compute_other_rows_says_so(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     config = features.config.ExtractConfig(photos, tmp_path / "ray.h5", **SMALL)
     with features.open_source(photos) as source:
         plan = ray_executor.plan_extraction(config, source)
     other = ray_executor.replace(plan.recipe, engine="abacus").to_json()
-    worker = Worker(config, other, 8, 0, os.cpu_count() or 1)
+    worker = Worker(config, other, 8, tmp_path, 0, os.cpu_count() or 1)
     with pytest.raises(DataError, match=r"would compute other rows \(engine: abacus ->"):
         next(worker.compute([(0, 8)]))
 
@@ -152,6 +153,8 @@ def test_an_address_where_no_cluster_is_and_options_without_ray_are_one_line(
     assert capsys.readouterr().err.startswith(f"error: no Ray cluster at {address}: ")
     assert main([*arguments, "--workers", "2"]) == 2
     assert "--workers: only workers of Ray have it; give --executor ray" in capsys.readouterr().err
+    assert main([*arguments, "--executor", "ray", "--precision", "int8"]) == 2
+    assert "--precision int8 is calibrated by the machine" in capsys.readouterr().err
 
 
 def test_without_ray_one_line_says_what_to_install(photos, tmp_path, monkeypatch):
