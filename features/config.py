@@ -28,7 +28,7 @@ from features.errors import UsageError
 RESIZES = ("stretch", "crop")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 STORES = ("float32", "float16")
-ENGINES = ("openvino", "tensorflow", "jax")
+ENGINES = ("openvino", "tensorflow", "jax", "torch")
 LOCAL, RAY = EXECUTORS = ("local", "ray")
 PRECISIONS = ("float32", "bfloat16", "float16")
 INT8, QUANTIZES = "int8", "openvino"  # a precision for images alone, and the engine that has it
@@ -64,8 +64,8 @@ class ExtractConfig:
         accept_damaged: take damaged JPEGs as far as they can be decoded; they are counted.
         decode_memory: the GiB that decoding may take, all threads together. Large images wait
             until so much is free; one that needs more is rejected.
-        engine: "openvino", "tensorflow" or "jax"; "auto" takes the fastest that is installed and
-            fits the hardware.
+        engine: "openvino", "tensorflow", "jax" or "torch"; "auto" takes the fastest that is
+            installed and fits the hardware.
         precision: of the network's weights and operations; pooling is in float32 in any case.
             "int8" is calibrated on images of the source, and for OpenVINO alone.
         force_int8: take int8 also where it loses more of the features than the guard allows.

@@ -92,7 +92,7 @@ def extract(
         accept_damaged: take damaged JPEGs as far as they can be decoded; they are counted.
         decode_memory: the GiB that decoding may take, all threads together. Large images wait
             until so much is free; one that needs more is rejected.
-        engine: "openvino", "tensorflow", "jax", or "auto" for the fastest here.
+        engine: "openvino", "tensorflow", "jax", "torch", or "auto" for the fastest here.
         precision: "float32", "bfloat16", "float16", or "auto" for the fastest of them here; "int8"
             is calibrated on images of the source, for OpenVINO alone.
         force_int8: take int8 also where it loses more of the features than the guard allows.

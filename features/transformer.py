@@ -55,7 +55,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         weights: "imagenet" (from whichever source has them), the name of one weights source, a
             path to a weights file, or "none" for seeded random weights.
         scaling: the pixel scaling of a weights file given by path.
-        engine: "openvino", "tensorflow", "jax", or "auto" for the fastest here.
+        engine: "openvino", "tensorflow", "jax", "torch", or "auto" for the fastest here.
         precision: "float32", "bfloat16", "float16", or "auto" for the fastest here.
         batch_size: images in a forward pass.
         seed: seed of the random weights.

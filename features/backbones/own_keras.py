@@ -32,7 +32,7 @@ from features.errors import DataError, OffshelfError, UsageError
 from features.packages import sha256_of
 from features.quiet import keras_here
 
-_ENGINES = ("openvino", "tensorflow", "jax")
+_ENGINES = ("openvino", "tensorflow", "jax", "torch")
 _MEMORY, _MEMORY_FACTOR = 2**32, 12  # bytes, and times the bytes of the file
 _SECONDS, _BYTES_A_SECOND = 60, 2**23
 _REMEMBERED = 16  # files that were looked through

@@ -13,7 +13,7 @@ from features.backbones.timm_weights import resolve
 from features.engines.base import BatchShape
 from features.errors import DataError, UsageError
 
-_ENGINES = ("openvino",)
+_ENGINES = ("openvino", "torch")
 _IMAGENET = 1000  # classes
 _SCALING = "timm"  # the name of a scaling that timm's record says
 

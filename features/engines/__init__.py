@@ -27,8 +27,8 @@ def choose(engine: str = AUTO, precision: str = AUTO, among: Sequence[str] = ENG
     """Return what runs fastest here, within what the user has fixed.
 
     Args:
-        engine: a name from `ENGINES`, or "auto": on a GPU TensorFlow or JAX, else OpenVINO on
-            x86-64, else TensorFlow or JAX, whichever is installed first in that order.
+        engine: a name from `ENGINES`, or "auto": on x86-64 without a GPU OpenVINO, else
+            TensorFlow, JAX or PyTorch, whichever is installed first in that order.
         precision: a name from `PRECISIONS`, or "auto": bfloat16 on GPUs and on CPUs that compute
             in it, float32 elsewhere; "int8", which "auto" never takes, for OpenVINO alone.
         among: names of the engines that can run the network, the best one first.
@@ -50,6 +50,8 @@ def choose(engine: str = AUTO, precision: str = AUTO, among: Sequence[str] = ENG
         engine, reason = among[0], "what runs this network"
     elif engine == AUTO:
         engine, reason = _fastest(bool(gpus), among), f"the fastest that is installed for {place}"
+        if gpus:
+            reason = f"the first that is installed for {place}, where none was measured"
     else:
         reason = "asked for"
     if find_spec(engine) is None:
@@ -64,7 +66,7 @@ def choose(engine: str = AUTO, precision: str = AUTO, among: Sequence[str] = ENG
 
 def reference() -> Choice:
     """Return float32 on the engine whose numbers are nearest to Keras' own."""
-    for engine in ("tensorflow", "jax", "openvino"):
+    for engine in ("tensorflow", "jax", "openvino", "torch"):
         if find_spec(engine) is not None:
             return Choice(engine, REFERENCE, "the reference")
     raise MissingPackageError("no engine is installed; `pip install tensorflow` brings one")
@@ -109,7 +111,7 @@ def _is_fast_in_bfloat16(engine: str, on_gpu: bool) -> bool:
 
 
 def _fastest(on_gpu: bool, among: Sequence[str]) -> str:
-    order = ["tensorflow", "jax"]
+    order = ["tensorflow", "jax", "torch"]
     if is_x86() and not on_gpu:
         order.insert(0, "openvino")
     installed = [engine for engine in (*order, *among) if find_spec(engine) is not None]

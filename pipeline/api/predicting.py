@@ -50,7 +50,7 @@ def predict(
         submission: a competition's sample file; predictions are also written with its ids, in its
             order, and its columns, to a file with the suffix .submission.csv.
         weights: the weights file, where the features were made from one.
-        engine: "openvino", "tensorflow", "jax" or "auto"; None takes the one that made the
+        engine: "openvino", "tensorflow", "jax", "torch" or "auto"; None takes the one that made the
             features learned from.
         precision: "float32", "bfloat16", "float16" or "auto"; None takes theirs too.
         features: where the feature file lies now, if it has moved.

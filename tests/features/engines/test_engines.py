@@ -188,7 +188,7 @@ def test_jax_works_where_there_is_no_tensorflow(photos, tmp_path, cache):
         assert least_cosine(a.features(), b.features()) > 0.999999
 
 
-EVERY = ("openvino", "tensorflow", "jax")
+EVERY = ("openvino", "tensorflow", "jax", "torch")
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,9 @@ EVERY = ("openvino", "tensorflow", "jax")
         (EVERY, True, True, False, "tensorflow", "bfloat16"),
         (("openvino", "jax"), True, True, True, "jax", "bfloat16"),
         (("jax",), False, True, True, "jax", "float32"),
+        (("torch",), True, True, False, "torch", "bfloat16"),
+        (("torch",), False, True, True, "torch", "bfloat16"),
+        (("jax", "torch"), False, False, False, "jax", "float32"),
         (("tensorflow", "jax"), False, True, True, "tensorflow", "bfloat16"),
     ],
 )
@@ -210,13 +213,13 @@ def test_auto(monkeypatch, installed, gpu, x86, bfloat16, engine, precision):
     monkeypatch.setattr(engines, "cpu_has_bfloat16", lambda: bfloat16)
     found = choose()
     assert (found.engine, found.precision) == (engine, precision)
-    assert ("GPU (A GPU)" in found.reason) == gpu
+    assert ("GPU (A GPU), where none was measured" in found.reason) == gpu
     assert choose("jax" if "jax" in installed else engine, "float16").precision == "float16"
 
 
 def test_what_is_not_there(monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    for engine in ("auto", "tensorflow", "jax"):
+    for engine in ("auto", "tensorflow", "jax", "torch"):
         with pytest.raises(MissingPackageError, match="pip install"):
             choose(engine)
     with pytest.raises(UsageError, match="no engine is called 'onnx'"):
