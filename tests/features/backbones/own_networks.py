@@ -30,6 +30,18 @@ def convolutional(path, batch="batch", size=SIZE, channels=3, metadata=()):
     return save(path, nodes, weights, [batch, channels, size, size], [batch, 5], metadata)
 
 
+def channels_last(path, domain=""):
+    """A convolution as TensorFlow's converters write it: images channels last, turned round."""
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["turned"], "to_first", perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["turned", "w1"], ["maps"], "conv", strides=[2, 2]),
+        helper.make_node("Transpose", ["maps"], ["back"], "to_last", perm=[0, 2, 3, 1]),
+        helper.make_node("Tanh", ["back"], ["activated"], "tanh", domain=domain),
+    ]
+    weights = [constant("w1", 8, 3, 3, 3)]
+    return save(path, nodes, weights, ["batch", SIZE, SIZE, 3], ["batch", 15, 15, 8])
+
+
 def transformer(path):
     """Patches as tokens, one more for the class, a layer normalization and a dense layer."""
     nodes = [

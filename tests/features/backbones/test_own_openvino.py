@@ -18,7 +18,13 @@ from features.errors import DataError, UsageError
 from features.rebuilding import rebuild
 from features.store import FeatureFile
 from pipeline.commands.main import main
-from tests.features.backbones.own_networks import SIZE, convolutional, reference, transformer
+from tests.features.backbones.own_networks import (
+    SIZE,
+    channels_last,
+    convolutional,
+    reference,
+    transformer,
+)
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -94,6 +100,24 @@ def test_the_class_token_is_the_first_one(images, tmp_path, cache):
             np.testing.assert_allclose(file.features(), values, rtol=1e-3, atol=1e-4)
     with pytest.raises(UsageError, match="embed has no class token, its shape is 4x4x12"):
         extract(images, tmp_path / "x.h5", path, scaling="none", layers="embed", pooling="token")
+
+
+def test_channels_may_be_last_and_turned_round_within(images, tmp_path, cache):
+    path = channels_last(tmp_path / "my.onnx")
+    out = extract(images, tmp_path / "f.h5", path, scaling="unit", layers="conv,activated")
+    expected = reference(path, (pixels_of(images) / 255).astype(np.float32))
+    with FeatureFile(out) as file:
+        for name, values in (
+            ("conv", expected["maps"].mean(axis=(2, 3))),
+            ("activated", expected["activated"].mean(axis=(1, 2))),
+        ):
+            np.testing.assert_allclose(file.features(name), values, rtol=1e-4, atol=1e-5)
+
+
+def test_an_operation_that_openvino_does_not_have_is_one_line(tmp_path):
+    with pytest.raises(DataError, match="my.onnx: OpenVINO cannot read it: .*Tanh") as raised:
+        opened(channels_last(tmp_path / "my.onnx", domain="own.company"))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
