@@ -22,7 +22,10 @@ _IDENTITY = (
 )  # fmt: skip
 _NOT_COMPARED = ("source", "given_size", "batch_size")  # they do not change what an image gives
 # Of no use when it has been made.
-_OF_CONVERSION = ("versions.keras", "versions.tensorflow", "versions.nncf")
+# Of no use when the network has been converted.
+_OF_CONVERSION = tuple(
+    f"versions.{package}" for package in ("keras", "tensorflow", "nncf", "timm", "torch")
+)
 CONVERTS = "openvino"  # the engine that keeps converted networks
 _RANDOM = "seed "  # what the recipe has in place of a checksum of random weights
 

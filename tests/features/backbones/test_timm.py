@@ -188,6 +188,7 @@ def test_an_extraction_is_kept_and_made_again(photos, tmp_path, cache):
     assert recipe.scaling["name"] == "timm"
     assert {"timm", "torch", "openvino"} <= set(recipe.versions)
     assert rebuild(recipe).recipe.weights == recipe.weights
+    assert rebuild(recipe, converted=tmp_path).differences == ()  # it needs neither timm nor torch
     (layer,) = find_layers(out, [])
     assert layer.title == "timm-test_vit.r160_in1k.features"  # a folder can be called so
 
