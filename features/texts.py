@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
@@ -44,6 +43,15 @@ class Texts(Sequence[str]):
             UnicodeDecodeError: one is not utf-8.
         """
         return cls._joined(_packed(block) for whole in blocks for block in _pieces(whole))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Texts"]) -> "Texts":
+        """Return the texts of several in turn."""
+        content = [part.content[part.ends[0] : part.ends[-1]] for part in parts]
+        lengths = [np.zeros(1, np.int64), *(part.lengths for part in parts)]
+        return cls(
+            np.concatenate([np.empty(0, np.uint8), *content]), np.cumsum(np.concatenate(lengths))
+        )
 
     @classmethod
     def _joined(cls, parts: Iterable[tuple[bytes, np.ndarray]]) -> "Texts":
@@ -114,7 +122,6 @@ class Texts(Sequence[str]):
         for part in _batches(len(self)):
             yield b"\0".join([*self._values(part), b""])
 
-    @cached_property
     def hashes(self) -> np.ndarray:
         """A number for each text, uint64 (n,): equal for equal ones, and seldom for others.
 
@@ -138,10 +145,12 @@ class Texts(Sequence[str]):
 
     def repeated(self) -> int:
         """Return how many texts are equal to an earlier one."""
-        hashes, counts = np.unique(self.hashes, return_counts=True)
-        if len(hashes) == len(self):
+        hashes = self.hashes()
+        ordered = np.sort(hashes)
+        alike = ordered[1:][ordered[1:] == ordered[:-1]]
+        if not len(alike):
             return 0
-        several = np.flatnonzero(np.isin(self.hashes, hashes[counts > 1]))
+        several = np.flatnonzero(np.isin(hashes, alike))
         return len(several) - len(set(self[several]))
 
     def places_of(self, texts: Sequence[str]) -> np.ndarray:
@@ -153,12 +162,13 @@ class Texts(Sequence[str]):
         wanted = Texts.of(texts)
         if len(self) >= len(wanted) and wanted == self[: len(wanted)]:
             return np.arange(len(wanted))
-        order = np.argsort(self.hashes, kind="stable")
-        at = np.searchsorted(self.hashes[order], wanted.hashes, "right") - 1
+        own, asked = self.hashes(), wanted.hashes()
+        order = np.argsort(own, kind="stable")
+        at = np.searchsorted(own[order], asked, "right") - 1
         places = np.where(at >= 0, order[at], -1) if len(self) else at
         known = np.flatnonzero(places >= 0)
         differ = known[~self[places[known]].equals(wanted[known])]
-        alike = np.flatnonzero(np.isin(self.hashes, wanted.hashes[differ]))  # by their hashes alone
+        alike = np.flatnonzero(np.isin(own, asked[differ]))  # by their hashes alone
         numbers = dict(zip(self[alike], alike.tolist(), strict=True))
         places[differ] = [numbers.get(text, -1) for text in wanted[differ]]
         return places

@@ -14,7 +14,7 @@ import numpy as np
 
 from features.store import FeatureFile
 
-AT_ONCE = 2**24  # bytes of float32 that are read at a time, where nobody says otherwise
+AT_ONCE = 2**22  # bytes of float32 that are read at a time, where nobody says otherwise
 _LEAST_ROWS = 64
 _DENSE = 4  # rows in a row of which at least one in so many is wanted are read as one piece
 

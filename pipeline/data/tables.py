@@ -105,13 +105,19 @@ class Table:
         Raises:
             DataError: it holds anything else, or takes far more memory than the file.
         """
-        words, places = self._words(name)
-        with self.reading():
-            most = FREE_BYTES + RATIO * self._bytes
-            if words.lengths[places].sum() > most:
-                raise DataError(f"column {name!r:.60} has texts of more than {most:,} bytes in all")
-            ordered = len(words) == len(places) and (np.diff(places) == 1).all()
-            return words if ordered else words[places]
+        parts, count, most = [], 0, FREE_BYTES + RATIO * self._bytes
+        for group in range(self._file.num_row_groups):
+            words, places = self._words(name, group)
+            with self.reading():
+                count += int(words.lengths[places].sum())
+                if count > most:
+                    raise DataError(
+                        f"column {name!r:.60} has texts of more than {most:,} bytes in all"
+                    )
+                parts.append(words[places])
+        if sum(map(len, parts)) != self.rows:
+            raise DataError(f"{self.path}: its columns have different lengths; {self._remedy}")
+        return Texts.joined(parts)
 
     def numbered(self, name: str, words: Sequence[str]) -> np.ndarray:
         """Return the number of each text of a column in a list, int32 (rows,); -1 of others.
@@ -127,9 +133,14 @@ class Table:
         with self.reading():
             return Texts.of(words).places_of(found).astype(np.int32)[places]
 
-    def _words(self, name: str) -> tuple[Texts, np.ndarray]:
-        """Return the different texts of a column, and which of them each row has."""
-        (column,) = self._columns([name])
+    def _words(self, name: str, group: int | None = None) -> tuple[Texts, np.ndarray]:
+        """Return the different texts of a column, and which of them each row has.
+
+        Args:
+            name: of the column.
+            group: the group of rows in the file; None: all.
+        """
+        (column,) = self._columns([name], group)
         with self.reading():
             if name not in self._texts or column.null_count:
                 raise DataError(f"column {name!r:.60} holds something else than texts")
@@ -152,11 +163,14 @@ class Table:
                     raise DataError(f"column {name!r:.60} holds something else than {wanted}")
             return np.stack(arrays, axis=1)
 
-    def _columns(self, names: Sequence[str]) -> "list[pa.ChunkedArray]":
+    def _columns(self, names: Sequence[str], group: int | None = None) -> "list[pa.ChunkedArray]":
         with self.reading():
             for name in names:
                 if self.names.count(name) != 1:
                     raise DataError(f"it has not one column {name!r:.60}")
+            if group is not None:
+                table = self._file.read_row_group(group, columns=list(names))
+                return [table.column(name) for name in names]
             table = self._file.read(columns=list(names))
             columns = [table.column(name) for name in names]
             if any(len(column) != self.rows for column in columns):

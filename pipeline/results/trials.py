@@ -65,6 +65,16 @@ class TriedSettings:
             rows.astype(np.float32),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["TriedSettings"]) -> "TriedSettings":
+        """Return the settings of several in turn, which were tried on the same images."""
+        return cls(
+            np.concatenate([part.predicted for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            parts[0].metric,
+            np.concatenate([part.influence for part in parts]),
+        )
+
     def tells(self, metric: str) -> bool:
         """Tell whether what was kept tells a metric: any of classes, or the one that chose."""
         return metric in (*metrics.METRICS, self.metric)

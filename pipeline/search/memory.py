@@ -15,7 +15,7 @@ from pipeline.results.memory import free_bytes
 COPIES = 4  # of all rows in float32, that are held at most while a model learns from a matrix
 _PROCESSES = 600 * 2**20  # this one and the worker, with their libraries, and products of blocks
 _NETWORKS = 700 * 2**20  # what a library of networks takes beside
-_IMAGE_BYTES = 500  # of ids, digests, labels, splits and groups, in both processes
+_IMAGE_BYTES = 300  # of ids, digests, labels, splits and groups, in both processes
 _PRODUCTS = 4  # matrices of all features by all features, that are held to solve by them
 _BLOCKS = 8  # blocks of rows that are held at a time, by way of their types and products
 
@@ -65,14 +65,15 @@ def measure(limit: int | None, splits: Splits, widths: Sequence[int], settings: 
         limit: bytes for the whole run; None takes half of what is free.
         splits: those of all labelled images.
         widths: the features of each layer.
-        settings: the most settings that are tried of a classifier, whose probabilities are held.
+        settings: the most settings that are tried of a classifier, whose predictions are held.
 
     Raises:
         UsageError: nothing would be left.
     """
     limit = limit or free_bytes() // 2
     rows, classes = len(splits), len(splits.class_names)
-    judged = 4 * classes * len(splits.validated) * (settings + 2 * len(splits.folds))
+    each = 4 * classes * (2 + 2 * len(splits.folds)) + 5 * settings
+    judged = each * len(splits.validated)
     fixed = _PROCESSES + _IMAGE_BYTES * rows + judged
     left = limit - fixed
     if left < 2**26:

@@ -10,7 +10,7 @@ of the training rows.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -148,7 +148,8 @@ class SearchResult:
 class _Attempt:
     trial: Trial
     goodness: float  # its score so that higher is better
-    probabilities: np.ndarray  # (V, K)
+    tried: TriedSettings  # this one alone
+    probabilities: np.ndarray  # (V, K); empty where a setting before it was as good
 
 
 def search(
@@ -171,15 +172,15 @@ def search(
     """
     rounds = list(examples.splits.rounds(1))
     shares = _shares(classifier, len(settings), examples.splits.smallest)
-    attempts: list[_Attempt] = []
+    attempts: list[Trial] = []
     candidates, stopped_early = list(settings), False
     for share in shares:
         if stopped_early and share < 1:  # no time to narrow the grid further
             continue
         level: list[_Attempt] = []
         for attempt, more in _along_paths(classifier, candidates, examples, rounds, share, metric):
-            level.append(attempt)
-            attempts.append(attempt)
+            level = _with_one(level, attempt)
+            attempts.append(attempt.trial)
             report(f"{len(attempts)} settings tried")
             if not more:
                 break
@@ -191,12 +192,12 @@ def search(
         kept = ranked[: 1 if stopped_early else _kept(len(candidates))]
         chosen = [attempt.trial.setting for attempt in kept]
         candidates = [setting for setting in candidates if setting in chosen]
-    best = ranked[0]
+    best = next(attempt for attempt in level if attempt.probabilities.size)
     return SearchResult(
         best.trial.setting,
-        tuple(attempt.trial for attempt in attempts),
+        tuple(attempts),
         _in_each_repeat(classifier, best, examples, metric),
-        _tried(level, metric, examples.splits),
+        TriedSettings.joined([attempt.tried for attempt in level]),
         stopped_early,
     )
 
@@ -279,7 +280,9 @@ def _attempts(
         seconds = time.perf_counter() - started
         score = scoring.score(metric, examples.splits.labels[rows], values)
         trial = Trial(setting, float(score), round(seconds, 4), smallest)
-        yield _Attempt(trial, float(scoring.goodness(metric, score)), values)
+        labels = examples.splits.labels[rows]
+        tried = TriedSettings.of(metric, labels, [values], [trial.score])
+        yield _Attempt(trial, float(scoring.goodness(metric, score)), tried, values)
 
 
 def _predicted(
@@ -360,10 +363,13 @@ def _of_model(setting: Setting) -> Setting:
     }
 
 
-def _tried(attempts: Sequence[_Attempt], metric: str, splits: Splits) -> TriedSettings:
-    values = [attempt.probabilities for attempt in attempts]
-    scores = [attempt.trial.score for attempt in attempts]
-    return TriedSettings.of(metric, splits.labels[splits.validated], values, scores)
+def _with_one(level: list[_Attempt], attempt: _Attempt) -> list[_Attempt]:
+    """Return attempts with one more, of which only the first best keeps its probabilities."""
+    better = all(attempt.goodness > other.goodness for other in level)
+    nothing = np.empty((0, 0), np.float32)
+    if not better:
+        return [*level, replace(attempt, probabilities=nothing)]
+    return [*(replace(other, probabilities=nothing) for other in level), attempt]
 
 
 def _in_each_repeat(

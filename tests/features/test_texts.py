@@ -34,7 +34,10 @@ def test_bytes_of_a_fixed_length_become_texts():
 def test_texts_are_found_whatever_their_keys(collide, monkeypatch):
     many = Texts.of(f"{number % 7}/{number}.jpg" for number in range(70_000))
     if collide:  # every text has one of three hashes
-        few = property(lambda self: (self.lengths % 3).astype(np.uint64))
+
+        def few(self):
+            return (self.lengths % 3).astype(np.uint64)
+
         monkeypatch.setattr(Texts, "hashes", few)
         many = many[:700]
     order = np.random.default_rng(0).permutation(len(many))
@@ -51,7 +54,9 @@ def test_places_are_kept_across_blocks():
     texts = Texts.of(words)
     rows = np.random.default_rng(1).integers(0, len(words), 140_000)
     assert texts[rows].tolist() == [words[row] for row in rows.tolist()]
-    assert texts[rows].hashes.tolist() == texts.hashes[rows].tolist()
+    assert texts[rows].hashes().tolist() == texts.hashes()[rows].tolist()
+    assert Texts.joined([texts[:5], texts[9:9], texts[7:12]]) == [*words[:5], *words[7:12]]
+    assert Texts.joined([]) == ()
 
 
 def test_numpy_and_pandas_take_them():
