@@ -163,7 +163,7 @@ def _column(file: h5py.File, path: str, blocks: Iterator[np.ndarray], rows: int)
 
 def _hole(group: h5py.Group, rows: int, width: int) -> None:
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    creation.set_chunk((max(1, CHUNK_BYTES // (2 * width)), width))
+    creation.set_chunk((max(1, min(rows, CHUNK_BYTES // (2 * width))), width))
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     space = h5py.h5s.create_simple((rows, width))

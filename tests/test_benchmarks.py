@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import verdict
+from benchmarks import scale, verdict
 from benchmarks.real_worlds import RealWorld
+from features.store import FeatureFile
 from tests.pipeline.featurefiles import clusters, write_features
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +28,19 @@ def test_it_says_how_it_is_called(module):
     )
     assert result.returncode == 0, result.stderr
     assert f"python -m {module}" in result.stdout
+
+
+def test_files_of_many_rows_are_made_and_opened(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.scale", "open", "--rows", "5000", "--width", "8"]
+    result = subprocess.run(
+        [*command, "--folder", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert "5,000 rows" in result.stdout and "ids" in result.stdout
+    scale.overlapping(tmp_path / "x.h5", 3000, 6)
+    with FeatureFile(tmp_path / "x.h5") as file:
+        assert file.problems() == [] and file.features().shape == (3000, 6)
+        assert set(file.labels.tolist()) == set(range(scale.CLASSES))
 
 
 def test_the_verdict_holds_in_short(tmp_path):

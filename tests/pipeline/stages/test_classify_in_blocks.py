@@ -9,8 +9,9 @@ from features.errors import DataError, UsageError
 from pipeline.classifiers import find
 from pipeline.classifiers.base import Task
 from pipeline.commands.main import main
-from pipeline.config import ClassifyConfig
+from pipeline.config import ClassifyConfig, EvaluateConfig
 from pipeline.data.splits import Splits
+from pipeline.predictors import locked
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import candidates
 from pipeline.search import memory
@@ -68,6 +69,17 @@ def test_what_cannot_learn_from_blocks_takes_a_sample_and_says_so(both):
     assert record.reason == f"on 300 of {rest} images, as memory was short"
     assert record.title == "k nearest neighbours, cosine, 300 images" and record.rows == 300
     assert len(Predictions.read(both[1] / record.name / VALIDATION, NAMES).ids) == rest
+
+
+def test_locked_images_that_do_not_fit_are_predicted_in_blocks(both, monkeypatch):
+    record = candidates(both[0])[f"vgg16.{LAYER}.logistic"]
+    settings, splits = EvaluateConfig(both[0], candidate=record.name), Splits.read(both[0])
+    whole = locked.predict(settings, splits, record)
+    monkeypatch.setattr(locked, "free_bytes", lambda: 0)
+    monkeypatch.setattr(locked, "features_of", None)  # which would hold all of them
+    blocks = locked.predict(settings, splits, record)
+    assert len(blocks.ids) == len(splits.test) and blocks.ids == whole.ids
+    np.testing.assert_allclose(blocks.probabilities, whole.probabilities, atol=1e-6)
 
 
 def test_no_copy_of_the_features_is_made(file, tmp_path, monkeypatch):
