@@ -16,6 +16,7 @@ from features.arguments import ImageSize, Names, SplitFolders
 from features.config import INT8, RAY, ExtractConfig
 from features.engines.base import Compiled
 from features.errors import DataError
+from features.homes import without_home
 from features.locks import locked
 from features.planning import Plan, check_output, compile_model, plan_extraction
 from features.progress import progress_bar
@@ -254,7 +255,7 @@ def describe_file(
         losses: what int8 loses by layer, as `int8.compile_guarded` returns it; else empty.
     """
     provenance = {
-        "source": str(plan.source.location),
+        "source": without_home(plan.source.location),
         "options": {"limit": plan.config.limit, "splits": plan.config.splits},
         "reading": plan.source.reading.to_dict(),
         "licence": plan.model.licence,

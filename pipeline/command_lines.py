@@ -5,10 +5,20 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from features.homes import without_home
+
 
 def command_line(*words: object) -> str:
-    """Return the command line of these words, such as "python -m pipeline compare results"."""
-    return shlex.join(["python", "-m", "pipeline", *map(str, words)])
+    """Return the command line of these words, such as "python -m pipeline compare results".
+
+    Paths below the user's folder begin with "~", so that the line does not tell who that is.
+    """
+    return " ".join(["python", "-m", "pipeline", *(_quoted(without_home(word)) for word in words)])
+
+
+def _quoted(word: str) -> str:
+    """Return a word for a shell, which is to see a "~" that begins it."""
+    return f"~/{shlex.quote(word[2:])}" if word[:2] == "~/" and word[2:] else shlex.quote(word)
 
 
 def config_command_line(

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -207,3 +208,35 @@ def test_a_backbone_does_not_lead_out_of_the_results_folder(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"f.h5", "a"}
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["results"]
     assert (tmp_path / "a" / "results" / "..-..-..-evil.a.nearest-centroid").is_dir()
+
+
+def test_no_file_tells_who_made_it(walked):
+    """The folder of the walk lies below the user's own, whose name is SECRETNAME."""
+    telling = {
+        path.relative_to(walked.work).parts[0]
+        for path in walked.work.rglob("*")
+        if path.is_file() and b"SECRETNAME" in path.read_bytes()
+    }
+    assert telling == {f"y{FILE}.csv"}, "ids of images that are named one by one are their paths"
+    record = json.loads(next(walked.work.glob("results/*logistic/record.json")).read_text())
+    assert record["inputs"]["file"] == "../f.h5"
+
+
+def test_a_page_has_whole_paths_where_they_are_asked_for(walked):
+    page = walked.work / "paths.html"
+    arguments = (walked.work / "results", "--resamples", 50, "--evidence", 0, "--out", page)
+    run({}, "report", *arguments, "--paths")
+    assert "SECRETNAME" in page.read_text()
+    page.unlink()
+
+
+def test_pages_do_not_tell_where_images_were_that_have_gone(walked, tmp_path):
+    moved = walked.work / "photos"
+    moved.rename(walked.work / "gone")
+    out, arguments = tmp_path / "r.html", ("--resamples", 50, "--evidence", 0)
+    run({}, "report", walked.work / "results", *arguments, "--out", out)
+    run({}, "map", walked.work / "f.h5", "--out", tmp_path / "m.html")
+    (walked.work / "gone").rename(moved)
+    for page in (out, tmp_path / "m.html"):
+        assert "not shown" in page.read_text()
+        assert "SECRETNAME" not in page.read_text()

@@ -139,6 +139,7 @@ def report(
     confidence: float = ReportConfig.confidence,
     seed: int = ReportConfig.seed,
     give_up: float = ReportConfig.give_up,
+    paths: bool = ReportConfig.paths,
     progress: bool = ReportConfig.progress,
 ) -> Report:
     """Compare candidates and write all of it as one HTML page, as the command `report` does.
@@ -157,6 +158,7 @@ def report(
         seed: the seed of the bootstrap.
         give_up: points of the metric, hundredths, that the recommended candidate may be below the
             best, for a lower cost.
+        paths: whether the page shows whole paths, which may tell who made it.
         progress: whether to show a progress bar.
 
     Returns:

@@ -56,6 +56,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     add_bootstrap_options(option)
     add_give_up_option(option)
+    option(
+        "--paths", "show whole paths on the page, which may tell who made it", action="store_true"
+    )
 
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import report

@@ -168,6 +168,7 @@ class ReportConfig:
         seed: the seed of the bootstrap.
         give_up: points of the metric, hundredths, that the recommended candidate may be below the
             best, for a lower cost.
+        paths: whether the page shows whole paths, which may tell who made it.
         progress: whether to show a progress bar.
     """
 
@@ -181,6 +182,7 @@ class ReportConfig:
     confidence: float = CONFIDENCE
     seed: int = 0
     give_up: float = GIVE_UP
+    paths: bool = False
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -188,6 +190,7 @@ class ReportConfig:
             self,
             results=partial(as_paths, at_least=1),
             out=as_path,
+            paths=check_flag,
             features=as_locations,
             images=optional(as_location),
             evidence=partial(check_count, at_least=0),

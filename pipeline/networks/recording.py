@@ -57,7 +57,7 @@ def write_candidate(
     record = _record(config, images, plan, key, result, _seconds(images, result, seconds), model)
     known = result.known.write(draft)
     record = replace(record, predictions=written, warnings=warned, known_file=known)
-    write_record(draft, record)
+    write_record(draft, record, config.out)
     return record
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from features.homes import names_only
 from pipeline.maps.names import middles
 from pipeline.maps.quality import NEIGHBOURS, SAMPLE
 from pipeline.reports import page
@@ -24,15 +25,18 @@ def html(layout: Map) -> str:
     """Return the page."""
     config, points = layout.config, layout.points
     side = max(SIDES[0], min(SIDES[1], math.isqrt(PIXELS // len(points))))
-    sprites = pictures.sprites(
-        ImageLookup.of_features(config.features, config.images, points.ids), points.ids, side
-    )
+    lookup = ImageLookup.of_features(config.features, config.images, points.ids)
+    sprites = pictures.sprites(lookup, points.ids, side)
+    where = str(lookup.location or "")
     return page.render(
         "map.html",
         layout=layout,
         facts=facts(layout, sprites),
         sheets=[_text(sheet) for sheet in sprites.sheets],
-        lost=pictures.summary(sprites.lost, len(points)),
+        lost=[
+            line.replace(where, names_only(where)) if where else line
+            for line in pictures.summary(sprites.lost, len(points))
+        ],
         neighbours=NEIGHBOURS,
         sample=min(SAMPLE, len(points)),
         versions=versions("numpy", "openTSNE" if config.method == "tsne" else "umap-learn"),

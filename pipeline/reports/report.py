@@ -11,6 +11,7 @@ from pipeline.data import duplicates
 from pipeline.reports import answer, charts, provenance
 from pipeline.reports.comparison import warned
 from pipeline.reports.evaluation import warning
+from pipeline.reports.hiding import Hiding
 from pipeline.reports.page import render
 from pipeline.reports.report_tables import columns, rows, tests
 from pipeline.reports.scores import TITLES, number
@@ -25,9 +26,14 @@ REJECTED = 100  # rejected images that are listed
 SERIES = 4  # lines in a chart over layers, those of the best candidates
 
 
-def html(report: Report) -> str:
-    """Return the page; equal reports give equal text."""
-    comparison, table = report.comparison, rows(report)
+def html(report: Report, paths: bool = False) -> str:
+    """Return the page; equal reports give equal text.
+
+    Args:
+        report: its content.
+        paths: whether paths are shown whole, not their last names alone.
+    """
+    comparison, table, hiding = report.comparison, rows(report), Hiding.of(report, paths)
     return render(
         "report.html",
         answer=answer.answer(comparison),
@@ -42,27 +48,38 @@ def html(report: Report) -> str:
         percent=answer.percent,
         titles=TITLES,
         limits={"most": MOST, "all": ALL},
-        lost=thumbnails.summary(report.thumbnails.lost, _asked(report)),
-        missing=_missing(report),
-        evidence=report.evidence.note if report.evidence else "",
+        lost=hiding.inside(thumbnails.summary(report.thumbnails.lost, _asked(report))),
+        missing=hiding.inside(_missing(report)),
+        evidence=hiding.text(report.evidence.note) if report.evidence else "",
         tests=tests(report),
-        uncounted=report.uncounted,
+        uncounted=hiding.inside(report.uncounted),
         openings=[opening for opened in report.openings.values() for opening in opened],
         warning=warning(sum(map(openings.contenders, report.openings.values()))),
         duplicates=[_duplicates(report, folder) for folder in report.duplicates],
-        sources=provenance.recipes(report),
+        sources=hiding.inside(provenance.recipes(report)),
         rejected=_reasons(report),
         listed=REJECTED,
         sought=_sought(comparison),
         histories=[(rank, comparison.ranking.entries[rank]) for rank in report.histories],
-        advice=report.advice,
+        advice=_advice(report, hiding),
         settings=[
             (entry, provenance.settings(entry.record)) for entry in comparison.ranking.entries
         ],
-        commands=provenance.commands(report),
+        commands=hiding.commands(provenance.commands(report)),
         versions=provenance.versions(report),
-        page=_page(report),
+        page=_page(report, hiding),
     )  # fmt: skip
+
+
+def _advice(report: Report, hiding: Hiding) -> dict[str, Any]:
+    """Return what the page shows of `advice.json`."""
+    if (recommendation := report.advice.get("recommendation")) is None:
+        return report.advice
+    told = {
+        "reason": hiding.text(recommendation["reason"]),
+        "command": hiding.command(recommendation["command"]),
+    }
+    return report.advice | {"recommendation": told}
 
 
 def _sought(comparison: Comparison) -> str:
@@ -101,7 +118,7 @@ def _reasons(report: Report) -> list[tuple[str, int]]:
     return reasons.most_common()
 
 
-def _page(report: Report) -> dict[str, Any]:
+def _page(report: Report, hiding: Hiding) -> dict[str, Any]:
     """Return the data of the page's script."""
     ranking, small = report.comparison.ranking, report.thumbnails
     return {
@@ -109,7 +126,8 @@ def _page(report: Report) -> dict[str, Any]:
         "shown": ranking.shown,
         "candidates": [_candidate(report, rank) for rank in range(len(ranking.entries))],
         "images": [
-            [image, small.uri(image), small.lost.get(image, "")] for image in report.mistakes.ids
+            [image, small.uri(image), hiding.text(small.lost.get(image, ""))]
+            for image in report.mistakes.ids
         ],
         "figures": dict(_figures(report)),
         "evidence": _evidence(report),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.homes import without_home
 from pipeline.config import AdviseConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits
@@ -174,7 +175,7 @@ class Advice:
         ]  # fmt: skip
         return {
             "schema": SCHEMA,
-            "features": str(self.config.features),
+            "features": without_home(self.config.features),
             "recipe_digest": findings.source.recipe.digest,
             "splits": self.splits.digest,
             "seed": self.config.seed,

@@ -26,7 +26,7 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from features import __version__, documents, durable
+from features import __version__, documents, durable, homes
 from features.documents import Seconds, Share, Whole
 from features.errors import DataError, OffshelfError, UsageError
 from features.locks import locked
@@ -258,9 +258,27 @@ class _Nested:
     expected: _Expected = field(default_factory=_Expected)
 
 
-def write_record(folder: Path, record: Record) -> None:
-    """Write `record.json`; it comes last of all, so that a candidate with a record is whole."""
-    durable.write(folder / RECORD, record.to_json().encode())
+def write_record(folder: Path, record: Record, results: Path | None = None) -> None:
+    """Write `record.json`; it comes last of all, so that a candidate with a record is whole.
+
+    Args:
+        folder: the folder of the candidate.
+        record: what is written; paths of its inputs become relative to the results folder.
+        results: that folder; None where it is the one that holds `folder`.
+    """
+    inputs = _paths(record.inputs, homes.kept, results or folder.parent)
+    stored = dataclasses.replace(record, inputs=inputs)
+    durable.write(folder / RECORD, stored.to_json().encode())
+
+
+def _paths(
+    inputs: dict[str, Any], change: Callable[[str, Path], str], results: Path
+) -> dict[str, Any]:
+    """Return inputs with their paths changed."""
+    return {
+        name: change(value, results) if name in ("file", "source") else value
+        for name, value in inputs.items()
+    }
 
 
 def read_record(folder: Path) -> Record:
@@ -274,7 +292,8 @@ def read_record(folder: Path) -> Record:
     record = Record.from_dict(documents.load(path), str(path))
     if record.name != folder.resolve().name:
         raise DataError(f"{path}: name is {record.name!r:.100}, expected that of its folder")
-    return record
+    inputs = _paths(record.inputs, homes.found, folder.parent)
+    return dataclasses.replace(record, inputs=inputs)
 
 
 def versions(*packages: str) -> dict[str, str]:

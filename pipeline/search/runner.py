@@ -221,7 +221,7 @@ class CandidateRunner:
 
     def _place(self, draft: Path, record: Record) -> None:
         """Move a finished candidate into the results folder, in place of its older versions."""
-        write_record(draft, record)
+        write_record(draft, record, self._config.out)
         if not record.model.get("trusted", True):
             storage.place_untrusted(draft, self._config.out)
         place_candidate(draft, self._config.out, replaces=record.key)

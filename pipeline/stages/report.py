@@ -47,7 +47,7 @@ def run(config: ReportConfig) -> Report:
     report = gather(config.out, comparison, config.features, config.images)
     if config.evidence:
         report = dataclasses.replace(report, evidence=_evidence(report, config))
-    durable.write(config.out, html(report).encode())
+    durable.write(config.out, html(report, config.paths).encode())
     return report
 
 

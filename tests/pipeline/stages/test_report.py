@@ -189,7 +189,7 @@ def test_images_that_have_moved_or_changed_are_named(results, pictures):
     page = make_page(results, images=pictures)
     words = page.text("mistakes")
     for image, reason in (
-        (gone, f"is not in {pictures} any more"),
+        (gone, f"is not in {pictures.name} any more"),
         (changed, "has changed since its features were extracted"),
     ):
         assert f"not shown: 1 of {len(shown)} images ({image}): {reason}" in words
