@@ -21,7 +21,6 @@ _IDENTITY = (
     "scaling", "store",
 )  # fmt: skip
 _NOT_COMPARED = ("source", "given_size", "batch_size")  # they do not change what an image gives
-# Of no use when it has been made.
 # Of no use when the network has been converted.
 _OF_CONVERSION = tuple(
     f"versions.{package}" for package in ("keras", "tensorflow", "nncf", "timm", "torch")

@@ -284,6 +284,29 @@ def test_a_hub_that_is_not_there_is_one_line(monkeypatch):
     assert "\n" not in str(raised.value)
 
 
+def test_weights_in_the_hubs_cache_need_no_hub(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    model = tmp_path / "models--timm--test_resnet.r160_in1k"
+    revision = "0" * 40
+    (model / "snapshots" / revision).mkdir(parents=True)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(revision)
+    saved("test_resnet", model / "snapshots" / revision / "model.safetensors")
+    network = opened("test_resnet", weights="imagenet")
+    expected, _ = own("test_resnet", pixels())
+    assert network.weights == {
+        "origin": "timm", "sha256": timm_weights.tensors_sha256(expected.state_dict()),
+    }  # fmt: skip
+    layers = ["features"]
+    np.testing.assert_array_equal(
+        on_torch(network, layers, pixels())["features"],
+        on_torch(opened("test_resnet"), layers, pixels())["features"],
+    )
+
+
 def test_layers_are_listed(capsys):
     assert main(["backbones", "timm/test_vit", "--image-size", "64", "--all"]) == 0
     lines = capsys.readouterr().out.splitlines()
