@@ -38,15 +38,20 @@ def extract(findings: Findings) -> Cost:
     )
 
 
-def classify(findings: Findings) -> Cost:
-    """Return the cost to tune three classifiers on a layer; `--budget` ends it at the latest."""
+def classify(findings: Findings, probe_seconds: float) -> Cost:
+    """Return the cost to tune three classifiers on a layer; `--budget` ends it at the latest.
+
+    Args:
+        findings: the evidence.
+        probe_seconds: how long the probe of the layer took.
+    """
     rows, probed = sum(findings.rounds), findings.probes[0].rows
     rounds = len(findings.rounds) - 1
-    seconds = _CLASSIFY * findings.probe_seconds * rows / (probed * rounds)
+    seconds = _CLASSIFY * probe_seconds * rows / (probed * rounds)
     assert ClassifyConfig.budget is not None  # noqa: S101 - a default of this project
     return Cost(
         min(seconds, ClassifyConfig.budget),
-        f"the probe of the layer took {findings.probe_seconds:.1f} s on {probed:,} rows; the "
+        f"the probe of the layer took {probe_seconds:.1f} s on {probed:,} rows; the "
         f"default --budget ends it after {ClassifyConfig.budget / 60:.0f} minutes",
         timed=True,
     )

@@ -3,7 +3,7 @@
 The table that practice follows, from the notes on transfer learning of Stanford's course cs231n:
 
                near                          far
-    little     linear on the deepest layer   linear on an earlier layer
+    little     linear on the deepest layer   linear on an earlier layer, or on several together
     much       fine-tune a few layers        fine-tune many layers, or train from scratch
 
 J. Yosinski et al., "How transferable are features in deep neural networks?", NIPS 2014: the deeper
@@ -15,6 +15,7 @@ features, and pretraining loses its advantage over training from scratch.
 from collections.abc import Sequence
 
 from pipeline.advice import costs
+from pipeline.data.joined import EVERY
 from pipeline.results.advice import Distance, Findings, Gain, Probe, Recommendation, best
 
 NEAR, BETWEEN, FAR = "near", "between", "far"
@@ -214,8 +215,25 @@ def _nothing_more(findings: Findings) -> Recommendation:
 
 
 def _classify(findings: Findings, why: str) -> Recommendation:
-    command = findings.source.classify_command(best(findings.probes).layer.name)
-    return Recommendation(command, why, costs.classify(findings))
+    """Return the command that fits simple classifiers, on all layers together where these win."""
+    top, together = best(findings.probes), findings.together
+    source = findings.source
+    if together is None:
+        command = source.classify_command(top.layer.name)
+        return Recommendation(command, why, costs.classify(findings, findings.probe_seconds))
+    gain, error = together.probe.ahead_of(top)
+    apart = f"({100 * gain:+.1f} points, standard error {100 * error:.1f})"
+    if gain < max(SURE * error, NOTABLE):
+        return Recommendation(
+            source.classify_command(top.layer.name),
+            f"{why}; all layers together were tried, and are no better {apart}",
+            costs.classify(findings, findings.probe_seconds),
+        )
+    return Recommendation(
+        source.classify_command(EVERY),
+        f"{why}; but all layers together ({EVERY}) beat {top.layer.name} {apart}, so take them",
+        costs.classify(findings, together.seconds),
+    )
 
 
 def _finetune(findings: Findings, blocks: str, why: str) -> Recommendation:

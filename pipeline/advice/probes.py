@@ -97,7 +97,7 @@ def _limits(widest: int, splits: Splits) -> tuple[float, float]:
 def probe(layer: Layer, sample: Sample) -> Probe:
     """Score one layer on all rows of a sample."""
     x = read_rows(layer, sample.rows)
-    examples = Examples(x, sample.splits, 1.0, sample.seed)
+    examples = Examples(x, sample.splits, 1.0, sample.seed, layer.widths)
     truth = sample.splits.labels[sample.splits.validated]
     hits = hits_of(LOGISTIC, SETTINGS, examples)
     means = hits_of(NEAREST_CENTROID, (NEAREST_CENTROID.default,), examples)
@@ -121,7 +121,8 @@ def learning_curve(
         report: called with a few words on each point before it is computed.
     """
     layer = probed.layer
-    examples = Examples(read_rows(layer, sample.rows), sample.splits, 1.0, sample.seed)
+    x = read_rows(layer, sample.rows)
+    examples = Examples(x, sample.splits, 1.0, sample.seed, layer.widths)
     yield from points(examples, lambda rows: report(f"{rows:,} rows of {layer.name}"))
     yield CurvePoint(probed.rows, probed.linear)
 

@@ -45,6 +45,8 @@ def classify(
             dictionary of parameters with lists of values, a list of settings, or None). Its model
             is kept apart, and `evaluate` loads it only with `trust=True`.
         layers: names of layers of each feature file; none means the deepest, "all" every one.
+            Layers joined by a plus stand side by side; a name with a colon is of that network or
+            file, as in "vgg16:block5_pool+resnet50:conv5_block3_out"; "all+" joins all.
         metric: "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision" or
             "log_loss", by which settings are chosen.
         threshold: whether candidates for two classes get a decision threshold, chosen on validation

@@ -31,12 +31,15 @@ class Task:
         features: the number of features.
         classes: the number of classes.
         seed: the seed of everything random in the classifier.
+        widths: the number of features of each layer that stands side by side in a row; empty for
+            one.
     """
 
     rows: int
     features: int
     classes: int
     seed: int
+    widths: tuple[int, ...] = ()
 
 
 def _nothing(task: Task) -> int:
@@ -93,6 +96,15 @@ class Classifier:
     products: bool = False
     kept_bytes: Callable[[Task], int] = _nothing
     digest: str = ""
+
+    def pipeline(self, task: Task) -> "Pipeline":
+        """Return an unfitted pipeline: that of `build`, after a common scale for several layers."""
+        pipeline = self.build(task)
+        if len(task.widths) > 1:
+            from pipeline.classifiers.estimators.block_scale import BlockScale
+
+            pipeline.steps.insert(0, ("blocks", BlockScale(task.widths)))
+        return pipeline
 
     def cut_to(self, rows: int) -> "Classifier":
         """Return the classifier and its fallbacks with the settings that so many rows allow.

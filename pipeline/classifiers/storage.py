@@ -40,6 +40,7 @@ _HEAD = "offshelf.json"  # in the Keras file: the parameters of a DenseHead, and
 _TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
+    "pipeline.classifiers.estimators.block_scale.BlockScale",
     "pipeline.classifiers.estimators.lda.LinearDiscriminant",
     "pipeline.classifiers.estimators.linear.LinearSVM",
     "pipeline.classifiers.estimators.linear.SoftmaxRegression",

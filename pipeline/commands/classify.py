@@ -51,7 +51,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     option(
         "--layers",
-        "the layers of each file, separated by commas, or all; without it, the deepest",
+        "the layers of each file, separated by commas, or all; a plus joins layers, such as "
+        "block3_pool+block5_pool or vgg16:block5_pool+resnet50:conv5_block3_out, and all+ joins "
+        "all; without it, the deepest",
         type=names,
         metavar="NAMES",
     )

@@ -33,6 +33,8 @@ class ClassifyConfig:
         classifiers: names from the suite, and estimators of your own, each as a tuple (name,
             estimator, search space); none means the whole suite.
         layers: names of layers of each feature file; none means the deepest, "all" every one.
+            Layers joined by a plus stand side by side; a name with a colon is of that network or
+            file, as in "vgg16:block5_pool+resnet50:conv5_block3_out"; "all+" joins all.
         metric: the metric by which settings are chosen, one of `choices.METRICS`.
         threshold: whether candidates for two classes get a decision threshold, chosen on validation
             for the metric; see `results.decisions`.

@@ -116,10 +116,16 @@ def labelled_images(
 
 def check_same_images(first: Images, path: Path, other: Images) -> None:
     """Raise UsageError unless another file holds the same images and labels in the same order."""
-    if (first.ids, first.class_names) != (other.ids, other.class_names) or not np.array_equal(
-        first.labels, other.labels
+    if (first.ids, first.class_names) != (other.ids, other.class_names) or not (
+        np.array_equal(first.labels, other.labels) and np.array_equal(first.rows, other.rows)
     ):
         raise UsageError(
             f"{path} holds {len(other.ids)} labelled images, but not the {len(first.ids)} of the "
             "first feature file in the same order; classify it with another --out"
+        )
+    if not np.array_equal(first.digests, other.digests):
+        row = int((first.digests != other.digests).any(axis=1).argmax())
+        raise UsageError(
+            f"{path} was made from other images than the first feature file, such as "
+            f"{first.ids[row]}; extract both from the same source"
         )

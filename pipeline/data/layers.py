@@ -49,9 +49,24 @@ class Layer:
         return str(digest.hexdigest())
 
     @property
+    def parts(self) -> "tuple[Layer, ...]":
+        """The layers that stand side by side in it: itself, but of joined layers."""
+        return (self,)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The length of the vector of each part."""
+        return tuple(part.dimensions for part in self.parts)
+
+    @property
+    def backbone(self) -> str:
+        """The name of the network."""
+        return self.recipe.backbone
+
+    @property
     def title(self) -> str:
         """Backbone and layer, which begin the names of candidates."""
-        return f"{self.recipe.backbone.replace('/', '-')}.{self.name}"  # a folder is called so
+        return f"{self.backbone.replace('/', '-')}.{self.name}"  # a folder is called so
 
     @property
     def extraction(self) -> dict[str, float]:
@@ -129,20 +144,31 @@ def stored_rows(layer: Layer, rows: np.ndarray) -> StoredRows:
     with FeatureFile(layer.path) as file:
         count = len(file)
     chosen = None if len(rows) == count else rows
-    return StoredRows((Part(layer.path, layer.name, layer.dimensions),), chosen, count)
+    parts = tuple(Part(part.path, part.name, part.dimensions) for part in layer.parts)
+    return StoredRows(parts, chosen, count)
 
 
 def check_values(layer: Layer, rows: StoredRows) -> None:
     """Read all rows of a layer once; raise DataError where a value is not finite."""
     for part, values in rows.blocks():
-        _check(layer, values, np.arange(part.start, part.stop), rows.chosen)
+        _check_parts(layer, values, np.arange(part.start, part.stop), rows.chosen)
 
 
 def _fill(matrix: np.ndarray, layer: Layer, rows: np.ndarray) -> None:
     stored = stored_rows(layer, rows)
     for part, values in stored.blocks():
-        _check(layer, values, np.arange(part.start, part.stop), stored.chosen)
+        _check_parts(layer, values, np.arange(part.start, part.stop), stored.chosen)
         matrix[part] = values
+
+
+def _check_parts(
+    layer: Layer, values: np.ndarray, places: np.ndarray, chosen: np.ndarray | None
+) -> None:
+    """Check each part of a layer by itself; arguments are those of `_check`."""
+    start = 0
+    for part in layer.parts:
+        _check(part, values[:, start : start + part.dimensions], places, chosen)
+        start += part.dimensions
 
 
 def _check(layer: Layer, values: np.ndarray, places: np.ndarray, chosen: np.ndarray | None) -> None:
@@ -166,42 +192,64 @@ def _check(layer: Layer, values: np.ndarray, places: np.ndarray, chosen: np.ndar
         )
 
 
+def parts_of(inputs: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the layers that a record's inputs name: one, or those that stand side by side."""
+    return list(inputs.get("parts", [inputs]))
+
+
 def features_of(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = None) -> np.ndarray:
     """Return the features of images, float32 (n, D), as the candidate learned from them.
 
     Args:
         inputs: the inputs in the candidate's record.
         ids: n ids.
-        path: the feature file, if it has moved.
+        path: the feature file, if it has moved; of several the one that it is.
 
     Raises:
-        DataError: the file is missing, is another one, or lacks an image.
+        DataError: a file is missing, is another one, or lacks an image.
     """
-    with FeatureFile(_file_of(inputs, path)) as file:
-        rows = _places_in(file, inputs, ids)
-        order = np.argsort(rows, kind="stable")
-        values = np.empty((len(rows), inputs["dimensions"]), np.float32)
-        chosen = [*_selected(_unchanged(file, inputs), rows[order])]
-        values[order] = np.concatenate(chosen)
-        return values
+    values = np.empty((len(ids), inputs["dimensions"]), np.float32)
+    start = 0
+    for part in parts_of(inputs):
+        with FeatureFile(file_of(inputs, part, path)) as file:
+            rows = _places_in(file, part, ids)
+            order = np.argsort(rows, kind="stable")
+            chosen = [*_selected(_unchanged(file, part), rows[order])]
+            values[order, start : start + part["dimensions"]] = np.concatenate(chosen)
+            start += part["dimensions"]
+    return values
 
 
 def rows_of(inputs: dict[str, Any], ids: Sequence[str], path: Path | None = None) -> StoredRows:
-    """Return what `features_of` does as rows that are read in blocks; the layer is read once.
+    """Return what `features_of` does as rows that are read in blocks; each layer is read once.
 
     Raises:
         DataError: as `features_of`.
     """
-    with FeatureFile(_file_of(inputs, path)) as file:
-        rows = _places_in(file, inputs, ids)
-        for _ in _unchanged(file, inputs):
-            pass
-        part = Part(file.path, inputs["layer"], inputs["dimensions"])
-        return StoredRows((part,), rows, len(file))
+    found: list[tuple[Part, np.ndarray, int]] = []
+    for part in parts_of(inputs):
+        with FeatureFile(file_of(inputs, part, path)) as file:
+            rows = _places_in(file, part, ids)
+            for _ in _unchanged(file, part):
+                pass
+            stored = Part(file.path, part["layer"], part["dimensions"])
+            found.append((stored, rows, len(file)))
+    _, rows, count = found[0]
+    for stored, others, _ in found:
+        if not np.array_equal(rows, others):
+            raise DataError(
+                f"{stored.path} holds its images in another order than {found[0][0].path}"
+            )
+    return StoredRows(tuple(stored for stored, _, _ in found), rows, count)
 
 
-def _file_of(inputs: dict[str, Any], path: Path | None) -> Path:
-    path = path or as_location(inputs["file"], "file")
+def file_of(inputs: dict[str, Any], part: dict[str, Any], path: Path | None) -> Path:
+    """Return the feature file of a part of some inputs, where it lies now."""
+    recorded = as_location(part["file"], "file")
+    if path is not None and "parts" in inputs:  # it is the file of some of the parts
+        with FeatureFile(path) as file:
+            path = path if file.recipe.digest == part["recipe_digest"] else recorded
+    path = path or recorded
     if not path.is_file():
         raise DataError(f"there is no {path} any more; say with --features where it lies now")
     return path

@@ -19,6 +19,13 @@ _LEAST_ROWS = 64
 _DENSE = 4  # rows in a row of which at least one in so many is wanted are read as one piece
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Stored rows that whoever learns from them holds in memory, so that nothing is written."""
+
+    rows: "StoredRows"
+
+
 class Part(NamedTuple):
     """A layer of a feature file."""
 

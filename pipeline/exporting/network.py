@@ -86,7 +86,8 @@ def _of_classifier(kit: Kit, predictor: ImagePredictor, resizing: Resizing, trus
     import keras
     from keras import ops
 
-    record, rebuilt, classes = kit.record, predictor.rebuilt, predictor.classes
+    record, classes = kit.record, predictor.classes
+    rebuilt = predictor.rebuilt[0] if predictor.rebuilt else None
     if rebuilt is None or rebuilt.model.network is None:
         raise UsageError(
             f"{record.name} rests on features that no network of Keras makes, and no format can "

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from features.arguments import as_location
 from features.config import INT8
 from features.errors import DataError, OffshelfError
 from features.sources import open_source
 from features.sources.base import Subset
 from features.store import FeatureFile
+from pipeline.data.layers import features_of, file_of, parts_of
 from pipeline.predictors.kit import Kit
 from pipeline.predictors.of_images import ImagePredictor
 from pipeline.predictors.probe import IMAGES, Probe, drawn_images
@@ -42,14 +42,13 @@ def check_agreement(
     Raises:
         DataError: they differ by more than rounding.
     """
-    changes = "; ".join(predictor.rebuilt.differences) if predictor.rebuilt else ""
+    lines = [line for rebuilt in predictor.rebuilt for line in rebuilt.differences]
+    changes = "; ".join(dict.fromkeys(lines))
     if kit.probe is None and not changes:
         return
     try:
         made, known = (
-            _since_extraction(
-                features or as_location(kit.record.inputs["file"], "file"), kit, predictor
-            )
+            _since_extraction(kit, predictor, features)
             if kit.probe is None
             else (probe(predictor).vectors, kit.probe.vectors)
         )
@@ -82,14 +81,16 @@ def probe(predictor: ImagePredictor) -> Probe:
 
 
 def _since_extraction(
-    path: Path, kit: Kit, predictor: ImagePredictor
+    kit: Kit, predictor: ImagePredictor, features: Path | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the features of a few images of a feature file, made anew and stored, (n, D) each."""
-    with FeatureFile(path) as file:
+    inputs = kit.record.inputs
+    first = parts_of(inputs)[0]
+    with FeatureFile(file_of(inputs, first, features)) as file:
         rows = np.unique(np.linspace(0, len(file) - 1, IMAGES).astype(np.int64))
-        stored = np.asarray(file.features(kit.record.inputs["layer"], rows), np.float32)
         ids, digests = file.ids, file.digests[rows]
         location = file.provenance.get("source", "")
+    stored = features_of(inputs, [ids[row] for row in rows.tolist()], features)
     with open_source(location) as source:
         numbers = {record.id: record.index for record in source}
         wanted = [numbers.get(ids[row], -1) for row in rows.tolist()]

@@ -22,7 +22,7 @@ from features.engines.base import Compiled
 from features.errors import OffshelfError
 from features.rebuilding import Rebuilt, rebuild
 from pipeline.predictors.kit import Kit
-from pipeline.predictors.of_images import ImagePredictor, recipe_of
+from pipeline.predictors.of_images import ImagePredictor, recipes_of
 
 log = logging.getLogger("offshelf")
 
@@ -139,11 +139,13 @@ def explainer(kit: Kit, predictor: ImagePredictor, weights: str | None = None) -
     layer = kit.record.inputs.get("layer", "")
     if predictor.network is not None:
         return Explainer(predictor, None, layer, _gradients(predictor.network))
-    rebuilt = predictor.rebuilt
+    if "parts" in kit.record.inputs:  # whose positions are not those of one another
+        return Explainer(predictor, None, layer)
+    rebuilt = predictor.rebuilt[0] if predictor.rebuilt else None
     if rebuilt is None or rebuilt.model.pooling != "avg" or _is_dense(rebuilt, layer):
         return Explainer(predictor, None, layer)
     recipe = dataclasses.replace(
-        recipe_of(kit.record), pooling="none", layers=(layer,), batch_size=predictor.batch_size
+        recipes_of(kit.record)[0], pooling="none", layers=(layer,), batch_size=predictor.batch_size
     )
     try:
         maps = rebuild(recipe, weights, rebuilt.recipe.engine, rebuilt.recipe.precision).compile()

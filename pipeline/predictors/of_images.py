@@ -2,22 +2,26 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features.errors import DataError
+from features.backbones.stored import FILE
+from features.errors import DataError, UsageError
 from features.loading import load
 from features.rebuilding import Rebuilt, rebuild
 from features.records import Batch, Recipe
 from features.sources.base import Source
+from pipeline.data.layers import parts_of
 from pipeline.predictors.kit import Kit
 from pipeline.results.records import NETWORK, Record
 from pipeline.statistics import calibration
 
+_LOADING = ("resize", "interpolation", "exact_decode", "accept_damaged")  # settings of pixels
+_COARSEST = ("int8", "bfloat16", "float16", "float32")
 _NETWORK_BATCH = 32  # images in a forward pass: a single photograph costs no more than that
 _MOST_PIXELS = 2**28  # of a batch: 800 MB
 
@@ -36,7 +40,8 @@ class ImagePredictor:
         temperature: what calibrates them.
         classes: the number K of classes.
         precision: in which the network computes, a name from `features.config.PRECISIONS`.
-        rebuilt: how the features are made; None for a network.
+        rebuilt: how the features are made, by each network that has a part in them; none for a
+            network that predicts by itself.
         scores: takes float32 (n, D), returns the scores behind the probabilities, float64 (n, K),
             or None where there are none.
         network: the keras.Model from pixels to logits; None for a classifier.
@@ -50,7 +55,7 @@ class ImagePredictor:
     temperature: float
     classes: int
     precision: str
-    rebuilt: Rebuilt | None = None
+    rebuilt: tuple[Rebuilt, ...] = ()
     scores: Callable[[np.ndarray], np.ndarray | None] = lambda vectors: None
     network: Any = None
 
@@ -102,43 +107,81 @@ def image_predictor(
     folder, record = kit.results / kit.record.name, kit.record
     if record.kind == NETWORK:
         return _network(folder, record, batch_size or _NETWORK_BATCH)
-    recipe = recipe_of(record)
-    if batch_size is not None:
-        recipe = dataclasses.replace(recipe, batch_size=batch_size)
-    rebuilt = rebuild(recipe, weights, engine, precision, kit.converted)
+    recipes = recipes_of(record)  # all networks see the same batches
+    batch_size = batch_size or recipes[0].batch_size
+    recipes = [dataclasses.replace(recipe, batch_size=batch_size) for recipe in recipes]
+    rebuilt = tuple(
+        rebuild(recipe, file, engine, precision, kit.converted)
+        for recipe, file in zip(recipes, _weights_of(recipes, weights), strict=True)
+    )
+    _check_alike(rebuilt)
     return _classifier(folder, record, rebuilt, trust)
 
 
-def recipe_of(record: Record) -> Recipe:
-    """Return the recipe of the features that a classifier learned from.
+def recipes_of(record: Record) -> list[Recipe]:
+    """Return the recipes of the features that a classifier learned from, each once.
 
     Raises:
         DataError: a batch of its images would take more memory than any that we made.
     """
-    recipe = Recipe.from_json(json.dumps(record.inputs["recipe"]))
-    height, width = recipe.image_size
-    if (pixels := recipe.batch_size * height * width) > _MOST_PIXELS:
-        raise DataError(
-            f"{record.name}: batches of {recipe.batch_size:,} images of {height} x {width} pixels, "
-            f"which are {pixels:,}, expected at most {_MOST_PIXELS:,}"
+    found = {part["recipe_digest"]: part["recipe"] for part in parts_of(record.inputs)}
+    recipes = [Recipe.from_json(json.dumps(recipe)) for recipe in found.values()]
+    for recipe in recipes:
+        height, width = recipe.image_size
+        if (pixels := recipe.batch_size * height * width) > _MOST_PIXELS:
+            raise DataError(
+                f"{record.name}: batches of {recipe.batch_size:,} images of {height} x {width} "
+                f"pixels, which are {pixels:,}, expected at most {_MOST_PIXELS:,}"
+            )
+    return recipes
+
+
+def _weights_of(recipes: Sequence[Recipe], weights: str | None) -> list[str | None]:
+    """Return the weights file of each network, where it came from one."""
+    if len(recipes) == 1:
+        return [weights]
+    of_files = [recipe for recipe in recipes if recipe.weights["origin"] == FILE]
+    if weights is not None and len(of_files) != 1:
+        raise UsageError(
+            f"--weights names one file, and {len(of_files)} of the networks "
+            f"({', '.join(recipe.backbone for recipe in recipes)}) came from one; leave it out, or "
+            "predict by a candidate on one network"
         )
-    return recipe
+    return [weights if recipe in of_files else None for recipe in recipes]
 
 
-def _classifier(folder: Path, record: Record, rebuilt: Rebuilt, trust: bool) -> ImagePredictor:
+def _check_alike(rebuilt: Sequence[Rebuilt]) -> None:
+    """Raise UsageError where networks do not see the same pixels, which are decoded once."""
+    first = _seen(rebuilt[0])
+    for other in rebuilt[1:]:
+        for name, value in _seen(other).items():
+            if value != first[name]:
+                raise UsageError(
+                    f"{rebuilt[0].model.backbone} sees images with {name} {first[name]}, "
+                    f"{other.model.backbone} with {value}; new images are predicted by networks "
+                    "that see them alike: extract both with the same options, and classify anew"
+                )
+
+
+def _seen(rebuilt: Rebuilt) -> dict[str, Any]:
+    """Return how a network sees images."""
+    return {
+        "image_size": rebuilt.model.image_size,
+        **{name: getattr(rebuilt.config, name) for name in _LOADING},
+    }
+
+
+def _classifier(
+    folder: Path, record: Record, rebuilt: tuple[Rebuilt, ...], trust: bool
+) -> ImagePredictor:
     from pipeline.classifiers import storage
     from pipeline.classifiers.base import probabilities, scores
 
     model = storage.load(folder, record.model, trust)
-    network, settings = rebuilt.compile(), rebuilt.config
-
-    def vectors(pixels: np.ndarray) -> np.ndarray:
-        features = network.forward(pixels)[record.inputs["layer"]]
-        # Training saw what the file stored, which may be float16.
-        return features.astype(settings.store).astype(np.float32)
+    settings = rebuilt[0].config
 
     return ImagePredictor(
-        rebuilt.model.image_size,
+        rebuilt[0].model.image_size,
         settings.batch_size,
         {
             "resize": settings.resize,
@@ -146,14 +189,33 @@ def _classifier(folder: Path, record: Record, rebuilt: Rebuilt, trust: bool) -> 
             "exact": settings.exact_decode,
             "accept_damaged": settings.accept_damaged,
         },
-        vectors,
+        _vectors(record, rebuilt),
         lambda x: probabilities(model, x, len(record.class_names)),
         record.temperature,
         len(record.class_names),
-        rebuilt.recipe.precision,
+        min((each.recipe.precision for each in rebuilt), key=_COARSEST.index),
         rebuilt,
         lambda x: scores(model, x, len(record.class_names)),
     )
+
+
+def _vectors(record: Record, rebuilt: Sequence[Rebuilt]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what makes features of pixels, as the classifier learned from them."""
+    digests = list(dict.fromkeys(part["recipe_digest"] for part in parts_of(record.inputs)))
+    compiled = dict(zip(digests, (one.compile() for one in rebuilt), strict=True))
+    stores = dict(zip(digests, (one.config.store for one in rebuilt), strict=True))
+    places = [(part["recipe_digest"], part["layer"]) for part in parts_of(record.inputs)]
+
+    def vectors(pixels: np.ndarray) -> np.ndarray:
+        outputs = {digest: network.forward(pixels) for digest, network in compiled.items()}
+        # Training saw what the files stored, which may be float16.
+        values = [
+            outputs[digest][layer].astype(stores[digest]).astype(np.float32)
+            for digest, layer in places
+        ]
+        return values[0] if len(values) == 1 else np.concatenate(values, axis=1)
+
+    return vectors
 
 
 def _network(folder: Path, record: Record, batch_size: int) -> ImagePredictor:

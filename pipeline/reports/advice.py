@@ -4,6 +4,7 @@ import textwrap
 
 from features.text import in_line
 from pipeline.advice import costs, powerlaw
+from pipeline.data.joined import EVERY
 from pipeline.reports.scores import interval
 from pipeline.reports.tables import render
 from pipeline.results.advice import Advice, Recommendation, best
@@ -46,6 +47,12 @@ def _layers(advice: Advice) -> str:
          "best" if probe is top and len(probes) > 1 else "")
         for probe in probes
     ]  # fmt: skip
+    if (together := advice.findings.together) is not None:
+        probe = together.probe
+        rows.append(
+            (f"together ({EVERY})", probe.layer.dimensions, _shown(probe.linear),
+             _shown(probe.means), "")
+        )  # fmt: skip
     return render(("layer", "features", "linear", "class means alone", ""), rows)
 
 

@@ -10,6 +10,8 @@ from features.sources.reading import note_sentences
 from pipeline.classifiers import SUITE
 from pipeline.command_lines import command_line, option_text
 from pipeline.config import ClassifyConfig, CompareConfig, ExtractConfig
+from pipeline.data.joined import written
+from pipeline.data.layers import parts_of
 from pipeline.results.records import CLASSIFIER, Record
 from pipeline.results.report import Report, Source
 
@@ -75,14 +77,17 @@ def extraction(source: Source) -> str:
 
 def classification(records: list[Record], folder: Path, folds: int) -> str:
     """Return the command that makes the classifiers of a results folder."""
-    files = dict.fromkeys(record.inputs["file"] for record in records)
+    files = dict.fromkeys(part["file"] for record in records for part in parts_of(record.inputs))
     methods = list(dict.fromkeys(record.requested for record in records))
-    layers = dict.fromkeys(record.inputs["layer"] for record in records)
+    layers = dict.fromkeys(written(record.inputs) for record in records)
     first = records[0]
     options: dict[str, Any] = {"out": str(folder)}
     if set(methods) < {classifier.name for classifier in SUITE}:
         options["classifiers"] = ",".join(methods)
-    if any(record.inputs["layer"] != record.inputs["recipe"]["layers"][-1] for record in records):
+    if any(
+        "parts" in inputs or inputs["layer"] != inputs["recipe"]["layers"][-1]
+        for inputs in (record.inputs for record in records)
+    ):
         options["layers"] = ",".join(layers)
     if folds > 1:
         options["folds"] = folds

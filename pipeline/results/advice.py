@@ -119,6 +119,14 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
+class Together:
+    """The probe of all layers side by side, and the seconds that it took."""
+
+    probe: Probe
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Findings:
     """The evidence that the advice rests on.
 
@@ -132,6 +140,7 @@ class Findings:
         rounds: training rows of each network of a candidate: of the rounds that validate, and of
             the last fit.
         probe_seconds: how long the probe of the best layer took.
+        together: all layers side by side; None where there is one only.
     """
 
     source: SourceOfFeatures
@@ -142,6 +151,7 @@ class Findings:
     images: float
     rounds: tuple[int, ...]
     probe_seconds: float
+    together: Together | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -189,6 +199,11 @@ class Advice:
                  "mean_cosine": round(probe.alike, 4)}
                 for probe in findings.probes
             ],
+            "together": None if findings.together is None else {
+                "dimensions": findings.together.probe.layer.dimensions,
+                **findings.together.probe.linear.facts(),
+                "class_means": findings.together.probe.means.facts(),
+            },
             "distance": asdict(findings.distance) | {"evidence": [*findings.distance.evidence]},
             "recommendation": self.recommendation.facts(),
             "versions": versions("numpy", "scipy", "scikit-learn"),

@@ -37,6 +37,16 @@ class _Features:
 
 
 @dataclass(frozen=True)
+class _Joined:
+    """Of a classifier: layers of feature files that stand side by side, each with its features."""
+
+    parts: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=2)]
+    backbone: str
+    layer: str
+    dimensions: Whole
+
+
+@dataclass(frozen=True)
 class _Pixels:
     """Of a network: the images of a source."""
 
@@ -49,7 +59,9 @@ class _Pixels:
 def check(inputs: dict[str, Any], where: str) -> None:
     """Raise DataError, whose message begins with `where`, unless inputs are what they should be."""
     documents.convert(inputs, _Any, where)
-    if inputs.keys() & {"file", "layer", "recipe", "recipe_digest"}:
+    if "parts" in inputs:
+        _check_joined(inputs, where)
+    elif inputs.keys() & {"file", "layer", "recipe", "recipe_digest"}:
         features = documents.convert(inputs, _Features, where)
         recipe = Recipe.from_dict(features.recipe, f"{where}: recipe")
         if features.layer not in recipe.layers:
@@ -59,3 +71,18 @@ def check(inputs: dict[str, Any], where: str) -> None:
             )
     if inputs.keys() & {"source", "locked", "limit"}:
         documents.convert(inputs, _Pixels, where)
+
+
+def _check_joined(inputs: dict[str, Any], where: str) -> None:
+    joined = documents.convert(inputs, _Joined, where)
+    if inputs.keys() & {"file", "recipe", "recipe_digest"}:
+        raise DataError(f"{where}: it has parts, and is one layer as well")
+    for number, part in enumerate(joined.parts):
+        if "parts" in part or "layer" not in part:
+            raise DataError(f"{where}: parts: {number} is no layer")
+        check(part, f"{where}: parts: {number}")
+    widths = sum(part["dimensions"] for part in joined.parts)
+    if widths != joined.dimensions:
+        raise DataError(
+            f"{where}: dimensions is {joined.dimensions}, expected {widths} of its parts"
+        )

@@ -14,6 +14,7 @@ import numpy as np
 from features.errors import UsageError, unknown_name
 from pipeline.config import METRIC
 from pipeline.config.judging import GIVE_UP
+from pipeline.data.layers import parts_of
 from pipeline.data.splits import Splits
 from pipeline.results import left_out, verdict
 from pipeline.results.entries import Entry, read_entry
@@ -238,10 +239,15 @@ def metric_of(results: Sequence[Path]) -> str:
 
 def _conditions(record: Record) -> dict[str, str]:
     """Return what is known of image size and precision, as text."""
-    facts = record.inputs.get("recipe") or record.inputs
-    size, precision = (facts.get(name) for name in _CONDITIONS)
-    shown = {"image_size": " x ".join(map(str, size))} if size else {}
-    return shown | ({"precision": str(precision)} if precision else {})
+    sizes: dict[str, None] = {}
+    precisions: dict[str, None] = {}
+    for part in parts_of(record.inputs):
+        facts = part.get("recipe") or part
+        size, precision = (facts.get(name) for name in _CONDITIONS)
+        sizes |= {" x ".join(map(str, size)): None} if size else {}
+        precisions |= {str(precision): None} if precision else {}
+    shown = {"image_size": " and ".join(sizes)} if sizes else {}
+    return shown | ({"precision": " and ".join(precisions)} if precisions else {})
 
 
 def units_of(metric: str, splits: Splits) -> Units:

@@ -15,6 +15,7 @@ from features.sources.reading import Reading
 from features.store import FeatureFile
 from pipeline.data import duplicates
 from pipeline.data.duplicates import Duplicates
+from pipeline.data.layers import parts_of
 from pipeline.results import evaluation, history, mistakes, openings, thumbnails
 from pipeline.results.comparison import Comparison
 from pipeline.results.entries import Entry
@@ -180,7 +181,8 @@ def _sources(comparison: Comparison, moved: Sequence[Path]) -> tuple[Source, ...
     """Return the feature files of all records, each once."""
     distinct = {
         (inputs["file"], inputs["recipe_digest"]): inputs
-        for inputs in (entry.record.inputs for entry in comparison.ranking.entries)
+        for entry in comparison.ranking.entries
+        for inputs in parts_of(entry.record.inputs)
         if "recipe_digest" in inputs
     }
     return tuple(_source(inputs, moved) for _, inputs in sorted(distinct.items()))

@@ -11,7 +11,7 @@ from features.errors import UsageError
 from features.records import blake2b
 from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
-from pipeline.data.layers import Layer
+from pipeline.data.layers import Layer, parts_of
 from pipeline.data.splits import Splits
 from pipeline.results.records import (
     CLASSIFIER,
@@ -171,7 +171,8 @@ def _check_features(
         layer = layers.get(f"{record.inputs.get('backbone')}.{record.inputs.get('layer')}")
         if layer and record.inputs["content"] != layer.digest:
             raise UsageError(
-                f"{config.out} holds {name} from another feature file ({record.inputs['file']}); "
+                f"{config.out} holds {name} from another feature file "
+                f"({parts_of(record.inputs)[0]['file']}); "
                 "choose another --out, or --restart to throw its candidates away"
             )
 

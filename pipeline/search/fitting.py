@@ -14,7 +14,7 @@ from pipeline.classifiers.base import Classifier, Setting, probabilities
 from pipeline.classifiers.blocks import Rows
 from pipeline.config.judging import CONFIDENCE, RESAMPLES
 from pipeline.data.splits import Splits
-from pipeline.data.stored_rows import StoredRows
+from pipeline.data.stored_rows import Loaded, StoredRows
 from pipeline.results.library_warnings import collected_warnings
 from pipeline.results.memory import peak_since_reset, reset_peak
 from pipeline.results.predictions import VALIDATION, Predictions
@@ -25,7 +25,7 @@ from pipeline.search import tuning
 from pipeline.search.tuning import Clock, Examples, Report
 from pipeline.statistics import calibration, selection
 
-Matrix = Path | StoredRows
+Matrix = Path | StoredRows | Loaded
 
 SAMPLE = 1000  # rows on which costs are measured first
 _SMALL = 10_000_000  # values of a matrix, 40 MB
@@ -40,7 +40,8 @@ class FitJob:
 
     Attributes:
         classifier: the classifier to fit, which may be a fallback.
-        matrix: float32 (N, D), in the order of the splits: an .npy file, or stored rows.
+        matrix: float32 (N, D), in the order of the splits: an .npy file, or stored rows, read in
+            blocks or loaded.
         results: the folder of the splits.
         folder: an existing folder, to which model and predictions are written.
         settings: the settings to search; a single one is taken without a search.
@@ -48,6 +49,7 @@ class FitJob:
         metric: the metric by which the setting is chosen.
         seed: the seed of everything random.
         seconds: the time by which search and last fit should end; infinite for no limit.
+        widths: as `Task` has them.
     """
 
     classifier: Classifier
@@ -59,6 +61,7 @@ class FitJob:
     metric: str
     seed: int
     seconds: float
+    widths: tuple[int, ...] = ()
 
     @property
     def method(self) -> str:
@@ -103,6 +106,7 @@ class MeasureJob:
     results: Path
     seed: int
     seconds: float
+    widths: tuple[int, ...] = ()
 
     @property
     def method(self) -> str:
@@ -134,7 +138,7 @@ def fit(job: FitJob, report: Report) -> FitResult:
         MissingPackageError: the classifier needs a package that is not installed.
         DataError: a file cannot be written.
     """
-    examples = _examples(job.matrix, job.results, job.share, job.seed)
+    examples = _examples(job, job.share)
     with threads(examples):
         return _fit(job, examples, report)
 
@@ -149,7 +153,7 @@ def _fit(job: FitJob, examples: Examples, report: Report) -> FitResult:
     report("the last fit")
     rows = examples.subset(examples.splits.rest)
     x, y = examples.rows_of(classifier, rows), examples.splits.labels[rows]
-    model = classifier.build(examples.task(len(rows))).set_params(**search.setting)
+    model = classifier.pipeline(examples.task(len(rows))).set_params(**search.setting)
     with collected_warnings() as caught:
         streaming.fit_pipeline(model, x, y)
     fitted = time.perf_counter()
@@ -186,7 +190,7 @@ def measure(job: MeasureJob, report: Report) -> Cost:
     """Fit a classifier's default on few rows, then on more; return the cost on the most rows."""
     end = time.monotonic() + job.seconds
     classifier = job.classifier
-    examples = _examples(job.matrix, job.results, 1.0, job.seed)
+    examples = _examples(job, 1.0)
     with threads(examples):
         _timed(classifier, examples, _WARM_UP)
         cost = last = _timed(classifier, examples, SAMPLE)
@@ -203,7 +207,7 @@ def _timed(classifier: Classifier, examples: Examples, count: int) -> Cost:
     rest = examples.splits.rest
     rows = examples.subset(rest, min(1.0, count / len(rest)))
     x, y = examples.x[rows], examples.splits.labels[rows]
-    model = classifier.build(examples.task(len(rows))).set_params(**classifier.default)
+    model = classifier.pipeline(examples.task(len(rows))).set_params(**classifier.default)
     started = time.perf_counter()
     model.fit(x, y)
     fitted = time.perf_counter()
@@ -238,16 +242,22 @@ def one_thread() -> AbstractContextManager:
     return threadpool_limits(1, user_api="blas")
 
 
+def opened(matrix: Matrix) -> np.ndarray | StoredRows:
+    """Return the rows of a matrix, mapped or read in blocks."""
+    if isinstance(matrix, Path):
+        return np.load(matrix, mmap_mode="r")
+    return matrix.rows if isinstance(matrix, Loaded) else matrix
+
+
 @lru_cache(maxsize=1)
 def _read(matrix: Matrix, results: Path) -> tuple[Rows, Splits]:
-    if isinstance(matrix, Path):
-        return np.load(matrix, mmap_mode="r"), Splits.read(results)
-    return matrix, Splits.read(results)
+    rows = matrix.rows[:] if isinstance(matrix, Loaded) else opened(matrix)
+    return rows, Splits.read(results)
 
 
-def _examples(matrix: Matrix, results: Path, share: float, seed: int) -> Examples:
-    x, splits = _read(matrix, results)
-    return Examples(x, splits, share, seed)
+def _examples(job: FitJob | MeasureJob, share: float) -> Examples:
+    x, splits = _read(job.matrix, job.results)
+    return Examples(x, splits, share, job.seed, job.widths)
 
 
 def _clock(classifier: Classifier, examples: Examples, seconds: float) -> Clock:

@@ -206,7 +206,7 @@ class CandidateRunner:
         draft.mkdir(exist_ok=True)
         job = FitJob(
             plan.classifier, matrix, self._config.out, draft, plan.settings, plan.share,
-            self._config.metric, self._config.seed, plan.seconds,
+            self._config.metric, self._config.seed, plan.seconds, candidate.layer.widths,
         )  # fmt: skip
         result = self._worker.run(fitting.fit, job, plan.limit, bar.say)
         if self._measuring:  # what was measured now is surer than what was predicted
@@ -284,7 +284,7 @@ class CandidateRunner:
         """Return a classifier's cost on a few rows; where time ran out, the time that it took."""
         job = MeasureJob(
             classifier, self._matrices[layer.title], self._config.out, self._config.seed,
-            self._measuring,
+            self._measuring, layer.widths,
         )  # fmt: skip
         try:
             return self._worker.run(fitting.measure, job, 2 * self._measuring)

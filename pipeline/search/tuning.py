@@ -45,12 +45,14 @@ class Examples:
         splits: the training, validation and locked images.
         share: the share of the training rows that is used, above 0 to 1.
         seed: the seed of the choice of rows and of the classifiers.
+        widths: as `Task` has them.
     """
 
     x: Rows
     splits: Splits
     share: float
     seed: int
+    widths: tuple[int, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -93,7 +95,7 @@ class Examples:
 
     def task(self, rows: int) -> Task:
         """Return the task of a fit on so many rows."""
-        return Task(rows, self.x.shape[1], self.classes, self.seed)
+        return Task(rows, self.x.shape[1], self.classes, self.seed, self.widths)
 
 
 def _by_first_appearance(groups: np.ndarray) -> np.ndarray:
@@ -293,7 +295,7 @@ def _predicted(
     validation: np.ndarray,
 ) -> Iterator[np.ndarray]:
     """Yield the probabilities of the validation rows by setting, float32 (len(validation), K)."""
-    pipeline = classifier.build(examples.task(len(train)))
+    pipeline = classifier.pipeline(examples.task(len(train)))
     y, unseen = examples.splits.labels[train], examples.judged(validation)
     if classifier.path:
         data = examples.x[train], y, unseen

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.data.images import Images
 from pipeline.data.layers import check_values, stored_rows, write_matrix
+from pipeline.data.stored_rows import Loaded
 from pipeline.search.candidates import PlannedCandidate
 from pipeline.search.fitting import Matrix
 from pipeline.search.memory import Memory
@@ -38,7 +39,8 @@ def matrices(
     """Return where each layer's features lie, by its title, after a check of all values.
 
     Where they fit into memory, they are written to .npy files, float32 (N, D), which processes read
-    as memory maps, so that they share one copy. Else the feature files are read in blocks.
+    as memory maps, so that they share one copy. Else the feature files are read in blocks. Joined
+    layers are never written: the worker reads them from their files, and holds them if they fit.
 
     Raises:
         DataError: a value is not finite.
@@ -50,10 +52,15 @@ def matrices(
             check_values(layer, stored[title])
         return {title: replace(rows, at_once=memory.at_once) for title, rows in stored.items()}
     written: dict[str, Matrix] = {}
-    size = 4 * len(images.rows) * sum(layer.dimensions for layer in layers.values())
+    alone = {title: layer for title, layer in layers.items() if len(layer.parts) == 1}
+    for title in layers.keys() - alone.keys():
+        rows = stored_rows(layers[title], images.rows)
+        check_values(layers[title], rows)
+        written[title] = Loaded(rows)
+    size = 4 * len(images.rows) * sum(layer.dimensions for layer in alone.values())
     if size > _ANNOUNCED:
         log.info("features lie in %s while candidates are fitted, %.1f GB", folder, size / 1e9)
-    for number, (title, layer) in enumerate(layers.items()):
+    for number, (title, layer) in enumerate(alone.items()):
         written[title] = path = folder / f"{number}.npy"
         write_matrix(layer, images.rows, path)
     return written

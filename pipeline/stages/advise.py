@@ -9,11 +9,12 @@ from features.errors import UsageError
 from pipeline.advice import guidance, powerlaw, probes
 from pipeline.config import AdviseConfig
 from pipeline.data.images import Images, read_images, suggest_groups
+from pipeline.data.joined import EVERY, join
 from pipeline.data.layers import ALL, find_layers
 from pipeline.data.splits import FILE as SPLITS
 from pipeline.data.splits import Splits
 from pipeline.data.splitting import SplitConfig, make_splits
-from pipeline.results.advice import Advice, Findings, best
+from pipeline.results.advice import Advice, Findings, Together, best
 from pipeline.results.source_of_features import SourceOfFeatures
 from pipeline.search.progress import Bar
 
@@ -35,15 +36,18 @@ def run(config: AdviseConfig) -> Advice:
     layers = find_layers(config.features, (ALL,))
     splits = _splits(config, images)
     source = SourceOfFeatures.of(config.features, config.out or RESULTS, _split_options(config))
-    file, sample = _prepare(config), probes.draw(layers, images, splits, config.seed)
-    with Bar(len(layers) + len(probes.SHARES), config.progress, "step") as bar:
+    joined = [join((config.features,), EVERY)] if len(layers) > 1 else []
+    everything = [*layers, *joined]
+    file, sample = _prepare(config), probes.draw(everything, images, splits, config.seed)
+    with Bar(len(everything) + len(probes.SHARES), config.progress, "step") as bar:
         probed, seconds = [], {}
-        for layer in layers:
+        for layer in everything:
             bar.begin(layer.name)
             started = time.perf_counter()
             probed.append(probes.probe(layer, sample))
             seconds[layer.name] = time.perf_counter() - started
             bar.end()
+        together = [Together(probed.pop(), seconds[layer.name]) for layer in joined]
         bar.begin("learning curve")
         top, curve = best(probed), []
         for point in probes.learning_curve(top, sample, bar.say):
@@ -53,6 +57,7 @@ def run(config: AdviseConfig) -> Advice:
         source, tuple(probed), tuple(curve), powerlaw.fit(curve),
         guidance.distance(probed, source.pretrained), len(splits.rest) / len(splits.class_names),
         (*(len(train) for train, _ in splits.rounds(1)), len(splits.rest)), seconds[top.layer.name],
+        *together,
     )  # fmt: skip
     advice = Advice(config, splits, findings, guidance.recommend(findings), file)
     durable.write(file, (json.dumps(advice.facts, indent=1) + "\n").encode())

@@ -4,11 +4,13 @@ import logging
 from pathlib import Path
 
 from features.errors import UsageError
+from features.store import FeatureFile
 from pipeline import classifiers
 from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig
 from pipeline.data import duplicates
 from pipeline.data.images import Images, check_same_images, read_images, suggest_groups
+from pipeline.data.joined import is_joined, join
 from pipeline.data.layers import Layer, find_layers
 from pipeline.data.splits import Splits
 from pipeline.results import left_out, thresholds
@@ -19,7 +21,7 @@ from pipeline.results.shared_splits import discard_candidates, load_or_make_spli
 from pipeline.search import candidates
 from pipeline.search.budget import Budget
 from pipeline.search.candidates import PlannedCandidate
-from pipeline.search.fitting import Matrix
+from pipeline.search.fitting import Matrix, opened
 from pipeline.search.memory import Memory, measure
 from pipeline.search.runner import CandidateRunner
 from pipeline.search.worker import Worker
@@ -60,18 +62,24 @@ def run(config: ClassifyConfig) -> ResultsFolder:
 def _read(config: ClassifyConfig) -> tuple[Images, list[Layer]]:
     """Return the images, which all feature files must share, and the layers to learn from."""
     layers: dict[str, Layer] = {}
+    with FeatureFile(config.features[0]) as file:
+        joined = [name for name in config.layers if is_joined(name) and name not in file.layers]
+    plain = [name for name in config.layers if name not in joined]
     images = read_images(config.features[0], config.group_by)
     if config.group_by is None:
         suggest_groups(config.features[0])
     for path in config.features:
         if path != config.features[0]:
             check_same_images(images, path, read_images(path, config.group_by))
-        for layer in find_layers(path, config.layers):
+        for layer in find_layers(path, plain) if plain or not joined else ():
             if (other := layers.setdefault(layer.title, layer)) is not layer:
                 raise UsageError(
                     f"both {other.path} and {path} hold {layer.title}; classify them with an "
                     "--out each, and compare the two folders"
                 )
+    for name in joined:
+        layer = join(config.features, name)
+        layers[layer.title] = layer
     if images.unlabelled:
         log.info("%d images have no label and are left out", images.unlabelled)
     return images, list(layers.values())
@@ -119,13 +127,10 @@ def _fit(
 
 def _list_duplicates(out: Path, splits: Splits, images: Images, matrix: Matrix) -> None:
     """List the images that have a near-duplicate in another split, unless that was done before."""
-    import numpy as np
-
     if (out / duplicates.FILE).exists():
         return
     try:
-        x = np.load(matrix, mmap_mode="r") if isinstance(matrix, Path) else matrix
-        pairs = duplicates.find_duplicates(splits, images.digests, x)
+        pairs = duplicates.find_duplicates(splits, images.digests, opened(matrix))
     except Exception as error:  # candidates do not depend on it, so they are fitted all the same
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         log.warning("duplicates are not listed, because the search for them failed: %s", why)

@@ -47,6 +47,7 @@ def run(config: ExportConfig) -> Path:
     durable.prepare_folder(config.out.parent)
     _check_replaceable(config.out, form)
     with open_kit(config.results, config.candidate, config.metric, config.features) as opened:
+        _check_one_layer(opened.record)
         kit, then = in_float32(opened), _precision(opened.record)
         if then != FLOAT32:
             log.info("%s computes in %s, what is exported in %s", opened.record.name, then, FLOAT32)
@@ -81,6 +82,14 @@ def _check_replaceable(path: Path, form: ModuleType) -> None:
     if path.exists() and (path.is_dir() != (path.suffix == "") or not form.is_ours(path)):
         raise UsageError(
             f"{path} is there already and was not made by `export`; choose another --out"
+        )
+
+
+def _check_one_layer(record: Record) -> None:
+    if "parts" in record.inputs:
+        raise UsageError(
+            f"{record.name} learned from {len(record.inputs['parts'])} layers together, and one "
+            "layer can be exported; `pack` carries it"
         )
 
 

@@ -66,16 +66,27 @@ def _files(kit: Kit, predictor: ImagePredictor) -> dict[str, bytes | Path]:
 
 
 def _without_paths(record: Record) -> Record:
-    inputs = {
-        name: PurePath(value).name if name in _PATHS else value
-        for name, value in record.inputs.items()
+    return dataclasses.replace(record, inputs=_stripped(record.inputs))
+
+
+def _stripped(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return inputs with the names of files in place of their paths."""
+    kept = {
+        name: PurePath(value).name if name in _PATHS else value for name, value in inputs.items()
     }
-    return dataclasses.replace(record, inputs=inputs)
+    if "parts" in inputs:
+        kept["parts"] = [_stripped(part) for part in inputs["parts"]]
+    return kept
 
 
 def _converted(predictor: ImagePredictor) -> Path:
     """Return the folder in which OpenVINO keeps the network of a candidate."""
-    rebuilt = predictor.rebuilt
+    if len(predictor.rebuilt) > 1:
+        raise UsageError(
+            "--with-weights packs one network, and this candidate has "
+            f"{len(predictor.rebuilt)}; leave the option out"
+        )
+    rebuilt = predictor.rebuilt[0] if predictor.rebuilt else None
     if rebuilt is None or rebuilt.model.choice.engine != CONVERTS:
         raise UsageError(
             f"--with-weights packs a network that {CONVERTS} has converted, and this candidate has "

@@ -151,7 +151,8 @@ def _explain(
 
 def _describe(kit: Kit, predictor: ImagePredictor, judge: Judge, source: Source) -> dict[str, Any]:
     """Return all that decides the predictions, as JSON holds it."""
-    record, thresholds, rebuilt = kit.record, judge.thresholds, predictor.rebuilt
+    record, thresholds = kit.record, judge.thresholds
+    recipes = [json.loads(rebuilt.recipe.to_json()) for rebuilt in predictor.rebuilt]
     return {
         "schema": new_predictions.SCHEMA,
         "candidate": record.name,
@@ -161,7 +162,8 @@ def _describe(kit: Kit, predictor: ImagePredictor, judge: Judge, source: Source)
         "temperature": record.temperature,
         "threshold": record.threshold,
         "splits": record.splits,
-        "recipe": json.loads(rebuilt.recipe.to_json()) if rebuilt else {},
+        "recipe": recipes[0] if len(recipes) == 1 else {},
+        **({"recipes": recipes} if len(recipes) > 1 else {}),
         "top": judge.top,
         "coverage": thresholds.coverage,
         "lowest_probability": np.round(thresholds.lowest, 9).tolist(),

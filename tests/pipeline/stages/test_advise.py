@@ -146,14 +146,18 @@ def test_what_saw_no_imagenet_says_nothing_of_it(tmp_path, origin):
 
 
 def test_its_commands_are_commands(tmp_path):
-    """And classify, as recommended, ends with the candidates."""
+    """And classify, as recommended, ends with the candidates.
+
+    Both layers have the same noise, which falls out of their difference: together they are best.
+    """
     labels = labels_of(200)
     layers = {name: make(labels) for name, make in NEAR.items()}
     path = features_file(tmp_path / "f.h5", layers, labels)
     command = advice(path, out=tmp_path / "results").recommendation.command
     words = shlex.split(command)[3:]
     assert main([*words, "--no-tune", "--quiet"]) == 0
-    assert (tmp_path / "results" / f"resnet50.{DEEPEST}.logistic" / "record.json").exists()
+    name = f"resnet50.{MIDDLE}+{DEEPEST}.logistic"
+    assert (tmp_path / "results" / name / "record.json").exists()
 
 
 def test_the_locked_test_is_never_looked_at(tmp_path):
@@ -395,3 +399,34 @@ def test_advice_is_frames(tmp_path):
     assert ((curve["low"] <= curve["accuracy"]) & (curve["accuracy"] <= curve["high"])).all()
     assert repr(result).splitlines()[0] == f"Advice: {result.recommendation.command}"
     assert f"<td>{DEEPEST}</td>" in result._repr_html_()
+
+
+def test_layers_together_are_tried_and_taken_where_they_win(tmp_path):
+    """Each layer tells two of four classes; both together tell all."""
+    labels, rng = labels_of(400), np.random.default_rng(3)
+    halves = {
+        MIDDLE: np.eye(2)[labels % 2] + 0.3 * rng.normal(size=(400, 2)),
+        DEEPEST: 100 * (np.eye(2)[labels // 2] + 0.3 * rng.normal(size=(400, 2))),
+    }
+    found = advice(features_file(tmp_path / "f.h5", halves, labels))
+    together = found.findings.together
+    assert together.probe.linear.accuracy > 0.85
+    assert "--layers all+ " in found.recommendation.command
+    assert "all layers together (all+) beat" in found.recommendation.reason
+    assert "together (all+)" in text(found)
+    assert found.facts["together"]["dimensions"] == 4
+
+
+def test_layers_together_that_do_not_win_are_said(tmp_path):
+    labels = labels_of(400)
+    layers = {MIDDLE: clusters(labels, 1.2), DEEPEST: clusters(labels, 1.2)}
+    found = advice(features_file(tmp_path / "f.h5", layers, labels))
+    assert f"--layers {DEEPEST} " in found.recommendation.command
+    assert "all layers together were tried, and are no better" in found.recommendation.reason
+
+
+def test_one_layer_has_nothing_to_be_joined_with(tmp_path):
+    labels = labels_of(200)
+    found = advice(features_file(tmp_path / "f.h5", {DEEPEST: clusters(labels, 1.2)}, labels))
+    assert found.findings.together is None
+    assert found.facts["together"] is None
