@@ -80,7 +80,9 @@ def _pack(folder: Path, arguments: argparse.Namespace) -> Path:
         folder / "c.npz", folder / "f.h5", backbone=arguments.backbone, weights="none",
         image_size=arguments.size, engine="openvino", progress=False,
     )  # fmt: skip
-    pipeline.classify(file, folder / "results", ["logistic"], tune=False, folds=2, progress=False)
+    pipeline.classify(
+        file, folder / "results", classifiers=["logistic"], tune=False, folds=2, progress=False
+    )
     return pipeline.pack(folder / "results", folder / "m.zip", candidate="best", with_weights=True)
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -144,12 +145,15 @@ def explainer(kit: Kit, predictor: ImagePredictor, weights: str | None = None) -
     rebuilt = predictor.rebuilt[0] if predictor.rebuilt else None
     if rebuilt is None or rebuilt.model.pooling != "avg" or _is_dense(rebuilt, layer):
         return Explainer(predictor, None, layer)
+    if kit.converted is not None and find_spec("keras") is None:  # nothing is fetched in vain
+        log.info("evidence is shown by occlusion: maps need Keras, and the pack has averages alone")
+        return Explainer(predictor, None, layer)
     recipe = dataclasses.replace(
         recipes_of(kit.record)[0], pooling="none", layers=(layer,), batch_size=predictor.batch_size
     )
     try:
         maps = rebuild(recipe, weights, rebuilt.recipe.engine, rebuilt.recipe.precision).compile()
-    except OffshelfError as error:  # such as a pack on a machine without Keras
+    except OffshelfError as error:  # such as weights that cannot be fetched
         log.info("evidence is shown by occlusion: %s", error)
         return Explainer(predictor, None, layer)
     return Explainer(predictor, maps, layer)

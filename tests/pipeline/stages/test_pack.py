@@ -3,10 +3,13 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +28,7 @@ from pipeline.stages import classify, pack, predict
 from tests.pipeline.networks.images import colours, write_arrays
 from tests.pipeline.stages.test_predict import LOGISTIC
 
+NOT_NEEDED = ("tensorflow", "keras", "jax", "openTSNE", "sklearnex")
 OWN = "colour.histogram.mine"
 
 
@@ -226,9 +230,9 @@ def on_openvino(tmp_path_factory):
 
 
 def test_the_packed_network_needs_neither_keras_nor_tensorflow(on_openvino, tmp_path):
-    blocked = "import sys; sys.modules |= dict.fromkeys(('tensorflow', 'keras', 'jax'))"
+    blocked = f"import sys; sys.modules |= dict.fromkeys({NOT_NEEDED})"
     arguments = ["predict", str(on_openvino / "m.zip"), str(on_openvino / "c.npz")]
-    arguments += ["--out", str(tmp_path / "p.csv"), "--quiet"]
+    arguments += ["--out", str(tmp_path / "p.csv"), "--explain", str(tmp_path / "why")]
     code = f"{blocked}; from pipeline.commands.main import main; sys.exit(main({arguments!r}))"
     environment = os.environ | {"OFFSHELF_CACHE": str(tmp_path / "cache")}
     result = subprocess.run(
@@ -236,6 +240,24 @@ def test_the_packed_network_needs_neither_keras_nor_tensorflow(on_openvino, tmp_
     )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "p.csv").read_bytes() == (on_openvino / "then.csv").read_bytes()
+    assert "fetching" not in result.stderr
+    assert "pictures of the evidence" in result.stderr and "48 by occlusion" in result.stderr
+
+
+def test_what_a_packed_network_needs_is_what_the_page_and_the_container_file_install():
+    root = Path(__file__).parents[3]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    needed, served = (
+        {re.match(r"[\w-]+", line)[0] for line in lines}
+        for lines in (project["dependencies"], project["optional-dependencies"]["serve"])
+    )
+    needed -= {"tensorflow", "keras", "openTSNE", "scikit-learn-intelex"}
+    page = (root / "docs" / "predict.md").read_text()
+    (listed,) = re.findall(r"pip install (filelock .*)", page)
+    assert set(listed.split()) == needed
+    lines = (root / "examples" / "Containerfile").read_text().replace("\\\n", " ")
+    (listed,) = re.findall(r"--no-cache-dir (filelock .*)", lines)
+    assert set(listed.split()) == needed | served
 
 
 def test_the_packed_network_takes_batches_of_any_size(on_openvino):
