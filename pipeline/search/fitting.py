@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.classifiers import storage, streaming
 from pipeline.classifiers.base import Classifier, Setting, probabilities
 from pipeline.classifiers.blocks import Rows
+from pipeline.classifiers.threads import one_thread
 from pipeline.config.judging import CONFIDENCE, RESAMPLES
 from pipeline.data.splits import Splits
 from pipeline.data.stored_rows import Loaded, StoredRows
@@ -229,17 +230,6 @@ def threads(examples: Examples) -> AbstractContextManager:
     if len(examples.splits.rest) * examples.x.shape[1] > _SMALL:
         return nullcontext()
     return one_thread()
-
-
-def one_thread() -> AbstractContextManager:
-    """Return a context in which products of matrices use one thread.
-
-    Two threads wait for each other longer than they compute, unless matrices are large: on a busy
-    machine small products take twenty times as long.
-    """
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1, user_api="blas")
 
 
 def opened(matrix: Matrix) -> np.ndarray | StoredRows:

@@ -17,6 +17,7 @@ from features.progress import progress_bar
 from features.sources.base import Source
 from features.sources.reading import log_reading
 from features.text import safe_name
+from pipeline.classifiers.threads import one_thread
 from pipeline.config import PredictConfig
 from pipeline.config.predicting import EXPLAINED
 from pipeline.predictors.agreement import check_agreement
@@ -95,7 +96,8 @@ def _predict(
     """Predict the images of the parts that are missing; each part is safe before the next one."""
     total = len(source)
     try:
-        with progress_bar(total, kept, "image", progress) as bar:
+        # The network has its own threads; what follows are small products.
+        with one_thread(), progress_bar(total, kept, "image", progress) as bar:
             for start, stop in parts.missing():
                 with closing(_rows(source, predictor, judge, start, stop, bar)) as tables:
                     import pyarrow as pa

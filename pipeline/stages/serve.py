@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from features.errors import MissingPackageError, UsageError
+from pipeline.classifiers.threads import one_thread
 from pipeline.config import ServeConfig
 from pipeline.predictors.agreement import check_agreement
 from pipeline.predictors.explaining import explainer
@@ -38,7 +39,8 @@ def run(config: ServeConfig) -> None:
         app = _app(config, kit)
         host, port = listener.getsockname()[:2]
         log.info("%s is served at http://%s:%d (Ctrl-C ends it)", kit.record.name, host, port)
-        _serve(app, listener)
+        with one_thread():
+            _serve(app, listener)
 
 
 def _listening(config: ServeConfig) -> socket.socket:
