@@ -184,7 +184,7 @@ def _run(config: ExtractConfig, tells_reading: bool) -> Path:
 
 def compute_features(plan: Plan) -> None:
     """Compute and keep the shards that are missing, then assemble the feature file from all."""
-    started, config, choice = time.time(), plan.config, plan.model.choice
+    started, config, choice = time.perf_counter(), plan.config, plan.model.choice
     tell_working_path(config.out)
     log.info("engine %s in %s: %s", choice.engine, choice.precision, choice.reason)
     network, losses = _compiled(plan)
@@ -250,7 +250,7 @@ def describe_file(
 
     Args:
         plan: the plan of the extraction.
-        started: when the run began, as `time.time` gives it.
+        started: when the run began, as `time.perf_counter` gives it.
         images: the number of images that this run computed.
         losses: what int8 loses by layer, as `int8.compile_guarded` returns it; else empty.
     """
@@ -260,7 +260,7 @@ def describe_file(
         "reading": plan.source.reading.to_dict(),
         "licence": plan.model.licence,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime()),
-        "seconds": round(time.time() - started, 1),
+        "seconds": round(time.perf_counter() - started, 1),
         "images_this_run": images,
         "platform": platform.platform(),
         "python": platform.python_version(),

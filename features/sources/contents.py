@@ -16,6 +16,7 @@ Content = bytes | np.ndarray | None  # None where it cannot be read
 _UNREADABLE = bytes(DIGEST_BYTES)
 _FILES = 16  # read and digested by one thread at a time
 _GROUP_BYTES, _GROUP_IMAGES = 2**22, 256  # digested by one thread at a time where one reads all
+_HELD_BYTES = 2**28  # of groups that wait, but for the last one
 
 
 class Readable(Protocol):
@@ -47,25 +48,26 @@ def digest_contents(
         image cannot be read.
     """
     threads = max(available_cpus(), source.reading_threads)
-    under_way: deque[Future[list[bytes]]] = deque()
+    under_way: deque[tuple[Future[list[bytes]], int]] = deque()  # with the bytes that it holds
     digests: list[bytes] = []
 
     def collect(at_most: int) -> None:
-        while len(under_way) > at_most:
-            done = under_way.popleft().result()
+        while len(under_way) > at_most or sum(held for _, held in under_way) > _HELD_BYTES:
+            done = under_way.popleft()[0].result()
             digests.extend(done)
             advance(len(done))
 
     pool = ThreadPoolExecutor(threads, "digest")
     try:
         if source.sequential:
-            for group in _groups(_read(source, int(index)) for index in indices):
-                under_way.append(pool.submit(_digest, group))
+            for group, size in _groups(_read(source, int(index)) for index in indices):
+                under_way.append((pool.submit(_digest, group), size))
+                del group
                 collect(2 * threads)
         else:
             for start in range(0, len(indices), _FILES):
                 files = indices[start : start + _FILES]
-                under_way.append(pool.submit(_read_and_digest, source, files))
+                under_way.append((pool.submit(_read_and_digest, source, files), 0))
                 collect(1000)
         collect(0)
     finally:
@@ -73,17 +75,18 @@ def digest_contents(
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
-def _groups(contents: Iterable[Content]) -> Iterator[list[Content]]:
+def _groups(contents: Iterable[Content]) -> Iterator[tuple[list[Content], int]]:
+    """Yield images in groups, each with its bytes."""
     group: list[Content] = []
     size = 0
     for content in contents:
         group.append(content)
         size += content.nbytes if isinstance(content, np.ndarray) else len(content or b"")
         if size >= _GROUP_BYTES or len(group) >= _GROUP_IMAGES:
-            yield group
+            yield group, size
             group, size = [], 0
     if group:
-        yield group
+        yield group, size
 
 
 def _read(source: Readable, index: int) -> Content:

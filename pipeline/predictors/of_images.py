@@ -74,10 +74,17 @@ class ImagePredictor:
         )
 
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
-        """Return calibrated probabilities, float32 (n, K), of vectors, float32 (n, D)."""
+        """Return calibrated probabilities, float32 (n, K), of vectors, float32 (n, D).
+
+        Raises:
+            DataError: what the classes are told from is not finite.
+        """
         if not len(vectors):  # a batch in which no image could be read
             return np.empty((0, self.classes), np.float32)
-        return calibration.apply(self.raw(self.deciding(vectors)), self.temperature)
+        deciding = self.deciding(vectors)
+        if not np.isfinite(deciding).all():
+            raise DataError("the network gives numbers that are not finite; is it damaged?")
+        return calibration.apply(self.raw(deciding), self.temperature)
 
 
 def image_predictor(

@@ -109,9 +109,15 @@ class Parts:
             file = pq.ParquetFile(pa.BufferReader(data[:-DIGEST_BYTES]))
             if file.schema_arrow != self.schema or file.metadata.num_rows != self._rows(start):
                 raise DataError(f"{path} is no part of this table; --restart begins anew")
-            return file.read()
+            table = file.read()
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} cannot be read: {for_terminal(str(error), 300)}") from None
+        failed = table["problem"].is_valid()
+        if any(table[name].is_null() != failed for name in ("class", "set")):
+            raise DataError(
+                f"{path} has images with neither class nor problem; --restart begins anew"
+            )
+        return table
 
     def _rows(self, start: int) -> int:
         return dict(self.ranges)[start] - start

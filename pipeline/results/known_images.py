@@ -14,6 +14,7 @@ import numpy as np
 from features import durable
 from features.errors import DataError
 from features.packages import sha256_of
+from features.sources.npz import read_arrays
 from features.text import for_terminal
 from pipeline.statistics import novelty
 
@@ -69,10 +70,10 @@ class KnownImages:
         if not path.is_file() or sha256_of(path) != facts.get("sha256"):
             raise DataError(f"{path} is missing or has changed; train the network again")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                vectors = np.asarray(arrays["vectors"], np.float32)
-                known = cls(vectors, arrays["groups"], arrays["distances"])
-        except Exception as error:  # numpy, zipfile and zlib raise many kinds
+            arrays = read_arrays(path.read_bytes())
+            vectors = np.asarray(arrays["vectors"], np.float32)
+            known = cls(vectors, arrays["groups"], arrays["distances"])
+        except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{path} cannot be read: {for_terminal(str(error), 300)}") from None
         if (
             vectors.ndim != 2
@@ -80,6 +81,8 @@ class KnownImages:
             or known.distances.ndim != 1
         ):
             raise DataError(f"{path} holds other shapes than those of known images")
+        if not (np.isfinite(vectors).all() and np.isfinite(known.distances).all()):
+            raise DataError(f"{path} holds numbers that are not finite")
         return known
 
 

@@ -30,6 +30,7 @@ from pipeline.networks.recording import write_candidate
 from pipeline.networks.rounds import LAST_FIT, RoundsResult
 from pipeline.networks.scratch_plan import ScratchTraining
 from pipeline.results import history, left_out
+from pipeline.results.known_images import KnownImages
 from pipeline.results.trials import TriedSettings
 from tests.features.faults import stub
 from tests.features.pictures import encode
@@ -203,5 +204,5 @@ def _write_network(config: ScratchConfig, images: Pixels, draft: Path) -> None:
     rounds = (history.Round(LAST_FIT, history.History((epoch,))),)
     kept = TrainedNetwork(made, rounds[0].history, facts)
     likely = np.full((len(validated), 3), 1 / 3, np.float32)
-    result = RoundsResult(likely, rounds, kept, 1.0)
+    result = RoundsResult(likely, rounds, kept, 1.0, KnownImages.none())
     write_candidate(config, images, plan, "key", result, 2.0, draft)
