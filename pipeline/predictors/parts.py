@@ -114,9 +114,7 @@ class Parts:
             raise DataError(f"{path} cannot be read: {for_terminal(str(error), 300)}") from None
         failed = table["problem"].is_valid()
         if any(table[name].is_null() != failed for name in ("class", "set")):
-            raise DataError(
-                f"{path} has images with neither class nor problem; --restart begins anew"
-            )
+            raise DataError(f"{path} has images without a class; --restart begins anew")
         return table
 
     def _rows(self, start: int) -> int:
