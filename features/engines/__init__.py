@@ -103,7 +103,7 @@ def _quantizing(engine: str) -> Choice:
         raise UsageError(f"{engine} has no {INT8}; {QUANTIZES} has")
     if find_spec(QUANTIZES) is None:
         raise MissingPackageError(f"{INT8} needs {QUANTIZES}; `pip install {QUANTIZES}` brings it")
-    return Choice(QUANTIZES, INT8, f"{INT8} was asked for")
+    return Choice(QUANTIZES, INT8, "asked for, and the engine that has it")
 
 
 def _is_fast_in_bfloat16(engine: str, on_gpu: bool) -> bool:
