@@ -305,6 +305,7 @@ _Operation = Callable[[Any, Any], Any]  # takes a fitted step and x, symbolic; r
 
 _TRANSFORMS: dict[str, _Operation] = {
     "UnitScale": _unit_scale,
+    "BlockScale": _standard_scale,
     "StandardScaler": _standard_scale,
     "Normalizer": _normalize,
     "PCA": _components,

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from features import __version__
+from pipeline.data.layers import parts_of
 from pipeline.exporting.network import Parts
 from pipeline.results.records import CLASSIFIER, Record
 
@@ -20,7 +21,7 @@ def facts(
         example: Python that calls the file.
         resizes: whether the file resizes pixels itself.
     """
-    recipe = record.inputs["recipe"] if record.kind == CLASSIFIER else record.model["network"]
+    recipe, digest = _recipe(record)
     values: dict[str, Any] = {
         "producer": f"offshelf {__version__}",
         "candidate": record.name,
@@ -37,7 +38,7 @@ def facts(
         "temperature": record.temperature,
         "threshold": record.threshold,
         "recipe": recipe,
-        "recipe_digest": record.inputs.get("recipe_digest", ""),
+        "recipe_digest": digest,
         "splits": record.splits,
         "model_sha256": record.model["sha256"],
     }
@@ -45,6 +46,17 @@ def facts(
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in values.items()
     }
+
+
+def _recipe(record: Record) -> tuple[Any, Any]:
+    """Return what makes the features and its digest; of several networks, lists of these."""
+    if record.kind != CLASSIFIER:
+        return record.model["network"], ""
+    found = {part["recipe_digest"]: part["recipe"] for part in parts_of(record.inputs)}
+    if len(found) > 1:
+        return list(found.values()), list(found)
+    ((digest, recipe),) = found.items()
+    return recipe, digest
 
 
 def takes(parts: Parts, resizes: bool) -> str:

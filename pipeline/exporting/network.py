@@ -8,13 +8,14 @@ from features.engines import use_keras_on
 from features.errors import UsageError
 from features.quiet import keras_here
 from pipeline.classifiers import storage
+from pipeline.data.layers import parts_of as parts_of_inputs
 from pipeline.exporting import heads
 from pipeline.exporting.resizing import Resizing
 from pipeline.networks import storage as networks
 from pipeline.networks.precision import FLOAT32
 from pipeline.predictors.kit import Kit
 from pipeline.predictors.of_images import ImagePredictor
-from pipeline.results.records import NETWORK
+from pipeline.results.records import NETWORK, Record
 
 
 @dataclass(frozen=True)
@@ -84,27 +85,42 @@ def _of_network(kit: Kit, predictor: ImagePredictor, resizing: Resizing, trust: 
 
 def _of_classifier(kit: Kit, predictor: ImagePredictor, resizing: Resizing, trust: bool) -> Parts:
     import keras
-    from keras import ops
 
     record, classes = kit.record, predictor.classes
-    rebuilt = predictor.rebuilt[0] if predictor.rebuilt else None
-    if rebuilt is None or rebuilt.model.network is None:
-        raise UsageError(
-            f"{record.name} rests on features that no network of Keras makes, and no format can "
-            "hold it; `pack` carries it"
-        )
-    layer = record.inputs["layer"]
-    network = rebuilt.model.network((layer,))
-    features = network.output[layer]  # (n, D)
-    if rebuilt.config.store != "float32":  # training saw what the file stored
-        features = ops.cast(ops.cast(features, rebuilt.config.store), "float32")
+    pixels, features = _features(record, predictor)
     model = storage.load(kit.results / record.name, record.model, trust)
     head = heads.head(model, features, classes)
     size, temperature = predictor.size, record.temperature
     if head.estimator is None:
         probabilities = heads.calibrated(head.values, temperature)
-        pixels = keras.Model(network.input, probabilities, name="candidate")
-        return Parts(pixels, size, resizing, classes, head.exact)
-    pixels = keras.Model(network.input, head.values, name="candidate")
+        whole = keras.Model(pixels, probabilities, name="candidate")
+        return Parts(whole, size, resizing, classes, head.exact)
+    before = keras.Model(pixels, head.values, name="candidate")
     after = heads.after(head.estimator, classes, temperature)
-    return Parts(pixels, size, resizing, classes, head.exact, head.estimator, after)
+    return Parts(before, size, resizing, classes, head.exact, head.estimator, after)
+
+
+def _features(record: Record, predictor: ImagePredictor) -> tuple[Any, Any]:
+    """Return uint8 pixels and the features that a classifier takes of them, both symbolic."""
+    import keras
+    from keras import ops
+
+    taken = parts_of_inputs(record.inputs)
+    digests = dict.fromkeys(part["recipe_digest"] for part in taken)
+    pixels = keras.Input((*predictor.size, 3), dtype="uint8", name="pixels")
+    features = {}
+    for digest, rebuilt in zip(digests, predictor.rebuilt or (), strict=True):
+        if rebuilt.model.network is None:
+            raise UsageError(
+                f"{record.name} rests on features that no network of Keras makes, and no format "
+                "can hold it; `pack` carries it"
+            )
+        layers = [part["layer"] for part in taken if part["recipe_digest"] == digest]
+        network = rebuilt.model.network(layers)
+        outputs = keras.Model(network.input, [network.output[name] for name in layers])(pixels)
+        for name, values in zip(layers, keras.tree.flatten(outputs), strict=True):
+            if rebuilt.config.store != "float32":  # training saw what the file stored
+                values = ops.cast(ops.cast(values, rebuilt.config.store), "float32")
+            features[digest, name] = values  # (n, D)
+    joined = [features[part["recipe_digest"], part["layer"]] for part in taken]
+    return pixels, ops.concatenate(joined, axis=1) if len(joined) > 1 else joined[0]

@@ -25,12 +25,17 @@ def call(graph: Graph, network: Any, value: Value) -> Value:
     Raises:
         UsageError: it has a layer of a kind that is not known here.
     """
+    return _outputs(graph, network, value)[0]
+
+
+def _outputs(graph: Graph, network: Any, value: Value) -> list[Value]:
+    """Add a keras.Model of one input; return all its outputs."""
     import keras
 
     if isinstance(network, keras.Sequential):
         for layer in network.layers:
             value = _operation(graph, layer, [value], [layer.output.shape])[0]
-        return value
+        return [value]
     values = {id(network.inputs[0]): value}
     for depth in sorted(network._nodes_by_depth, reverse=True):  # as Keras itself runs a network
         for node in network._nodes_by_depth[depth]:
@@ -41,7 +46,7 @@ def call(graph: Graph, network: Any, value: Value) -> Value:
             shapes = [output.shape for output in node.outputs]
             made = _operation(graph, node.operation, arguments, shapes)
             values |= {id(output): value for output, value in zip(node.outputs, made, strict=True)}
-    return values[id(network.outputs[0])]
+    return [values[id(output)] for output in network.outputs]
 
 
 def _operation(
@@ -50,7 +55,7 @@ def _operation(
     import keras
 
     if isinstance(operation, keras.Model):
-        return [call(graph, operation, arguments[0])]
+        return _outputs(graph, operation, arguments[0])
     kind = type(operation).__name__
     if kind not in _HANDLERS:
         raise UsageError(

@@ -19,7 +19,7 @@ from pipeline.networks import storage as networks
 from pipeline.networks.precision import FLOAT32
 from pipeline.predictors.agreement import check_agreement
 from pipeline.predictors.kit import open_kit
-from pipeline.predictors.of_images import ImagePredictor, image_predictor
+from pipeline.predictors.of_images import ImagePredictor, image_predictor, recipes_of
 from pipeline.predictors.probe import IMAGES, drawn_images
 from pipeline.results.records import NETWORK, Record
 
@@ -47,7 +47,6 @@ def run(config: ExportConfig) -> Path:
     durable.prepare_folder(config.out.parent)
     _check_replaceable(config.out, form)
     with open_kit(config.results, config.candidate, config.metric, config.features) as opened:
-        _check_one_layer(opened.record)
         kit, then = in_float32(opened), _precision(opened.record)
         if then != FLOAT32:
             log.info("%s computes in %s, what is exported in %s", opened.record.name, then, FLOAT32)
@@ -85,19 +84,12 @@ def _check_replaceable(path: Path, form: ModuleType) -> None:
         )
 
 
-def _check_one_layer(record: Record) -> None:
-    if "parts" in record.inputs:
-        raise UsageError(
-            f"{record.name} learned from {len(record.inputs['parts'])} layers together, and one "
-            "layer can be exported; `pack` carries it"
-        )
-
-
 def _precision(record: Record) -> str:
     """Return in which precision a candidate's network computes."""
     if record.kind == NETWORK:
         return str(record.model[networks.NETWORK].get("precision", FLOAT32))
-    return str(record.inputs["recipe"]["precision"])
+    found = dict.fromkeys(recipe.precision for recipe in recipes_of(record))
+    return " and ".join(found)
 
 
 def _check_holds(parts: Parts, out: Path) -> None:

@@ -166,9 +166,18 @@ def test_a_pack_predicts_the_same(home):
         pack.run(PackConfig(home / "results", home / "c.zip", TWO, with_weights=True))
 
 
-def test_it_is_not_exported(home):
-    with pytest.raises(UsageError, match="learned from 2 layers together, and one layer can be"):
-        export.run(ExportConfig(home / "results", home / "two.keras", TWO))
+@pytest.mark.parametrize("candidate", [ONE, TWO])
+def test_it_is_exported_as_one_network(home, tmp_path, candidate):
+    from pipeline.exporting import onnx_file
+
+    x, _ = colours(4, 64, seed=3)
+    out = export.run(ExportConfig(home / "results", tmp_path / "m.onnx", candidate))
+    with open_kit(home / "results", candidate) as kit:
+        predictor = image_predictor(kit, batch_size=4)
+        expected = predictor.probabilities(predictor.vectors(x))
+    np.testing.assert_allclose(onnx_file.probabilities(out, x), expected, atol=1e-4)
+    for name in ("m.keras", "m"):
+        export.run(ExportConfig(home / "results", tmp_path / name, candidate))
 
 
 def test_networks_that_see_images_differently_cannot_predict(home):
