@@ -123,8 +123,9 @@ def test_a_large_file_goes_in_parts(bucket, tmp_path, monkeypatch):
     assert remote_cache.fetched(path).read_bytes() == content
 
 
-def test_classify_learns_from_a_store_and_its_record_names_it(stored, tmp_path):
-    results = tmp_path / "results"
+def test_classify_learns_from_a_store_and_its_record_names_it(bucket, photos, tmp_path):
+    local = features.extract(photos, tmp_path / "local.h5", progress=False, **stub.OPTIONS)
+    stored, results = bucket.put("out.h5", local.read_bytes()), tmp_path / "results"
     given = {"classifiers": "nearest-centroid", "tune": False, "folds": 2}
     pipeline.classify(stored, results, **given)
     comparison = pipeline.compare(results)
