@@ -3,6 +3,11 @@
 WIDTH = 100  # characters of a name in a table
 _LINE = 5000  # of a sentence
 
+# Marks of the writing direction.
+DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_CONTROLS = [*map(chr, (*range(9), *range(11, 32), *range(127, 160))), *DIRECTIONS]
+_OF_PAGES = {ord(sign): sign.encode("unicode_escape").decode() for sign in _CONTROLS}
+
 # What pandas takes for a missing value when it reads CSV.
 _MISSING = {
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
@@ -23,6 +28,15 @@ def for_terminal(text: str, width: int = WIDTH) -> str:
 def in_line(text: object) -> str:
     """Return a sentence or a path that quotes what anybody has written as one line, as above."""
     return for_terminal(str(text), _LINE)
+
+
+def for_page(text: str) -> str:
+    r"""Return a text for a page, in which marks of the writing direction become \u202e and such.
+
+    A name that has one would turn the sentence around it. So do control characters, but for line
+    breaks and tabs.
+    """
+    return text.translate(_OF_PAGES)
 
 
 def visible_lines(text: str) -> str:

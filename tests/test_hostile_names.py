@@ -163,6 +163,8 @@ def test_no_page_runs_a_name(walked):
     for page in [path.read_text() for path in pages] + [served(walked.work)]:
         assert "alert(1)" in page
         assert "<script>alert" not in page.lower()
+        assert "\u202e" not in page, "it would turn the sentence around the name"
+        assert "\\u202e" in page
 
 
 def served(work: Path) -> str:

@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from features.text import DIRECTIONS, for_page
+
 if TYPE_CHECKING:
     import jinja2
     from markupsafe import Markup
@@ -12,7 +14,10 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 
 # Signs that could end a script, or a line in one.
-_ESCAPED = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
+_ESCAPED = str.maketrans(
+    {sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+    | {sign: f"\\\\u{ord(sign):04x}" for sign in DIRECTIONS}  # which a page shows as such text
+)
 
 
 def render(template: str, **facts: Any) -> str:
@@ -36,12 +41,20 @@ def _environment() -> "jinja2.Environment":
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals |= {"asset": _asset, "plotly": _plotly}
     environment.filters |= {"data": data}
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """Return what a template shows of a value: a text in which no sign turns what is around it."""
+    from markupsafe import Markup
+
+    return for_page(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def data(value: Any) -> "Markup":
