@@ -147,7 +147,7 @@ def test_pixels_that_are_not_uint8_are_refused(small, dtype):
     ("layers", "pooling", "message"),
     [
         (["expanded_conv_2_ad"], "avg", "did you mean expanded_conv_2_add"),
-        (["?"], "avg", "known: expanded_conv_project_bn, .*, output$"),
+        (["?"], "avg", "known: expanded_conv_project_bn, .*, output, conv_2, logits$"),
         (["conv", "activation_17"], "avg", "no layer of mobilenetv3small is called"),
         (["conv", "output", "conv"], "avg", "layer conv is asked for twice"),
         (["output"], "mean", "no pooling is called 'mean'"),
