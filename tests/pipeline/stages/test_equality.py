@@ -83,7 +83,7 @@ def test_a_classifier_gives_what_was_stored(home, tmp_path, classifier):
     name = f"colour.histogram.{classifier.name}"
     out = tmp_path / "p.parquet"
     assert difference(home, home / "results", name, TEST, out) <= TOLERANCE
-    other = shutil.copytree(home / "results", tmp_path / "results")
+    other = shutil.copytree(home / "results", home / f"{classifier.name}-copy")
     validating(classifier, other, name)
     assert difference(home, other, name, VALIDATION, tmp_path / "v.parquet") <= TOLERANCE
 
