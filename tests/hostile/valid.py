@@ -205,4 +205,4 @@ def _write_network(config: ScratchConfig, images: Pixels, draft: Path) -> None:
     kept = TrainedNetwork(made, rounds[0].history, facts)
     likely = np.full((len(validated), 3), 1 / 3, np.float32)
     result = RoundsResult(likely, rounds, kept, 1.0, KnownImages.none())
-    write_candidate(config, images, plan, "key", result, 2.0, draft)
+    write_candidate(config, images, plan, "key", result, 2.0, (), draft)
