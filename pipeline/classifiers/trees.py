@@ -15,11 +15,12 @@ from pipeline.classifiers.base import Task
 TREES = 300  # of a forest
 _NODES = 0.5  # of a tree for each row, where every leaf holds one class: noise makes so many
 _NODE_BYTES, _CLASS_BYTES = 64, 8
+_HELD = 4  # forests: that of the search, that of the last fit, and what storing one takes
 
 
 def forest_bytes(task: Task) -> int:
-    """Return how many bytes the trees of a forest take for each row that it learned from."""
-    return int(TREES * _NODES * (_NODE_BYTES + _CLASS_BYTES * task.classes))
+    """Return how many bytes forests take at most for each row that they learn from."""
+    return int(_HELD * TREES * _NODES * (_NODE_BYTES + _CLASS_BYTES * task.classes))
 
 
 def check_trees(model: Any) -> None:

@@ -72,7 +72,8 @@ class Search:
         """
         own = np.concatenate([self._bounding(self._x[rows[part]])
                               for part in _blocks(len(rows), self._rows)])  # fmt: skip
-        for block in _blocks(len(self._x), self._rows):
+        step = min(self._rows, max(1, _TILE // max(1, len(rows))))
+        for block in _blocks(len(self._x), step):
             others = np.arange(block.start, min(block.stop, len(self._x)))
             bounds = own @ self._bounding(self._x[others[0] : others[-1] + 1]).T
             bounds[rows[:, None] == others] = -1  # an image is no neighbour of itself

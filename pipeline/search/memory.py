@@ -13,6 +13,7 @@ from pipeline.data.stored_rows import AT_ONCE
 from pipeline.results.memory import free_bytes
 
 COPIES = 4  # of all rows in float32, that are held at most while a model learns from a matrix
+_SAMPLE_COPIES = 8  # of a sample, until the model that holds it is stored
 _PROCESSES = 600 * 2**20  # this one and the worker, with their libraries, and products of blocks
 _NETWORKS = 700 * 2**20  # what a library of networks takes beside
 _IMAGE_BYTES = 300  # of ids, digests, labels, splits and groups, in both processes
@@ -54,7 +55,7 @@ class Memory:
         """Return the share of the training rows that a classifier can learn from, above 0 to 1."""
         if not self.by_blocks or self.by_blocks_of(classifier, task.features):
             return 1.0
-        row = 4 * COPIES * task.features + classifier.kept_bytes(task)
+        row = 4 * _SAMPLE_COPIES * task.features + classifier.kept_bytes(task)
         return min(1.0, self.features / row / task.rows)
 
 

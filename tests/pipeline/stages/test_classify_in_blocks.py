@@ -23,7 +23,7 @@ from tests.pipeline.featurefiles import LAYER, clusters, write_features
 COUNT, WIDTH = 900, 12
 EXACT = ("logistic", "linear-svm", "ridge", "lda", "nearest-centroid", "dummy")
 NAMES = ("class 0", "class 1", "class 2")
-SMALL = Memory(2**30, 16 * WIDTH * 300, True)  # for 300 rows where all of them are needed
+SMALL = Memory(2**30, 32 * WIDTH * 300, True)  # for 300 rows where all of them are needed
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_what_was_made_the_other_way_is_made_anew(file, tmp_path, monkeypatch, c
 
 def test_a_larger_memory_makes_a_larger_sample(file, tmp_path, monkeypatch):
     for bytes_of_rows, rows in ((300, 300), (310, 300), (600, 600)):
-        sized = Memory(2**20 * bytes_of_rows, 16 * WIDTH * bytes_of_rows, True)
+        sized = Memory(2**20 * bytes_of_rows, 32 * WIDTH * bytes_of_rows, True)
         monkeypatch.setattr(classify, "measure", lambda *arguments, sized=sized: sized)
         classify.run(config(file, tmp_path / "out", "knn-cosine"))
         (record,) = candidates(tmp_path / "out").values()
