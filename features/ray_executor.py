@@ -85,6 +85,7 @@ def check_cluster(config: ExtractConfig) -> None:
 
 
 def _ray() -> Any:
+    os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")  # Ray would put its own print in Python's
     try:
         import ray
     except ImportError:
@@ -105,7 +106,7 @@ def _cluster(config: ExtractConfig) -> Iterator[Any]:
     if ray.is_initialized():  # by a notebook, whose cluster it is
         yield ray
         return
-    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    settings: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     if address is None:
         settings |= {
             "num_cpus": available_cpus(), "include_dashboard": False,

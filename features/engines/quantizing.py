@@ -34,7 +34,7 @@ def quantize(model: Any, calibrate: Calibrate) -> Any:
         raise MissingPackageError(
             '`pip install "offshelf[int8]"` brings what int8 needs (nncf)'
         ) from None
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # set_log_level silences shared handlers, too
     images = calibrate()
     # Ranges are those of each image, averaged, however many pass through at a time.
     settings = nncf.AdvancedQuantizationParameters(batchwise_statistics=True)

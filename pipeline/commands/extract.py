@@ -123,7 +123,11 @@ def _add_network_options(option: Any) -> None:
 
 
 def _add_ray_options(option: Any) -> None:
-    option("--executor", "what computes: this process, or a Ray cluster", choices=EXECUTORS)
+    option(
+        "--executor",
+        "where rows are computed: in this process, or by the workers of a Ray cluster",
+        choices=EXECUTORS,
+    )
     option(
         "--ray-address",
         "the cluster; without it $RAY_ADDRESS, or one that is started on this machine",

@@ -15,7 +15,6 @@ from pipeline.results.memory import free_bytes
 COPIES = 4  # of all rows in float32, that are held at most while a model learns from a matrix
 _SAMPLE_COPIES = 8  # of a sample, until the model that holds it is stored
 _PROCESSES = 600 * 2**20  # this one and the worker, with their libraries, and products of blocks
-_NETWORKS = 700 * 2**20  # what a library of networks takes beside
 _IMAGE_BYTES = 300  # of ids, digests, labels, splits and groups, in both processes
 _PRODUCTS = 4  # matrices of all features by all features, that are held to solve by them
 _BLOCKS = 8  # blocks of rows that are held at a time, by way of their types and products

@@ -14,6 +14,7 @@ from features.shards import Shards, partial_folder
 from pipeline.commands.main import main
 from tests.features.faults import stub
 
+os.environ["RAY_TQDM_PATCH_PRINT"] = "0"
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.timeout(240)
 
@@ -49,6 +50,7 @@ class Elsewhere(Worker):
 def cluster(tmp_path_factory):
     ray.init(
         num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False,
+        configure_logging=False,
         _temp_dir=str(tmp_path_factory.mktemp("ray")) if sys.platform == "darwin" else None,
     )  # fmt: skip
     yield

@@ -88,7 +88,7 @@ def test_blocks_come_as_names_or_numbers():
         (FinetuneConfig, {"backbone": "resnet5"}, "did you mean resnet50"),
         (FinetuneConfig, {"image_size": 8}, "at least 32"),
         (FinetuneConfig, {"scaling": "tensorflow"}, "no scaling is called"),
-        (FinetuneConfig, {"engine": "torch"}, "no engine is called 'torch'"),
+        (FinetuneConfig, {"engine": "onnx"}, "no engine is called 'onnx'"),
         (FinetuneConfig, {"warmup": "one"}, "warmup='one': expected a number of at least 0"),
         (FinetuneConfig, {"views": -1}, "views=-1: expected a whole number of at least 0"),
         (CompareConfig, {"results": []}, "expected at least 1 path"),

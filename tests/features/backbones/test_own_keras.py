@@ -48,7 +48,8 @@ def saved(trunk, tmp_path_factory):
     import keras
 
     pixels = keras.Input((SIZE, SIZE, 3))
-    x = keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomRotation(0.2)])(pixels)
+    flips = [keras.layers.RandomFlip(), keras.layers.RandomRotation(0.2)]
+    x = keras.Sequential(flips, name="sequential")(pixels)
     x = trunk(keras.layers.Rescaling(1 / 127.5, offset=-1)(x), training=False)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(0.5)(x)

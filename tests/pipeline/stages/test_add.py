@@ -114,7 +114,7 @@ def test_the_report_shows_it(results, tmp_path):
     page = report.run(ReportConfig((results,), tmp_path / "report.html", resamples=50)).path
     content = page.read_text(encoding="utf-8")
     assert "another &lt;tool&gt;" in content
-    assert f"python -m pipeline add {results} {path}" in content
+    assert f"python -m pipeline add {results.name} {path.name}" in content
 
 
 def test_the_locked_test_is_not_opened_for_it(results):
