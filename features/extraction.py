@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from features import int8, ray_executor
+from features import int8, ray_cluster, ray_executor
 from features.arguments import ImageSize, Names, SplitFolders
 from features.config import INT8, RAY, ExtractConfig
 from features.engines.base import Compiled
@@ -161,7 +161,7 @@ def run(config: ExtractConfig, tells_reading: bool = True) -> Path:
 
 def _run(config: ExtractConfig, tells_reading: bool) -> Path:
     if config.executor == RAY:
-        ray_executor.check_cluster(config)
+        ray_cluster.check(config)
     check_output(config.out)
     with (
         open_source(config.source, config.limit, config.splits) as source,

@@ -9,22 +9,21 @@ Batches are those of a local run, whatever the number of workers, and so are the
 import logging
 import os
 import queue
-import signal
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from features import ray_cluster
 from features.config import ExtractConfig
-from features.cpus import available_cpus
 from features.engines.base import Compiled
-from features.errors import DataError, MissingPackageError, OffshelfError, UsageError
+from features.errors import DataError, OffshelfError, UsageError
 from features.planning import Plan, compile_model, plan_extraction
 from features.records import Recipe
 from features.remote.location import is_remote
@@ -42,8 +41,6 @@ _SHARDS_AT_A_TIME = 4  # given to a worker: loading pauses between two such grou
 _START = -1  # in place of a shard, for a worker that has not begun
 _PAUSE, _PATIENCE = 1.0, 30.0  # seconds: to look again, and until one line says what is waited for
 _MOST_DEATHS = 3  # of workers at the same shard
-_OBJECT_STORE_BYTES = 2**27  # of a cluster that we start; hardly anything goes through it
-_REACHED_WITHIN = 5.0  # seconds, to connect to the head of a cluster
 
 
 def compute_shards(
@@ -65,86 +62,12 @@ def compute_shards(
     missing = shards.missing()
     if not missing:
         return
-    with _cluster(plan.config) as ray:
+    with ray_cluster.connected(plan.config) as ray:
         crew = _Crew(ray, plan, shards, _workers(ray, plan.config, len(missing)))
         with closing(crew.results(missing)) as results:
             for start, stop, size, notes in results:
                 shards.take_over(start, size, notes)
                 advance(stop - start)
-
-
-def check_cluster(config: ExtractConfig) -> None:
-    """Raise an error, before any work, where Ray is not installed or nobody is at the address.
-
-    Raises:
-        MissingPackageError: Ray is not installed.
-        DataError: nobody listens at the address.
-    """
-    if not _ray().is_initialized() and (address := _address(config)):
-        _check_reached(address)
-
-
-def _ray() -> Any:
-    os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")  # Ray would put its own print in Python's
-    try:
-        import ray
-    except ImportError:
-        raise MissingPackageError(
-            '--executor ray needs Ray; `pip install "offshelf[ray]"` brings it'
-        ) from None
-    return ray
-
-
-def _address(config: ExtractConfig) -> str | None:
-    return config.ray_address or os.environ.get("RAY_ADDRESS")  # a submitted job has the latter
-
-
-@contextmanager
-def _cluster(config: ExtractConfig) -> Iterator[Any]:
-    """Give Ray, connected to the cluster at the address, or to one of this machine alone."""
-    ray, address = _ray(), _address(config)
-    if ray.is_initialized():  # by a notebook, whose cluster it is
-        yield ray
-        return
-    settings: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    if address is None:
-        settings |= {
-            "num_cpus": available_cpus(), "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-        }  # fmt: skip
-    try:
-        with _keeping_signals():
-            ray.init(address=address, **settings)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise DataError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _keeping_signals() -> Iterator[None]:
-    """Keep our answer to SIGTERM, in whose place Ray puts its own."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
-
-
-def _check_reached(address: str) -> None:
-    """Raise DataError where nobody listens at an address; Ray would try for a minute."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon or not port.isdigit():
-        return  # "auto" and the like
-    try:
-        socket.create_connection((host, int(port)), timeout=_REACHED_WITHIN).close()
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(
-            f"no Ray cluster at {address}: {reason}; `ray start --head` starts one"
-        ) from None
 
 
 @dataclass(frozen=True)
