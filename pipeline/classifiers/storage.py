@@ -26,6 +26,7 @@ from features.backbones.weights_file import keras_file
 from features.documents import Whole
 from features.errors import DataError, OffshelfError, UsageError
 from features.packages import sha256_of
+from pipeline.classifiers.base import probabilities
 from pipeline.results.model_files import check_archive
 from pipeline.results.records import UNTRUSTED
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 SKOPS, KERAS, JOBLIB = "model.skops", "model.keras", "model.joblib"
+_WIDEST = 2**24  # features that a model takes, or classes that it tells
 _HEAD = "offshelf.json"  # in the Keras file: the parameters of a DenseHead, and its numbers
 
 # The types that the suite needs beside those of NumPy and scikit-learn that skops trusts itself.
@@ -135,12 +137,26 @@ def load(folder: Path, facts: dict[str, Any], trust: bool = False) -> "Pipeline"
     if sha256_of(path) != facts.get("sha256"):
         raise DataError(f"{path} has changed since it was written; run `classify` again")
     try:
-        return readers[name](path)
+        model = readers[name](path)
+        if name != own:  # an estimator of an analyst's own may be of a kind that this is unfair to
+            _check_predicts(model, path)
+        return model
     except OffshelfError:
         raise
     except Exception as error:  # skops, joblib, zipfile, h5py and Keras raise many kinds
         detail = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as a model: {detail}") from None
+
+
+def _check_predicts(model: "Pipeline", path: Path) -> None:
+    """Raise an error where a model gives no probabilities, as one does whose arrays are spoiled."""
+    width, classes = getattr(model, "n_features_in_", 0), np.asarray(model.classes_, int)
+    if not width:  # class frequencies do not say how many features they take
+        return
+    if width > _WIDEST or classes.max() >= _WIDEST or classes.min() < 0:
+        raise DataError(f"{path} takes {width} features and tells {classes.max() + 1} classes")
+    if not np.isfinite(probabilities(model, np.zeros((1, width), "f4"), classes.max() + 1)).all():
+        raise DataError(f"{path} gives numbers that are not finite")
 
 
 def _read_joblib(path: Path) -> "Pipeline":

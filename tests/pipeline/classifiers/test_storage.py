@@ -87,6 +87,17 @@ def test_a_changed_or_missing_file_is_refused(tmp_path):
         storage.load(tmp_path, saved | {"file": "../model.skops"})
 
 
+@pytest.mark.parametrize(
+    ("name", "array"), [("nearest-centroid", "centroids_"), ("ridge", "coef_")]
+)
+def test_a_model_of_numbers_that_are_not_finite_is_refused(name, array, tmp_path):
+    """Sealed anew, as only somebody does who means it."""
+    model = fitted(name)
+    getattr(model[-1], array)[0, 0] = np.nan
+    with pytest.raises(DataError, match="model"):
+        storage.load(tmp_path, storage.save(model, tmp_path))
+
+
 @pytest.mark.parametrize("name", ["ridge", "dense-head"])
 def test_a_truncated_file_is_refused_in_one_line(name, tmp_path):
     path = tmp_path / storage.save(fitted(name), tmp_path)["file"]
