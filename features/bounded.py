@@ -10,14 +10,13 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from features.errors import DataError, MissingPackageError, UsageError
+from features.process_limits import limit, longest
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from features.bounded import serve; serve()"
-_PATIENCE = 5  # times the seconds of the processor, where others use it too
 _ERRORS = {error.__name__: error for error in (UsageError, DataError, MissingPackageError)}
 
 
@@ -41,7 +40,7 @@ def ask(function: str, request: dict[str, Any], memory: int, seconds: int) -> An
         ended = subprocess.run(  # noqa: S603
             [sys.executable, "-I", "-c", _START, *sys.path, root],
             input=question, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
-            timeout=_PATIENCE * seconds + 60,
+            timeout=longest(seconds) + 60,
             start_new_session=True,  # Ctrl-C in a terminal is for the parent alone
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -66,7 +65,7 @@ def serve() -> None:
     try:
         if prepare is not None:
             prepare()  # its imports are no part of what the file costs
-        _limit(memory, seconds)
+        limit(memory, seconds)
         answer = ["", call(**request)]
     except MemoryError:
         answer = ["DataError", f"it needs more than {memory >> 20:,} MiB of memory"]
@@ -74,24 +73,6 @@ def serve() -> None:
         answer = [type(error).__name__, str(error)]
     os.write(answer_to, json.dumps(answer).encode() + b"\n")
     os._exit(0)  # what a library would do at its end is of no use
-
-
-def _limit(memory: int, seconds: int) -> None:
-    """Limit memory and time of this process, as far as the system has these limits."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        signal.alarm(_PATIENCE * seconds)
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        wanted = {
-            resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_CPU: seconds + int(sum(os.times()[:2])),
-            resource.RLIMIT_AS: pages * os.sysconf("SC_PAGESIZE") + memory,
-        }
-        for kind, value in wanted.items():
-            hard = resource.getrlimit(kind)[1]
-            most = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(kind, (most, hard))
 
 
 def _too_long(seconds: int) -> str:

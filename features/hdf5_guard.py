@@ -18,6 +18,7 @@ from pathlib import Path
 import h5py
 
 from features.errors import DataError
+from features.packages import state_of
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from features.hdf5_walk import serve; serve()"
 _known: set[tuple[object, ...]] = set()
@@ -51,7 +52,7 @@ def check(path: Path, names: Sequence[str] | None = None, is_for_hdf5: bool = Fa
     Raises:
         DataError: as `opened`.
     """
-    key = (*_state(path), None if names is None else tuple(names), is_for_hdf5)
+    key = (*state_of(path), None if names is None else tuple(names), is_for_hdf5)
     if key in _known:
         return
     if (problem := _lookout.problem_of(path, names, is_for_hdf5)) is not None:
@@ -62,12 +63,7 @@ def check(path: Path, names: Sequence[str] | None = None, is_for_hdf5: bool = Fa
 def vouch(path: Path) -> None:
     """Take a file that this process has just written for looked through."""
     with suppress(OSError):
-        _known.add((*_state(path), None, False))
-
-
-def _state(path: Path) -> tuple[object, ...]:
-    facts = path.stat()
-    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+        _known.add((*state_of(path), None, False))
 
 
 class _Lookout:

@@ -29,11 +29,11 @@ from features.hdf5_chunks import (
     is_read_here,
     is_unpacked_here,
 )
+from features.process_limits import limit
 
 MEMORY_BYTES = 2**29  # above what this process has when it is ready
 CPU_SECONDS, MOST_CPU_SECONDS = 3, 3600  # for a small file, and for the largest
 _BYTES_A_SECOND = 2**25  # of the file, that are looked through at least
-_PATIENCE = 5  # times the seconds of the processor, where others use it too
 
 MOST_OBJECTS = 20_000  # groups and datasets; the deepest networks of Keras have some 5,000
 MOST_DEPTH = 64
@@ -261,27 +261,6 @@ def _cpu_seconds(path: str) -> int:
     return CPU_SECONDS
 
 
-def _limit(cpu_seconds: int) -> None:
-    """Limit memory and time of this process, as far as the system has these limits."""
-    signal.alarm(_PATIENCE * cpu_seconds)
-    _lower("RLIMIT_CORE", 0)
-    _lower("RLIMIT_CPU", cpu_seconds)
-    with suppress(OSError):
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        _lower("RLIMIT_AS", pages * os.sysconf("SC_PAGESIZE") + MEMORY_BYTES)
-
-
-def _lower(limit: str, value: int) -> None:
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        kind = getattr(resource, limit)
-        hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(
-            kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard)
-        )
-
-
 def _answer(problem: str | None) -> None:
     os.write(1, json.dumps(problem and problem[:500]).encode() + b"\n")
 
@@ -302,7 +281,7 @@ def serve() -> None:
         if not hasattr(os, "fork"):
             _answer(problem_of(*request))
         elif (fork := os.fork()) == 0:
-            _limit(_cpu_seconds(request[0]))
+            limit(MEMORY_BYTES, _cpu_seconds(request[0]))
             _answer(problem_of(*request))
             os._exit(0)
         elif status := os.waitpid(fork, 0)[1]:

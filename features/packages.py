@@ -58,6 +58,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def state_of(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file does: what was read of it before need not be read again."""
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
 def fetch_package(package: Package) -> Path:
     """Return the package's archive from the cache; it is fetched unless it is there.
 

@@ -14,6 +14,7 @@ from features.errors import DataError
 from features.hdf5 import MOST_TEXT_BYTES, attributes_of, is_text
 from features.records import DIGEST_BYTES, blake2b
 from features.row_blocks import COLUMN_GROUP
+from features.text import reason_of
 
 SCHEMA = 2  # schema 1 had strings of variable length
 DIGEST = "digest"  # the name of this attribute of each dataset, and of the file
@@ -192,5 +193,5 @@ def reading(what: str, damage: tuple[type[Exception], ...] = (Exception,)) -> It
     except OutdatedError:
         raise
     except damage as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = reason_of(error, 300)
         raise DataError(f"{what}: {reason}") from None

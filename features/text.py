@@ -30,6 +30,11 @@ def in_line(text: object) -> str:
     return for_terminal(str(text), _LINE)
 
 
+def reason_of(error: BaseException, width: int = 200) -> str:
+    """Return what an error says, in one line of at most `width` characters; else its type."""
+    return " ".join(str(error).split())[:width] or type(error).__name__
+
+
 def for_page(text: str) -> str:
     r"""Return a text for a page, in which marks of the writing direction become \u202e and such.
 

@@ -13,11 +13,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from features import bounded
 from features.backbones.catalog import PixelScaling
 from features.engines.base import BatchShape
-from features.errors import UsageError
+from features.errors import DataError, UsageError
 
 NO_WEIGHTS = ""  # of what is opened to be listed, not to be run
+REMEMBERED = 16  # files that were looked through
+_MEMORY, _MEMORY_FACTOR = 2**32, 12  # bytes, and times the bytes of the file
+_SECONDS, _BYTES_A_SECOND = 60, 2**23
 
 
 @dataclass(frozen=True)
@@ -121,10 +125,36 @@ def file_of(backbone: str) -> Path:
     return path
 
 
-def state_of(files: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
-    """Return what changes when a file does: what was read of it before need not be read again."""
-    facts = [file.stat() for file in files]
-    return tuple((f.st_dev, f.st_ino, f.st_size, f.st_mtime_ns, f.st_ctime_ns) for f in facts)
+def check_own_weights(wanted: Wanted, path: Path) -> None:
+    """Raise UsageError where weights are asked for of a file that has its own."""
+    if wanted.weights not in (NO_WEIGHTS, "imagenet", wanted.backbone):
+        raise UsageError(
+            f"--weights {wanted.weights}: {path.name} has its weights in it; leave it out"
+        )
+
+
+def look_through(function: str, path: Path, stored: int, **request: Any) -> dict[str, Any]:
+    """Return what a function finds in a file, called by a process that may be lost.
+
+    Args:
+        function: "module:name" of a function that takes the path as text, and what is in `request`.
+        path: the file.
+        stored: the bytes of all files that make the network.
+        request: of types that JSON knows.
+
+    Raises:
+        DataError: what the function raises, or the process was lost; the message begins with the
+            path.
+        UsageError: likewise.
+    """
+    try:
+        facts: dict[str, Any] = bounded.ask(
+            function, {"path": str(path.resolve()), **request}, _MEMORY + _MEMORY_FACTOR * stored,
+            _SECONDS + stored // _BYTES_A_SECOND,
+        )  # fmt: skip
+    except (DataError, UsageError) as error:
+        raise type(error)(f"{path}: {error}") from None
+    return facts
 
 
 def tap_name(original: str) -> str:

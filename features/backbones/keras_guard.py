@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from features.errors import DataError
+from features.text import reason_of
 
 CONFIG = "config.json"
 _JSON_BYTES = 2**26
@@ -47,7 +48,7 @@ def read_config(content: bytes) -> dict[str, Any]:
     except DataError:
         raise
     except Exception as error:  # zipfile and json raise many kinds
-        detail = " ".join(str(error).split())[:200]
+        detail = reason_of(error)
         raise DataError(f"it is no file that Keras 3 wrote: {detail}") from None
     if not isinstance(config, dict):
         raise DataError(f"it is no file that Keras 3 wrote: its {CONFIG} holds no model")

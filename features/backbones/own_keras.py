@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from features import bounded, hdf5_guard
+from features import hdf5_guard
 from features.backbones import keras_guard
 from features.backbones.catalog import SCALINGS
 from features.backbones.elsewhere import (
-    NO_WEIGHTS,
+    REMEMBERED,
     Network,
     Tap,
     Wanted,
+    check_own_weights,
     check_pooling,
     file_of,
-    state_of,
+    look_through,
     tap_name,
 )
 from features.backbones.folding import fold
@@ -29,13 +30,11 @@ from features.backbones.network import Step, from_pixels, walk
 from features.backbones.weights_file import load
 from features.engines.base import BatchShape
 from features.errors import DataError, OffshelfError, UsageError
-from features.packages import sha256_of
+from features.packages import sha256_of, state_of
 from features.quiet import keras_here
+from features.text import reason_of
 
 _ENGINES = ("openvino", "tensorflow", "jax", "torch")
-_MEMORY, _MEMORY_FACTOR = 2**32, 12  # bytes, and times the bytes of the file
-_SECONDS, _BYTES_A_SECOND = 60, 2**23
-_REMEMBERED = 16  # files that were looked through
 # Layers that scale pixels, by their class; and operations that do, in `preprocess_input`.
 _SCALES = ("Rescaling", "Normalization", "Add", "Subtract", "Multiply", "Divide", "TrueDivide")
 
@@ -45,13 +44,10 @@ log = logging.getLogger("offshelf")
 def open_network(wanted: Wanted) -> Network:
     """Look through a file and return the network in it; see `opening.find`."""
     path = file_of(wanted.backbone)
-    if wanted.weights not in (NO_WEIGHTS, "imagenet", wanted.backbone):
-        raise UsageError(
-            f"--weights {wanted.weights}: {path.name} has its weights in it; leave it out"
-        )
+    check_own_weights(wanted, path)
     sha256 = sha256_of(path)
     _check_weights(path)
-    facts = _look(path, state_of([path]), wanted.image_size)
+    facts = _look(path, state_of(path), wanted.image_size)
     if facts["nested"]:
         log.info("%s: the nested model %s is opened", path.name, ", ".join(facts["nested"]))
     taps = tuple(
@@ -87,20 +83,10 @@ def _check_weights(path: Path) -> None:
         raise DataError(f"{path}: {error}") from None
 
 
-@functools.lru_cache(_REMEMBERED)
-def _look(
-    path: Path, states: tuple[tuple[int, ...], ...], size: tuple[int, int] | None
-) -> dict[str, Any]:
+@functools.lru_cache(REMEMBERED)
+def _look(path: Path, state: tuple[int, ...], size: tuple[int, int] | None) -> dict[str, Any]:
     """Return what `look` returns, once for each state of the file."""
-    stored = path.stat().st_size
-    try:
-        facts: dict[str, Any] = bounded.ask(
-            f"{__name__}:look", {"path": str(path.resolve()), "size": size},
-            _MEMORY + _MEMORY_FACTOR * stored, _SECONDS + stored // _BYTES_A_SECOND,
-        )  # fmt: skip
-    except (DataError, UsageError) as error:
-        raise type(error)(f"{path}: {error}") from None
-    return facts
+    return look_through(f"{__name__}:look", path, path.stat().st_size, size=size)
 
 
 def prepare() -> None:
@@ -158,7 +144,7 @@ def build(path: Path, size: tuple[int, int] | None, sha256: str = "") -> tuple[A
     except OffshelfError:
         raise
     except Exception as error:  # Keras raises errors of many types
-        raise DataError(f"Keras cannot build it: {_line(error)}") from None
+        raise DataError(f"Keras cannot build it: {reason_of(error)}") from None
     load(model, path, path.name, sha256)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3:
         raise DataError(f"its input has the shape {shape}, expected RGB images, channels last")
@@ -169,7 +155,7 @@ def build(path: Path, size: tuple[int, int] | None, sha256: str = "") -> tuple[A
         return flattened(model, (height, width))
     except Exception as error:
         raise DataError(
-            f"it does not take images of {height} x {width} pixels: {_line(error)}"
+            f"it does not take images of {height} x {width} pixels: {reason_of(error)}"
         ) from None
 
 
@@ -239,7 +225,3 @@ def _scales_pixels(network: Any) -> bool:
         if any(w.name.endswith("kernel") for w in getattr(step.operation, "weights", [])):
             return False
     return False
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

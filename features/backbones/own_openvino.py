@@ -11,40 +11,34 @@ from typing import Any
 
 import numpy as np
 
-from features import bounded
 from features.backbones import openvino_graph, openvino_says
 from features.backbones.catalog import SCALINGS, PixelScaling
 from features.backbones.elsewhere import (
-    NO_WEIGHTS,
+    REMEMBERED,
     Network,
     Tap,
     Wanted,
+    check_own_weights,
     check_pooling,
     file_of,
-    state_of,
+    look_through,
 )
 from features.backbones.onnx_parts import OnnxParts, external_files, read_parts
 from features.backbones.openvino_graph import Layer
 from features.engines.base import BatchShape
 from features.errors import DataError, MissingPackageError, UsageError
-from features.packages import sha256_of
+from features.packages import sha256_of, state_of
 
 ENGINE = "openvino"
-_MEMORY, _MEMORY_FACTOR = 2**32, 12  # bytes, and times the bytes of the file
-_SECONDS, _BYTES_A_SECOND = 60, 2**23
-_REMEMBERED = 16  # files that were looked through
-_BYTES = 2  # the place of a file's size in `elsewhere.state_of`
 
 
 def open_network(wanted: Wanted) -> Network:
     """Look through a file and return the network in it; see `opening.find`."""
     path = file_of(wanted.backbone)
-    if wanted.weights not in (NO_WEIGHTS, "imagenet", wanted.backbone):
-        raise UsageError(
-            f"--weights {wanted.weights}: {path.name} has its weights in it; leave it out"
-        )
+    check_own_weights(wanted, path)
     parts, files = _files(path)
-    facts = _look(path, state_of(files), wanted.image_size, wanted.batch_size)
+    states = tuple(map(state_of, files))
+    facts = _look(path, tuple(files), states, wanted.image_size, wanted.batch_size)
     said = openvino_says.pixels(parts.metadata, facts["rt_info"])
     scaling = _scaling(said, wanted.scaling, facts["dtype"])
     layers = [
@@ -84,26 +78,17 @@ def _files(path: Path) -> tuple[OnnxParts, list[Path]]:
     return OnnxParts(), [path, weights]
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(REMEMBERED)
 def _look(
     path: Path,
+    files: tuple[Path, ...],
     states: tuple[tuple[int, ...], ...],
     size: tuple[int, int] | None,
     batch_size: int,
 ) -> dict[str, Any]:
     """Return what `look` returns, once for each state of the files."""
-    stored = sum(state[_BYTES] for state in states)
-    request = {"path": str(path.resolve()), "size": size, "batch_size": batch_size}
-    try:
-        facts: dict[str, Any] = bounded.ask(
-            f"{__name__}:look", request, _MEMORY + _MEMORY_FACTOR * stored,
-            _SECONDS + stored // _BYTES_A_SECOND,
-        )  # fmt: skip
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    return facts
+    stored = sum(file.stat().st_size for file in files)
+    return look_through(f"{__name__}:look", path, stored, size=size, batch_size=batch_size)
 
 
 def prepare() -> None:

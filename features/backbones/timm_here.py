@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from features.errors import MissingPackageError, UsageError
+from features.text import reason_of
 
 PREFIX = "timm/"  # see `names.is_timm`
 _INSTALL = '`pip install "offshelf[timm]"` brings it, with PyTorch'
@@ -37,7 +38,7 @@ def timm_here() -> ModuleType:
             _import_torchvision()
             timm = import_module("timm")
     except Exception as error:  # broken installations raise errors of many types
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise MissingPackageError(f"timm cannot be used ({reason}); {_INSTALL}") from None
     logging.getLogger("timm").setLevel(logging.ERROR)
     return timm

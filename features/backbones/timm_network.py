@@ -12,6 +12,7 @@ from features.backbones.timm_here import PREFIX, record_of, timm_here
 from features.backbones.timm_weights import resolve
 from features.engines.base import BatchShape
 from features.errors import DataError, UsageError
+from features.text import reason_of
 
 _ENGINES = ("openvino", "torch")
 _IMAGENET = 1000  # classes
@@ -89,7 +90,7 @@ def _taps(name: str, size: tuple[int, int], is_told_size: bool) -> tuple[Tap, ..
             model = timm_here().create_model(name, pretrained=False, **options).eval()
         return tuple(taps(model, size))
     except Exception as error:  # timm's models raise errors of many types
-        detail = " ".join(str(error).split())[:200]
+        detail = reason_of(error)
         text = f"{PREFIX}{name} does not take images of {size[0]} x {size[1]} pixels"
         raise UsageError(f"{text} (--image-size): {detail}") from None
 

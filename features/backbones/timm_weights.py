@@ -15,6 +15,7 @@ from features.backbones.timm_here import PREFIX, hub_or_its_cache, timm_here
 from features.backbones.weights import ANY, RANDOM
 from features.errors import DataError, OffshelfError, UsageError
 from features.packages import Package, fetch_package, sha256_of
+from features.text import reason_of
 
 HUB, FILE = "timm", "file"  # weights sources
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
@@ -118,7 +119,7 @@ def _from_hub(name: str, licence: str, options: Mapping[str, Any]) -> TimmWeight
         with hub_or_its_cache():
             model = timm.create_model(name, pretrained=True, **options).eval()
     except Exception as error:  # the hub's client raises errors of many types
-        raise DataError(f"timm could not fetch them ({_line(error)})") from None
+        raise DataError(f"timm could not fetch them ({reason_of(error)})") from None
     return TimmWeights(HUB, tensors_sha256(model.state_dict()), licence, lambda: model)
 
 
@@ -188,7 +189,7 @@ def read_tensors(content: bytes, suffix: str, where: str) -> Tensors:
         else:
             found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle, zipfile and safetensors raise many kinds
-        raise DataError(f"{where} cannot be read as tensors alone: {_line(error)}") from None
+        raise DataError(f"{where} cannot be read as tensors alone: {reason_of(error)}") from None
     for wrapper in _WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
@@ -213,7 +214,9 @@ def with_tensors(name: str, tensors: Tensors, options: Mapping[str, Any], where:
             name, pretrained=True, pretrained_cfg_overlay={"state_dict": tensors}, **options
         )
     except Exception as error:  # timm's filters and PyTorch raise errors of many types
-        raise DataError(f"{where} does not hold the weights of {name}: {_line(error)}") from None
+        raise DataError(
+            f"{where} does not hold the weights of {name}: {reason_of(error)}"
+        ) from None
     return model.eval()
 
 
@@ -227,10 +230,6 @@ def tensors_sha256(tensors: Mapping[str, Any]) -> str:
         flat = value.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
     return digest.hexdigest()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 # By the number of blocks in each stage: those of EfficientNet-PyTorch are numbered through.

@@ -19,6 +19,7 @@ from features import hdf5_guard
 from features.errors import DataError
 from features.hdf5_walk import KERAS_MEMBER, opened
 from features.schema import reading
+from features.text import reason_of
 
 
 def check(path: Path) -> None:
@@ -58,7 +59,7 @@ def load(base: Any, path: Path, name: str, sha256: str = "") -> None:
             f"{path} does not hold the weights of {name}: it lacks layers of that network"
         ) from None
     except Exception as error:  # Keras and h5py raise errors of many types
-        detail = " ".join(str(error).split())[:200]
+        detail = reason_of(error)
         raise DataError(f"{path} does not hold the weights of {name}: {detail}") from None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from features.errors import DataError
+from features.text import reason_of
 
 
 class RejectedImage(DataError):  # noqa: N818 - it names an outcome, not a failure
@@ -18,5 +19,5 @@ def rejecting() -> Iterator[None]:
     except (RejectedImage, MemoryError):
         raise
     except Exception as error:  # a hostile file makes a decoder raise almost anything
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = reason_of(error, 120)
         raise RejectedImage(f"cannot be decoded: {reason}") from None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from features import durable
 from features.errors import DataError
-from features.packages import cache_folder, sha256_of
+from features.packages import cache_folder, sha256_of, state_of
 from features.progress import progress_bar
 from features.remote.attempts import telling_repeats
 from features.remote.connections import store_of
@@ -32,7 +32,7 @@ _CHECKSUM = ".sha256"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TOLD_BYTES = 2**25  # what is smaller is fetched without a bar
 
-_checked: set[tuple[Path, int, int]] = set()  # by size and time, those that this process has read
+_checked: set[tuple[int, ...]] = set()  # states of those that this process has read
 
 
 def fetched(path: Path, is_hdf5: bool = False) -> Path:
@@ -106,12 +106,7 @@ def _place(address: RemotePath, facts: Facts) -> Path:
 
 def _note(place: Path, digest: str) -> None:
     durable.write(place.with_name(place.name + _CHECKSUM), digest.encode())
-    _checked.add(_state(place))
-
-
-def _state(place: Path) -> tuple[Path, int, int]:
-    status = place.stat()
-    return place, status.st_size, status.st_mtime_ns
+    _checked.add(state_of(place))
 
 
 def _is_whole(place: Path, facts: Facts) -> bool:
@@ -119,11 +114,11 @@ def _is_whole(place: Path, facts: Facts) -> bool:
     try:
         if place.stat().st_size != facts.size:
             return False
-        if _state(place) not in _checked:
+        if state_of(place) not in _checked:
             if place.with_name(place.name + _CHECKSUM).read_text() != sha256_of(place):
                 log.warning("%s has changed in the cache, and is fetched anew", place)
                 return False
-            _checked.add(_state(place))
+            _checked.add(state_of(place))
     except OSError:
         return False
     return True

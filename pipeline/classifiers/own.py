@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from features.errors import UsageError
+from features.text import reason_of
 from pipeline.classifiers.base import Classifier, Setting, Task
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class OwnClassifier:
             try:
                 model = clone(self.estimator).set_params(**setting)
             except Exception as error:  # such as an unknown parameter
-                detail = " ".join(str(error).split())[:300]
+                detail = reason_of(error, 300)
                 raise UsageError(f"{self.name} does not take {setting}: {detail}") from None
             for name, value in model.get_params().items():
                 # Scores of pairs of classes are not scores of classes, even where as many.

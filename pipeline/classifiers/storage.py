@@ -26,6 +26,7 @@ from features.backbones.weights_file import keras_file
 from features.documents import Whole
 from features.errors import DataError, OffshelfError, UsageError
 from features.packages import sha256_of
+from features.text import reason_of
 from pipeline.classifiers.base import probabilities
 from pipeline.results.model_files import check_archive
 from pipeline.results.records import UNTRUSTED
@@ -144,7 +145,7 @@ def load(folder: Path, facts: dict[str, Any], trust: bool = False) -> "Pipeline"
     except OffshelfError:
         raise
     except Exception as error:  # skops, joblib, zipfile, h5py and Keras raise many kinds
-        detail = " ".join(str(error).split())[:200]
+        detail = reason_of(error)
         raise DataError(f"{path} cannot be read as a model: {detail}") from None
 
 

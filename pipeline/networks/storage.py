@@ -13,6 +13,7 @@ from features.backbones.weights_file import keras_file
 from features.errors import DataError, OffshelfError
 from features.packages import sha256_of
 from features.quiet import keras_here
+from features.text import reason_of
 from pipeline.networks import architectures, transfer
 from pipeline.networks import facts as network_facts
 from pipeline.results.model_files import check_archive
@@ -71,6 +72,6 @@ def load(folder: Path, facts: dict[str, Any]) -> Any:
     except OffshelfError:
         raise
     except Exception as error:  # zipfile, h5py and Keras raise many kinds
-        detail = " ".join(str(error).split())[:200]
+        detail = reason_of(error)
         raise DataError(f"{path} cannot be read as a network: {detail}") from None
     return network
