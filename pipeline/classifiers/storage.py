@@ -28,6 +28,7 @@ from features.errors import DataError, OffshelfError, UsageError
 from features.packages import sha256_of
 from features.text import reason_of
 from pipeline.classifiers.base import probabilities
+from pipeline.results.array_files import facts_of
 from pipeline.results.model_files import check_archive
 from pipeline.results.records import UNTRUSTED
 
@@ -68,7 +69,7 @@ def save(model: "Pipeline", folder: Path) -> dict[str, Any]:
         path = folder / SKOPS
         with durable.replacing(path) as draft:
             skops.io.dump(plain(model), draft)
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    return facts_of(path)
 
 
 def save_untrusted(model: "Pipeline", folder: Path) -> dict[str, Any]:

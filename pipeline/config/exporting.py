@@ -1,13 +1,12 @@
 """Settings of the stage that exports a candidate."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.arguments import as_path, check_choice, check_flag, normalize, optional, refused
-from pipeline.config.choices import EXPORT_SUFFIXES, METRICS, RECOMMENDED
-from pipeline.config.readers import as_text_or_path
+from features.arguments import as_path, normalize, refused
+from pipeline.config.choices import EXPORT_SUFFIXES, RECOMMENDED
+from pipeline.config.readers import CANDIDATE
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,8 @@ class ExportConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            results=as_path,
+            **CANDIDATE,
             out=_as_export,
-            metric=optional(partial(check_choice, choices=METRICS)),
-            weights=optional(as_text_or_path),
-            features=optional(as_path),
-            trust=check_flag,
         )
 
 

@@ -1,21 +1,17 @@
 """Settings of the stage that packs a candidate."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from features.arguments import (
-    as_location,
     as_path,
-    check_choice,
     check_flag,
     normalize,
-    optional,
     refused,
 )
-from pipeline.config.choices import METRICS, PACK_SUFFIX, RECOMMENDED
-from pipeline.config.readers import as_text_or_path
+from pipeline.config.choices import PACK_SUFFIX, RECOMMENDED
+from pipeline.config.readers import CANDIDATE
 
 
 @dataclass(frozen=True)
@@ -47,13 +43,9 @@ class PackConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            results=as_path,
+            **CANDIDATE,
             out=_as_pack,
-            metric=optional(partial(check_choice, choices=METRICS)),
             with_weights=check_flag,
-            weights=optional(as_text_or_path),
-            features=optional(as_location),
-            trust=check_flag,
         )
 
 

@@ -19,8 +19,8 @@ from features.arguments import (
 )
 from features.config import AUTO, ENGINES, PRECISIONS
 from features.remote.location import remote
-from pipeline.config.choices import METRICS, RECOMMENDED, TABLE_SUFFIXES
-from pipeline.config.readers import as_text_or_path, check_confidence
+from pipeline.config.choices import RECOMMENDED, TABLE_SUFFIXES
+from pipeline.config.readers import CANDIDATE, check_confidence
 
 EXPLAINED = 100  # images, at most, of which the evidence is shown
 
@@ -76,20 +76,16 @@ class PredictConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            results=as_path,
+            **CANDIDATE,
             images=_as_images,
             out=_as_table_path,
-            metric=optional(partial(check_choice, choices=METRICS)),
             top=check_count,
             coverage=check_confidence,
             alarms=check_share,
             explain=optional(as_path),
             submission=optional(as_path),
-            weights=optional(as_text_or_path),
             engine=optional(partial(check_choice, choices=(AUTO, *ENGINES))),
             precision=optional(partial(check_choice, choices=(AUTO, *PRECISIONS))),
-            features=optional(as_location),
-            trust=check_flag,
             limit=optional(check_count),
             restart=check_flag,
             progress=check_flag,

@@ -2,10 +2,22 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from numbers import Real
 from typing import Any
 
-from features.arguments import as_names, as_path, check_choice, check_share, check_text, refused
+from features.arguments import (
+    Reader,
+    as_location,
+    as_names,
+    as_path,
+    check_choice,
+    check_flag,
+    check_share,
+    check_text,
+    optional,
+    refused,
+)
 from features.errors import UsageError
 from pipeline.config.choices import (
     AUGMENTATIONS,
@@ -13,6 +25,7 @@ from pipeline.config.choices import (
     BEST,
     EXTERNAL_SECONDS,
     LABEL_METRICS,
+    METRICS,
     MODELS_FOLDER,
     NO_AUGMENTATION,
     RECOMMENDED,
@@ -87,6 +100,16 @@ def as_classifiers(value: Any, option: str) -> tuple[Any, ...]:
 def as_text_or_path(value: Any, option: str) -> str:
     """Return a name, or a path as text."""
     return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value, option)
+
+
+# How every stage reads which candidate it rebuilds, and from what.
+CANDIDATE: dict[str, Reader] = {
+    "results": as_path,
+    "metric": optional(partial(check_choice, choices=METRICS)),
+    "weights": optional(as_text_or_path),
+    "features": optional(as_location),
+    "trust": check_flag,
+}
 
 
 def check_new_name(value: Any, option: str) -> str:

@@ -1,26 +1,20 @@
 """Settings of the stage that serves a candidate."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from features.arguments import (
-    as_location,
-    as_path,
-    check_choice,
     check_count,
-    check_flag,
     check_positive,
     check_share,
     check_text,
     normalize,
-    optional,
     refused,
 )
-from pipeline.config.choices import METRICS, RECOMMENDED
+from pipeline.config.choices import RECOMMENDED
 from pipeline.config.predicting import PredictConfig
-from pipeline.config.readers import as_text_or_path, check_confidence, check_not_negative
+from pipeline.config.readers import CANDIDATE, check_confidence, check_not_negative
 
 
 @dataclass(frozen=True)
@@ -69,8 +63,7 @@ class ServeConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            results=as_path,
-            metric=optional(partial(check_choice, choices=METRICS)),
+            **CANDIDATE,
             host=check_text,
             port=_check_port,
             max_batch=check_count,
@@ -82,9 +75,6 @@ class ServeConfig:
             top=check_count,
             coverage=check_confidence,
             alarms=check_share,
-            weights=optional(as_text_or_path),
-            features=optional(as_location),
-            trust=check_flag,
         )
 
 

@@ -4,24 +4,21 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pipeline.data.sampling import stratified
+
 NEIGHBOURS = 25  # in the sample, whose median is an image's place
 
 
-def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Return positions of a random sample in which classes keep their proportions, increasing.
+def sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return about `count` positions, increasing, among which classes keep their proportions.
 
     Args:
-        labels: int (N,), -1 without a class; of each value at least one image is taken.
-        count: about how many positions to return.
+        labels: int (N,), -1 without a class.
+        count: at most N.
         seed: the seed of the sample.
     """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
-    order = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    ordered = labels[order]
-    _, starts, sizes = np.unique(ordered, return_index=True, return_counts=True)
-    ranks = np.arange(len(order)) - np.repeat(starts, sizes)
-    wanted = np.maximum(1, np.round(count / len(labels) * sizes))
-    return np.sort(order[ranks < np.repeat(wanted, sizes)])
+    return stratified(labels, count / len(labels), shuffled)
 
 
 def placer(scores: np.ndarray, coordinates: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
+
+from pipeline.networks.narrows import narrows
 
 LEAST_SIDE = 4  # positions a side of maps that show where something is
 _PADDING = "ZeroPadding2D"  # its output has positions that are of no place in the image
@@ -87,20 +90,9 @@ def halves(network: Any) -> Halves | None:
 
 def _deepest_cut(body: Any) -> Any:
     """Return the deepest tensor of maps that all later operations read alone; None without one."""
-    import keras
-
-    operations = list(body.operations)
-    last_use = {
-        id(tensor): step
-        for step, operation in enumerate(operations)
-        for tensor in keras.tree.flatten(operation.input)
-    }
-    alive: dict[int, Any] = {}  # tensors that later operations read
     cut = None
-    for step, operation in enumerate(operations[:-1]):
-        alive[id(operation.output)] = operation.output
-        alive = {key: tensor for key, tensor in alive.items() if last_use.get(key, -1) > step}
-        if len(alive) == 1 and step and _has_positions(tensor := next(iter(alive.values()))):
+    for operation, tensor in islice(narrows(body), 1, None):  # the first one gives the pixels
+        if tensor is not None and _has_positions(tensor):
             cut = cut if type(operation).__name__ == _PADDING else tensor
     return cut
 

@@ -20,6 +20,7 @@ from features.backbones.anatomy import measure
 from features.backbones.catalog import Backbone
 from features.backbones.stored import Weights
 from pipeline.networks.blocks import Block, blocks_of
+from pipeline.networks.narrows import narrows
 from pipeline.networks.precision import policy
 from pipeline.networks.products import use_products
 
@@ -156,22 +157,12 @@ def build(facts: dict[str, Any]) -> Any:
 
 
 def _find_cut(body: Any, tensors: Mapping[str, Any], trained: Collection[str]) -> Cut | None:
-    """Follow the graph; a cut is where all later operations read a single tensor."""
-    import keras
-
+    """Return the deepest cut before the first operation that is trained."""
     names = {id(tensor): name for name, tensor in tensors.items()}
-    last_use = {
-        id(tensor): step
-        for step, operation in enumerate(body.operations)
-        for tensor in keras.tree.flatten(operation.input)
-    }
-    alive: dict[int, Any] = {}  # tensors that later operations read
     cut = None
-    for step, operation in enumerate(body.operations):
+    for operation, tensor in narrows(body):
         if operation.name in trained:
             break
-        alive[id(operation.output)] = operation.output
-        alive = {key: tensor for key, tensor in alive.items() if last_use.get(key, -1) > step}
-        if len(alive) == 1 and (key := next(iter(alive))) in names:
-            cut = Cut(names[key], alive[key])
+        if id(tensor) in names:
+            cut = Cut(names[id(tensor)], tensor)
     return cut

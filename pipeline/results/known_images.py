@@ -11,11 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
 from features.errors import DataError
-from features.packages import sha256_of
-from features.sources.npz import read_arrays
-from features.text import for_terminal
+from pipeline.results import array_files
 from pipeline.statistics import novelty
 
 FILE = "known.npz"
@@ -46,9 +43,7 @@ class KnownImages:
         content = io.BytesIO()
         vectors = self.vectors.astype(np.float16)
         np.savez(content, vectors=vectors, groups=self.groups, distances=self.distances)
-        path = folder / FILE
-        durable.write(path, content.getvalue())
-        return {"file": FILE, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        return array_files.write(folder / FILE, content.getvalue())
 
     @classmethod
     def read(cls, folder: Path, facts: dict[str, Any]) -> "KnownImages":
@@ -67,14 +62,8 @@ class KnownImages:
                 "with --restart"
             )
         path = folder / FILE
-        if not path.is_file() or sha256_of(path) != facts.get("sha256"):
-            raise DataError(f"{path} is missing or has changed; train the network again")
-        try:
-            arrays = read_arrays(path.read_bytes())
-            vectors = np.asarray(arrays["vectors"], np.float32)
-            known = cls(vectors, arrays["groups"], arrays["distances"])
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path} cannot be read: {for_terminal(str(error), 300)}") from None
+        known = array_files.read(path, facts, "train the network again", cls._of)
+        vectors = known.vectors
         if (
             vectors.ndim != 2
             or known.groups.shape != vectors.shape[:1]
@@ -84,6 +73,11 @@ class KnownImages:
         if not (np.isfinite(vectors).all() and np.isfinite(known.distances).all()):
             raise DataError(f"{path} holds numbers that are not finite")
         return known
+
+    @classmethod
+    def _of(cls, arrays: dict[str, np.ndarray]) -> "KnownImages":
+        vectors = np.asarray(arrays["vectors"], np.float32)
+        return cls(vectors, arrays["groups"], arrays["distances"])
 
 
 def chosen(rows: np.ndarray, seed: int) -> np.ndarray:

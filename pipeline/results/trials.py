@@ -12,11 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
 from features.errors import DataError
-from features.packages import sha256_of
-from features.sources.npz import read_arrays
-from features.text import for_terminal
+from pipeline.results import array_files
 from pipeline.statistics import influence, metrics
 from pipeline.statistics.influence import Measured
 
@@ -108,9 +105,7 @@ class TriedSettings:
         """Write `trials.npz` durably; return {"file", "bytes", "sha256"} for the record."""
         content = io.BytesIO()
         np.savez_compressed(content, **vars(self))
-        path = folder / TRIALS
-        durable.write(path, content.getvalue())
-        return {"file": TRIALS, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        return array_files.write(folder / TRIALS, content.getvalue())
 
     @classmethod
     def read(cls, folder: Path, facts: dict[str, Any]) -> "TriedSettings | None":
@@ -125,17 +120,14 @@ class TriedSettings:
         """
         if not facts:
             return None
-        path = folder / TRIALS
-        if not path.is_file() or sha256_of(path) != facts.get("sha256"):
-            raise DataError(f"{path} is missing or has changed; run `classify` again")
-        try:
-            arrays = read_arrays(path.read_bytes())
-            predicted, metric = arrays["predicted"], str(arrays.get("metric", ""))
-            none = np.zeros((0, predicted.shape[-1]), np.float32)
-            tried = cls(predicted, arrays["scores"], metric, arrays.get("influence", none))
-            _check(tried)
-        except (OSError, ValueError, LookupError) as error:
-            raise DataError(f"{path} cannot be read: {for_terminal(str(error), 300)}") from None
+        return array_files.read(folder / TRIALS, facts, "run `classify` again", cls._of)
+
+    @classmethod
+    def _of(cls, arrays: dict[str, np.ndarray]) -> "TriedSettings":
+        predicted, metric = arrays["predicted"], str(arrays.get("metric", ""))
+        none = np.zeros((0, predicted.shape[-1]), np.float32)
+        tried = cls(predicted, arrays["scores"], metric, arrays.get("influence", none))
+        _check(tried)
         return tried
 
 

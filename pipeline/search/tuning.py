@@ -18,6 +18,7 @@ import numpy as np
 from pipeline.classifiers import streaming
 from pipeline.classifiers.base import CLASS_WEIGHT, Classifier, Path, Setting, Task
 from pipeline.classifiers.blocks import Rows
+from pipeline.data.sampling import stratified
 from pipeline.data.splits import Splits
 from pipeline.results.records import Trial
 from pipeline.results.trials import TriedSettings
@@ -76,12 +77,7 @@ class Examples:
         shuffled = np.random.default_rng(self.seed).permutation(len(rows))
         if self.splits.groups is not None:
             shuffled = shuffled[_by_first_appearance(self.splits.groups[rows[shuffled]])]
-        order = shuffled[np.argsort(labels[shuffled], kind="stable")]
-        sizes = np.bincount(labels, minlength=self.classes)
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        ranks = np.arange(len(rows)) - starts[labels[order]]  # within the row's class
-        kept = ranks < np.maximum(1, np.round(share * sizes[labels[order]]))
-        return np.sort(rows[order[kept]])
+        return np.sort(rows[stratified(labels, share, shuffled)])
 
     def rows_of(self, classifier: Classifier, rows: np.ndarray) -> Rows:
         """Return rows to learn from, as a classifier takes them: in memory, or read in blocks."""

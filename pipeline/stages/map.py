@@ -15,7 +15,7 @@ from pipeline.config.choices import MAP_SUFFIXES, MOST_DRAWN
 from pipeline.data.layers import Layer, check_values, find_layers, stored_rows, write_matrix
 from pipeline.maps import layouts
 from pipeline.maps.layouts import METHODS
-from pipeline.maps.placing import placer, stratified
+from pipeline.maps.placing import placer, sample
 from pipeline.maps.points import read_points
 from pipeline.maps.quality import measure
 from pipeline.maps.reduction import Components, principal
@@ -77,7 +77,7 @@ def _of_a_sample(config: MapConfig, layer: Layer, points: Points) -> Map:
     """
     rows = stored_rows(layer, points.rows)
     check_values(layer, rows)
-    chosen = stratified(points.labels, config.sample, config.seed)
+    chosen = sample(points.labels, config.sample, config.seed)
     components, laid_out = _laid_out(config, layer, rows[chosen])
     place, coordinates = placer(components.scores, laid_out), np.empty((len(points), 2), np.float32)
     with progress_bar(len(points), 0, "image", config.progress) as bar:
@@ -87,7 +87,7 @@ def _of_a_sample(config: MapConfig, layer: Layer, points: Points) -> Map:
             bar.update(len(block))
     coordinates[chosen] = laid_out
     log.info("measuring how well the neighbourhoods are kept")
-    judged = stratified(points.labels, config.sample, config.seed + 1)
+    judged = sample(points.labels, config.sample, config.seed + 1)
     x = rows[judged]
     maps = {TITLES[config.method]: coordinates[judged], PCA: components.of(x)[:, :2]}
     quality = measure(x, maps, points.labels[judged], config.seed)

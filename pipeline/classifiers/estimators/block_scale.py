@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pipeline.classifiers.blocks import are_read
-from pipeline.classifiers.estimators.unit_scale import UnitScale
+from pipeline.classifiers.estimators.unit_scale import UnitScale, mean_and_scales
 
 
 class BlockScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -37,24 +37,13 @@ class BlockScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Compute mean and scale of each block of X, (n, D), or of rows read in blocks."""
         if are_read(X):
             self.n_features_in_ = X.shape[1]
-            return self._fit_read(X)
+            self.mean_, scales = mean_and_scales(X, list(self._blocks()))
+            self.scale_ = self._spread(scales)
+            return self
         X = validate_data(self, X, dtype=[np.float64, np.float32])  # noqa: N806
-        scales = [UnitScale().fit(X[:, columns]) for columns in self._blocks()]
-        self.mean_ = np.concatenate([scale.mean_ for scale in scales])
-        self.scale_ = self._spread([scale.scale_ for scale in scales])
-        return self
-
-    def _fit_read(self, X):  # noqa: N803
-        total = sum(block.sum(axis=0, dtype=np.float64) for _, block in X.blocks())
-        self.mean_ = total / len(X)
-        mean, squares = self.mean_.astype(X.dtype), np.zeros(len(self.widths))
-        for _, block in X.blocks():
-            block -= mean
-            for number, columns in enumerate(self._blocks()):
-                part = block[:, columns]
-                squares[number] += np.einsum("nd,nd->n", part, part).sum(dtype=np.float64)
-        scales = np.sqrt(squares / len(X))
-        self.scale_ = self._spread(np.where(scales > 0, scales, 1.0))
+        units = [UnitScale().fit(X[:, columns]) for columns in self._blocks()]
+        self.mean_ = np.concatenate([unit.mean_ for unit in units])
+        self.scale_ = self._spread([unit.scale_ for unit in units])
         return self
 
     def transform(self, X):  # noqa: N803

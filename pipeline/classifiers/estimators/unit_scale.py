@@ -10,6 +10,26 @@ from pipeline.classifiers.blocks import are_read
 _VALUES = 2**17  # at a time in float64, 1 MiB
 
 
+def mean_and_scales(rows, parts) -> tuple[np.ndarray, list[float]]:
+    """Return the mean of rows that are read in blocks, float64 (D,), and the scale of each part.
+
+    Args:
+        rows: n rows of D features.
+        parts: slices of the features.
+
+    Returns:
+        The mean; and the root mean squared norm of each part of the centred rows, 1 where it is 0.
+    """
+    mean = sum(block.sum(axis=0, dtype=np.float64) for _, block in rows.blocks()) / len(rows)
+    rounded, squares = mean.astype(rows.dtype), np.zeros(len(parts))
+    for _, block in rows.blocks():
+        block -= rounded
+        for number, columns in enumerate(parts):
+            part = block[:, columns]
+            squares[number] += np.einsum("nd,nd->n", part, part).sum(dtype=np.float64)
+    return mean, [float(scale) or 1.0 for scale in np.sqrt(squares / len(rows))]
+
+
 class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Centre the features and divide all by one number, so that rows have a mean squared norm of 1.
 
@@ -36,14 +56,7 @@ class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _fit_blocks(self, X):  # noqa: N803
         self.n_features_in_ = X.shape[1]
-        total = sum(block.sum(axis=0, dtype=np.float64) for _, block in X.blocks())
-        self.mean_ = total / len(X)
-        mean = self.mean_.astype(X.dtype)
-        squares = 0.0
-        for _, block in X.blocks():
-            block -= mean
-            squares += float(np.einsum("nd,nd->n", block, block).sum(dtype=np.float64))
-        self.scale_ = float(np.sqrt(squares / len(X))) or 1.0
+        self.mean_, (self.scale_,) = mean_and_scales(X, [slice(None)])
         return self
 
     def transform(self, X):  # noqa: N803
