@@ -8,7 +8,7 @@ import pytest
 
 import features
 from features import bounded
-from features.backbones import own_openvino
+from features.backbones import elsewhere
 from features.backbones.elsewhere import Wanted
 from features.backbones.onnx_parts import read_parts
 from features.backbones.opening import find
@@ -397,8 +397,8 @@ def test_every_flip_is_walked_over_in_bounds(tmp_path):
     ],
 )
 def test_what_takes_no_images_or_no_bounded_ones_is_refused(tmp_path, build, match, monkeypatch):
-    monkeypatch.setattr(own_openvino, "_MEMORY", 2**29)
-    monkeypatch.setattr(own_openvino, "_SECONDS", 20)
+    monkeypatch.setattr(elsewhere, "_MEMORY", 2**29)
+    monkeypatch.setattr(elsewhere, "_SECONDS", 20)
     with pytest.raises(DataError, match=match):
         opened(build(tmp_path / "my.onnx"))
 
