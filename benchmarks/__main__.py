@@ -41,8 +41,8 @@ from benchmarks.jobs import Job, measure
 from features.backbones.catalog import find
 from features.backbones.weights import cached
 from features.config import ENGINES
-from features.cpus import available_cpus
 from features.engines import hardware
+from features.processes.cpus import available_cpus
 from pipeline.reports.tables import render
 
 BACKBONES = ("resnet50", "vgg16", "mobilenetv2", "convnexttiny")

@@ -34,10 +34,10 @@ from features.config import ENGINES, ExtractConfig
 from features.engines import choose, use_keras_on
 from features.engines.hardware import cpu_flags
 from features.errors import DataError
+from features.extraction.stream import load_batches
 from features.records import Split
 from features.sources import open_source
-from features.store import FeatureFile
-from features.stream import load_batches
+from features.storage.store import FeatureFile
 from pipeline.classifiers import find
 from pipeline.classifiers.base import Task
 from pipeline.reports.tables import render

@@ -17,8 +17,8 @@ import numpy as np
 
 import features
 from benchmarks.drawn_tasks import SIDE, TASKS, write, write_handwritten
-from features import durable
 from features.backbones.catalog import find
+from features.disk import durable
 from pipeline.advice.guidance import NEAR
 from pipeline.config import AdviseConfig
 from pipeline.reports.tables import render

@@ -22,8 +22,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from features.cpus import available_cpus
 from features.engines import hardware
+from features.processes.cpus import available_cpus
 from pipeline.commands.arguments import image_size
 from pipeline.config import FinetuneConfig
 from pipeline.config.choices import TRAINING_PRECISIONS

@@ -35,7 +35,7 @@ from features.backbones.timm_here import timm_here
 from features.backbones.weights import resolve
 from features.engines import Choice, compile_network
 from features.engines.base import Compiled
-from features.loading import load
+from features.extraction.loading import load
 from features.sources import open_source
 from pipeline.reports.tables import render
 

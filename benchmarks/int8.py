@@ -33,15 +33,15 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks import machine
-from features import calibration, int8
 from features.backbones.catalog import find
 from features.backbones.weights import cached
 from features.config import INT8, ExtractConfig
 from features.engines.base import Compiled
 from features.engines.hardware import cpu_has_bfloat16
-from features.planning import compile_model, plan_extraction
+from features.extraction import calibration, int8
+from features.extraction.planning import compile_model, plan_extraction
+from features.extraction.stream import forward, load_batches
 from features.sources import open_source
-from features.stream import forward, load_batches
 from pipeline.reports.tables import render
 from pipeline.stages.demo import bundled_images
 
@@ -56,7 +56,7 @@ def main() -> None:
     arguments = _arguments()
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory(prefix="int8-") as cache, ExitStack() as stack:
-        stack.enter_context(patch("features.planning.cache_folder", lambda: Path(cache)))
+        stack.enter_context(patch("features.extraction.planning.cache_folder", lambda: Path(cache)))
         for name in arguments.backbones:
             rows += _of_backbone(name, arguments)
     facts = machine.facts("openvino", "nncf", "keras", "tensorflow")

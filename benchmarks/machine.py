@@ -3,8 +3,8 @@
 import platform
 from importlib.metadata import version
 
-from features.cpus import available_cpus
 from features.engines import hardware
+from features.processes.cpus import available_cpus
 
 
 def facts(*packages: str) -> dict[str, str]:

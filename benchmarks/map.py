@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.config import MapConfig
 from pipeline.maps import layouts
 from pipeline.maps.quality import measure

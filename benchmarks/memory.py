@@ -21,8 +21,8 @@ import h5py
 import numpy as np
 
 import features
-from features.row_blocks import Rows
-from features.shards import Shards
+from features.extraction.shards import Shards
+from features.storage.row_blocks import Rows
 from pipeline.reports.tables import render
 
 BACKBONE, LAYER = "mobilenet", "conv_pw_1_relu"  # 64 features from a few thousand operations

@@ -13,14 +13,14 @@ from benchmarks.images import jpegs
 from benchmarks.jobs import Job, SkippedError
 from benchmarks.timing import forward_rate, seconds
 from features.config import ExtractConfig
-from features.cpus import available_cpus
-from features.loading import load
-from features.locks import locked
-from features.planning import compile_model, plan_extraction
-from features.row_blocks import Rows
-from features.shards import Shards, partial_folder, shard_images
+from features.disk.locks import locked
+from features.extraction.loading import load
+from features.extraction.planning import compile_model, plan_extraction
+from features.extraction.shards import Shards, partial_folder, shard_images
+from features.processes.cpus import available_cpus
 from features.sources import open_source
-from features.store import FeatureFile
+from features.storage.row_blocks import Rows
+from features.storage.store import FeatureFile
 
 LONGEST = 30  # seconds of one measurement; a slow engine gets fewer images
 
@@ -48,8 +48,8 @@ def ours(job: Job) -> dict[str, Any]:
         features.extract(**options)
 
     with (
-        patch("features.planning.find_model", lambda config: plan.model),
-        patch("features.extraction.compile_model", lambda model, recipe: compiled),
+        patch("features.extraction.planning.find_model", lambda config: plan.model),
+        patch("features.extraction.run.compile_model", lambda model, recipe: compiled),
     ):
         extract(2 * job.batch)
         out.unlink()

@@ -25,7 +25,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.config import PredictConfig
 from pipeline.reports.tables import render
 from pipeline.statistics import calibration, conformal, novelty

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.worlds import METRICS, Candidates, Sample
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.statistics import metrics
 
 LEARN, NEW = 500, 20_000  # images to learn from, and at most so many others

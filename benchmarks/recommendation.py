@@ -29,7 +29,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.suite import take
-from features.cpus import available_cpus
+from features.processes.cpus import available_cpus
 from features.records import blake2b
 from pipeline.config import ClassifyConfig
 from pipeline.reports.tables import render

@@ -36,8 +36,8 @@ from benchmarks.images import as_arrays, make_jpegs
 from benchmarks.timing import seconds
 from features.config import ExtractConfig
 from features.engines import openvino_engine
-from features.packages import cache_folder
-from features.planning import compile_model, plan_extraction
+from features.extraction.planning import compile_model, plan_extraction
+from features.processes.packages import cache_folder
 from features.sources import open_source
 from pipeline.reports.tables import render
 
@@ -73,8 +73,8 @@ def _measured(arguments: argparse.Namespace, scratch: Path) -> list[dict[str, An
             plan = plan_extraction(config, opened)
         compiled = compile_model(plan.model, plan.recipe)
         with (
-            patch("features.planning.find_model", lambda config, plan=plan: plan.model),
-            patch("features.extraction.compile_model", lambda model, recipe, own=compiled: own),
+            patch("features.extraction.planning.find_model", lambda config, plan=plan: plan.model),
+            patch("features.extraction.run.compile_model", lambda model, recipe, own=compiled: own),
         ):
             rows.append(_compared(f"repeat, {title}", arguments.rounds, _repeating(config)))
     if importlib.util.find_spec("openvino"):

@@ -23,12 +23,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from features.hdf5 import put_attributes
 from features.records import Recipe
-from features.row_blocks import Rows, Size
-from features.schema import DIGEST, SCHEMA, seal
-from features.store import FeatureFile
-from features.writer import CHUNK_BYTES, write
+from features.storage.hdf5 import put_attributes
+from features.storage.row_blocks import Rows, Size
+from features.storage.schema import DIGEST, SCHEMA, seal
+from features.storage.store import FeatureFile
+from features.storage.writer import CHUNK_BYTES, write
 from pipeline.reports.tables import render
 from pipeline.results.records import candidates
 

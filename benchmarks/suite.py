@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import grid_search, machine
-from features.row_blocks import Rows
-from features.store import FeatureFile
-from features.writer import write
+from features.storage.row_blocks import Rows
+from features.storage.store import FeatureFile
+from features.storage.writer import write
 from pipeline.classifiers import SUITE
 from pipeline.config import ClassifyConfig
 from pipeline.reports.tables import render

@@ -45,7 +45,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks import machine
 from benchmarks.real_worlds import RealWorld
 from benchmarks.worlds import METRICS, WORLDS, Candidates, Sample
-from features.cpus import available_cpus
+from features.processes.cpus import available_cpus
 from pipeline.reports.tables import render
 from pipeline.statistics import best_set, influence, intervals, resampling, scoring, selection
 from pipeline.statistics.influence import Measured

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from features.config import ExtractConfig
     from features.errors import DataError, MissingPackageError, OffshelfError, UsageError
-    from features.extraction import extract, read_source
+    from features.extraction.run import extract, read_source
     from features.sources import open_source
-    from features.store import FeatureFile
+    from features.storage.store import FeatureFile
     from features.transformer import FeatureExtractor
 
 __version__ = "0.2.0"
@@ -27,13 +27,13 @@ _MODULES = {
     "DataError": "features.errors",
     "ExtractConfig": "features.config",
     "FeatureExtractor": "features.transformer",
-    "FeatureFile": "features.store",
+    "FeatureFile": "features.storage.store",
     "MissingPackageError": "features.errors",
     "OffshelfError": "features.errors",
     "UsageError": "features.errors",
-    "extract": "features.extraction",
+    "extract": "features.extraction.run",
     "open_source": "features.sources",
-    "read_source": "features.extraction",
+    "read_source": "features.extraction.run",
 }
 __all__ = [
     "DataError",

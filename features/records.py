@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from features import documents
-from features.documents import Whole
+from features.disk import documents
+from features.disk.documents import Whole
 from features.errors import DataError
 
 DIGEST_BYTES = 16

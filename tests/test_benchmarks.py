@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import scale, verdict
 from benchmarks.real_worlds import RealWorld
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from tests.pipeline.featurefiles import clusters, write_features
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from tests.features.faults import stub
 

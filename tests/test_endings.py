@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from features.leftovers import holding, remove_left, scratch_folder
+from features.disk.leftovers import holding, remove_left, scratch_folder
 from tests.hostile.endings import endings
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="has no such signals and no such locks")

@@ -41,7 +41,7 @@ def test_every_operation_of_the_disk_fails_once(name, tmp_path, monkeypatch):
         folder = shutil.copytree(tmp_path / "valid", tmp_path / str(at))
         monkeypatch.chdir(folder)
         disk = Failing(at, errno.ENOSPC)
-        with patch("features.durable.disk", disk):
+        with patch("features.disk.durable.disk", disk):
             code, lines = run(command.words)
         if not disk.failed:
             break

@@ -6,7 +6,7 @@ of 2012 in one piece, without local response normalization. Layers have the name
 
 from typing import Any
 
-from features.quiet import keras_here
+from features.processes.quiet import keras_here
 
 # Name, filters, side of the kernel, stride, and whether overlapping windows of 3 are pooled after
 # it, two apart.

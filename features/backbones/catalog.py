@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from features import documents
 from features.backbones.names import is_elsewhere
 from features.descriptors import DESCRIPTORS, Descriptor
+from features.disk import documents
 from features.errors import DataError, UsageError, unknown_name
 
 # How a layer's map (h, w, c) becomes features: its mean or its maximum over h and w, both of them

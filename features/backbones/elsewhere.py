@@ -13,10 +13,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from features import bounded
 from features.backbones.catalog import PixelScaling
 from features.engines.base import BatchShape
 from features.errors import DataError, UsageError
+from features.processes import bounded
 
 NO_WEIGHTS = ""  # of what is opened to be listed, not to be run
 REMEMBERED = 16  # files that were looked through

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import DataError
-from features.packages import Package
+from features.processes.packages import Package
 
 # By layer: kernel and bias of a convolution or dense layer; gamma, beta, mean and variance of a
 # batch norm.

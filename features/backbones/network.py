@@ -23,7 +23,7 @@ from features.backbones.catalog import (
 )
 from features.backbones.tops import TopWeights, attach
 from features.errors import UsageError, unknown_name
-from features.quiet import keras_here
+from features.processes.quiet import keras_here
 
 _REDUCTIONS = {"avg": ("mean",), "max": ("max",), "avgmax": ("mean", "max")}
 

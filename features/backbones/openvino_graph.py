@@ -15,7 +15,7 @@ import numpy as np
 
 from features.backbones.catalog import PixelScaling
 from features.backbones.elsewhere import Tap, tap_name
-from features.quiet import import_without
+from features.processes.quiet import import_without
 
 _CHANNELS_FIRST = {
     "Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData",

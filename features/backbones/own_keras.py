@@ -1,6 +1,7 @@
 """Networks in `.keras` files, anybody's, nested models opened, run as Keras' other networks are.
 
-A file is first built and looked through by a process that may be lost (`features.bounded`).
+A file is first built and looked through by a process that may be lost
+(`features.processes.bounded`).
 """
 
 import functools
@@ -11,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from features import hdf5_guard
 from features.backbones import keras_guard
 from features.backbones.catalog import SCALINGS
 from features.backbones.elsewhere import (
@@ -30,8 +30,9 @@ from features.backbones.network import Step, from_pixels, walk
 from features.backbones.weights_file import load
 from features.engines.base import BatchShape
 from features.errors import DataError, OffshelfError, UsageError
-from features.packages import sha256_of, state_of
-from features.quiet import keras_here
+from features.processes.packages import sha256_of, state_of
+from features.processes.quiet import keras_here
+from features.storage import hdf5_guard
 from features.text import reason_of
 
 _ENGINES = ("openvino", "tensorflow", "jax", "torch")

@@ -1,7 +1,8 @@
 """Networks in ONNX files and OpenVINO's own (`.xml` with `.bin`), anybody's, run by OpenVINO.
 
-OpenVINO first reads and runs a file in a process that may be lost (`features.bounded`); only what
-came through there is read here. No code is in such a file.
+OpenVINO first reads and runs a file in a process that may be lost
+(`features.processes.bounded`); only what came through there is read here. No code is in such
+a file.
 """
 
 import functools
@@ -27,7 +28,7 @@ from features.backbones.onnx_parts import OnnxParts, external_files, read_parts
 from features.backbones.openvino_graph import Layer
 from features.engines.base import BatchShape
 from features.errors import DataError, MissingPackageError, UsageError
-from features.packages import sha256_of, state_of
+from features.processes.packages import sha256_of, state_of
 
 ENGINE = "openvino"
 

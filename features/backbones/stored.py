@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from features import documents, durable, sealed
 from features.backbones import tops
 from features.backbones.catalog import Backbone, PixelScaling
 from features.backbones.network import randomize
 from features.backbones.tops import TopWeights
 from features.backbones.weights_file import load
+from features.disk import documents, durable, sealed
 from features.errors import DataError
-from features.packages import cache_folder, sha256_of
+from features.processes.packages import cache_folder, sha256_of
 
 FILE = "file"  # the weights source of a file that a user gave
 

@@ -14,7 +14,7 @@ from features.backbones.elsewhere import NO_WEIGHTS
 from features.backbones.timm_here import PREFIX, hub_or_its_cache, timm_here
 from features.backbones.weights import ANY, RANDOM
 from features.errors import DataError, OffshelfError, UsageError
-from features.packages import Package, fetch_package, sha256_of
+from features.processes.packages import Package, fetch_package, sha256_of
 from features.text import reason_of
 
 HUB, FILE = "timm", "file"  # weights sources

@@ -14,7 +14,7 @@ import numpy as np
 
 from features.backbones.catalog import LOGITS, Backbone
 from features.errors import DataError
-from features.quiet import keras_here
+from features.processes.quiet import keras_here
 
 # By layer, from the map upwards: kernel (inputs, features) and bias (features,), float32.
 TopWeights = dict[str, tuple[np.ndarray, np.ndarray]]

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from features import durable
 from features.arguments import check_choice
 from features.backbones import golden, tops
 from features.backbones.catalog import SCALINGS, Backbone
@@ -34,12 +33,13 @@ from features.backbones.stored import (
 from features.backbones.tops import TopWeights
 from features.backbones.weights_file import check as check_weights
 from features.backbones.weights_file import weights_file
+from features.disk import durable
+from features.disk.leftovers import scratch_folder
+from features.disk.locks import locked
 from features.errors import DataError, OffshelfError, UsageError
-from features.leftovers import scratch_folder
-from features.locks import locked
-from features.packages import cache_folder, fetch_package, sha256_of
-from features.quiet import keras_here
-from features.schema import reading
+from features.processes.packages import cache_folder, fetch_package, sha256_of
+from features.processes.quiet import keras_here
+from features.storage.schema import reading
 
 log = logging.getLogger("offshelf")
 

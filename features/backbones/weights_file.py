@@ -15,10 +15,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from features import hdf5_guard
 from features.errors import DataError
-from features.hdf5_walk import KERAS_MEMBER, opened
-from features.schema import reading
+from features.storage import hdf5_guard
+from features.storage.hdf5_walk import KERAS_MEMBER, opened
+from features.storage.schema import reading
 from features.text import reason_of
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from features import durable, sealed
 from features.config import INT8
+from features.disk import durable, sealed
+from features.disk.leftovers import scratch_folder
 from features.engines.base import BatchShape, Calibrate, Compiled, Make, use_keras_on
 from features.errors import DataError
-from features.leftovers import scratch_folder
-from features.quiet import import_without
+from features.processes.quiet import import_without
 from features.text import for_terminal
 
 # With this package OpenVINO would report each conversion to its maker; without it nothing is sent.

@@ -14,7 +14,7 @@ from typing import Any
 
 from features.engines.base import Calibrate
 from features.errors import MissingPackageError
-from features.quiet import import_without
+from features.processes.quiet import import_without
 
 
 def quantize(model: Any, calibrate: Calibrate) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from features.backbones.network import feature_shapes
 from features.engines.base import BatchShape, Compiled, Make, use_keras_on
-from features.quiet import quiet_import
+from features.processes.quiet import quiet_import
 
 tf = quiet_import("tensorflow")
 

@@ -12,17 +12,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError
-from features.packages import cache_folder, sha256_of, state_of
-from features.progress import progress_bar
+from features.processes.packages import cache_folder, sha256_of, state_of
+from features.processes.progress import progress_bar
+from features.processes.stopping import end_threads
 from features.remote.attempts import telling_repeats
 from features.remote.connections import store_of
 from features.remote.facts import Facts
 from features.remote.location import RemotePath, remote
 from features.remote.stores import Store
 from features.remote.web import Web
-from features.stopping import end_threads
 
 log = logging.getLogger("offshelf")
 

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 from features.errors import DataError
-from features.progress import progress_bar
+from features.processes.progress import progress_bar
 from features.remote import cache
 from features.remote.connections import store_of
 from features.remote.location import is_remote, remote

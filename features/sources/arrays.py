@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from features.errors import DataError
-from features.hdf5 import DAMAGE
 from features.records import ImageRecord, Split
 from features.sources.array_roles import CLASS_NAMES, ROLES
 from features.sources.base import Source
@@ -19,6 +18,7 @@ from features.sources.hdf5_arrays import open_hdf5
 from features.sources.labelled_arrays import find_labelled_arrays, number_all
 from features.sources.named_arrays import NamedArray, open_npz
 from features.sources.npz import StoredArray
+from features.storage.hdf5 import DAMAGE
 
 _BLOCK_IMAGES, _BLOCK_BYTES, _BLOCKS_KEPT = 256, 2**22, 4
 _CHUNK_BYTES = 2**26  # a larger chunk of HDF5 is not held in memory as a whole

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from features.cpus import available_cpus
+from features.processes.cpus import available_cpus
+from features.processes.stopping import end_threads
 from features.records import DIGEST_BYTES, blake2b
-from features.stopping import end_threads
 
 Content = bytes | np.ndarray | None  # None where it cannot be read
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import h5py
 
-from features import hdf5_guard
 from features.errors import DataError
-from features.hdf5_chunks import ChunkedArray, chunk_bytes, filters_of, is_unpacked_here
-from features.hdf5_walk import FREE_BYTES, RATIO
-from features.schema import reading
 from features.sources.named_arrays import ArrayFile, NamedArray, checked_names, names_in_json
+from features.storage import hdf5_guard
+from features.storage.hdf5_chunks import ChunkedArray, chunk_bytes, filters_of, is_unpacked_here
+from features.storage.hdf5_walk import FREE_BYTES, RATIO
+from features.storage.schema import reading
 
 _DEFLATE_RATIO = 1032  # the largest that zlib reaches: https://zlib.net/zlib_tech.html
 _SLACK_BYTES = 2**26  # of a dataset that may be left to its fill value

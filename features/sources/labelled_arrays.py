@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 
 from features.decoding.limits import MAX_PIXELS
-from features.hdf5 import DAMAGE
 from features.records import UNLABELLED, Split
 from features.sources.array_roles import EXPECTED, IMAGES, LABELS, SPLIT, Role, assign, role_of
 from features.sources.layout import number_labels
 from features.sources.named_arrays import NamedArray, Shape, texts_of
+from features.storage.hdf5 import DAMAGE
 
 _CHANNELS = (1, 3, 4)
 _SCANNED_BYTES = 2**26  # of images that are looked through at a time

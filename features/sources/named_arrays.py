@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
-from features.hdf5 import DAMAGE
-from features.hdf5_chunks import ChunkedArray
-from features.schema import reading
 from features.sources.npz import StoredArray, arrays_of
+from features.storage.hdf5 import DAMAGE
+from features.storage.hdf5_chunks import ChunkedArray
+from features.storage.schema import reading
 
 NamedArray: TypeAlias = np.ndarray | StoredArray | ChunkedArray
 Shape: TypeAlias = tuple[tuple[int, ...], str]  # of an array, and its dtype

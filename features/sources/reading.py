@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from features import documents
-from features.documents import Whole
+from features.disk import documents
+from features.disk.documents import Whole
 from features.records import UNLABELLED, Split
 from features.text import for_terminal
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from features.decoding.formats import HEAD_BYTES
 from features.errors import UsageError
+from features.processes.stopping import end_threads
 from features.remote.connections import store_of
 from features.remote.facts import Facts
 from features.remote.location import RemotePath
@@ -24,7 +25,6 @@ from features.sources.kinds import (
 from features.sources.layout import below_wrappers, layout
 from features.sources.manifest import MANIFEST_SUFFIXES
 from features.sources.remote_files import read_listed
-from features.stopping import end_threads
 
 
 class RemoteFolderSource(ListedSource):

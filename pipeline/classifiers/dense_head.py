@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def _build(task: Task) -> "Pipeline":
     from sklearn.pipeline import Pipeline
 
-    from features.quiet import keras_here
+    from features.processes.quiet import keras_here
     from pipeline.classifiers.estimators.dense_head import DenseHead
 
     keras_here("the dense head")  # raises MissingPackageError before anything is fitted

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features import documents, durable, hdf5_guard
 from features.backbones.weights_file import keras_file
-from features.documents import Whole
+from features.disk import documents, durable
+from features.disk.documents import Whole
 from features.errors import DataError, OffshelfError, UsageError
-from features.packages import sha256_of
+from features.processes.packages import sha256_of
+from features.storage import hdf5_guard
 from features.text import reason_of
 from pipeline.classifiers.base import probabilities
 from pipeline.results.array_files import facts_of

@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from features.errors import OffshelfError
-from features.stopping import end_process, saying_how_to_go_on
+from features.processes.stopping import end_process, saying_how_to_go_on
 from features.text import for_terminal
 from pipeline.commands.console import Terminated, messages_and_signals, replace_unprintable
 from pipeline.commands.parser import parser

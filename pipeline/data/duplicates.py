@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features import durable
-from features.documents import Whole
+from features.disk import durable
+from features.disk.documents import Whole
 from features.errors import DataError
 from pipeline.data.groups import groups
 from pipeline.data.neighbours import Neighbours, Search

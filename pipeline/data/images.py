@@ -9,8 +9,8 @@ import numpy as np
 
 from features.errors import DataError, UsageError
 from features.records import UNLABELLED
-from features.store import FeatureFile
-from features.texts import Texts
+from features.storage.store import FeatureFile
+from features.storage.texts import Texts
 from pipeline.data.groups import columns_like_groups, groups
 
 log = logging.getLogger("offshelf")

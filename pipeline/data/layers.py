@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
 from features.arguments import as_location
+from features.disk import durable
 from features.errors import DataError, UsageError, unknown_name
 from features.records import Recipe
-from features.schema import content, hasher
-from features.store import FeatureFile
-from features.texts import Texts
+from features.storage.schema import content, hasher
+from features.storage.store import FeatureFile
+from features.storage.texts import Texts
 from pipeline.data.stored_rows import Part, StoredRows
 
 ALL = "all"  # stands for all layers

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import numpy as np
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError, UsageError
 from features.records import DIGEST_BYTES
-from features.texts import Texts
+from features.storage.texts import Texts
 from pipeline.data.tables import Table, named_column, text_column
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 
 AT_ONCE = 2**22  # bytes of float32 that are read at a time, where nobody says otherwise
 _LEAST_ROWS = 64

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from features import documents
+from features.disk import documents
 from features.errors import DataError
-from features.hdf5_walk import FREE_BYTES, RATIO
+from features.storage.hdf5_walk import FREE_BYTES, RATIO
+from features.storage.texts import Texts
 from features.text import for_terminal
-from features.texts import Texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import DataError, unknown_name
-from features.packages import Package
+from features.processes.packages import Package
 from features.records import Split
 from pipeline.datasets import archives, idx
 from pipeline.datasets.arrays import Arrays, LabelledImages

@@ -18,8 +18,8 @@ from typing import Any
 from tqdm import tqdm
 
 from features.errors import DataError
-from features.packages import fetch_package, sha256_of
-from features.quiet import quiet_import
+from features.processes.packages import fetch_package, sha256_of
+from features.processes.quiet import quiet_import
 from pipeline.datasets.arrays import Arrays, LabelledImages, collect
 from pipeline.datasets.catalog import Dataset
 

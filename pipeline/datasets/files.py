@@ -8,10 +8,10 @@ from typing import Any
 
 import h5py
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError
-from features.schema import reading
 from features.sources.hdf5_arrays import open_hdf5
+from features.storage.schema import reading
 from pipeline.datasets.arrays import Arrays
 from pipeline.datasets.catalog import Dataset
 

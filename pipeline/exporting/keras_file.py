@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from features import durable
 from features.backbones.weights_file import keras_file
-from features.quiet import keras_here
+from features.disk import durable
+from features.processes.quiet import keras_here
 from pipeline.exporting.network import Parts
 
 RESIZES = False  # rows, then columns, with a rounding between, is more than its layers can say

@@ -6,7 +6,7 @@ from typing import Any
 
 from features.engines import use_keras_on
 from features.errors import UsageError
-from features.quiet import keras_here
+from features.processes.quiet import keras_here
 from pipeline.classifiers import storage
 from pipeline.data.layers import parts_of as parts_of_inputs
 from pipeline.exporting import heads

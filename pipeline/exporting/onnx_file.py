@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from features import durable
+from features.disk import durable
 from features.errors import UsageError
 from pipeline.exporting.heads import gives_scores
 from pipeline.exporting.network import Parts

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from features.cpus import available_cpus
 from features.errors import DataError, MissingPackageError, UsageError
-from features.quiet import quiet_import
+from features.processes.cpus import available_cpus
+from features.processes.quiet import quiet_import
 
 PERPLEXITY = 30  # the default of most tools
 EARLY, LATE = 250, 500  # iterations of t-SNE, with and without exaggeration

@@ -7,8 +7,8 @@ import numpy as np
 
 from features.errors import UsageError
 from features.records import UNLABELLED, Split
-from features.store import FeatureFile
-from features.texts import Texts
+from features.storage.store import FeatureFile
+from features.storage.texts import Texts
 from pipeline.config import METRIC
 from pipeline.data.splits import Splits
 from pipeline.results.map import LOCKED, CandidatePredictions, Points

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from features import documents, durable
+from features.disk import documents, durable
 from features.errors import DataError
 from pipeline.results.history import Epoch, History
 

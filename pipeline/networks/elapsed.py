@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from features import documents, durable
-from features.documents import Seconds
+from features.disk import documents, durable
+from features.disk.documents import Seconds
 from pipeline.networks import checkpoints
 
 FILE = "elapsed.json"

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from features import documents
 from features.backbones import catalog
-from features.documents import Whole
+from features.disk import documents
+from features.disk.documents import Whole
 from features.errors import DataError, OffshelfError
 from pipeline.config.choices import ARCHITECTURES
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError
-from features.loading import load
-from features.progress import progress_bar
+from features.extraction.loading import load
+from features.processes.progress import progress_bar
 from features.records import DIGEST_BYTES, Outcome
 from features.sources.base import Source, Subset
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from features.engines.hardware import cpu_has_bfloat16, gpu_names
-from features.quiet import keras_here
+from features.processes.quiet import keras_here
 from pipeline.config.choices import TRAINING_PRECISIONS
 
 AUTO, FLOAT32, BFLOAT16 = TRAINING_PRECISIONS

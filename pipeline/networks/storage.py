@@ -8,11 +8,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from features import durable, hdf5_guard
 from features.backbones.weights_file import keras_file
+from features.disk import durable
 from features.errors import DataError, OffshelfError
-from features.packages import sha256_of
-from features.quiet import keras_here
+from features.processes.packages import sha256_of
+from features.processes.quiet import keras_here
+from features.storage import hdf5_guard
 from features.text import reason_of
 from pipeline.networks import architectures, transfer
 from pipeline.networks import facts as network_facts

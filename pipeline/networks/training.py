@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError
-from features.progress import progress_bar
+from features.processes.progress import progress_bar
 from features.text import in_line, plural
 from pipeline.networks import augmentation, checkpoints, schedules
 from pipeline.networks.checkpoints import State

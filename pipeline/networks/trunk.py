@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from features import durable, extraction, sealed
 from features.config import ExtractConfig
+from features.disk import durable, sealed
 from features.errors import DataError, UsageError
+from features.extraction import run as extraction
 from features.records import blake2b
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.networks import augmentation
 from pipeline.networks.pixels import Pixels
 

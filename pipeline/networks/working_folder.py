@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from features import durable
-from features.quiet import keras_here
-from features.stopping import saying_how_to_go_on
+from features.disk import durable
+from features.processes.quiet import keras_here
+from features.processes.stopping import saying_how_to_go_on
 from pipeline.config import NetworkConfig
 from pipeline.results.locks import locked_results
 from pipeline.results.shared_splits import discard_candidates

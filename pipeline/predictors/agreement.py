@@ -15,7 +15,7 @@ from features.config import INT8
 from features.errors import DataError, OffshelfError
 from features.sources import open_source
 from features.sources.base import Subset
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.data.layers import features_of, file_of, parts_of
 from pipeline.predictors.kit import Kit
 from pipeline.predictors.of_images import ImagePredictor

@@ -21,7 +21,7 @@ import numpy as np
 from features.backbones.catalog import BACKBONES
 from features.engines.base import Compiled
 from features.errors import OffshelfError
-from features.rebuilding import Rebuilt, rebuild
+from features.extraction.rebuilding import Rebuilt, rebuild
 from pipeline.predictors.kit import Kit
 from pipeline.predictors.of_images import ImagePredictor, recipes_of
 

@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from features import documents, sealed
+from features.disk import documents, sealed
 from features.errors import DataError, UsageError
 from pipeline.config.choices import PACK_SUFFIX
 from pipeline.predictors.evidence import Evidence, gather

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from features.disk.leftovers import scratch_folder
 from features.errors import UsageError
-from features.leftovers import scratch_folder
 from pipeline.config import EvaluateConfig
 from pipeline.data.layers import features_of, rows_of
 from pipeline.data.splits import Splits

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from features.errors import DataError
-from features.progress import progress_bar
+from features.processes.progress import progress_bar
 from features.records import Outcome
 from features.sources import open_source
 from features.sources.base import Source, Subset

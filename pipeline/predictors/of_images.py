@@ -11,8 +11,8 @@ import numpy as np
 
 from features.backbones.stored import FILE
 from features.errors import DataError, UsageError
-from features.loading import load
-from features.rebuilding import Rebuilt, rebuild
+from features.extraction.loading import load
+from features.extraction.rebuilding import Rebuilt, rebuild
 from features.records import Batch, Recipe
 from features.sources.base import Source
 from pipeline.data.layers import parts_of
@@ -33,7 +33,7 @@ class ImagePredictor:
     Attributes:
         size: height and width of the pixels that it takes.
         batch_size: images in a forward pass.
-        loading: the further settings of `features.loading.load`.
+        loading: the further settings of `features.extraction.loading.load`.
         vectors: takes uint8 pixels (batch size, height, width, 3), returns float32 (batch size, D):
             features; of a network what its last layer takes, and beside it the logits.
         raw: takes float32 (n, D), returns probabilities before calibration, float32 (n, K).

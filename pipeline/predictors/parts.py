@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features import documents, durable
+from features.disk import documents, durable
 from features.errors import DataError, UsageError
 from features.records import DIGEST_BYTES, blake2b
 from features.sources.base import Source

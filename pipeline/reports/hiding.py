@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from features.homes import home_folder, names_only
+from features.remote.homes import home_folder, names_only
 from pipeline.results.report import Report
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from features.homes import names_only
+from features.remote.homes import names_only
 from pipeline.maps.names import middles
 from pipeline.maps.quality import NEIGHBOURS, SAMPLE
 from pipeline.reports import page

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import MissingPackageError
-from features.quiet import quiet_import
+from features.processes.quiet import quiet_import
 from pipeline.maps.names import middles
 from pipeline.maps.quality import NEIGHBOURS
 from pipeline.reports.palette import GREY, colours

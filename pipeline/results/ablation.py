@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
+from features.disk import durable
 from features.text import for_csv
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import Record

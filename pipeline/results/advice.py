@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.homes import without_home
+from features.remote.homes import without_home
 from pipeline.config import AdviseConfig
 from pipeline.data.layers import Layer
 from pipeline.data.splits import Splits

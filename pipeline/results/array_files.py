@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError
-from features.packages import sha256_of
+from features.processes.packages import sha256_of
 from features.sources.npz import read_arrays
 from features.text import for_terminal
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from features import documents, durable
-from features.documents import Share, Whole
+from features.disk import documents, durable
+from features.disk.documents import Share, Whole
 from features.errors import DataError
-from features.packages import sha256_of
+from features.processes.packages import sha256_of
 from features.records import blake2b
 from pipeline.results import decisions, openings
 from pipeline.results.display import html, mistakes, percent, predictions

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from features.disk.leftovers import scratch_folder
 from features.errors import UsageError
-from features.leftovers import scratch_folder
 from features.records import blake2b
 from pipeline.command_lines import command_line
 from pipeline.config import METRIC, AddConfig

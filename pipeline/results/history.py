@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from features import documents, durable
-from features.documents import Seconds, Share, Whole
+from features.disk import documents, durable
+from features.disk.documents import Seconds, Share, Whole
 
 FILE = "history.json"
 SCHEMA = 1

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from features import documents
-from features.documents import Whole
+from features.disk import documents
+from features.disk.documents import Whole
 from features.errors import DataError
 from features.records import Recipe
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from features import documents, durable
+from features.disk import documents, durable
 
 FILE = "left_out.json"
 SCHEMA = 1

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from features import durable
-from features.locks import locked
+from features.disk import durable
+from features.disk.locks import locked
 from pipeline.results.records import recover_candidates
 
 

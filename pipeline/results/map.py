@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.texts import Texts
+from features.storage.texts import Texts
 from pipeline.config import MapConfig
 from pipeline.data.layers import Layer
 from pipeline.results.display import html

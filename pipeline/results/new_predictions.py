@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features import durable
+from features.disk import durable
 from features.errors import UsageError
 from features.text import for_csv
 from pipeline.results.display import html

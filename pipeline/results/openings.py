@@ -14,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from features import documents, durable
+from features.disk import documents, durable
 from features.errors import DataError
 from features.text import for_terminal
 from pipeline.results.records import RECORD, Record

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError
-from features.texts import Texts
+from features.storage.texts import Texts
 from pipeline.data.splits import Splits
 from pipeline.data.tables import REMEDY, Table, named_column, text_column
 

@@ -26,10 +26,12 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from features import __version__, documents, durable, homes
-from features.documents import Seconds, Share, Whole
+from features import __version__
+from features.disk import documents, durable
+from features.disk.documents import Seconds, Share, Whole
+from features.disk.locks import locked
 from features.errors import DataError, OffshelfError, UsageError
-from features.locks import locked
+from features.remote import homes
 from pipeline.config.choices import MODELS_FOLDER
 from pipeline.results import inputs as candidate_inputs
 from pipeline.statistics.metrics import METRICS

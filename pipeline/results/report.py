@@ -7,12 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features import documents
 from features.arguments import as_location
-from features.documents import Share, Whole
+from features.disk import documents
+from features.disk.documents import Share, Whole
 from features.errors import DataError
 from features.sources.reading import Reading
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.data import duplicates
 from pipeline.data.duplicates import Duplicates
 from pipeline.data.layers import parts_of

@@ -11,7 +11,7 @@ from features.config import ExtractConfig
 from features.errors import OffshelfError
 from features.records import Recipe, decoding_options
 from features.sources import open_source
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.command_lines import command_line, option_text
 
 _UNTRAINED = ("handcrafted", "random")

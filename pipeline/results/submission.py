@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError, UsageError
 from pipeline.results.new_predictions import ranked_columns
 

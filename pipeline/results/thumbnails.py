@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.arguments import as_location
-from features.cpus import available_cpus
 from features.decoding import RejectedImage, decode
 from features.errors import DataError, OffshelfError
+from features.processes.cpus import available_cpus
 from features.records import blake2b
 from features.remote.location import is_remote
 from features.sources import open_source
 from features.sources.base import Source
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from features.progress import progress_bar
+from features.processes.progress import progress_bar
 from features.text import in_line
 
 

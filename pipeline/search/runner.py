@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from features.errors import DataError, MissingPackageError, OffshelfError
-from features.stopping import saying_how_to_go_on
+from features.processes.stopping import saying_how_to_go_on
 from pipeline.classifiers import storage
 from pipeline.classifiers.base import Classifier, Setting, Task
 from pipeline.config import ClassifyConfig

@@ -4,7 +4,7 @@ import json
 import time
 from pathlib import Path
 
-from features import durable
+from features.disk import durable
 from features.errors import UsageError
 from pipeline.advice import guidance, powerlaw, probes
 from pipeline.config import AdviseConfig

@@ -3,12 +3,13 @@
 import math
 from typing import TYPE_CHECKING
 
-from features import descriptors, handcrafted
+from features import descriptors
 from features.backbones.catalog import BACKBONES, LOGITS, Backbone, check_image_size, find
 from features.backbones.names import is_elsewhere
 from features.backbones.weights import cached, weights_sources
 from features.config import ExtractConfig
 from features.errors import DataError
+from features.extraction import handcrafted
 from pipeline.config import BackbonesConfig
 from pipeline.results.listings import (
     BackboneFacts,

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from features.errors import UsageError
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline import classifiers
 from pipeline.classifiers.base import Classifier
 from pipeline.config import ClassifyConfig

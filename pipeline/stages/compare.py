@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from features import durable
+from features.disk import durable
 from pipeline.config import CompareConfig
 from pipeline.reports import comparison
 from pipeline.results import openings

@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from features import extraction
 from features.config import ExtractConfig
 from features.errors import DataError
+from features.extraction import run as extraction
 from pipeline.config import ClassifyConfig, CompareConfig, DemoConfig, EvaluateConfig
 from pipeline.results.comparison import Comparison
 from pipeline.results.evaluation import Evaluation

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from features import __version__, descriptors, handcrafted
+from features import __version__, descriptors
 from features.backbones.assembly import assemble
 from features.backbones.catalog import find
 from features.backbones.weights import RANDOM, resolve
 from features.config import ENGINES, ExtractConfig
-from features.cpus import available_cpus
 from features.engines import Choice, Compiled, choose, compile_network
 from features.engines.hardware import cpu_flags, cpu_name, gpu_names
-from features.packages import cache_folder
+from features.extraction import handcrafted
+from features.processes.cpus import available_cpus
+from features.processes.packages import cache_folder
 from pipeline.results.listings import Diagnosis, EngineRate, EngineRates
 from pipeline.stages.weights import list_weights
 

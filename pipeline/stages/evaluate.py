@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from features import durable
+from features.disk import durable
 from features.errors import UsageError
-from features.packages import sha256_of
-from features.stopping import saying_how_to_go_on
+from features.processes.packages import sha256_of
+from features.processes.stopping import saying_how_to_go_on
 from pipeline.config import EvaluateConfig
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import numpy as np
 
-from features import durable
+from features.disk import durable
+from features.disk.leftovers import scratch_folder
 from features.errors import DataError, MissingPackageError, UsageError
-from features.leftovers import scratch_folder
 from pipeline.config import ExportConfig
 from pipeline.exporting.metadata import facts, takes
 from pipeline.exporting.network import Parts, in_float32, parts_of

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from features import extraction
 from features.config import ExtractConfig
+from features.extraction import run as extraction
 from features.sources.reading import Reading
 
 

@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
-from features import durable
+from features.disk import durable
+from features.disk.locks import CONTENT, locked
 from features.errors import DataError, UsageError
-from features.locks import CONTENT, locked
-from features.shards import partial_folder
+from features.extraction.shards import partial_folder
 from pipeline.config import FetchConfig
 from pipeline.datasets import files
 from pipeline.datasets.catalog import Dataset, find

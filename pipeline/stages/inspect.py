@@ -8,7 +8,7 @@ import numpy as np
 
 from features.arguments import as_location
 from features.records import Split
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.results.inspection import ClassCount, Inspection, StoredLayer
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from features import durable
+from features.disk import durable
+from features.disk.leftovers import scratch_folder
 from features.errors import UsageError, unknown_name
-from features.leftovers import scratch_folder
-from features.progress import progress_bar
-from features.store import FeatureFile
+from features.processes.progress import progress_bar
+from features.storage.store import FeatureFile
 from pipeline.config import MapConfig
 from pipeline.config.choices import MAP_SUFFIXES, MOST_DRAWN
 from pipeline.data.layers import Layer, check_values, find_layers, stored_rows, write_matrix

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from features import durable, sealed
+from features.disk import durable, sealed
 from features.errors import DataError, UsageError
-from features.planning import network_folder
-from features.rebuilding import CONVERTS
+from features.extraction.planning import network_folder
+from features.extraction.rebuilding import CONVERTS
 from pipeline.config import PackConfig
 from pipeline.predictors.agreement import probe
 from pipeline.predictors.kit import EVIDENCE, NETWORK, NOTE, PROBE, SCHEMA, Kit, PackNote, open_kit

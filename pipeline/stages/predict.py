@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features import durable
+from features.disk import durable
+from features.disk.locks import locked
 from features.errors import DataError
-from features.locks import locked
-from features.progress import progress_bar
+from features.processes.progress import progress_bar
 from features.sources.base import Source
 from features.sources.reading import log_reading
 from features.text import safe_name

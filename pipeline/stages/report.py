@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from features import durable
+from features.disk import durable
 from features.errors import OffshelfError, UsageError
 from pipeline.config import CompareConfig, ReportConfig
 from pipeline.data.splits import Splits

@@ -8,7 +8,7 @@ from features.backbones.catalog import BACKBONES, Backbone, find
 from features.backbones.names import is_timm
 from features.backbones.weights import ANY, KERAS, cached, cached_or_fetched, weights_sources
 from features.errors import DataError, UsageError
-from features.packages import cache_folder
+from features.processes.packages import cache_folder
 from pipeline.results.listings import WeightsFacts, WeightsList
 
 log = logging.getLogger("offshelf")

@@ -14,7 +14,7 @@ from features.decoding import RejectedImage, decode, formats
 from features.decoding.jpeg import DAMAGED
 from features.errors import DataError, UsageError
 from features.sources import open_source
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from tests.features.faults import stub
 from tests.features.pictures import encode, solid
 from tests.features.sources.builders import write_files, write_tar, write_zip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from tests.features.faults import stub
 from tests.features.pictures import encode, solid

@@ -6,7 +6,7 @@ from PIL import Image
 
 from features.errors import DataError
 from features.sources import open_source
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from tests.features.faults import stub
 from tests.features.pictures import encode
 from tests.features.sources.builders import write_tar

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from features import durable, writer
+from features.disk import durable
 from features.records import Recipe
-from features.row_blocks import Rows, Size
+from features.storage import writer
+from features.storage.row_blocks import Rows, Size
 
 
 def recipe(**changes) -> Recipe:

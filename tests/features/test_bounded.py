@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from features import bounded
 from features.errors import DataError, UsageError
+from features.processes import bounded
 
 HERE = "tests.features.test_bounded"
 MIB = 2**20

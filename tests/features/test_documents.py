@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from features import documents
+from features.disk import documents
 from features.errors import DataError
 
 

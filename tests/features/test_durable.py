@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from features import durable
+from features.disk import durable
 from features.errors import UsageError
 from tests.features.faults.disks import Failing, Watched
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 import features
-from features import extraction
 from features.backbones.catalog import find
 from features.decoding import RejectedImage
 from features.errors import DataError, UsageError
+from features.extraction import run as extraction
+from features.extraction.shards import Shards, partial_folder
 from features.records import Split
-from features.shards import Shards, partial_folder
 from pipeline.commands.main import main
 from tests.features.faults import stub
 
@@ -47,7 +47,7 @@ def datasets(path) -> dict[str, bytes]:
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     """Eight images a shard, so that a few images make several."""
-    monkeypatch.setattr("features.shards.SHARD_IMAGES", 8)
+    monkeypatch.setattr("features.extraction.shards.SHARD_IMAGES", 8)
 
 
 def test_rows_are_the_images_in_order(photos, tmp_path):
@@ -197,7 +197,7 @@ def test_long_reasons_are_cut(photos, tmp_path, monkeypatch):
     def refuse(*arguments):
         raise RejectedImage("no\0" * 500)
 
-    monkeypatch.setattr("features.loading.decode", refuse)
+    monkeypatch.setattr("features.extraction.loading.decode", refuse)
     with pytest.raises(DataError, match="20 of 20"):
         stub.extract(photos, tmp_path / "out.h5")
     with features.FeatureFile(tmp_path / "out.h5") as file:
@@ -323,8 +323,8 @@ def test_real_weights_agree_with_a_plain_forward_pass(real_weights, tmp_path, na
 )
 def test_a_gpu_enlarges_small_arrays_itself(tmp_path, options, inside, monkeypatch):
     """And what the network sees is what Pillow would have shown it."""
-    from features.loading import load
-    from features.planning import plan_extraction
+    from features.extraction.loading import load
+    from features.extraction.planning import plan_extraction
     from features.sources import open_source
 
     rng = np.random.default_rng(0)

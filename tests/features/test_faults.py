@@ -14,8 +14,8 @@ from itertools import islice
 import pytest
 
 from features.errors import DataError, UsageError
-from features.shards import Shards, partial_folder
-from features.store import FeatureFile
+from features.extraction.shards import Shards, partial_folder
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from tests.features.faults import disks, flips, kills, mutilation, reuse, stub
 

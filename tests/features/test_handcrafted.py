@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 import features
-from features import descriptors, handcrafted
+from features import descriptors
 from features.errors import MissingPackageError, UsageError
-from features.shards import Shards
-from features.store import FeatureFile
+from features.extraction import handcrafted
+from features.extraction.shards import Shards
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig
 from pipeline.reports.doctor import rates_text
@@ -27,7 +28,7 @@ def extract(source, out, name="hog", **options):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr("features.shards.SHARD_IMAGES", 8)
+    monkeypatch.setattr("features.extraction.shards.SHARD_IMAGES", 8)
 
 
 def test_hog_is_that_of_scikit_image(photos, tmp_path):

@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.errors import DataError
-from features.hdf5 import encoded
-from features.row_blocks import REASON_CHARACTERS, shortened
-from features.schema import content
-from features.store import FeatureFile
+from features.storage.hdf5 import encoded
+from features.storage.row_blocks import REASON_CHARACTERS, shortened
+from features.storage.schema import content
+from features.storage.store import FeatureFile
 from tests.features.examples import attributes, plain, recipe, rows, write
 
 ODD = ["", "  a  ", "猫" * 1000, "a\nb,c", "\ufeffé", "e\u0301", "🐈‍⬛", "x" * 5000]

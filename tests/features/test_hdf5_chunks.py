@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from features.errors import DataError
-from features.hdf5_chunks import ChunkedArray
 from features.sources import open_source
+from features.storage.hdf5_chunks import ChunkedArray
 
 VALUES = np.random.default_rng(0).integers(0, 2**16, (11, 6, 5, 3), np.uint16)
 SHUFFLED = {"compression": "gzip", "shuffle": True}

@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from features import hdf5_guard, hdf5_walk
 from features.errors import DataError
 from features.sources import open_source
-from features.store import FeatureFile
+from features.storage import hdf5_guard, hdf5_walk
+from features.storage.store import FeatureFile
 from tests.features.examples import attributes, plain, recipe, rows, write
 
 IMAGES = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(4, 5, 6)
@@ -154,7 +154,7 @@ def test_feature_files_beyond_a_bound(path, harm, message):
 
 def test_texts_that_unpack_to_far_more_than_the_file(path, monkeypatch):
     long_texts(path)
-    monkeypatch.setattr("features.hdf5.FREE_BYTES", 2**16)
+    monkeypatch.setattr("features.storage.hdf5.FREE_BYTES", 2**16)
     with FeatureFile(path) as file, pytest.raises(DataError, match="texts of more than"):
         file.ids  # noqa: B018
 

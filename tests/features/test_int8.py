@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 import features
-from features import calibration, extraction, int8, model
 from features.config import ExtractConfig
 from features.engines import Choice, choose, compile_network
 from features.errors import DataError, MissingPackageError, UsageError
-from features.planning import network_folder
-from features.rebuilding import rebuild
+from features.extraction import calibration, int8, model
+from features.extraction import run as extraction
+from features.extraction.planning import network_folder
+from features.extraction.rebuilding import rebuild
 from features.records import Recipe, Split
 from features.sources import open_source
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 
 COUNT = 40
 

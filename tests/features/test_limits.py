@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features import loading
 from features.config import ExtractConfig
 from features.decoding import DecodingMemory, RejectedImage, decode, limits
-from features.loading import load
+from features.extraction import loading
+from features.extraction.loading import load
 from features.sources import open_source
 from tests.features.pictures import encode, solid
 from tests.features.sources.builders import write_files, write_tar

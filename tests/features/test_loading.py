@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features import loading, stopping
 from features.errors import DataError, UsageError
-from features.loading import load
+from features.extraction import loading
+from features.extraction.loading import load
+from features.processes import stopping
 from features.records import Batch, ImageRecord, blake2b
 from features.sources import open_source
 from features.sources.base import Source

@@ -8,13 +8,13 @@ import threading
 
 import pytest
 
+from features.disk.locks import locked
 from features.errors import DataError, UsageError
-from features.locks import locked
 
 HOLDER = """
 import sys
 from pathlib import Path
-from features.locks import locked
+from features.disk.locks import locked
 from tests.features.test_locks import without_locks
 
 if int(sys.argv[2]):
@@ -72,7 +72,7 @@ CONTENDER = """
 import sys, time
 from pathlib import Path
 from features.errors import UsageError
-from features.locks import locked
+from features.disk.locks import locked
 
 folder, inside = Path(sys.argv[1]), Path(sys.argv[2])
 held = refused = 0

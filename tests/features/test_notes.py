@@ -9,11 +9,11 @@ from PIL import Image
 from features.decoding import decode
 from features.decoding.colours import FEW_BITS, NO_ALPHA, TRANSPARENT
 from features.decoding.jpeg import DAMAGED
-from features.loading import load
-from features.row_blocks import Rows
-from features.shards import Shards
+from features.extraction.loading import load
+from features.extraction.shards import Shards
 from features.sources import open_source
-from features.store import FeatureFile
+from features.storage.row_blocks import Rows
+from features.storage.store import FeatureFile
 from tests.features.examples import recipe
 from tests.features.pictures import encode, solid
 from tests.features.sources.builders import write_files

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from features.errors import DataError
-from features.packages import Package, fetch_package
+from features.processes.packages import Package, fetch_package
 
 CONTENT = b"an archive"
 
@@ -78,7 +78,7 @@ def test_pip_is_told_the_hash(cache, monkeypatch):
         seen["command"] = command
         (folder / "a-package-1.0.tgz").write_bytes(CONTENT)
 
-    monkeypatch.setattr("features.packages._run", run)
+    monkeypatch.setattr("features.processes.packages._run", run)
     fetch_package(package("pip"))
     assert "--require-hashes" in seen["command"]
     assert "--no-deps" in seen["command"]

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 import features
-from features import ray_executor
 from features.errors import DataError, MissingPackageError, UsageError
-from features.ray_executor import Worker
-from features.shards import Shards, partial_folder
+from features.extraction import ray_executor
+from features.extraction.ray_executor import Worker
+from features.extraction.shards import Shards, partial_folder
 from pipeline.commands.main import main
 from tests.features.faults import stub
 
@@ -59,7 +59,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr("features.shards.SHARD_IMAGES", 8)
+    monkeypatch.setattr("features.extraction.shards.SHARD_IMAGES", 8)
 
 
 def extract(source, out, **options):

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 import features
-from features import extraction
+from features.disk.locks import locked
 from features.errors import UsageError
-from features.locks import locked
-from features.shards import Shards, partial_folder
+from features.extraction import run as extraction
+from features.extraction.shards import Shards, partial_folder
 from features.sources import open_source
 from features.sources.arrays import ArraySource
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from tests.features.faults import stub
 
 COUNT = 20

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from features import sealed
+from features.disk import sealed
 from features.errors import DataError
 
 NAMES = ("network.xml", "network.bin")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from features.errors import DataError, UsageError
-from features.shards import Shards, partial_folder, shard_images
-from features.store import FeatureFile
+from features.extraction.shards import Shards, partial_folder, shard_images
+from features.storage.store import FeatureFile
 from tests.features.examples import attributes, recipe, rows
 
 

@@ -5,10 +5,10 @@ import h5py
 import numpy as np
 import pytest
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError, UsageError
-from features.hdf5 import put_attributes
-from features.store import FeatureFile
+from features.storage.hdf5 import put_attributes
+from features.storage.store import FeatureFile
 from tests.features.examples import attributes, plain, recipe, rows, write
 
 BLOCKS = [(0, 4, 0), (4, 0, 1), (5, 5, 1)]  # 9 rows, 2 rejected, one block without rows

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.texts import Texts
+from features.storage.texts import Texts
 
 WORDS = ("b/ä.jpg", "", "a", "猫/d.jpg", "a\x01", "longer than the others.png")
 

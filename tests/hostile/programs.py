@@ -41,7 +41,10 @@ def converting() -> Iterator[None]:
     """Let OpenVINO's engine have a small network instead of one that TensorFlow gives it."""
     from features.engines import openvino_engine
 
-    with patch("features.model.assemble"), patch.object(openvino_engine, "_converted", _sums):
+    with (
+        patch("features.extraction.model.assemble"),
+        patch.object(openvino_engine, "_converted", _sums),
+    ):
         yield
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from features.hdf5 import attributes_of, put_attributes
 from features.records import blake2b
-from features.schema import DIGEST, content, hasher, seal
+from features.storage.hdf5 import attributes_of, put_attributes
+from features.storage.schema import DIGEST, content, hasher, seal
 from tests.hostile.spoiling import NAMES, NUMBERS, spoil_json
 
 TYPES = ("u1", "u2", "u8", "i1", "i8", "f2", "f4", "f8", "S3", "?", "c8")

@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 from random import Random
 
-from features import sealed
-from features.sealed import write_note
+from features.disk import sealed
+from features.disk.sealed import write_note
 from pipeline.predictors.kit import NOTE
 from tests.hostile.spoiling import NAMES, NUMBERS, spoil_bytes, spoil_json
 from tests.hostile.spoiling_archives import spoil_npz, spoil_zip

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from features.packages import sha256_of
-from features.quiet import quiet_import
+from features.processes.packages import sha256_of
+from features.processes.quiet import quiet_import
 from features.records import DIGEST_BYTES, blake2b
 from pipeline.results.records import RECORD
 from tests.hostile import valid

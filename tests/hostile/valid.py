@@ -15,7 +15,7 @@ from PIL import Image
 from features.backbones.catalog import find
 from features.backbones.stored import Weights, write_note
 from features.backbones.weights import _pinned
-from features.quiet import keras_here
+from features.processes.quiet import keras_here
 from pipeline.commands.main import main
 from pipeline.config import ScratchConfig
 from pipeline.data import duplicates

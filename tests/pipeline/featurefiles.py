@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from features.records import Split, blake2b
-from features.row_blocks import Rows
+from features.storage.row_blocks import Rows
 from tests.features.examples import attributes, recipe, write
 
 LAYER = "a"

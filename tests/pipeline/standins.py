@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features.packages import cache_folder, sha256_of
+from features.processes.packages import cache_folder, sha256_of
 from features.records import Split
 from pipeline.datasets import catalog, idx
 from pipeline.datasets.arrays import Arrays, collect

@@ -7,7 +7,7 @@ import typing
 import pytest
 
 import pipeline
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline import config
 from tests.pipeline.featurefiles import clusters, with_test_part, write_features
 

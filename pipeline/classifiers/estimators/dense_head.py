@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from features.quiet import keras_here
+from features.processes.quiet import keras_here
 from pipeline.classifiers.blocks import are_read
 from pipeline.classifiers.estimators.unit_scale import UnitScale
 

@@ -12,8 +12,8 @@ from features.backbones import keras_guard
 from features.backbones.elsewhere import Wanted
 from features.backbones.opening import find
 from features.errors import DataError, UsageError
-from features.rebuilding import rebuild
-from features.store import FeatureFile
+from features.extraction.rebuilding import rebuild
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 
 SIZE = 24

@@ -7,7 +7,6 @@ import onnx
 import pytest
 
 import features
-from features import bounded
 from features.backbones import elsewhere
 from features.backbones.elsewhere import Wanted
 from features.backbones.onnx_parts import read_parts
@@ -15,8 +14,9 @@ from features.backbones.opening import find
 from features.config import ExtractConfig
 from features.engines import choose, compile_network
 from features.errors import DataError, UsageError
-from features.rebuilding import rebuild
-from features.store import FeatureFile
+from features.extraction.rebuilding import rebuild
+from features.processes import bounded
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from tests.features.backbones.own_networks import (
     SIZE,

@@ -13,9 +13,9 @@ from features.backbones.elsewhere import Wanted
 from features.backbones.opening import find
 from features.engines import choose, compile_network
 from features.errors import DataError, MissingPackageError
-from features.packages import cache_folder
-from features.rebuilding import rebuild
-from features.store import FeatureFile
+from features.extraction.rebuilding import rebuild
+from features.processes.packages import cache_folder
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from pipeline.data.layers import find_layers
 

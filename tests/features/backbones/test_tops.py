@@ -14,7 +14,7 @@ from features.backbones.network import build, randomize, with_taps
 from features.backbones.stored import arrays_sha256, top_path
 from features.config import ExtractConfig
 from features.errors import DataError, UsageError
-from features.model import find_model
+from features.extraction.model import find_model
 from tests.features.backbones.conftest import draw_pixels
 
 NONE = SCALINGS["none"]

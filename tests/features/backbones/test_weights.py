@@ -11,8 +11,8 @@ import pytest
 from features.backbones import golden, weights
 from features.backbones.catalog import SCALINGS, find
 from features.backbones.network import build, randomize
+from features.disk.sealed import sealed
 from features.errors import DataError, UsageError
-from features.sealed import sealed
 
 SMALL = find("mobilenetv2")
 SIZE = (32, 32)

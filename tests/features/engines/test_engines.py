@@ -171,7 +171,7 @@ def test_jax_works_where_there_is_no_tensorflow(photos, tmp_path, cache):
     """TensorFlow is hidden from the process; its features come from another one."""
     import os
 
-    from features.store import FeatureFile
+    from features.storage.store import FeatureFile
 
     hidden = tmp_path / "hidden" / "tensorflow"
     hidden.mkdir(parents=True)
@@ -242,7 +242,7 @@ from tests.features.engines.test_engines import BATCH, LAYERS, make
 
 engine, batch = {engine!r}, ({batch}, *BATCH[1:])
 if engine == "tensorflow":
-    from features.quiet import quiet_import
+    from features.processes.quiet import quiet_import
     tf = quiet_import("tensorflow")
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from tests.features.engines.test_engines import BATCH, LAYERS, expected, least_cosine, pixels
 
 pytest.importorskip("torch", reason="needs an extra that CI does not install")

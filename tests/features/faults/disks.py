@@ -1,4 +1,4 @@
-"""Disks that fail, and disks whose power goes: what stands in for `features.durable.disk`."""
+"""Disks that fail, and disks whose power goes: what stands in for `features.disk.durable.disk`."""
 
 import errno
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 from random import Random
 from unittest.mock import patch
 
-from features.durable import Disk
+from features.disk.durable import Disk
 from features.errors import OffshelfError
-from features.shards import partial_folder
+from features.extraction.shards import partial_folder
 from tests.features.faults import stub
 
 OPERATIONS = [name for name in vars(Disk) if not name.startswith("_")]
@@ -197,7 +197,7 @@ def record(tape: Tape, source: Path, out: Path, **options: object) -> None:
     def note(safe: int) -> None:
         tape.safe = safe
 
-    with patch("features.durable.disk", tape), stub.telling(note):
+    with patch("features.disk.durable.disk", tape), stub.telling(note):
         stub.extract(source, out, **options)
 
 
@@ -216,7 +216,7 @@ def failures(source: Path, folder: Path, numbers: tuple[int, ...]) -> Iterator[i
         disk = Failing(at, numbers[at % len(numbers)])
         out, safe = folder / str(at) / "out.h5", [0]
         with (
-            patch("features.durable.disk", disk),
+            patch("features.disk.durable.disk", disk),
             stub.telling(safe.append),
             stub.messages() as warnings,
         ):

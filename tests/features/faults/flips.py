@@ -7,8 +7,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from features.errors import DataError
-from features.shards import Shards
-from features.store import FeatureFile
+from features.extraction.shards import Shards
+from features.storage.store import FeatureFile
 from tests.features.examples import attributes, recipe, rows, write
 
 SECONDS = 20  # after which a file counts as one that keeps a reader for ever

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from features.records import blake2b
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from tests.features.faults import stub
 from tests.features.pictures import png
 

@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from features import sealed
 from features.backbones.catalog import SCALINGS
 from features.backbones.stored import PinnedFacts, Weights, read_cached, write_note
+from features.disk import sealed
 from features.errors import DataError, OffshelfError
-from features.shards import Shards, partial_folder
+from features.extraction.shards import Shards, partial_folder
 from tests.features.faults import stub
 
 IMAGES = 20  # three shards

@@ -15,11 +15,11 @@ import numpy as np
 
 import features
 from features.engines.base import Compiled
-from features.model import Model
+from features.extraction.model import Model
+from features.extraction.shards import Shards
 from features.records import Recipe
-from features.row_blocks import Rows
-from features.shards import Shards
-from features.store import FeatureFile
+from features.storage.row_blocks import Rows
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 
 OPTIONS = {"backbone": "mobilenetv2", "weights": "none", "image_size": (32, 32), "batch_size": 4}
@@ -42,9 +42,9 @@ def compiled(model: Model, recipe: Recipe) -> Compiled:
 def stubbed(shard_images: int = 8) -> Iterator[None]:
     """Replace the network, and make shards small."""
     with (
-        patch("features.extraction.compile_model", compiled),
-        patch("features.rebuilding.compile_model", compiled),
-        patch("features.shards.SHARD_IMAGES", shard_images),
+        patch("features.extraction.run.compile_model", compiled),
+        patch("features.extraction.rebuilding.compile_model", compiled),
+        patch("features.extraction.shards.SHARD_IMAGES", shard_images),
     ):
         yield
 

@@ -175,6 +175,6 @@ def test_when_no_web_server_is_reached_any_more_images_are_not_rejected(
 def test_images_beyond_the_memory_for_contents_are_read_in_turn(
     source, photos, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("features.loading.MAX_BYTES", 20_000)  # three of the images
+    monkeypatch.setattr("features.extraction.loading.MAX_BYTES", 20_000)  # three of the images
     out = stub.extract(source, tmp_path / "out.h5")
     assert stub.datasets(out) == stub.datasets(stub.extract(photos, tmp_path / "local.h5"))

@@ -8,7 +8,7 @@ import pytest
 import features
 import pipeline
 from features.errors import DataError, UsageError
-from features.packages import cache_folder
+from features.processes.packages import cache_folder
 from features.remote import cache as remote_cache
 from features.remote import connections, stores
 from features.remote.checksums import etag_of

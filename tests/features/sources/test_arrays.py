@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from features.errors import DataError
-from features.hdf5_chunks import ChunkedArray
 from features.sources import open_source
 from features.sources.contents import digest_contents
+from features.storage.hdf5_chunks import ChunkedArray
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (600, 4, 5, 3), dtype=np.uint8)

@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.pipeline import Pipeline
 
 from features.errors import DataError
-from features.packages import sha256_of
+from features.processes.packages import sha256_of
 from pipeline.classifiers import SUITE, find, storage
 from pipeline.classifiers.base import Task, probabilities
 

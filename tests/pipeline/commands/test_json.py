@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.commands.console import as_json
 from pipeline.commands.main import main
 from pipeline.stages import doctor

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from tests.features.faults import stub
 
@@ -210,7 +210,7 @@ def test_signals_leave_a_resumable_state(tmp_path, number, code):
 
 HANGING = """
 import time
-from features import loading
+from features.extraction import loading
 from pipeline.commands.main import run_and_end
 
 def hang(*arguments):

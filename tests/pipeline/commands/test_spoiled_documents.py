@@ -9,8 +9,8 @@ import h5py
 import pytest
 
 from features.errors import DataError
-from features.hdf5 import put_attributes
-from features.store import FeatureFile
+from features.storage.hdf5 import put_attributes
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from pipeline.results.records import read_record
 

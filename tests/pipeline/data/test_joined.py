@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.errors import DataError, UsageError
-from features.row_blocks import Rows
+from features.storage.row_blocks import Rows
 from pipeline.data.images import check_same_images, read_images
 from pipeline.data.joined import Joined, is_joined, join, written
 from pipeline.data.layers import features_of, read_rows, rows_of, stored_rows

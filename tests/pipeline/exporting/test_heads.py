@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
 from features.errors import UsageError
-from features.quiet import keras_here
+from features.processes.quiet import keras_here
 from pipeline.classifiers import SUITE, find
 from pipeline.classifiers.accelerated import plain
 from pipeline.classifiers.base import Task, probabilities

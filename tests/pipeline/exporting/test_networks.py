@@ -13,7 +13,7 @@ from features.backbones.folding import fold
 from features.backbones.network import build, randomize, with_taps
 from features.decoding.resizing import fit
 from features.errors import UsageError
-from features.quiet import keras_here
+from features.processes.quiet import keras_here
 from pipeline.exporting import onnx_file
 from pipeline.exporting.resizing import Resizing
 from pipeline.networks import architectures, transfer

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features import extraction
 from features.config import ExtractConfig
 from features.errors import UsageError
-from features.store import FeatureFile
+from features.extraction import run as extraction
+from features.storage.store import FeatureFile
 from pipeline.classifiers import storage as models
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig, FinetuneConfig

@@ -7,12 +7,13 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from features import extraction, hdf5
 from features.backbones.catalog import find
 from features.backbones.weights import resolve
 from features.config import ExtractConfig
 from features.errors import UsageError
-from features.store import FeatureFile
+from features.extraction import run as extraction
+from features.storage import hdf5
+from features.storage.store import FeatureFile
 from pipeline.networks import transfer, trunk
 from pipeline.networks.pixels import Pixels
 from pipeline.networks.trunk import Views

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from features.errors import DataError
-from features.packages import sha256_of
+from features.processes.packages import sha256_of
 from pipeline.commands.main import main
 from pipeline.results import model_files
 from pipeline.results.model_files import check_archive

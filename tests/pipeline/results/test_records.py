@@ -124,7 +124,7 @@ def test_a_kill_while_a_candidate_is_replaced_leaves_the_old_or_the_new_one(
     (drafts / name).mkdir(parents=True)
     write_record(drafts / name, record(name=name, created="new"))
     with monkeypatch.context() as patch:
-        patch.setattr("features.durable.disk", Ending(at))
+        patch.setattr("features.disk.durable.disk", Ending(at))
         with pytest.raises(Killed):
             place_candidate(drafts / name, results, replaces="cd")
     versions = {name: kept.created for name, kept in candidates(results).items()}

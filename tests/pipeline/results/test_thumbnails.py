@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from features.records import blake2b
-from features.row_blocks import Rows
 from features.sources import open_source
+from features.storage.row_blocks import Rows
 from pipeline.results import thumbnails as pictures
 from pipeline.results.thumbnails import CHANGED, ImageLookup, Thumbnails
 from tests.features.examples import attributes, recipe, write

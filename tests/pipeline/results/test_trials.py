@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from features.errors import DataError
-from features.packages import sha256_of
+from features.processes.packages import sha256_of
 from pipeline.results.trials import TRIALS, TriedSettings
 
 

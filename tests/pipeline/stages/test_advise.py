@@ -13,7 +13,7 @@ from benchmarks import drawn_tasks
 from features.config import ExtractConfig
 from features.errors import DataError, UsageError
 from features.records import Split, blake2b
-from features.row_blocks import Rows
+from features.storage.row_blocks import Rows
 from pipeline.advice import powerlaw
 from pipeline.commands.main import main, parser
 from pipeline.config import AdviseConfig, ClassifyConfig

@@ -434,7 +434,7 @@ def test_ctrl_c_leaves_a_state_from_which_the_same_command_goes_on(tmp_path):
 
 
 def test_a_second_run_on_the_same_folder_is_refused(file, tmp_path):
-    from features.locks import locked
+    from features.disk.locks import locked
 
     with locked(tmp_path / "results"), pytest.raises(UsageError, match="another process"):
         classify.run(config(file, tmp_path))

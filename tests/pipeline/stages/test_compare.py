@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features import store
 from features.errors import DataError, UsageError
+from features.storage import store
 from pipeline.config import CompareConfig, EvaluateConfig
 from pipeline.data import duplicates
 from pipeline.data.splits import Splits

@@ -10,8 +10,8 @@ import shutil
 import numpy as np
 import pytest
 
-from features import extraction
 from features.config import ExtractConfig
+from features.extraction import run as extraction
 from pipeline.classifiers import SUITE, storage
 from pipeline.classifiers.base import Task
 from pipeline.config import (

@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from features import durable
+from features.disk import durable
+from features.disk.locks import locked
 from features.errors import DataError, UsageError
-from features.locks import locked
-from features.packages import sha256_of
+from features.processes.packages import sha256_of
 from pipeline.config import EvaluateConfig
 from pipeline.data.splits import Splits
 from pipeline.reports.evaluation import text

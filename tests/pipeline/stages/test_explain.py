@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features import extraction
 from features.config import ExtractConfig
+from features.extraction import run as extraction
 from features.records import Split
 from pipeline.config import ClassifyConfig, PredictConfig
 from pipeline.predictors.explaining import ACTIVATION, OCCLUSION, Explanation, explainer

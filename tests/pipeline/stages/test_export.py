@@ -11,9 +11,9 @@ from PIL import Image
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from features import extraction
 from features.config import ExtractConfig
 from features.errors import DataError, MissingPackageError, UsageError
+from features.extraction import run as extraction
 from pipeline.api import export as export_candidate
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, ExportConfig, PackConfig, PredictConfig, ScratchConfig

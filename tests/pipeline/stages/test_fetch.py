@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 import pytest
 
-from features import durable
+from features.disk import durable
+from features.disk.locks import locked
 from features.errors import DataError, UsageError
-from features.locks import locked
+from features.extraction.shards import partial_folder
 from features.records import Split
-from features.shards import partial_folder
 from pipeline import fetch
 from pipeline.datasets import catalog, downloads, idx
 from pipeline.datasets.files import read

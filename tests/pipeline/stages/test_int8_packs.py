@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from features import extraction
 from features.config import ExtractConfig
 from features.errors import DataError, UsageError
+from features.extraction import run as extraction
 from pipeline.config import ClassifyConfig, PackConfig, PredictConfig
 from pipeline.stages import classify, pack, predict
 from tests.pipeline.networks.images import colours, write_arrays

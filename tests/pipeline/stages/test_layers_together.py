@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from features import FeatureFile, extraction
+from features import FeatureFile
 from features.config import ExtractConfig
 from features.errors import UsageError
+from features.extraction import run as extraction
 from pipeline.config import (
     ClassifyConfig,
     CompareConfig,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from features.errors import DataError, MissingPackageError, UsageError
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from pipeline.config import MapConfig
 from pipeline.maps import layouts

@@ -10,7 +10,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from features.records import blake2b
-from features.row_blocks import Rows
+from features.storage.row_blocks import Rows
 from pipeline.config import MapConfig
 from pipeline.maps import layouts
 from pipeline.stages import map as stage

@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
-from features import extraction, sealed
 from features.config import ExtractConfig
+from features.disk import sealed
 from features.errors import DataError, UsageError
+from features.extraction import run as extraction
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, PackConfig, PredictConfig
 from pipeline.predictors import kit

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from features import durable, extraction
 from features.config import ExtractConfig
+from features.disk import durable
 from features.errors import DataError, UsageError
+from features.extraction import run as extraction
 from features.records import Outcome
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig, PredictConfig, ScratchConfig

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
-from features import extraction
 from features.config import ExtractConfig
+from features.extraction import run as extraction
 from pipeline.config import ClassifyConfig, CompareConfig, ReportConfig
 from pipeline.predictors import mistakes_explained
 from pipeline.stages import classify, compare, report

@@ -18,9 +18,9 @@ from PIL import Image
 from selenium.webdriver.support.ui import WebDriverWait
 from starlette.testclient import TestClient
 
-from features import extraction
 from features.config import ExtractConfig
 from features.errors import MissingPackageError, UsageError
+from features.extraction import run as extraction
 from pipeline.config import ClassifyConfig, PackConfig, PredictConfig, ServeConfig
 from pipeline.predictors.kit import open_kit
 from pipeline.serving.batching import Batcher, BusyError

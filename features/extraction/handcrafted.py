@@ -5,10 +5,10 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from features.cpus import available_cpus
 from features.descriptors import ENGINE, Descriptor
 from features.engines.base import Choice, Compiled
 from features.errors import MissingPackageError
+from features.processes.cpus import available_cpus
 
 
 def choose() -> Choice:

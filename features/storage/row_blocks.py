@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from features.hdf5 import encoded
+from features.storage.hdf5 import encoded
 
 COLUMN_GROUP = "images/column"  # the group of a manifest's further columns
 

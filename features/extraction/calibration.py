@@ -11,7 +11,7 @@ import numpy as np
 
 from features.config import ExtractConfig
 from features.errors import DataError
-from features.loading import load
+from features.extraction.loading import load
 from features.records import DIGEST_BYTES, Split, describe_decoding
 from features.sources.base import Source, Subset
 from features.sources.contents import digest_contents

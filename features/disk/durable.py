@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from features.disk.leftovers import holding, remove_left
 from features.errors import UsageError
-from features.leftovers import holding, remove_left
 
 TEMPORARY = ".tmp"
 REPLACED = ".replaced"  # the suffix of a folder while another one takes its place

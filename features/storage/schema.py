@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
-from features.hdf5 import MOST_TEXT_BYTES, attributes_of, is_text
 from features.records import DIGEST_BYTES, blake2b
-from features.row_blocks import COLUMN_GROUP
+from features.storage.hdf5 import MOST_TEXT_BYTES, attributes_of, is_text
+from features.storage.row_blocks import COLUMN_GROUP
 from features.text import reason_of
 
 SCHEMA = 2  # schema 1 had strings of variable length

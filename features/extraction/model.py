@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from features import descriptors, handcrafted
+from features import descriptors
 from features.backbones import catalog
 from features.backbones.assembly import assemble
 from features.backbones.catalog import PixelScaling
@@ -20,6 +20,7 @@ from features.descriptors import Descriptor
 from features.engines import choose, compile_network
 from features.engines.base import BatchShape, Calibrate, Choice, Compiled
 from features.errors import MissingPackageError, UsageError
+from features.extraction import handcrafted
 
 log = logging.getLogger("offshelf")
 

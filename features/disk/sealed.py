@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features import documents, durable
+from features.disk import documents, durable
 from features.errors import DataError
 
 NOTE = "note.json"

@@ -11,8 +11,8 @@ from features.config import INT8, ExtractConfig
 from features.engines import choose, compile_network
 from features.engines.base import Compiled
 from features.errors import DataError, UsageError
-from features.model import Model, find_model
-from features.planning import compile_model, network_folder, write_recipe
+from features.extraction.model import Model, find_model
+from features.extraction.planning import compile_model, network_folder, write_recipe
 from features.records import Recipe
 
 # What must be the same, or the features are others; the rest is shown to make no difference.

@@ -5,16 +5,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from features import calibration, durable
 from features.config import INT8, ExtractConfig
+from features.disk import durable
 from features.engines.base import Calibrate, Compiled
 from features.errors import DataError, UsageError
-from features.model import Model, find_model
-from features.packages import cache_folder
+from features.extraction import calibration
+from features.extraction.model import Model, find_model
+from features.processes.packages import cache_folder
 from features.records import Recipe, describe_decoding
 from features.remote.outputs import check_remote, working_path
 from features.sources.base import Source
-from features.store import FeatureFile
+from features.storage.store import FeatureFile
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from features import durable, hdf5_guard, writer
+from features.disk import durable
+from features.disk.locks import CONTENT
 from features.errors import DataError, UsageError
-from features.locks import CONTENT
 from features.records import Recipe
 from features.remote import outputs
-from features.row_blocks import Rows, Size
-from features.store import FeatureFile
+from features.storage import hdf5_guard, writer
+from features.storage.row_blocks import Rows, Size
+from features.storage.store import FeatureFile
 
 log = logging.getLogger("offshelf")
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from features.config import ExtractConfig
-from features.cpus import available_cpus
 from features.errors import DataError, MissingPackageError
+from features.processes.cpus import available_cpus
 
 _OBJECT_STORE_BYTES = 2**27  # of a cluster that we start; hardly anything goes through it
 _REACHED_WITHIN = 5.0  # seconds, to connect to the head of a cluster

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import DataError, MissingPackageError, UsageError
-from features.process_limits import limit, longest
+from features.processes.limits import limit, longest
 
-_START = "import sys; sys.path[:] = sys.argv[1:]; from features.bounded import serve; serve()"
+_START = (
+    "import sys; sys.path[:] = sys.argv[1:]; from features.processes.bounded import serve; serve()"
+)
 _ERRORS = {error.__name__: error for error in (UsageError, DataError, MissingPackageError)}
 
 
@@ -34,7 +36,7 @@ def ask(function: str, request: dict[str, Any], memory: int, seconds: int) -> An
         DataError: the process crashed, or went beyond a limit; the message begins with "it".
         OffshelfError: what the function itself raised.
     """
-    root = str(Path(__file__).resolve().parents[1])  # a checkout need not be installed
+    root = str(Path(__file__).resolve().parents[2])  # a checkout need not be installed
     question = json.dumps([function, request, memory, seconds]).encode()
     try:
         ended = subprocess.run(  # noqa: S603

@@ -15,9 +15,9 @@ import numpy as np
 from h5py import h5f, h5fd, h5g, h5p
 
 from features.errors import DataError
-from features.hdf5 import put_attributes
-from features.row_blocks import Rows, Size
-from features.schema import DIGEST, SCHEMA, content, hasher, seal
+from features.storage.hdf5 import put_attributes
+from features.storage.row_blocks import Rows, Size
+from features.storage.schema import DIGEST, SCHEMA, content, hasher, seal
 
 CHUNK_BYTES = 2**20  # in a chunk of a dataset: both a few rows and all of them are read fast
 

@@ -22,14 +22,14 @@ from typing import Any
 
 import h5py
 
-from features.hdf5_chunks import (
+from features.processes.limits import limit
+from features.storage.hdf5_chunks import (
     check_sizes,
     chunk_bytes,
     filters_of,
     is_read_here,
     is_unpacked_here,
 )
-from features.process_limits import limit
 
 MEMORY_BYTES = 2**29  # above what this process has when it is ready
 CPU_SECONDS, MOST_CPU_SECONDS = 3, 3600  # for a small file, and for the largest

@@ -11,24 +11,24 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from features import int8, ray_cluster, ray_executor
 from features.arguments import ImageSize, Names, SplitFolders
 from features.config import INT8, RAY, ExtractConfig
+from features.disk.locks import locked
 from features.engines.base import Compiled
 from features.errors import DataError
-from features.homes import without_home
-from features.locks import locked
-from features.planning import Plan, check_output, compile_model, plan_extraction
-from features.progress import progress_bar
+from features.extraction import int8, ray_cluster, ray_executor
+from features.extraction.planning import Plan, check_output, compile_model, plan_extraction
+from features.extraction.reuse import is_finished, keep_unchanged
+from features.extraction.shards import Shards, discard_shards, partial_folder, shard_images
+from features.extraction.stream import stream_rows
+from features.processes.progress import progress_bar
+from features.processes.stopping import saying_how_to_go_on
 from features.remote.attempts import telling_repeats
+from features.remote.homes import without_home
 from features.remote.outputs import tell_working_path
-from features.reuse import is_finished, keep_unchanged
-from features.shards import Shards, discard_shards, partial_folder, shard_images
 from features.sources import open_source
 from features.sources.reading import Reading, log_reading, report_notes
-from features.stopping import saying_how_to_go_on
-from features.store import FeatureFile
-from features.stream import stream_rows
+from features.storage.store import FeatureFile
 from features.text import for_terminal
 
 log = logging.getLogger("offshelf")

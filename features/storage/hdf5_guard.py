@@ -18,9 +18,11 @@ from pathlib import Path
 import h5py
 
 from features.errors import DataError
-from features.packages import state_of
+from features.processes.packages import state_of
 
-_START = "import sys; sys.path[:] = sys.argv[1:]; from features.hdf5_walk import serve; serve()"
+_START = (
+    "import sys; sys.path[:] = sys.argv[1:]; from features.storage.hdf5_walk import serve; serve()"
+)
 _known: set[tuple[object, ...]] = set()
 
 
@@ -96,7 +98,7 @@ class _Lookout:
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._owner != os.getpid():  # a fork shares no pipe with us
-            root = str(Path(__file__).resolve().parents[1])  # a checkout need not be installed
+            root = str(Path(__file__).resolve().parents[2])  # a checkout need not be installed
             self._owner = os.getpid()
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-I", "-c", _START, *sys.path, root],

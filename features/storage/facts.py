@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from features import documents
-from features.documents import Seconds, Whole
+from features.disk import documents
+from features.disk.documents import Seconds, Whole
 from features.errors import DataError
 from features.records import Recipe
 from features.sources.reading import Reading

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import h5py
 import numpy as np
 
-from features import facts
 from features.errors import DataError
-from features.hdf5 import attributes_of, blocks, texts_of
-from features.hdf5_chunks import ChunkedArray
 from features.records import UNLABELLED, Split
-from features.schema import DIGEST, content, hasher, paths, reading, seal
+from features.storage import facts
+from features.storage.hdf5 import attributes_of, blocks, texts_of
+from features.storage.hdf5_chunks import ChunkedArray
+from features.storage.schema import DIGEST, content, hasher, paths, reading, seal
 
 CHANGED = "has changed since it was written: its digest differs"
 

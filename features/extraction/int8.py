@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from features import calibration
 from features.config import INT8
 from features.engines.base import Compiled
 from features.errors import DataError
-from features.model import find_model
-from features.planning import Plan, compile_model, write_recipe
-from features.progress import progress_bar
+from features.extraction import calibration
+from features.extraction.model import find_model
+from features.extraction.planning import Plan, compile_model, write_recipe
+from features.processes.progress import progress_bar
 
 log = logging.getLogger("offshelf")
 

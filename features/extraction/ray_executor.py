@@ -20,17 +20,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from features import ray_cluster
 from features.config import ExtractConfig
 from features.engines.base import Compiled
 from features.errors import DataError, OffshelfError, UsageError
-from features.planning import Plan, compile_model, plan_extraction
+from features.extraction import ray_cluster
+from features.extraction.planning import Plan, compile_model, plan_extraction
+from features.extraction.shards import Shards
+from features.extraction.stream import stream_rows
 from features.records import Recipe
 from features.remote.location import is_remote
-from features.row_blocks import Size
-from features.shards import Shards
 from features.sources import open_source
-from features.stream import stream_rows
+from features.storage.row_blocks import Size
 
 log = logging.getLogger("offshelf")
 

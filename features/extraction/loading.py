@@ -11,14 +11,14 @@ import numpy as np
 
 from features.arguments import check_choice
 from features.config import INTERPOLATIONS, RESIZES, ExtractConfig
-from features.cpus import available_cpus
 from features.decoding import DecodingMemory, RejectedImage, decode, fit
 from features.errors import DataError, UsageError
+from features.processes.cpus import available_cpus
+from features.processes.stopping import end_threads
 from features.records import Batch, Outcome
 from features.remote.location import is_remote
 from features.sources.base import Source
 from features.sources.files import MAX_BYTES
-from features.stopping import end_threads
 
 Content = bytes | np.ndarray | OSError
 

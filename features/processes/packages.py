@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.disk.leftovers import scratch_folder
 from features.errors import DataError
-from features.leftovers import scratch_folder
 
 log = logging.getLogger("offshelf")
 

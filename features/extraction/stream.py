@@ -8,11 +8,11 @@ import numpy as np
 
 from features.config import ExtractConfig
 from features.engines.base import Compiled
-from features.loading import load
-from features.planning import Plan
+from features.extraction.loading import load
+from features.extraction.planning import Plan
 from features.records import DIGEST_BYTES, Batch, Outcome
-from features.row_blocks import Rows, shortened
 from features.sources.base import Source
+from features.storage.row_blocks import Rows, shortened
 
 Range = tuple[int, int]  # index of the first image, and one past that of the last
 

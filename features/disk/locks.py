@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from features import durable
+from features.disk import durable
 from features.errors import DataError, UsageError
 
 log = logging.getLogger("offshelf")

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from features import facts, hdf5_guard
 from features.arguments import as_location
-from features.checks import CHANGED, check_seal, find_problems
 from features.errors import DataError, unknown_name
-from features.hdf5 import DAMAGE, attributes_of, blocks, texts_of
-from features.hdf5_chunks import ChunkedArray
 from features.records import UNLABELLED, Recipe, Split, blake2b
 from features.remote.cache import fetched
-from features.row_blocks import COLUMN_GROUP, Rows
-from features.schema import DIGEST, column_names, content, reading, validate
 from features.sources.reading import Reading
-from features.texts import Texts
+from features.storage import facts, hdf5_guard
+from features.storage.checks import CHANGED, check_seal, find_problems
+from features.storage.hdf5 import DAMAGE, attributes_of, blocks, texts_of
+from features.storage.hdf5_chunks import ChunkedArray
+from features.storage.row_blocks import COLUMN_GROUP, Rows
+from features.storage.schema import DIGEST, column_names, content, reading, validate
+from features.storage.texts import Texts
 
 if TYPE_CHECKING:
     import pandas

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
-from features.hdf5_chunks import ChunkedArray
-from features.hdf5_walk import FREE_BYTES, RATIO
-from features.texts import Texts
+from features.storage.hdf5_chunks import ChunkedArray
+from features.storage.hdf5_walk import FREE_BYTES, RATIO
+from features.storage.texts import Texts
 
 BLOCK_BYTES = 2**26  # read at a time where a whole dataset is gone through
 MOST_TEXT_BYTES = 2**20  # of one text, as utf-8

@@ -14,15 +14,15 @@ from dataclasses import replace
 import numpy as np
 
 from features.errors import DataError, UsageError
-from features.planning import Plan
-from features.progress import progress_bar
+from features.extraction.planning import Plan
+from features.extraction.shards import Shards, check_same, has_shards_of, partial_folder
+from features.extraction.stream import load_batches
+from features.processes.progress import progress_bar
 from features.records import UNLABELLED
-from features.row_blocks import shortened
-from features.shards import Shards, check_same, has_shards_of, partial_folder
 from features.sources.base import Source, Subset
 from features.sources.contents import digest_contents
-from features.store import FeatureFile
-from features.stream import load_batches
+from features.storage.row_blocks import shortened
+from features.storage.store import FeatureFile
 
 log = logging.getLogger("offshelf")
 

@@ -1,0 +1,1 @@
+"""Files that are written whole, sealed, locked and read by a schema."""

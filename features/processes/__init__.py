@@ -1,0 +1,1 @@
+"""Processes: their limits, signals, packages, CPUs, and what they print."""
