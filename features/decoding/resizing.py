@@ -19,16 +19,25 @@ def fit(image: Image.Image, size: tuple[int, int], resize: str, interpolation: s
     """
     height, width = size
     if image.size != (width, height):
-        box = (0.0, 0.0, *image.size) if resize == "stretch" else _centre(image.size, size)
+        box = box_of(image.size, size, resize)
         image = image.resize((width, height), Image.Resampling[interpolation.upper()], box)
     return np.asarray(image)
 
 
-def _centre(
-    image_size: tuple[int, int], size: tuple[int, int]
+def box_of(
+    image_size: tuple[int, int], size: tuple[int, int], resize: str
 ) -> tuple[float, float, float, float]:
-    """Return (left, top, right, bottom) of the largest centred section with the ratio of `size`."""
+    """Return (left, top, right, bottom) of the section of an image that is taken, in pixels.
+
+    Args:
+        image_size: width and height of the image.
+        size: height and width of the result.
+        resize: as in `fit`.
+    """
+    if resize == "stretch":
+        return (0.0, 0.0, *map(float, image_size))  # type: ignore[return-value]
     scale = min(image_size[0] / size[1], image_size[1] / size[0])
     width, height = scale * size[1], scale * size[0]
-    left, top = (image_size[0] - width) / 2, (image_size[1] - height) / 2
-    return left, top, left + width, top + height
+    # Rounded, a section may be larger than the image by one part in 10**16.
+    left, top = max(0.0, (image_size[0] - width) / 2), max(0.0, (image_size[1] - height) / 2)
+    return left, top, min(left + width, image_size[0]), min(top + height, image_size[1])

@@ -248,6 +248,11 @@ def test_crop_takes_the_largest_centred_part(given, size, columns, rows):
     assert abs(found[-1, 0, 1] - (rows[1] - step / 2 - 0.5)) <= 1
 
 
+@pytest.mark.parametrize("given", [(29, 30), (30, 29), (225, 375), (375, 225)])
+def test_crop_takes_an_image_whose_section_is_rounded_to_more_than_all_of_it(given):
+    assert fit(decode(ramp(*given)), (224, 224), "crop", "bilinear").shape == (224, 224, 3)
+
+
 def test_crop_equals_scaling_the_short_side_and_cropping():
     image = decode(np.random.default_rng(1).integers(0, 256, (100, 200, 3), dtype=np.uint8))
     scaled = image.resize((100, 50), Image.Resampling.BILINEAR).crop((25, 0, 75, 50))
