@@ -241,7 +241,7 @@ class _Crew:
         if not self._shards.is_written(start):
             raise DataError(
                 f"a worker wrote to {self._shards.folder} on its own machine; give an --out in a "
-                "folder that all machines of the cluster share"
+                "folder that all machines of the cluster share, or in a store"
             )
 
 
@@ -289,7 +289,8 @@ class Worker:
                 "install the same versions there, or name --engine and --precision"
             )
         network = compile_model(plan.model, plan.recipe)
-        return plan, network, Shards(config.out, plan.recipe, len(plan.source), self._images)
+        shards = Shards(config.out, plan.recipe, len(plan.source), self._images, keeps=False)
+        return plan, network, shards
 
     def compute(self, ranges: list[Range]) -> Iterator[Done]:
         """Compute and write shards; yield what is to be known of each."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from features.errors import DataError, UsageError
 from features.extraction.planning import Plan
-from features.extraction.shards import Shards, check_same, has_shards_of, partial_folder
+from features.extraction.shards import Shards, check_same, has_shards_of
 from features.extraction.stream import load_batches
 from features.processes.progress import progress_bar
 from features.records import UNLABELLED
@@ -38,7 +38,7 @@ def is_finished(plan: Plan) -> bool:
     if config.restart or not out.exists():
         return False
     with FeatureFile(out) as file:
-        if file.recipe != recipe and has_shards_of(recipe, partial_folder(out)):
+        if file.recipe != recipe and has_shards_of(recipe, out):
             return False  # an earlier run was to replace the file, and goes on
         check_same(replace(file.recipe, source=recipe.source), recipe, out)
         if problems := file.problems():

@@ -171,7 +171,7 @@ def _run(config: ExtractConfig, tells_reading: bool) -> Path:
             log_reading(source.reading)
         plan = plan_extraction(config, source)
         if is_finished(plan):
-            discard_shards(partial_folder(config.out))  # a kill may have left some
+            discard_shards(config.out)  # a kill may have left some
             int8.restore(plan)
         else:
             compute_features(plan)
@@ -232,7 +232,7 @@ def explaining_how_to_go_on(shards: Shards, restart: bool) -> Iterator[None]:
 
     def advice() -> str:
         return (
-            f"{shards.covered} of {shards.total} images are kept in {shards.folder}; the same "
+            f"{shards.covered} of {shards.total} images are kept in {shards.place}; the same "
             f"command {'without --restart ' if restart else ''}goes on from there"
         )
 

@@ -2,7 +2,8 @@
 
 HDF5 does not survive a kill in the middle of a write, so no file that matters is ever appended
 to. A shard exists either whole or not at all, and the feature file is assembled from all shards.
-The folder, which holds all unfinished work, is removed when the feature file is whole.
+The folder, which holds all unfinished work, is removed when the feature file is whole. Shards of a
+file in a store are put there as well, where other machines see them.
 """
 
 import json
@@ -20,6 +21,7 @@ from features.disk.locks import CONTENT
 from features.errors import DataError, UsageError
 from features.records import Recipe
 from features.remote import outputs
+from features.remote.stored_shards import stored_shards
 from features.storage import hdf5_guard, writer
 from features.storage.row_blocks import Rows, Size
 from features.storage.store import FeatureFile
@@ -47,9 +49,20 @@ class Shards:
         sizes: the space that the rows of each existing shard need, by the index of its first image.
     """
 
-    def __init__(self, out: Path, recipe: Recipe, total: int, images: int) -> None:
-        """Keep the settings; no file is read or written."""
-        self.folder = partial_folder(out)
+    def __init__(
+        self, out: Path, recipe: Recipe, total: int, images: int, keeps: bool = True
+    ) -> None:
+        """Keep the settings; no file is read or written.
+
+        Args:
+            out: the feature file.
+            recipe: its recipe.
+            total: the number of images of the source.
+            images: the number of images in a shard.
+            keeps: whether shards that lie in a store are kept on this machine, too.
+        """
+        self.folder, self._keeps = partial_folder(out), keeps
+        self._stored = stored_shards(out, self.folder)
         self.recipe, self.total, self.images = recipe, total, images
         self.sizes: dict[int, Size] = {}
         self._notes: dict[int, dict[str, int]] = {}
@@ -69,13 +82,21 @@ class Shards:
         if restart:
             with _writing(self.folder):
                 durable.empty_folder(self.folder, CONTENT)
+            if self._stored is not None:
+                self._stored.discard()
+        stored = set(self._stored.names()) if self._stored is not None else set()
         for start, stop in self.ranges():
-            if self._path(start).exists():
+            if self._path(start).exists() or self._path(start).name in stored:
                 try:
                     self._keep(start, self.read(start, stop))
                 except DataError as error:
                     log.warning("%s; its images are extracted again", error)
         return self.covered
+
+    @property
+    def place(self) -> str:
+        """Where they lie, for the user: in the store, or the folder on this machine."""
+        return str(self._stored or self.folder)
 
     @property
     def covered(self) -> int:
@@ -101,7 +122,8 @@ class Shards:
 
     def is_written(self, start: int) -> bool:
         """Tell whether this process sees the shard that begins at an image."""
-        return self._path(start).is_file()
+        path = self._path(start)
+        return path.is_file() or (self._stored is not None and self._stored.has(path.name))
 
     def take_over(self, start: int, size: Size, notes: dict[str, int]) -> None:
         """Count a shard that another process has written; it is checked when all are assembled."""
@@ -122,9 +144,16 @@ class Shards:
             "notes": json.dumps(rows.notes),
         }
         path = self._path(start)
-        with _writing(path), durable.replacing(path) as draft:
-            writer.write(draft, [rows], rows.size, attributes)
+        with _writing(path):
+            if self._stored is not None:
+                durable.make_folder(self.folder)  # a worker of another machine has none
+            with durable.replacing(path) as draft:
+                writer.write(draft, [rows], rows.size, attributes)
         hdf5_guard.vouch(path)
+        if self._stored is not None:
+            self._stored.put(path.name)
+            if not self._keeps:
+                durable.disk.unlink(path)
         self._keep(start, rows)
 
     def assemble(self, out: Path, attributes: dict[str, Any]) -> None:
@@ -138,7 +167,7 @@ class Shards:
             writer.write(draft, self._blocks(draft), size, attributes)
         hdf5_guard.vouch(local)
         outputs.upload(local, out)
-        discard_shards(self.folder)
+        discard_shards(out)
 
     def _blocks(self, draft: durable.Draft) -> Iterator[Rows]:
         for start, stop in self.ranges():
@@ -157,6 +186,8 @@ class Shards:
             DataError: it is missing, damaged, or the shard of other images.
         """
         path = self._path(start)
+        if self._stored is not None:
+            self._stored.bring(path.name)
         with FeatureFile(path) as file:
             rows = file.rows()
             attributes = file.attributes
@@ -176,16 +207,24 @@ def partial_folder(out: Path) -> Path:
     return local.with_name(local.name + ".partial")
 
 
-def discard_shards(folder: Path) -> None:
-    """Remove what is in the folder but its lock, which the caller holds; warn where that fails."""
+def discard_shards(out: Path) -> None:
+    """Remove the shards of a file; warn where that fails. The caller holds the folder's lock."""
+    folder = partial_folder(out)
     try:
         durable.empty_folder(folder, CONTENT)
-    except OSError as error:
-        log.warning("%s is no longer needed but stays: %s", folder, error.strerror or error)
+        if (stored := stored_shards(out, folder)) is not None:
+            stored.discard()
+    except (OSError, DataError) as error:
+        reason = getattr(error, "strerror", None) or error
+        log.warning("shards of %s are no longer needed but stay: %s", out, reason)
 
 
-def has_shards_of(recipe: Recipe, folder: Path) -> bool:
-    """Return whether the shards in a folder are of this very recipe."""
+def has_shards_of(recipe: Recipe, out: Path) -> bool:
+    """Return whether the shards of an unfinished file are of this very recipe."""
+    folder = partial_folder(out)
+    if (stored := stored_shards(out, folder)) is not None:
+        for name in stored.names()[:1]:
+            stored.bring(name)
     for path in folder.glob("*.h5"):
         with suppress(DataError), FeatureFile(path) as file:
             return bool(file.attributes.get("recipe") == recipe.to_json())

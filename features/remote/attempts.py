@@ -62,6 +62,18 @@ class DeniedError(RemoteError):
     """A store or server does not let us in."""
 
 
+class ConflictError(RemoteError):
+    """Somebody else has changed an object since it was read, so that it is not overwritten."""
+
+    def __init__(self, address: object, reason: str = "") -> None:
+        super().__init__(
+            address,
+            reason
+            or "was changed by somebody meanwhile and is not overwritten; give the command "
+            "again, which begins with what is there now",
+        )
+
+
 class ChangedError(Exception):
     """An object is not the one that it was when its facts were read."""
 
@@ -154,6 +166,8 @@ def _lasting(address: object, error: Exception) -> Exception | None:
     kind, status = type(error).__name__, getattr(error, "status", None)
     if isinstance(error, DataError):
         return error
+    if code_of(error) == "PreconditionFailed":
+        return ConflictError(address)
     if isinstance(error, ChangedError) or kind == "FileExpired" or code_of(error) == "412":
         return RemoteError(address, "was changed by somebody while it was read; begin again")
     if isinstance(error, FileNotFoundError) or status in _NOT_THERE:

@@ -58,14 +58,27 @@ def fetched(path: Path, is_hdf5: bool = False) -> Path:
     log.info("fetching %s (%.1f MB) into %s", address, facts.size / _MEGABYTE, place.parent)
     durable.make_folder(place.parent)
     _remove_others(place)
-    with telling_repeats(), durable.replacing(place) as draft:
-        digest = hashlib.sha256()
+    with telling_repeats():
+        digest = download(address, facts, place)
+    _note(place, digest if facts.has_ranges else sha256_of(place))
+    return place
+
+
+def download(address: RemotePath, facts: Facts, place: Path) -> str:
+    """Write an object to a file, which is whole or not there; return the SHA-256 of what came.
+
+    Raises:
+        DataError: the object cannot be read, or is not the one that the facts are of.
+        FileNotFoundError: there is none.
+        OSError: the file cannot be written.
+    """
+    store, digest = store_of(address.scheme), hashlib.sha256()
+    with durable.replacing(place) as draft:
         for block in _blocks(store, address, facts, draft):
             digest.update(block)
             draft.write(block)
             draft.check()
-    _note(place, digest.hexdigest() if facts.has_ranges else sha256_of(place))
-    return place
+    return digest.hexdigest()
 
 
 def _check_signature(store: Store, address: RemotePath, facts: Facts) -> None:

@@ -36,11 +36,12 @@ def check_remote(out: Path) -> None:
 
 
 def tell_working_path(out: Path) -> None:
-    """Say where the work on a remote file lies, and what its lock does not cover."""
+    """Say where the work on a remote file lies."""
     if is_remote(out):
         log.info(
-            "%s is made in %s and then uploaded; a run on another machine does not know of this "
-            "one", out, working_path(out).parent,
+            "%s is put together in %s and then uploaded; until then its shards lie in %s.partial, "
+            "from which the same command goes on, on any machine", out, working_path(out).parent,
+            out,
         )  # fmt: skip
 
 

@@ -5,12 +5,14 @@ find them; nothing here takes, keeps or shows any.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from features.errors import UsageError
-from features.remote.attempts import WrongLengthError, attempt, code_of
+from features.remote.attempts import ConflictError, WrongLengthError, attempt, code_of
 from features.remote.facts import Address, Facts, facts_of
 from features.remote.schemes import SCHEMES
 
@@ -92,20 +94,76 @@ class Store:
     def check_writable(self, path: Address) -> None:
         """Raise an error where it is known that no file can be put at a place."""
 
-    def put(self, local: Path, path: Address, advance: Advance) -> None:
-        """Put a file into the store; it is there whole, or what was there before."""
+    def put(
+        self,
+        local: Path,
+        path: Address,
+        advance: Advance = lambda count: None,
+        before: str | None = None,
+    ) -> Facts:
+        """Put a file into the store; it is there whole, or what was there before.
+
+        Args:
+            local: the file.
+            path: its place in the store.
+            advance: is called with numbers of bytes when they were sent.
+            before: the version that the object must have until then, "" where none may be there;
+                None puts the file there in any case.
+
+        Returns:
+            What the store then says of the object.
+
+        Raises:
+            ConflictError: the object has another version.
+            DataError: it cannot be written.
+        """
         from fsspec.callbacks import Callback
 
         class Telling(Callback):
             def relative_update(self, inc: int = 1) -> None:
                 advance(inc)
 
-        attempt(path, lambda: self._put(local, path, Telling()))
-        if self.facts(path).size != local.stat().st_size:
-            attempt(path, lambda: self._put(local, path, Telling()))
+        try:
+            attempt(path, lambda: self._put(local, path, Telling(), before))
+        except ConflictError:  # or an answer was lost, and the file is there
+            if not self._has_content_of(local, path):
+                raise
+        facts = self.facts(path)
+        if facts.size != local.stat().st_size and before is None:
+            attempt(path, lambda: self._put(local, path, Telling(), before))
+            facts = self.facts(path)
+        return facts
 
-    def _put(self, local: Path, path: Address, callback: Any) -> None:
+    def _put(self, local: Path, path: Address, callback: Any, before: str | None) -> None:
+        self._check_version(path, before)
         self.files.put_file(os.fspath(local), path.url, callback=callback)
+
+    def _check_version(self, path: Address, before: str | None) -> None:
+        """Raise ConflictError where an object has another version; it may get one right after."""
+        if before is None:
+            return
+        try:
+            now = self.facts(path).version
+        except FileNotFoundError:
+            now = ""
+        if now != before:
+            raise ConflictError(path)
+
+    def _has_content_of(self, local: Path, path: Address) -> bool:
+        with suppress(FileNotFoundError):
+            return self.is_content_of(local, self.facts(path))
+        return False
+
+    def remove(self, paths: Iterable[Address]) -> None:
+        """Remove objects; those that are not there are gone already."""
+
+        def remove(path: Address) -> None:
+            with suppress(FileNotFoundError):
+                attempt(path, lambda: self.files.rm_file(path.url))
+
+        with ThreadPoolExecutor(READERS, "remove") as pool:
+            for _ in pool.map(remove, paths):
+                pass
 
     def is_content_of(self, local: Path, facts: Facts) -> bool:
         """Tell whether an object is shown, by its version, to have the content of a file."""
@@ -165,8 +223,22 @@ class S3Store(Store):
         except FileNotFoundError as error:
             raise UsageError(f"cannot write to {path}: {error.strerror}") from None
 
-    def _put(self, local: Path, path: Address, callback: Any) -> None:
-        self.lister.put_file(os.fspath(local), path.url, callback=callback, chunksize=PART_BYTES)
+    def _put(self, local: Path, path: Address, callback: Any, before: str | None) -> None:
+        condition: dict[str, Any] = {}
+        if before == "":
+            condition = {"mode": "create"}
+        elif before is not None and local.stat().st_size < PART_BYTES:
+            condition = {"IfMatch": before}
+        else:  # parts have no such condition
+            self._check_version(path, before)
+        try:
+            self.lister.put_file(
+                os.fspath(local), path.url, callback=callback, chunksize=PART_BYTES, **condition
+            )
+        except FileNotFoundError as error:
+            if before and code_of(error) == "NoSuchKey":
+                raise ConflictError(path) from None
+            raise
 
     def is_content_of(self, local: Path, facts: Facts) -> bool:
         from features.remote.checksums import etag_of

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from features.errors import UsageError
 from features.remote.attempts import ChangedError, StatusError, WrongLengthError, attempt
@@ -88,7 +88,7 @@ class Web(Store):
                 facts = Facts(path.name, int(place[3]), _version(answer))
             return facts, await _content(answer, most)
 
-    def check_writable(self, path: Address) -> None:
+    def check_writable(self, path: Address) -> NoReturn:
         raise UsageError(
             f"{path} cannot be written to; give a path, or a place in a store such as s3://"
         )
@@ -102,7 +102,13 @@ class Web(Store):
         target.truncate(0)
         self.files.get_file(path.url, target)
 
-    def put(self, local: Path, path: Address, advance: Advance) -> None:
+    def put(
+        self,
+        local: Path,
+        path: Address,
+        advance: Advance = lambda count: None,
+        before: str | None = None,
+    ) -> Facts:
         self.check_writable(path)
 
 

@@ -50,7 +50,7 @@ def test_features_are_written_and_read_again(memory, photos, tmp_path):
     assert stub.datasets(tmp_path / "fetched.h5") == stub.datasets(local)
     with features.FeatureFile(out) as file:
         assert len(file) == 20 and file.problems() == []
-    assert memory.ls("/lab", detail=False) == ["/lab/out.h5"]
+    assert memory.find("/lab") == ["/lab/out.h5"]
     memory.pipe_file("/lab/out.h5", b"somebody's thesis")
     with pytest.raises(
         UsageError, match="is no HDF5 file, and was not fetched; it is not overwritten"

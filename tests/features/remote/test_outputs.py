@@ -49,13 +49,18 @@ def test_an_upload_that_fails_leaves_the_old_object_and_the_work(
     out = bucket.put("out.h5", stub.extract(photos, tmp_path / "old.h5", limit=8).read_bytes())
     before = bucket.etag("out.h5")
     monkeypatch.setattr("features.remote.attempts.TRIES", 2)
-    server.fault = lambda method, path, number: "AccessDenied" if method == "PUT" else None
-    with pytest.raises(DataError, match=r"access is denied.*20 of 20 images are kept"):
+    server.fault = lambda method, path, number: (
+        "AccessDenied" if method == "PUT" and path.endswith("out.h5") else None
+    )
+    with pytest.raises(
+        DataError, match=r"access is denied.*20 of 20 images are kept in s3://.*out.h5.partial;"
+    ):
         stub.extract(photos, out, restart=True)
     assert bucket.etag("out.h5") == before
+    assert len(bucket.keys("out.h5.partial/")) == 3
     server.fault = lambda method, path, number: None
     stub.extract(photos, out)
-    assert bucket.etag("out.h5") != before
+    assert bucket.etag("out.h5") != before and bucket.keys() == ["out.h5"]
     with features.FeatureFile(out) as file:
         assert len(file) == 20 and file.problems() == []
 
