@@ -32,6 +32,7 @@ ENGINES = ("openvino", "tensorflow", "jax", "torch")
 LOCAL, RAY = EXECUTORS = ("local", "ray")
 PRECISIONS = ("float32", "bfloat16", "float16")
 INT8, QUANTIZES = "int8", "openvino"  # a precision for images alone, and the engine that has it
+QUANTIZER = "nncf"  # the package that makes an int8 network
 AUTO = "auto"
 
 

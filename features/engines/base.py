@@ -17,8 +17,8 @@ from features.errors import UsageError
 
 # Makes the Keras network, from uint8 pixels to {layer: float32 features}, in a given precision.
 Make = Callable[[str], Any]
-# Gives the images that int8 is calibrated on, some at a time: uint8 (n, height, width, 3) each.
-Calibrate = Callable[[], "Parts"]
+# Gives the images that int8 is calibrated on, so many at a time: uint8 (n, height, width, 3) each.
+Calibrate = Callable[[int], "Parts"]
 BatchShape = tuple[int, int, int, int]  # batch size, height, width, 3
 
 

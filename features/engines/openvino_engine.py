@@ -52,10 +52,7 @@ def compile_network(
             model = _converted(network, batch_shape)
         if cache is not None:
             _keep(model, cache)
-    if precision == INT8:
-        model.reshape(list(batch_shape))
-    else:
-        _set_batch(model, batch_shape)
+    _set_batch(model, batch_shape)
     # One stream on all cores: a second one would only halve the cores that a batch gets.
     settings = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
     compiled = core.compile_model(model, "CPU", settings)
@@ -70,12 +67,20 @@ def compile_network(
 
 
 def _quantized(network: Any, batch_shape: BatchShape, calibrate: Calibrate | None) -> Any:
-    """Return the int8 model of a Keras network, for any number of images."""
+    """Return the int8 model of a network, for any number of images where it can take any."""
     from features.engines.quantizing import quantize
 
     if calibrate is None:
         raise DataError("int8 is calibrated on the images of an extraction, and there are none")
-    return quantize(_converted(network, (None, *batch_shape[1:])), calibrate)
+    any_number = (None, *batch_shape[1:])
+    model = _converted(network, any_number)
+    try:
+        _set_batch(model, any_number)
+    except DataError:
+        if batch_shape[0] != 1:
+            raise
+        _set_batch(model, batch_shape)
+    return quantize(model, calibrate)
 
 
 def _converted(network: Any, batch_shape: tuple[int | None, ...]) -> Any:
@@ -102,26 +107,33 @@ def _from_torch(network: Any, batch_shape: tuple[int | None, ...]) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing, for Python code that depends on shapes
         model = openvino.convert_model(network, example_input=example)
-    model.reshape([-1 if length is None else length for length in batch_shape])
     for port, name in zip(model.outputs, network.layers, strict=True):
-        if batch_shape[0] is not None and port.get_partial_shape()[0] != batch_shape[0]:
-            raise DataError(f"{name} of this network does not keep the images of a batch apart")
         port.get_tensor().set_names({name})
+    _set_batch(model, batch_shape)
     return model
 
 
-def _set_batch(model: Any, batch_shape: BatchShape) -> None:
-    """Let a model that was converted for another number of images take this one."""
-    port = model.input(0)
-    if port.partial_shape.is_dynamic or tuple(port.shape) == batch_shape:
-        return
+def _set_batch(model: Any, batch_shape: tuple[int | None, ...]) -> None:
+    """Let a model take this number of images, None any, whatever it was converted for.
+
+    Raises:
+        DataError: it takes another number alone, or does not keep the images apart.
+    """
+    wanted = openvino.PartialShape([-1 if length is None else length for length in batch_shape])
+    given = model.input(0).get_partial_shape()
     try:
-        model.reshape({port: list(batch_shape)})
+        if given != wanted:
+            model.reshape({model.input(0): wanted})
     except RuntimeError:
         raise DataError(
-            f"the network was converted for pixels of shape {tuple(port.shape)} and takes none of "
-            f"shape {batch_shape}"
+            f"the network was converted for pixels of shape {given} and takes none of shape "
+            f"{wanted}"
         ) from None
+    for port in model.outputs:
+        if port.get_partial_shape()[0] != wanted[0]:
+            raise DataError(
+                f"{port.any_name} of this network does not keep the images of a batch apart"
+            )
 
 
 def _kept(core: Any, cache: Path) -> Any | None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ log = logging.getLogger("offshelf")
 
 LEAST_COSINE = 0.95  # on average; docs/speed.md says why so much
 LEAST_KEPT = 0.6  # of the nearest neighbours
-_TOGETHER = 10  # images that pass through the network at a time while it is calibrated
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def compile_guarded(plan: Plan) -> tuple[Compiled, list[dict[str, Any]]]:
             read.
         MissingPackageError: NNCF is not installed.
     """
-    network = compile_model(plan.model, plan.recipe, lambda: calibration_parts(plan))
+    network = compile_model(plan.model, plan.recipe, partial(calibration_parts, plan))
     losses = list(_losses(plan, network))
     for loss in losses:
         log.info("%s, %s", INT8, loss)
@@ -77,35 +77,36 @@ def compile_guarded(plan: Plan) -> tuple[Compiled, list[dict[str, Any]]]:
 def restore(plan: Plan) -> None:
     """Make the int8 network behind finished features anew where the cache has lost it."""
     if plan.model.choice.precision == INT8:
-        compile_model(plan.model, plan.recipe, lambda: calibration_parts(plan))
+        compile_model(plan.model, plan.recipe, partial(calibration_parts, plan))
 
 
 @dataclass(frozen=True)
 class CalibrationParts:
-    """Images, a few at a time; a bar shows how far one is with them."""
+    """Images, `together` at a time; a bar shows how far one is with them."""
 
     pixels: np.ndarray
+    together: int
     progress: bool
 
     def __len__(self) -> int:
-        return -(-len(self.pixels) // _TOGETHER)
+        return -(-len(self.pixels) // self.together)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with progress_bar(len(self.pixels), 0, "image", self.progress) as bar:
             bar.set_description_str("calibrating", refresh=False)
-            for start in range(0, len(self.pixels), _TOGETHER):
-                part = self.pixels[start : start + _TOGETHER]
+            for start in range(0, len(self.pixels), self.together):
+                part = self.pixels[start : start + self.together]
                 bar.update(len(part))
                 yield part
 
 
-def calibration_parts(plan: Plan) -> CalibrationParts:
-    """Return the calibration images of a plan."""
+def calibration_parts(plan: Plan, together: int) -> CalibrationParts:
+    """Return the calibration images of a plan, so many at a time."""
     known = plan.recipe.calibration or {}
     log.info("calibrating %s on %d images of the source", INT8, known["images"])
     images = calibration.choose(plan.config, plan.source).calibration
     read = calibration.pixels(plan.config, plan.source, plan.given_size, images, known["digest"])
-    return CalibrationParts(np.concatenate([*read]), plan.config.progress)
+    return CalibrationParts(np.concatenate([*read]), together, plan.config.progress)
 
 
 def _losses(plan: Plan, network: Compiled) -> Iterator[Loss]:

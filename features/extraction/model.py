@@ -15,7 +15,7 @@ from features.backbones.catalog import PixelScaling
 from features.backbones.names import is_elsewhere
 from features.backbones.stored import Weights
 from features.backbones.weights import resolve
-from features.config import INT8, ExtractConfig
+from features.config import INT8, QUANTIZER, ExtractConfig
 from features.descriptors import Descriptor
 from features.engines import choose, compile_network
 from features.engines.base import BatchShape, Calibrate, Choice, Compiled
@@ -72,6 +72,10 @@ def find_model(config: ExtractConfig) -> Model:
         DataError: the weights could not be fetched, or are not what they should be.
         MissingPackageError: the engine is not installed, or what int8 needs.
     """
+    if config.precision == INT8 and find_spec(QUANTIZER) is None:
+        raise MissingPackageError(
+            f'`pip install "offshelf[int8]"` brings what {INT8} needs ({QUANTIZER})'
+        )
     if is_elsewhere(config.backbone):
         return _from_elsewhere(config)
     descriptor = descriptors.find(config.backbone)
@@ -80,9 +84,6 @@ def find_model(config: ExtractConfig) -> Model:
 
 def _network(config: ExtractConfig) -> Model:
     choice = choose(config.engine, config.precision)
-    packages = ["keras", choice.engine]
-    if choice.precision == INT8:
-        packages.append(_quantizer())
     backbone = catalog.find(config.backbone)
     layers = catalog.resolve_layers(backbone, config.layers)
     size = config.image_size or (backbone.size, backbone.size)
@@ -105,27 +106,20 @@ def _network(config: ExtractConfig) -> Model:
         image_size=size,
         scaling=weights.scaling,
         choice=choice,
-        packages=tuple(packages),
+        packages=("keras", *_packages(choice)),
         compile=compile_for,
         network=lambda tapped: assemble(backbone, size, weights, tapped, config.pooling),
     )
 
 
-def _quantizer() -> str:
-    """Return the name of the package that quantizes."""
-    if find_spec("nncf") is None:
-        raise MissingPackageError(f'`pip install "offshelf[int8]"` brings what {INT8} needs (nncf)')
-    return "nncf"
+def _packages(choice: Choice) -> tuple[str, ...]:
+    """Return the names of the engine's package, and of the one that quantizes for int8."""
+    return (choice.engine, *([QUANTIZER] if choice.precision == INT8 else []))
 
 
 def _from_elsewhere(config: ExtractConfig) -> Model:
     from features.backbones import elsewhere, opening
 
-    if config.precision == INT8:
-        raise UsageError(
-            f"{config.backbone}: {INT8} is made of the catalog's networks alone; choose another "
-            "--precision"
-        )
     network = opening.find(
         elsewhere.Wanted(
             config.backbone, config.weights, config.scaling, config.image_size,
@@ -150,7 +144,7 @@ def _from_elsewhere(config: ExtractConfig) -> Model:
         def make(precision: str) -> Any:
             return network.make(layers, config.pooling, precision, batch_shape)
 
-        return compile_network(choice, make, batch_shape, cache)
+        return compile_network(choice, make, batch_shape, cache, calibrate)
 
     def in_keras(tapped: Sequence[str]) -> Any:
         return network.make(tapped, config.pooling, "float32", (1, *network.image_size, 3))
@@ -164,7 +158,7 @@ def _from_elsewhere(config: ExtractConfig) -> Model:
         image_size=network.image_size,
         scaling=network.scaling,
         choice=choice,
-        packages=(*network.packages, choice.engine),
+        packages=(*network.packages, *_packages(choice)),
         compile=compile_for,
         network=in_keras if "tensorflow" in network.engines else None,
     )

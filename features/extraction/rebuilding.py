@@ -80,15 +80,16 @@ def rebuild(
             has both values; or the int8 network of the features is not at hand.
         MissingPackageError: the engine is not installed.
     """
+    precision = precision or recipe.precision
+    if precision == INT8 and converted is None:
+        converted = _quantized(recipe)
     is_file = _is_own(recipe.backbone) or recipe.weights["origin"] == "file"
     if weights is None and converted is None and is_file:
         raise UsageError(
             "the features were made from a weights file, whose path is not recorded; name it with "
             f"--weights FILE (SHA-256 {recipe.weights['sha256']})"
         )
-    config = _config(recipe, weights, engine or recipe.engine, precision or recipe.precision)
-    if config.precision == INT8 and converted is None:
-        converted = _quantized(recipe)
+    config = _config(recipe, weights, engine or recipe.engine, precision)
     model = find_model(config) if converted is None else _converted(config, recipe)
     if is_elsewhere(recipe.backbone):  # a file may have been renamed; its checksum tells
         model = replace(model, backbone=recipe.backbone)

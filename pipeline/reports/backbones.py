@@ -29,7 +29,11 @@ def _overview(backbones: BackboneList) -> str:
         ("name", "input", "least", "what"),
         [(each.name, each.image_size, each.min_size, each.about) for each in backbones.descriptors],
     )
-    return f"{networks}\n\nmade by hand, without weights:\n{descriptors}"
+    elsewhere = render(("name", "what"), list(backbones.elsewhere.items()))
+    return (
+        f"{networks}\n\nmade by hand, without weights:\n{descriptors}\n\n"
+        f"from elsewhere (`backbones NAME` lists the layers):\n{elsewhere}"
+    )
 
 
 def _shapes(backbone: BackboneLayers) -> str:

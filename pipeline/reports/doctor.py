@@ -14,6 +14,7 @@ def text(diagnosis: Diagnosis) -> str:
         "flags": ", ".join(diagnosis.flags) or "none known",
         "GPUs": ", ".join(diagnosis.gpus) or "none",
         "engine": f"{diagnosis.engine} in {diagnosis.precision}: {diagnosis.reason}",
+        "int8": diagnosis.int8,
         "cache": f"{diagnosis.cache_folder} ({diagnosis.cache_bytes / 1e6:.0f} MB)",
     }
     machine = "\n".join(f"{name:<10} {value}" for name, value in facts.items())

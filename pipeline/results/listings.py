@@ -39,10 +39,17 @@ class DescriptorFacts:
 
 @dataclass(frozen=True)
 class BackboneList:
-    """All pretrained networks and hand-crafted descriptors."""
+    """All pretrained networks and hand-crafted descriptors, and what else can be named.
+
+    Attributes:
+        networks: those of the catalog.
+        descriptors: those made by hand.
+        elsewhere: what networks from elsewhere are, by how they are named, and what they need.
+    """
 
     networks: tuple[BackboneFacts, ...]
     descriptors: tuple[DescriptorFacts, ...]
+    elsewhere: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,7 @@ class Diagnosis:
         gpus: the names of the GPUs.
         engine, precision: what `extract` would choose.
         reason: why it would.
+        int8: what `--precision int8` would run by, or what it needs.
         cache_folder: where weights and data sets are kept.
         cache_bytes: how much is in it.
         packages: versions of packages; None for one that is not installed.
@@ -175,6 +183,7 @@ class Diagnosis:
     engine: str
     precision: str
     reason: str
+    int8: str
     cache_folder: str
     cache_bytes: int
     packages: dict[str, str | None]

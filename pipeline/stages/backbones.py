@@ -1,6 +1,7 @@
 """The backbones stage: the networks that can be used, and what each layer of one gives."""
 
 import math
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from features import descriptors
@@ -60,7 +61,27 @@ def list_backbones() -> BackboneList:
             DescriptorFacts(descriptor.name, descriptor.size, descriptor.min_size, descriptor.about)
             for descriptor in descriptors.DESCRIPTORS.values()
         ),
+        _elsewhere(),
     )
+
+
+def _elsewhere() -> dict[str, str]:
+    """Return how networks from elsewhere are named, and what each kind needs that is not here."""
+    kinds = {
+        "timm/NAME": (
+            "any of timm's models, by openvino or torch",
+            ("timm", "torch"),
+            "offshelf[timm]",
+        ),
+        "FILE.onnx, FILE.xml": ("a network of your own, by openvino", ("openvino",), "openvino"),
+        "FILE.keras": ("a network of your own, by any engine", ("keras",), "keras"),
+    }
+    return {
+        kind: what
+        if all(find_spec(package) for package in packages)
+        else f'{what}; `pip install "{name}"` brings what it needs'
+        for kind, (what, packages, name) in kinds.items()
+    }
 
 
 def _cached_weights(name: str) -> str | None:

@@ -15,7 +15,7 @@ from features import __version__, descriptors
 from features.backbones.assembly import assemble
 from features.backbones.catalog import find
 from features.backbones.weights import RANDOM, resolve
-from features.config import ENGINES, ExtractConfig
+from features.config import ENGINES, QUANTIZER, QUANTIZES, ExtractConfig
 from features.engines import Choice, Compiled, choose, compile_network
 from features.engines.hardware import cpu_flags, cpu_name, gpu_names
 from features.extraction import handcrafted
@@ -26,8 +26,10 @@ from pipeline.stages.weights import list_weights
 
 log = logging.getLogger("offshelf")
 
-_PACKAGES = ("keras", *ENGINES, "numpy", "h5py", "pillow", "scikit-learn", "pandas")
-_TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_fp16", "amx_int8")
+_FURTHER = ("timm", "numpy", "h5py", "pillow", "scikit-learn", "pandas")
+_PACKAGES = ("keras", *ENGINES, QUANTIZER, *_FURTHER)
+_FOR_INT8 = ("avx_vnni", "avx512_vnni", "amx_int8")
+_TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_fp16", *_FOR_INT8)
 SECONDS = 3.0  # of measuring each engine
 
 
@@ -45,11 +47,21 @@ def run() -> Diagnosis:
         engine=choice.engine,
         precision=choice.precision,
         reason=choice.reason,
+        int8=_int8(),
         cache_folder=str(cache_folder()),
         cache_bytes=_bytes(cache_folder()),
         packages={name: _version(name) for name in _PACKAGES},
         weights=list_weights(),
     )
+
+
+def _int8() -> str:
+    """Return what int8 would run by here, or what it needs."""
+    if any(find_spec(package) is None for package in (QUANTIZES, QUANTIZER)):
+        return f'needs {QUANTIZES} and {QUANTIZER}; `pip install "offshelf[int8]"` brings them'
+    flags = [flag for flag in _FOR_INT8 if flag in cpu_flags()]
+    speed = f"fast by {', '.join(flags)}" if flags else "no instructions for it in this processor"
+    return f"{QUANTIZES}, quantized by {QUANTIZER}; {speed}; never chosen by auto"
 
 
 def measure(backbone: str, batch_size: int = ExtractConfig.batch_size) -> EngineRates:

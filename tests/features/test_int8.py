@@ -123,8 +123,8 @@ def test_a_network_that_is_lost_or_damaged_is_never_another_one(made, source, ca
 
 
 def test_too_great_a_loss_is_refused(source, cached, tmp_path, monkeypatch, caplog):
-    def dark(plan):
-        parts = int8.CalibrationParts(np.zeros((10, 32, 32, 3), np.uint8), False)
+    def dark(plan, together):
+        parts = int8.CalibrationParts(np.zeros((10, 32, 32, 3), np.uint8), together, False)
         return parts
 
     monkeypatch.setattr(int8, "calibration_parts", dark)

@@ -60,6 +60,38 @@ def transformer(path):
     return save(path, nodes, weights, ["batch", 3, SIZE, SIZE], ["batch", 17, 12])
 
 
+def attending(path):
+    """Patches as tokens that look at one another: a product with what a softmax gives."""
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["patches"], "/embed", strides=[8, 8]),
+        helper.make_node("Reshape", ["patches", "shape"], ["lines"], "/reshape"),
+        helper.make_node("Transpose", ["lines"], ["tokens"], "/transpose", perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["tokens", "w2"], ["asked"], "/ask"),
+        helper.make_node("MatMul", ["asked", "lines"], ["scores"], "/scores"),
+        helper.make_node("Softmax", ["scores"], ["shares"], "/shares", axis=-1),
+        helper.make_node("MatMul", ["shares", "tokens"], ["mixed"], "/mix"),
+        helper.make_node("MatMul", ["mixed", "w3"], ["projected"], "/project"),
+    ]
+    weights = [
+        constant("w1", 12, 3, 8, 8), constant("w2", 12, 12), constant("w3", 12, 12, seed=1),
+        numpy_helper.from_array(np.array([0, 12, -1], np.int64), "shape"),
+    ]  # fmt: skip
+    return save(path, nodes, weights, ["batch", 3, SIZE, SIZE], ["batch", 16, 12])
+
+
+def single(path):
+    """A convolution of one image at a time: the number is written into the graph."""
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["maps"], "/conv", strides=[2, 2],
+                         pads=[1, 1, 1, 1]),
+        helper.make_node("Reshape", ["maps", "shape"], ["same"], "/reshape"),
+        helper.make_node("Conv", ["same", "w2"], ["deeper"], "/deeper", strides=[2, 2]),
+    ]  # fmt: skip
+    weights = [constant("w1", 8, 3, 3, 3), constant("w2", 16, 8, 3, 3),
+               numpy_helper.from_array(np.array([1, 8, 16, 16], np.int64), "shape")]  # fmt: skip
+    return save(path, nodes, weights, [1, 3, SIZE, SIZE], [1, 16, 7, 7])
+
+
 def save(path, nodes, weights, taken, given, metadata=()):
     graph = helper.make_graph(
         nodes, "own",

@@ -10,7 +10,7 @@ import pytest
 from features.storage.store import FeatureFile
 from pipeline.commands.console import as_json
 from pipeline.commands.main import main
-from pipeline.stages import doctor
+from pipeline.stages import backbones, doctor
 from tests.pipeline.featurefiles import clusters, with_test_part, write_features
 
 
@@ -85,10 +85,11 @@ def test_evaluate(results, capsys):
 
 def test_backbones(capsys, cache):
     facts = loaded(capsys, "backbones")
-    assert set(facts) == {"networks", "descriptors"}
+    assert set(facts) == {"networks", "descriptors", "elsewhere"}
     (network,) = (each for each in facts["networks"] if each["name"] == "resnet50")
     assert network["features"] == 2048
     assert network["weights"] is None
+    assert set(facts["elsewhere"]) == {"timm/NAME", "FILE.onnx, FILE.xml", "FILE.keras"}
 
 
 def test_layers_of_a_backbone(capsys):
@@ -114,10 +115,20 @@ def test_doctor(capsys, cache, monkeypatch):
     assert facts["measured"] is None
     assert facts["machine"]["cores"] >= 1
     assert facts["machine"]["packages"]["numpy"]
+    assert "never chosen by auto" in facts["machine"]["int8"]
     assert facts["machine"]["weights"]["weights"]
     measured = loaded(capsys, "doctor", "--measure", "colour")["measured"]
     assert measured["backbone"] == "colour"
     assert measured["rates"][0]["images_per_second"] > 0
+
+
+def test_what_is_not_installed_is_said_with_what_brings_it(capsys, cache, monkeypatch):
+    for module in (backbones, doctor):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    timm = loaded(capsys, "backbones")["elsewhere"]["timm/NAME"]
+    assert timm.endswith('; `pip install "offshelf[timm]"` brings what it needs')
+    int8 = loaded(capsys, "doctor")["machine"]["int8"]
+    assert int8 == 'needs openvino and nncf; `pip install "offshelf[int8]"` brings them'
 
 
 def test_weights(capsys, cache):

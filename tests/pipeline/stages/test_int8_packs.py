@@ -9,20 +9,27 @@ from features.errors import DataError, UsageError
 from features.extraction import run as extraction
 from pipeline.config import ClassifyConfig, PackConfig, PredictConfig
 from pipeline.stages import classify, pack, predict
+from tests.features.backbones.own_networks import convolutional
 from tests.pipeline.networks.images import colours, write_arrays
 
+MOVED = "moved.onnx"
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
+
+@pytest.fixture(scope="module", params=["mobilenet", "my.onnx"])
+def home(request, tmp_path_factory):
     """Results and a pack of int8 features, with what they predicted; the cache is gone by now."""
     folder = tmp_path_factory.mktemp("int8")
     source = write_arrays(folder / "c.npz", *colours(48, 32))
+    settings = {"backbone": request.param, "weights": "none"}
+    if request.param == "my.onnx":
+        path = convolutional(folder / request.param)
+        settings = {"backbone": str(path), "scaling": "unit"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFSHELF_CACHE", str(folder / "cache"))
         file = extraction.run(
             ExtractConfig(
-                source, folder / "f.h5", "mobilenet", "none", image_size=32, precision="int8",
-                force_int8=True, progress=False,
+                source, folder / "f.h5", image_size=32, precision="int8", force_int8=True,
+                progress=False, **settings,
             )
         )  # fmt: skip
         classify.run(
@@ -31,6 +38,8 @@ def home(tmp_path_factory):
         pack.run(PackConfig(folder / "results", folder / "m.zip", "best", with_weights=True))
         predicted(folder, folder / "results", folder / "then.csv")
     shutil.rmtree(folder / "cache")
+    if request.param == "my.onnx":
+        path.rename(folder / MOVED)
     return folder
 
 
@@ -49,4 +58,5 @@ def test_a_pack_carries_the_quantized_network(home, cache, tmp_path):
 def test_without_it_nothing_is_predicted_but_by_another_precision(home, cache, tmp_path):
     with pytest.raises(DataError, match="repeat their extraction, which makes it again"):
         predicted(home, home / "results", tmp_path / "p.csv")
-    predicted(home, home / "results", tmp_path / "p.csv", precision="float32")
+    weights = str(home / MOVED) if (home / MOVED).exists() else None
+    predicted(home, home / "results", tmp_path / "p.csv", precision="float32", weights=weights)
