@@ -14,11 +14,11 @@ MODULES = sorted([*ROOT.glob("features/**/*.py"), *ROOT.glob("pipeline/**/*.py")
 HEAVY = {
     "tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage", "openTSNE", "umap",
     "starlette", "uvicorn", "prometheus_client", "fsspec", "s3fs", "aiohttp",
-    "torch", "timm", "onnx", "onnxruntime", "skl2onnx",
+    "torch", "timm", "onnx", "onnxruntime", "skl2onnx", "numba",
 }  # fmt: skip
 # Modules about one library, which are themselves imported only when used.
 ENGINES = (
-    "features/engines", "features/backbones/torch_network.py", "features/transformer.py", "pipeline/classifiers/estimators", "pipeline/serving",
+    "features/engines", "features/backbones/torch_network.py", "features/decoding/resampling.py", "features/transformer.py", "pipeline/classifiers/estimators", "pipeline/serving",
     "pipeline/exporting",
 )  # fmt: skip
 

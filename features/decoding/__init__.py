@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from features.decoding.colours import from_array, note_dark_words, to_rgb
+from features.decoding.fitting import Fit, fit_for
 from features.decoding.formats import HEAD_BYTES, format_of, open_image, read_freely
 from features.decoding.frames import note_frames
 from features.decoding.jpeg import decode_jpeg
@@ -22,7 +23,16 @@ from features.decoding.tiff import (
     read_separate_words,
 )
 
-__all__ = ["MAX_PIXELS", "DecodingMemory", "RejectedImage", "decode", "fit", "upright_rgb"]
+__all__ = [
+    "MAX_PIXELS",
+    "DecodingMemory",
+    "Fit",
+    "RejectedImage",
+    "decode",
+    "fit",
+    "fit_for",
+    "upright_rgb",
+]
 
 log = logging.getLogger("offshelf")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from features.arguments import check_choice
 from features.config import INTERPOLATIONS, RESIZES, ExtractConfig
-from features.decoding import DecodingMemory, RejectedImage, decode, fit
+from features.decoding import DecodingMemory, Fit, RejectedImage, decode, fit_for
 from features.errors import DataError, UsageError
 from features.processes.cpus import available_cpus
 from features.processes.stopping import end_threads
@@ -76,6 +76,7 @@ def load(
         watched=not is_remote(source.location) and _exists(source.location),
         order=_Order(start),
         pixels=DecodingMemory(int(decode_memory * 2**30)),
+        fit=fit_for(stop - start),
     )  # fmt: skip
     return _batches(job, range(start, stop, batch_size), stop)
 
@@ -92,6 +93,7 @@ class _Job:
     accept_damaged: bool
     watched: bool  # False for a pattern of shards, which has no one path that could vanish
     pixels: DecodingMemory
+    fit: Fit
     order: "_Order"
     contents: DecodingMemory = field(default_factory=lambda: DecodingMemory(MAX_BYTES))
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -151,7 +153,7 @@ class _Job:
             at_least = None if self.exact else 2 * max(self.size)
             with self.pixels.turn() as take:
                 image = decode(content, at_least, self.accept_damaged, notes, take)
-                pixels[:] = fit(image, self.size, self.resize, self.interpolation)
+                pixels[:] = self.fit(image, self.size, self.resize, self.interpolation)
         except RejectedImage as error:
             return Outcome(index, digest, str(error))
         except MemoryError:

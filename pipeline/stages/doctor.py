@@ -26,7 +26,7 @@ from pipeline.stages.weights import list_weights
 
 log = logging.getLogger("offshelf")
 
-_FURTHER = ("timm", "numpy", "h5py", "pillow", "scikit-learn", "pandas")
+_FURTHER = ("timm", "numpy", "h5py", "pillow", "numba", "scikit-learn", "pandas")
 _PACKAGES = ("keras", *ENGINES, QUANTIZER, *_FURTHER)
 _FOR_INT8 = ("avx_vnni", "avx512_vnni", "amx_int8")
 _TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_fp16", *_FOR_INT8)
