@@ -22,7 +22,7 @@ log = logging.getLogger("offshelf")
 
 _BITS = 22  # of a weight: 8 are the pixel's, and 2 are left for sums
 _HALF = 1 << _BITS - 1
-_ROWS = 64  # of pixels, resampled together
+_STRIP, _SQUARE = 128, 16  # rows, and pixels of a side, that are transposed at a time
 _LONGEST = 2**14  # of a side; it bounds the weights that are kept
 _KEPT = 64  # weights, each of a pair of lengths
 _BICUBIC = -0.5  # the slope of the cubic at 1
@@ -161,56 +161,53 @@ def _compiled(*types: Any) -> Any:
     return numba.njit(numba.void(*types), nogil=True, cache=True)
 
 
-@numba.njit(inline="always")  # where `length` is a constant, it is compiled as one
-def _weigh(
-    lines: np.ndarray,
-    weights: Weights,
-    number: int,
-    length: int,
-    sums: np.ndarray,
-    rounded: np.ndarray,
-) -> None:
-    """Write line `number` of those that lines, uint8 (t, length), become, into uint8 (length,)."""
-    first = weights.first[number]
-    for n in range(length):
-        sums[n] = _HALF
-    for tap in range(weights.taps[number]):
-        weight, line = weights.values[number, tap], lines[first + tap]
+@_compiled(_GIVEN, _WEIGHTS, _MADE)
+def _along_columns(pixels: np.ndarray, weights: Weights, low: np.ndarray) -> None:
+    """Write pixels, uint32 (h, w), into uint32 (height, w)."""
+    pixel_bytes, low_bytes = pixels.view(np.uint8), low.view(np.uint8)
+    length = low_bytes.shape[1]
+    sums = np.empty(length, np.int32)
+    for y in range(len(low)):
         for n in range(length):
-            sums[n] += weight * np.int32(line[n])
-    for n in range(length):
-        rounded[n] = min(max(sums[n] >> _BITS, 0), 255)
+            sums[n] = _HALF
+        for tap in range(weights.taps[y]):
+            weight, line = weights.values[y, tap], pixel_bytes[weights.first[y] + tap]
+            for n in range(length):
+                sums[n] += weight * np.int32(line[n])
+        for n in range(length):
+            low_bytes[y, n] = min(max(sums[n] >> _BITS, 0), 255)
+
+
+@_compiled(_GIVEN, _MADE)
+def _transpose(pixels: np.ndarray, turned: np.ndarray) -> None:
+    """Write uint32 (h, w) into uint32 (w, h), in squares that stay in the processor's cache."""
+    height, width = pixels.shape
+    whole_height, whole_width = height // _SQUARE * _SQUARE, width // _SQUARE * _SQUARE
+    for top in range(0, whole_height, _SQUARE):
+        for left in range(0, whole_width, _SQUARE):
+            for y in range(_SQUARE):
+                for x in range(_SQUARE):
+                    turned[left + x, top + y] = pixels[top + y, left + x]
+    for y in range(height):
+        for x in range(whole_width if y < whole_height else 0, width):
+            turned[x, y] = pixels[y, x]
 
 
 @_compiled(_GIVEN, _WEIGHTS, _MADE)
 def _along_rows(pixels: np.ndarray, weights: Weights, narrow: np.ndarray) -> None:
     """Write pixels, uint32 (h, w), into uint32 (h, width).
 
-    Some rows at a time are laid side by side, so that one instruction takes a pixel of each.
+    Some rows at a time are turned into columns, of which one instruction takes several.
     """
-    height, width = pixels.shape
-    columns = np.empty((width, _ROWS), np.uint32)
-    column_bytes = columns.view(np.uint8)  # (w, rows * 4)
-    sums, rounded = np.empty(_ROWS * 4, np.int32), np.empty(_ROWS, np.uint32)
-    rounded_bytes = rounded.view(np.uint8)
-    for y in range(0, height, _ROWS):
-        present = min(_ROWS, height - y)
-        for x in range(width):
-            for row in range(present):
-                columns[x, row] = pixels[y + row, x]
-        for x in range(narrow.shape[1]):
-            _weigh(column_bytes, weights, x, _ROWS * 4, sums, rounded_bytes)
-            for row in range(present):
-                narrow[y + row, x] = rounded[row]
-
-
-@_compiled(_GIVEN, _WEIGHTS, _MADE)
-def _along_columns(pixels: np.ndarray, weights: Weights, low: np.ndarray) -> None:
-    """Write pixels, uint32 (h, w), into uint32 (height, w)."""
-    pixel_bytes, low_bytes = pixels.view(np.uint8), low.view(np.uint8)
-    sums = np.empty(low_bytes.shape[1], np.int32)
-    for y in range(len(low)):
-        _weigh(pixel_bytes, weights, y, len(sums), sums, low_bytes[y])
+    (height, width), new_width = pixels.shape, narrow.shape[1]
+    strip = min(_STRIP, height)
+    turned = np.empty((width, strip), np.uint32)
+    turned_narrow = np.empty((new_width, strip), np.uint32)
+    for start in range(0, height, strip):
+        top = min(start, height - strip)  # the last strip takes some rows once more
+        _transpose(pixels[top : top + strip], turned)
+        _along_columns(turned, weights, turned_narrow)
+        _transpose(turned_narrow, narrow[top : top + strip])
 
 
 @_compiled(_GIVEN, _RGB)
