@@ -12,6 +12,7 @@ import numpy as np
 from features.config import ExtractConfig
 from features.errors import DataError
 from features.extraction.loading import load
+from features.extraction.watch import Watch
 from features.records import DIGEST_BYTES, Split, describe_decoding
 from features.sources.base import Source, Subset
 from features.sources.contents import digest_contents
@@ -57,6 +58,7 @@ def pixels(
     size: tuple[int, int],
     images: np.ndarray,
     digest: str | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the pixels of images, uint8 (n, height, width, 3), a batch at a time.
 
@@ -66,6 +68,7 @@ def pixels(
         size: height and width of the pixels.
         images: numbers of images, increasing.
         digest: what `describe` said of them; None does not compare it.
+        watch: as in `loading.load`.
 
     Raises:
         DataError: none of the images can be read, or they are no longer those of the digest.
@@ -75,7 +78,7 @@ def pixels(
         load(
             Subset(source, images), size, config.resize, config.interpolation, config.batch_size,
             exact=config.exact_decode, accept_damaged=config.accept_damaged,
-            decode_memory=config.decode_memory,
+            decode_memory=config.decode_memory, watch=watch,
         )
     ) as batches:  # fmt: skip
         for batch in batches:

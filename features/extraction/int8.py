@@ -105,7 +105,9 @@ def calibration_parts(plan: Plan, together: int) -> CalibrationParts:
     known = plan.recipe.calibration or {}
     log.info("calibrating %s on %d images of the source", INT8, known["images"])
     images = calibration.choose(plan.config, plan.source).calibration
-    read = calibration.pixels(plan.config, plan.source, plan.given_size, images, known["digest"])
+    read = calibration.pixels(
+        plan.config, plan.source, plan.given_size, images, known["digest"], plan.watch
+    )
     return CalibrationParts(np.concatenate([*read]), together, plan.config.progress)
 
 
@@ -116,7 +118,8 @@ def _losses(plan: Plan, network: Compiled) -> Iterator[Loss]:
     exact = compile_model(model, recipe)
     images = calibration.choose(plan.config, plan.source).judging
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in network.shapes}
-    for pixels in calibration.pixels(plan.config, plan.source, plan.given_size, images):
+    judged = calibration.pixels(plan.config, plan.source, plan.given_size, images, watch=plan.watch)
+    for pixels in judged:
         batch = np.zeros((recipe.batch_size, *pixels.shape[1:]), np.uint8)
         batch[: len(pixels)] = pixels
         theirs, ours = exact.forward(batch), network.forward(batch)

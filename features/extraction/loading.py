@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from features.arguments import check_choice
 from features.config import INTERPOLATIONS, RESIZES, ExtractConfig
 from features.decoding import DecodingMemory, Fit, RejectedImage, decode, fit_for
 from features.errors import DataError, UsageError
+from features.extraction.watch import Watch
 from features.processes.cpus import available_cpus
 from features.processes.stopping import end_threads
 from features.records import Batch, Outcome
@@ -38,6 +40,7 @@ def load(
     exact: bool = True,
     accept_damaged: bool = False,
     decode_memory: float = ExtractConfig.decode_memory,
+    watch: Watch | None = None,
 ) -> Generator[Batch, None, None]:
     """Yield the images `start` to `stop` of a source in order, in batches of `batch_size`.
 
@@ -58,6 +61,7 @@ def load(
         accept_damaged: take damaged JPEGs, as in `decoding.decode`.
         decode_memory: the GiB that decoding may take, all threads together; the files of large
             images may take half a GiB beside it. An image that needs more is rejected.
+        watch: notes which images are decoded, and rejects those that are known to end processes.
 
     Raises:
         UsageError: an argument has a wrong value.
@@ -77,6 +81,7 @@ def load(
         order=_Order(start),
         pixels=DecodingMemory(int(decode_memory * 2**30)),
         fit=fit_for(stop - start),
+        watch=watch,
     )  # fmt: skip
     return _batches(job, range(start, stop, batch_size), stop)
 
@@ -95,6 +100,7 @@ class _Job:
     pixels: DecodingMemory
     fit: Fit
     order: "_Order"
+    watch: Watch | None
     contents: DecodingMemory = field(default_factory=lambda: DecodingMemory(MAX_BYTES))
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -148,6 +154,16 @@ class _Job:
         if isinstance(content, OSError):
             return Outcome(index, b"", f"cannot be read: {content.strerror or content}")
         digest = self.source.digest_of(index, content)
+        if self.watch is None:
+            return self._decode(index, digest, content, pixels)
+        if (reason := self.watch.reasons.get(digest)) is not None:
+            return Outcome(index, digest, reason)
+        with self.watch.decoding(self.source[index].id):
+            return self._decode(index, digest, content, pixels)
+
+    def _decode(
+        self, index: int, digest: bytes, content: bytes | np.ndarray, pixels: np.ndarray
+    ) -> Outcome:
         notes: list[str] = []
         try:
             at_least = None if self.exact else 2 * max(self.size)
@@ -246,17 +262,18 @@ def _batches(job: _Job, starts: range, stop: int) -> Generator[Batch, None, None
     pools = _Pools(ThreadPoolExecutor(threads, "decode"), ThreadPoolExecutor(readers, "read"))
     ahead = max(PREFETCH, -(-2 * readers // starts.step)) if readers > 1 else PREFETCH
     under_way: deque[_Loading] = deque()
-    try:
-        for start in starts:
-            indices = range(start, min(start + starts.step, stop))
-            under_way.append(_Loading(job, indices, starts.step, threads, pools))
-            if len(under_way) > ahead:
+    with job.watch.noting() if job.watch else nullcontext():
+        try:
+            for start in starts:
+                indices = range(start, min(start + starts.step, stop))
+                under_way.append(_Loading(job, indices, starts.step, threads, pools))
+                if len(under_way) > ahead:
+                    yield under_way.popleft().result()
+            while under_way:
                 yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-    finally:
-        job.stop()
-        end_threads(pools.reader, pools.decoders)
+        finally:
+            job.stop()
+            end_threads(pools.reader, pools.decoders)
 
 
 def _exists(location: Path) -> bool:

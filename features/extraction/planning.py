@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from features.config import INT8, ExtractConfig
+from features.decoding.trial import Look
 from features.disk import durable
 from features.engines.base import Calibrate, Compiled
 from features.errors import DataError, UsageError
 from features.extraction import calibration
 from features.extraction.model import Model, find_model
+from features.extraction.shards import partial_folder
+from features.extraction.watch import Watch
 from features.processes.packages import cache_folder
 from features.records import Recipe, describe_decoding
 from features.remote.outputs import check_remote, working_path
@@ -28,6 +31,7 @@ class Plan:
         model: the network or descriptor, its weights, and the engine that runs it.
         given_size: height and width in which images are given to the model.
         recipe: everything that can change a number in the output.
+        watch: finds images that end the process which decodes them.
     """
 
     config: ExtractConfig
@@ -35,6 +39,7 @@ class Plan:
     model: Model
     given_size: tuple[int, int]
     recipe: Recipe
+    watch: Watch
 
 
 def plan_extraction(config: ExtractConfig, source: Source) -> Plan:
@@ -55,7 +60,11 @@ def plan_extraction(config: ExtractConfig, source: Source) -> Plan:
         "fingerprint": source.fingerprint(),
     }
     recipe = write_recipe(config, model, given_size, contents)
-    return Plan(config, source, model, given_size, recipe)
+    look = Look(
+        given_size, config.resize, config.interpolation, config.exact_decode, config.accept_damaged
+    )
+    watch = Watch(partial_folder(config.out), look)
+    return Plan(config, source, model, given_size, recipe, watch)
 
 
 def choose_given_size(

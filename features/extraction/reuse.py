@@ -17,6 +17,7 @@ from features.errors import DataError, UsageError
 from features.extraction.planning import Plan
 from features.extraction.shards import Shards, check_same, has_shards_of
 from features.extraction.stream import load_batches
+from features.extraction.watch import ENDED
 from features.processes.progress import progress_bar
 from features.records import UNLABELLED
 from features.sources.base import Source, Subset
@@ -141,8 +142,10 @@ def _no_longer_rejected(
     """Return the ids of rejected images that can be read now, or are rejected otherwise."""
     if not indices:
         return []
+    ended = [index for index in indices if reasons[plan.source[index].id].startswith(ENDED)]
+    plan.watch.try_alone(plan.source, ended)
     subset = Subset(plan.source, np.array(indices, np.int64))
-    with closing(load_batches(plan.config, subset, plan.given_size)) as batches:
+    with closing(load_batches(plan.config, subset, plan.given_size, watch=plan.watch)) as batches:
         outcomes = [outcome for batch in batches for outcome in batch.outcomes]
     return [
         subset[outcome.index].id

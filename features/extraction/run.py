@@ -170,6 +170,8 @@ def _run(config: ExtractConfig, tells_reading: bool) -> Path:
         if tells_reading:
             log_reading(source.reading)
         plan = plan_extraction(config, source)
+        if not config.restart:
+            plan.watch.take_up(source)
         if is_finished(plan):
             discard_shards(config.out)  # a kill may have left some
             int8.restore(plan)

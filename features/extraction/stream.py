@@ -10,6 +10,7 @@ from features.config import ExtractConfig
 from features.engines.base import Compiled
 from features.extraction.loading import load
 from features.extraction.planning import Plan
+from features.extraction.watch import Watch
 from features.records import DIGEST_BYTES, Batch, Outcome
 from features.sources.base import Source
 from features.storage.row_blocks import Rows, shortened
@@ -32,7 +33,8 @@ def stream_rows(
     config, source = plan.config, plan.source
     for adjacent in grouped(ranges):
         first, last = adjacent[0][0], adjacent[-1][1]
-        with closing(load_batches(config, source, plan.given_size, first, last)) as batches:
+        batches = load_batches(config, source, plan.given_size, first, last, plan.watch)
+        with closing(batches):
             for start, stop in adjacent:
                 outcomes, features = _compute(batches, stop - start, network, advance)
                 yield start, stop, _as_rows(source, outcomes, features, config.store)
@@ -44,12 +46,13 @@ def load_batches(
     size: tuple[int, int],
     start: int = 0,
     stop: int | None = None,
+    watch: Watch | None = None,
 ) -> Generator[Batch]:
     """Yield the batches of a range of images, read and decoded ahead of their use."""
     return load(
         source, size, config.resize, config.interpolation, config.batch_size, start, stop,
         exact=config.exact_decode, accept_damaged=config.accept_damaged,
-        decode_memory=config.decode_memory,
+        decode_memory=config.decode_memory, watch=watch,
     )  # fmt: skip
 
 

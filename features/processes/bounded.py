@@ -10,15 +10,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from features.errors import DataError, MissingPackageError, UsageError
 from features.processes.limits import limit, longest
+from features.processes.python import command_of
 
-_START = (
-    "import sys; sys.path[:] = sys.argv[1:]; from features.processes.bounded import serve; serve()"
-)
+_START = "from features.processes.bounded import serve; serve()"
 _ERRORS = {error.__name__: error for error in (UsageError, DataError, MissingPackageError)}
 
 
@@ -36,11 +34,10 @@ def ask(function: str, request: dict[str, Any], memory: int, seconds: int) -> An
         DataError: the process crashed, or went beyond a limit; the message begins with "it".
         OffshelfError: what the function itself raised.
     """
-    root = str(Path(__file__).resolve().parents[2])  # a checkout need not be installed
     question = json.dumps([function, request, memory, seconds]).encode()
     try:
         ended = subprocess.run(  # noqa: S603
-            [sys.executable, "-I", "-c", _START, *sys.path, root],
+            command_of(_START),
             input=question, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
             timeout=longest(seconds) + 60,
             start_new_session=True,  # Ctrl-C in a terminal is for the parent alone

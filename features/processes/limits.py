@@ -16,11 +16,16 @@ def limit(memory: int, seconds: int) -> None:
         seconds: processor time that it may take from now on; five times as much by the clock.
     """
     signal.alarm(_PATIENCE * seconds)
-    _lower("RLIMIT_CORE", 0)
+    no_core_dump()
     _lower("RLIMIT_CPU", seconds + int(sum(os.times()[:2])))
     with suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         _lower("RLIMIT_AS", pages * os.sysconf("SC_PAGESIZE") + memory)
+
+
+def no_core_dump() -> None:
+    """Have a crash of this process leave no file of its memory."""
+    _lower("RLIMIT_CORE", 0)
 
 
 def longest(seconds: int) -> int:

@@ -9,7 +9,6 @@ import atexit
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,10 +18,9 @@ import h5py
 
 from features.errors import DataError
 from features.processes.packages import state_of
+from features.processes.python import command_of
 
-_START = (
-    "import sys; sys.path[:] = sys.argv[1:]; from features.storage.hdf5_walk import serve; serve()"
-)
+_START = "from features.storage.hdf5_walk import serve; serve()"
 _known: set[tuple[object, ...]] = set()
 
 
@@ -98,10 +96,9 @@ class _Lookout:
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._owner != os.getpid():  # a fork shares no pipe with us
-            root = str(Path(__file__).resolve().parents[2])  # a checkout need not be installed
             self._owner = os.getpid()
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-I", "-c", _START, *sys.path, root],
+                command_of(_START),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # others would be lost in forks
                 start_new_session=True,  # Ctrl-C in a terminal is for the parent alone

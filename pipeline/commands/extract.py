@@ -1,6 +1,7 @@
 """`extract`: images to a feature file."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from features.backbones.catalog import POOLINGS, SCALINGS
@@ -86,8 +87,15 @@ def add(commands: Any) -> argparse.ArgumentParser:
         else:
             show(extract.run(config))
 
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, unfinished=_unfinished)
     return command
+
+
+def _unfinished(options: argparse.Namespace) -> Path | None:
+    from pipeline.stages import extract
+
+    config = ExtractConfig(**given(options, ExtractConfig))
+    return None if options.dry_run else extract.unfinished(config)
 
 
 def _lines(reading: Reading) -> list[str]:

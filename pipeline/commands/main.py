@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from features.errors import OffshelfError
@@ -26,12 +27,20 @@ _OUT_OF_MEMORY = (
 )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return its exit code: 0, 1 for data, 2 for usage, 130 for Ctrl-C."""
+def main(arguments: list[str] | None = None, supervises: bool = False) -> int:
+    """Run one command; return its exit code: 0, 1 for data, 2 for usage, 130 for Ctrl-C.
+
+    Args:
+        arguments: the command line; None takes that of this process.
+        supervises: whether a command that decodes images runs in a child process, see
+            `supervising`; it must not be done where threads are at work.
+    """
     replace_unprintable()
     try:
         options = parser().parse_args(arguments)
         with messages_and_signals(options.quiet):
+            if supervises and hasattr(options, "unfinished"):
+                return _exit_code(lambda: _supervised(options))
             return _run(options)
     except KeyboardInterrupt:  # before the command began, or after its end
         print(f"warning: stopped: {_BEGIN_AGAIN}", file=sys.stderr)
@@ -43,17 +52,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_and_end() -> NoReturn:
     """Run the command of this process and end it, the entry point of scripts."""
-    code = main()
+    code = main(supervises=sys.platform == "linux")
     if code in (INTERRUPTED, TERMINATED):
         end_process(code)
     sys.exit(code)
 
 
+def _supervised(options: argparse.Namespace) -> int:
+    from pipeline.commands.supervising import supervised
+
+    def work(goes_on: bool) -> int:
+        options.restart = options.restart and not goes_on
+        return _run(options)
+
+    folder = options.unfinished(options)
+    return _run(options) if folder is None else supervised(work, folder)
+
+
 def _run(options: argparse.Namespace) -> int:
-    """Run a command; return its exit code."""
+    return _exit_code(lambda: options.run(options))
+
+
+def _exit_code(work: Callable[[], int | None]) -> int:
+    """Do what a command does; return its exit code, and tell of errors in one line."""
     try:
         with saying_how_to_go_on(lambda: _BEGIN_AGAIN):
-            return options.run(options) or 0
+            return work() or 0
     except OffshelfError as error:
         return _tell(str(error), error.exit_code)
     except BrokenPipeError:

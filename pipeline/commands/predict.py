@@ -73,5 +73,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
         result = predict.run(PredictConfig(**given(options, PredictConfig)))
         show(as_json(report.data(result)) if options.json else report.text(result))
 
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, unfinished=_unfinished)
     return command
+
+
+def _unfinished(options: argparse.Namespace) -> Path | None:
+    from pipeline.stages import predict
+
+    return predict.unfinished(PredictConfig(**given(options, PredictConfig)))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from features.config import ExtractConfig
 from features.extraction import run as extraction
+from features.extraction.shards import partial_folder
 from features.sources.reading import Reading
 
 
@@ -15,3 +16,8 @@ def read_source(config: ExtractConfig) -> Reading:
 def run(config: ExtractConfig) -> Path:
     """Extract features as `config` says; see `features.extraction.run`."""
     return extraction.run(config)
+
+
+def unfinished(config: ExtractConfig) -> Path:
+    """Return the folder on this machine where unfinished work lies."""
+    return partial_folder(config.out)

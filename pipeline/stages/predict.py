@@ -5,14 +5,17 @@ import logging
 from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.decoding.trial import Look
 from features.disk import durable
 from features.disk.locks import locked
 from features.errors import DataError
+from features.extraction.watch import Watch
 from features.processes.progress import progress_bar
 from features.sources.base import Source
 from features.sources.reading import log_reading
@@ -26,7 +29,7 @@ from pipeline.predictors.judgement import Judge, judge_of
 from pipeline.predictors.kit import Kit, open_kit
 from pipeline.predictors.of_images import ImagePredictor, image_predictor
 from pipeline.predictors.parts import Parts, partial_folder
-from pipeline.predictors.sources import open_images
+from pipeline.predictors.sources import STANDARD_INPUT, open_images
 from pipeline.reports.overlays import overlay
 from pipeline.results import new_predictions, submission
 from pipeline.results.decisions import decide
@@ -70,6 +73,7 @@ def run(config: PredictConfig) -> NewPredictions:
         schema = new_predictions.columns(judge.top)
         parts = Parts(config.out, len(source), predictor.batch_size, schema)
         kept = parts.resume(facts, source, config.restart)
+        predictor = _watched(predictor, source, parts.folder)
         if kept:
             log.info("resuming: %d of %d images were there", kept, len(source))
         _predict(parts, kept, source, predictor, judge, config.progress)
@@ -83,6 +87,18 @@ def run(config: PredictConfig) -> NewPredictions:
     if facts["unreadable"] == len(source):
         raise DataError(f"no image could be read; the reasons are in {config.out}")
     return result
+
+
+def unfinished(config: PredictConfig) -> Path | None:
+    """Return the folder where unfinished work lies; None where a run cannot be begun again."""
+    return None if STANDARD_INPUT in config.images else partial_folder(config.out)
+
+
+def _watched(predictor: ImagePredictor, source: Source, folder: Path) -> ImagePredictor:
+    """Return a predictor that notes in a folder which images it decodes, see `features`."""
+    watch = Watch(folder, Look(predictor.size, **predictor.loading))
+    watch.take_up(source)
+    return replace(predictor, loading=predictor.loading | {"watch": watch})
 
 
 def _predict(

@@ -58,7 +58,7 @@ def test_a_file_is_looked_through_once_until_it_changes(path, monkeypatch):
 )
 def test_harm_is_done_to_another_process_alone(path, tmp_path, monkeypatch, harm, message):
     start = (
-        "import sys; sys.path[:] = sys.argv[1:]; from features import hdf5_walk; "
+        "from features.storage import hdf5_walk; "
         "hdf5_walk.CPU_SECONDS = 1\n"
         f"def harm(path, *rest):\n  if path.endswith('bad.h5'):\n    {harm}\n  return walk(path, *rest)\n"
         "walk = hdf5_walk._look_through; hdf5_walk._look_through = harm; hdf5_walk.serve()"

@@ -14,6 +14,7 @@ from features.config import ExtractConfig
 from features.disk import durable
 from features.errors import DataError, UsageError
 from features.extraction import run as extraction
+from features.extraction.watch import ENDED, NOTE
 from features.records import Outcome
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig, PredictConfig, ScratchConfig
@@ -24,6 +25,7 @@ from pipeline.results.predictions import Predictions
 from pipeline.results.records import read_record
 from pipeline.stages import classify, evaluate, predict, scratch
 from pipeline.statistics import calibration, conformal
+from tests.features.faults import crashing
 from tests.pipeline.candidates import change
 from tests.pipeline.networks.images import NAMES, colours, write_arrays
 
@@ -75,6 +77,19 @@ def photos(tmp_path):
 def run(folder, images, out, candidate=LOGISTIC, **settings):
     settings = {"progress": False} | settings
     return predict.run(PredictConfig(folder / "results", images, out, candidate, **settings))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such signals")
+def test_an_image_at_which_an_earlier_run_crashed_is_a_problem(home, photos, tmp_path):
+    crashing.spoil(photos[2])
+    out = tmp_path / "predictions.csv"
+    parts.partial_folder(out).mkdir()
+    (parts.partial_folder(out) / f"images{NOTE}").write_bytes(bytes(photos[2]))
+    with crashing.crashing():  # it would end this process, too
+        run(home, photos, out)
+    problems = pd.read_csv(out).set_index("id")["problem"].dropna()
+    assert problems.to_dict() == {str(photos[2]): f"{ENDED} (SIGSEGV)"}
+    assert not parts.partial_folder(out).exists()
 
 
 def by_class(frame, names=NAMES):
