@@ -131,3 +131,14 @@ def test_an_unknown_name_is_an_attribute_error():
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_files_stay_readable(path):
     assert len(path.read_text().splitlines()) <= 400
+
+
+# Where Arrow opens a Parquet file; `new_predictions` reads what `predict` has just written.
+PARQUET = ("features/storage/parquet_guard.py", "pipeline/results/new_predictions.py")
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name(path) not in PARQUET], ids=name)
+def test_parquet_files_are_opened_by_the_guard_alone(path):
+    tree = ast.parse(path.read_text())
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not names & {"ParquetFile", "read_parquet", "read_table", "read_schema", "read_metadata"}

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from features.errors import DataError
+from features.storage import parquet_guard
+from features.text import reason_of
 
 Row = tuple[int, list[str]]  # line number, fields
 
 _MOST_COLUMNS = 1000  # each becomes a dataset of the feature file
-_MOST_ROWS = 50_000_000  # a file of some bytes can claim any number
 _LINE_CHARACTERS = 2**20
 _MOST_LINES = 10_000  # of one row, within quotes
 _PARQUET_ROWS = 2**12  # read at a time
@@ -84,30 +85,35 @@ def _text_rows(name: str, file: IO[bytes], delimiter: str) -> Iterator[Row]:
 
 def _parquet_rows(name: str, file: IO[bytes]) -> Iterator[Row]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        schema = pq.ParquetFile(file).schema_arrow
-        texts = [field.name for field in schema if pa.types.is_string(field.type)]
-        table = pq.ParquetFile(file, read_dictionary=texts)  # equal texts are held once
-        if table.metadata.num_rows > _MOST_ROWS:
-            raise DataError(
-                f"{name} has {table.metadata.num_rows:,} rows, expected at most {_MOST_ROWS:,}"
-            )
+        opened = _opened(name, file.read())
+        schema = opened.schema
         yield 0, list(schema.names)
-        check_columns(name, table.metadata.num_columns)
+        check_columns(name, len(schema))
         for field in schema:
             if pa.types.is_nested(field.type):
                 raise _wrong_type(name, field.name, field.type)
         line = 0
-        for batch in table.iter_batches(_PARQUET_ROWS):
+        for batch in opened.file.iter_batches(_PARQUET_ROWS):
+            batch.validate(full=True)  # that no place is beyond its dictionary
             columns = [_texts(name, *named) for named in zip(schema.names, batch, strict=True)]
             for fields in zip(*columns, strict=True):
                 line += 1
                 yield line, [field or "" for field in fields]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{name} cannot be read as a Parquet table: {reason}") from None
+        raise _unreadable(name, reason_of(error)) from None
+
+
+def _opened(name: str, content: bytes) -> parquet_guard.Opened:
+    try:
+        return parquet_guard.opened(content)
+    except DataError as error:
+        raise _unreadable(name, str(error)) from None
+
+
+def _unreadable(name: str, reason: str) -> DataError:
+    return DataError(f"{name} cannot be read as a Parquet table: {reason}")
 
 
 def _texts(name: str, column: str, values: Any) -> list[str | None]:

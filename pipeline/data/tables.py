@@ -1,19 +1,19 @@
 """Parquet tables that we wrote ourselves and read again: within bounds, and checked by column.
 
-A Parquet file of a few kilobytes can claim billions of rows, and a text that it holds once can
-stand in each of them. So rows are counted before they are read, and texts are read as a dictionary.
+A text that a file holds once can stand in each of its rows, so texts are kept as a dictionary.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from features.disk import documents
 from features.errors import DataError
+from features.storage import parquet_guard
 from features.storage.hdf5_walk import FREE_BYTES, RATIO
 from features.storage.texts import Texts
 from features.text import for_terminal
@@ -54,7 +54,6 @@ class Table:
                 more rows, or another compression, than we write.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         self.path, self._remedy = path, remedy
         with self.reading():
@@ -65,14 +64,12 @@ class Table:
             if sha256 and hashlib.sha256(content).hexdigest() != sha256:
                 raise DataError("it has changed since it was written")
             most = _ROWS_OF_A_BYTE * len(content) if most_rows is None else most_rows
-            source = pa.BufferReader(content)
-            schema = pq.read_schema(source)
+            opened = parquet_guard.opened(content, most)
+            self._file, self.rows, schema = opened.file, opened.claims.rows, opened.schema
+            if others := sorted(opened.claims.codecs - _COMPRESSIONS):
+                raise DataError(f"it is compressed by {others[0]}, as no table of ours is")
             self._texts = [each.name for each in schema if pa.types.is_string(each.type)]
-            self._file = pq.ParquetFile(source, read_dictionary=self._texts)
             self.names, self._meta = tuple(schema.names), schema.metadata or {}
-            self.rows = _counted_rows(self._file.metadata)
-            if self.rows > most:
-                raise DataError(f"it claims {self.rows:,} rows, expected at most {most:,}")
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -144,7 +141,7 @@ class Table:
         with self.reading():
             if name not in self._texts or column.null_count:
                 raise DataError(f"column {name!r:.60} holds something else than texts")
-            column = column.combine_chunks()
+            column = column.combine_chunks().dictionary_encode()
             return texts_of(column.dictionary), column.indices.to_numpy()
 
     def numbers(self, names: Sequence[str], kind: str) -> np.ndarray:
@@ -170,10 +167,11 @@ class Table:
                     raise DataError(f"it has not one column {name!r:.60}")
             if group is not None:
                 table = self._file.read_row_group(group, columns=list(names))
-                return [table.column(name) for name in names]
-            table = self._file.read(columns=list(names))
+            else:
+                table = self._file.read(columns=list(names))
+            table.validate(full=True)  # that no place is beyond its dictionary
             columns = [table.column(name) for name in names]
-            if any(len(column) != self.rows for column in columns):
+            if group is None and any(len(column) != self.rows for column in columns):
                 raise DataError("its columns have different lengths")
             return columns
 
@@ -209,15 +207,3 @@ def texts_of(column: "pa.Array") -> Texts:
     if not len(large):
         return Texts.of(())
     return Texts(np.frombuffer(content or b"", np.uint8), bounds)
-
-
-def _counted_rows(metadata: Any) -> int:
-    """Return the number of rows, after a look at how they are stored."""
-    rows = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        rows += group.num_rows
-        for place in range(group.num_columns):
-            if (name := group.column(place).compression) not in _COMPRESSIONS:
-                raise DataError(f"it is compressed by {name}, as no table of ours is")
-    return int(max(rows, metadata.num_rows))

@@ -13,6 +13,7 @@ from features.errors import DataError, UsageError
 from features.records import DIGEST_BYTES, blake2b
 from features.sources.base import Source
 from features.sources.contents import digest_contents
+from features.storage import parquet_guard
 from features.text import for_terminal
 
 if TYPE_CHECKING:
@@ -99,18 +100,17 @@ class Parts:
     def _table(self, start: int) -> "pa.Table":
         """Return a part; raise DataError where it is damaged or has other rows or columns."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         path = self.path(start)
         data = path.read_bytes()
         if blake2b(data[:-DIGEST_BYTES]) != data[-DIGEST_BYTES:]:
             raise DataError(f"{path} is damaged; the same command with --restart begins anew")
         try:
-            file = pq.ParquetFile(pa.BufferReader(data[:-DIGEST_BYTES]))
-            if file.schema_arrow != self.schema or file.metadata.num_rows != self._rows(start):
-                raise DataError(f"{path} is no part of this table; --restart begins anew")
-            table = file.read()
-        except (pa.ArrowException, OSError) as error:
+            opened = parquet_guard.opened(data[:-DIGEST_BYTES])
+            if opened.schema != self.schema or opened.claims.rows != self._rows(start):
+                raise DataError("it is no part of this table; --restart begins anew")
+            table = parquet_guard.read(opened, self.schema.names)
+        except (DataError, pa.ArrowException, OSError) as error:
             raise DataError(f"{path} cannot be read: {for_terminal(str(error), 300)}") from None
         failed = table["problem"].is_valid()
         if any(table[name].is_null() != failed for name in ("class", "set")):

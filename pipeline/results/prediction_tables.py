@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.errors import DataError, UsageError
+from features.storage import parquet_guard
+from features.text import reason_of
 from pipeline.data.splits import Splits
 from pipeline.results.predictions import TOLERANCE
 
@@ -49,24 +51,29 @@ def read_table(table: "Path | pd.DataFrame", splits: Splits) -> PredictionTable:
             or of locked images; a class is unknown; or rows are no probabilities.
     """
     name = str(table) if isinstance(table, Path) else "the frame"
-    frame = _read(table) if isinstance(table, Path) else table
-    if ID not in frame.columns:
-        raise DataError(f"{name} has no column {ID!r}; its columns are {_listed(frame.columns)}")
+    frame = _read(table, splits) if isinstance(table, Path) else table
+    _check_columns(name, list(frame.columns), splits)
     order = _rows(name, [str(value) for value in frame[ID]], splits)
     frame = frame.iloc[order]
-    columns = _probability_columns(name, frame.columns, splits.class_names)
-    if columns:
+    if columns := _probability_columns(name, frame.columns, splits.class_names):
         return PredictionTable(_probabilities(name, frame, columns), False)
-    for column in LABELS:
-        if column in frame.columns:
-            return PredictionTable(_one_hot(name, frame, column, splits.class_names), True)
-    raise DataError(
-        f"{name} has no predictions: its columns are {_listed(frame.columns)}; expected "
-        f"{PREFIX}<class> for each class, or {' or '.join(map(repr, LABELS))}"
-    )
+    column = next(column for column in LABELS if column in frame.columns)
+    return PredictionTable(_one_hot(name, frame, column, splits.class_names), True)
 
 
-def _read(path: Path) -> "pd.DataFrame":
+def _check_columns(name: str, columns: Sequence[Any], splits: Splits) -> None:
+    """Raise DataError where a table lacks ids or predictions."""
+    if ID not in columns:
+        raise DataError(f"{name} has no column {ID!r}; its columns are {_listed(columns)}")
+    known = {*LABELS, *splits.class_names}
+    if not any(str(each) in known or str(each).startswith(PREFIX) for each in columns):
+        raise DataError(
+            f"{name} has no predictions: its columns are {_listed(columns)}; expected "
+            f"{PREFIX}<class> for each class, or {' or '.join(map(repr, LABELS))}"
+        )
+
+
+def _read(path: Path, splits: Splits) -> "pd.DataFrame":
     import pandas as pd
 
     if not path.is_file():
@@ -75,10 +82,21 @@ def _read(path: Path) -> "pd.DataFrame":
         if path.suffix.lower() == ".csv":  # as text: a class may be called "NA", an id "007"
             return pd.read_csv(path, dtype=str, keep_default_na=False)
         if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-    except (OSError, ValueError, ImportError) as error:  # also of pyarrow and of the CSV parser
-        raise DataError(f"{path} cannot be read: {str(error).partition(chr(10))[0]}") from None
+            return _read_parquet(path, splits)
+    except (DataError, OSError, ValueError) as error:  # also of pyarrow and of the CSV parser
+        raise DataError(f"{path} cannot be read: {reason_of(error)}") from None
     raise UsageError(f"{path} is no table that can be read; expected a .csv or .parquet file")
+
+
+def _read_parquet(path: Path, splits: Splits) -> "pd.DataFrame":
+    """Return the columns of a Parquet file that can be of use."""
+    opened = parquet_guard.opened(path.read_bytes(), most_values=2 * len(splits.ids))
+    _check_columns("it", opened.schema.names, splits)
+    known = {ID, *LABELS, *splits.class_names}
+    names = [name for name in opened.schema.names if name in known or name.startswith(PREFIX)]
+    if len(set(names)) < len(names):
+        raise DataError("it has two columns of the same name")
+    return parquet_guard.read(opened, names).to_pandas(ignore_metadata=True)
 
 
 def _rows(name: str, ids: list[str], splits: Splits) -> list[int]:

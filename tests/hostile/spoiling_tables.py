@@ -7,10 +7,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.hostile.spoiling import NAMES, NUMBERS, value
+from tests.hostile.spoiling_parquet import spoil_footer, spoil_page
+
+_COMPRESSIONS = (*["snappy"] * 8, "none", "gzip", "zstd", "brotli", "lz4")
 
 
 def spoil_parquet(path: Path, random: Random) -> None:
-    """Change a column of a Parquet file: its type, its name, its values, its number of rows."""
+    """Change a column of a Parquet file: its type, its name, its values, or what is said of it."""
+    if random.random() < 0.4:
+        spoil = random.choice([spoil_footer, spoil_footer, spoil_page])
+        path.write_bytes(spoil(path.read_bytes(), random))
+        return
     table = pq.read_table(path)
     if not table.num_columns:
         return
@@ -39,7 +46,7 @@ def spoil_parquet(path: Path, random: Random) -> None:
         table = table.replace_schema_metadata(
             {b"offshelf": random.choice([b"null", b"{}", b"\xff", b"[[["])}
         )
-    pq.write_table(table, path)
+    pq.write_table(table, path, compression=random.choice(_COMPRESSIONS))
 
 
 def _column(count: int, random: Random) -> pa.Array:

@@ -173,6 +173,8 @@ TARGETS = {
     "trials": Target(valid.results, "results/*/trials.npz", spoil_npz, _READ, 1),
     "table of another tool": Target(valid.results, "table.csv", _csv,
                                     ("add results table.csv --name out --replace",)),
+    "table of another tool, Parquet": Target(valid.results, "table.parquet", spoil_parquet,
+                                             ("add results table.parquet --name out --replace",)),
     "note of weights": Target(valid.cache, "cache/weights/*.json", _json,
                               ("weights list",), 1),
     "pack": Target(valid.packed, "m.zip", spoil_pack, (_PREDICT, f"{_PREDICT} --submission sample.csv"), 4),

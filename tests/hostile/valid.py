@@ -102,6 +102,7 @@ def results(folder: Path) -> None:
     candidates.change(out, name, trials_file=facts)
     stored = pandas.read_parquet(out / "vgg16.pool.logistic" / "validation.parquet")
     stored.drop(columns="label").to_csv(folder / "table.csv", index=False)
+    stored.drop(columns="label").to_parquet(folder / "table.parquet")
 
 
 def cache(folder: Path) -> None:
