@@ -7,7 +7,8 @@
 disk; ids, digests, labels and splits are there. What it prints was measured in a new process.
 `classify` writes features of ten overlapping classes as float16, and runs `classify` on them in a
 new process, with the defaults of each classifier, without a search. Peak is the resident memory of
-all its processes together, as Linux tells it, asked ten times a second; seconds are by the clock.
+all its processes together, as Linux tells it, asked ten times a second; seconds are by the clock,
+and for all candidates together those of the processors, too.
 """
 
 import argparse
@@ -66,36 +67,44 @@ def opened(path: Path) -> str:
 
 
 def classified(path: Path, arguments: argparse.Namespace) -> str:
-    """Return seconds and peak of `classify` for each number of rows, and of each candidate."""
+    """Return time and peak of `classify` for each number of rows, and of each candidate."""
     table = []
     for rows in arguments.rows:
         overlapping(path, rows, arguments.width)
         out = path.parent / f"results-{rows}"
-        seconds, peak = watched(
+        seconds, computed, peak = watched(
             [sys.executable, "-m", "pipeline", "classify", str(path), "--out", str(out),
              "--memory", arguments.memory, "--budget", arguments.budget,
              "--classifiers", arguments.classifiers, *([] if arguments.tune else ["--no-tune"])]
         )  # fmt: skip
-        table.append((f"{rows:,}", "all", f"{seconds:.0f}", f"{peak:.0f}", ""))
+        table.append((f"{rows:,}", "all", f"{seconds:.0f}", f"{computed:.0f}", f"{peak:.0f}", ""))
         for record in candidates(out).values():
             spent = record.seconds["search"] + record.seconds["fit"]
             best = max(trial.score for trial in record.trials)
             name = record.name.removeprefix(f"synthetic.{LAYER}.")
-            table.append((f"{rows:,}", name, f"{spent:.0f}",
+            table.append((f"{rows:,}", name, f"{spent:.0f}", "",
                           f"{record.peak_memory / 1e6:.0f}", f"{best:.4f}"))  # fmt: skip
-    return render(("rows", "candidate", "seconds", "peak MB", "accuracy"), table)
+    return render(("rows", "candidate", "seconds", "CPU seconds", "peak MB", "accuracy"), table)
 
 
-def watched(command: list[str]) -> tuple[float, float]:
-    """Run a command; return its seconds, and the peak MB of it and its children together."""
-    started, peak = time.perf_counter(), 0.0
+def watched(command: list[str]) -> tuple[float, float, float]:
+    """Run a command; return its seconds, by the clock and of the processors, and its peak.
+
+    The peak are MB of it and its children together.
+    """
+    started, computed, peak = time.perf_counter(), _computed(), 0.0
     process = subprocess.Popen(command)
     while process.poll() is None:
         peak = max(peak, sum(map(_resident, _family(process.pid))))
         time.sleep(EVERY)
     if process.returncode:
         raise SystemExit(process.returncode)
-    return time.perf_counter() - started, peak
+    return time.perf_counter() - started, _computed() - computed, peak
+
+
+def _computed() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def sparse_file(path: Path, rows: int, width: int) -> None:

@@ -1,12 +1,13 @@
 """Pipelines that are fitted to rows which are read in blocks, and predict them in blocks."""
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.classifiers.base import probabilities
-from pipeline.classifiers.blocks import Rows, Transformed, are_read
+from pipeline.classifiers.blocks import Rows, Transformed, are_read, of_blocks
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -68,9 +69,20 @@ def predict(model: "BaseEstimator", x: Rows, classes: int) -> np.ndarray:
     if isinstance(x, np.ndarray):
         return probabilities(model, x, classes)
     values = np.empty((len(x), classes), np.float32)
-    for rows, block in x.blocks():
-        values[rows] = probabilities(model, block, classes)
+
+    def predicted(rows: slice, block: np.ndarray) -> tuple[slice, np.ndarray]:
+        return rows, probabilities(model, block, classes)
+
+    in_turn = itertools.starmap(predicted, x.blocks())
+    for rows, block in of_blocks(x, predicted) if _is_light(model) else in_turn:
+        values[rows] = block
     return values
+
+
+def _is_light(model: "BaseEstimator") -> bool:
+    """Tell whether a model predicts by thin products, so that several threads may do so at once."""
+    last = getattr(model, "steps", [("", model)])[-1][1]
+    return any(hasattr(last, name) for name in ("coef_", "centroids_"))
 
 
 def in_blocks(x: Rows) -> Iterator[tuple[slice, np.ndarray]]:

@@ -13,15 +13,13 @@ import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import gen_batches
 
-from pipeline.classifiers.blocks import are_read
+from pipeline.classifiers.blocks import are_read, of_blocks
 
 # A function from the scores of some rows, and which rows they are, to the sum of their losses and
 # its gradient with respect to the scores.
 Loss = Callable[[np.ndarray, slice], tuple[float, np.ndarray]]
 
-_BLOCK_BYTES = 2**22  # rows at a time, which stay in the cache between their two products
 _SAMPLE = 8  # rows for each feature, from which the covariance is estimated
 _WIDEST = 4096  # features, up to which a covariance is quickly factorized
 
@@ -133,22 +131,19 @@ def _covariance(X, mean):  # noqa: N803
 
 
 def _moments(X):  # noqa: N803
-    """Return mean and covariance of rows that are read in blocks, as of those in memory."""
-    mean = sum(block.sum(axis=0, dtype=np.float64) for _, block in X.blocks()) / len(X)
+    """Return mean and spread of rows that are read in blocks, as of those in memory."""
+    mean = sum(of_blocks(X, lambda _, block: block.sum(axis=0, dtype=np.float64))) / len(X)
     if X.shape[1] > _WIDEST:
-        squares = sum(np.square(block - mean).sum(axis=0) for _, block in X.blocks())
-        return mean, squares / len(X)
-    rows = X[np.arange(0, len(X), max(1, len(X) // (_SAMPLE * X.shape[1])))]
-    return mean, _covariance(rows, mean)
+        squares = of_blocks(X, lambda _, block: np.square(block - mean).sum(axis=0))
+        return mean, sum(squares) / len(X)
+    rows = X.subset(np.arange(0, len(X), max(1, len(X) // (_SAMPLE * X.shape[1]))))
+    rounded = mean.astype(X.dtype)
 
+    def products(_, block):
+        block -= rounded
+        return block.T @ block
 
-def _blocks(X):  # noqa: N803
-    """Yield which rows they are, and rows that stay in the cache between two products."""
-    if are_read(X):
-        yield from X.blocks()
-        return
-    for rows in gen_batches(len(X), max(1, _BLOCK_BYTES // X[0].nbytes)):
-        yield rows, X[rows]
+    return mean, sum(of_blocks(rows, products)).astype(np.float64) / len(rows)
 
 
 def _factor(spread, curvature, penalty):
@@ -171,9 +166,13 @@ def _pass(X, loss, weights, intercepts):  # noqa: N803
     """Return the mean loss and its gradients in the weights (K, D) and the intercepts (K,)."""
     weights, intercepts = weights.astype(X.dtype), intercepts.astype(X.dtype)
     total, gradient, sums = 0.0, np.zeros(weights.shape), np.zeros(len(weights))
-    for rows, block in _blocks(X):
+
+    def of_block(rows, block):
         value, slope = loss(block @ weights.T + intercepts, rows)
+        return value, slope.T @ block, slope.sum(axis=0, dtype=np.float64)
+
+    for value, product, column in of_blocks(X, of_block):
         total += value
-        gradient += slope.T @ block
-        sums += slope.sum(axis=0, dtype=np.float64)
+        gradient += product
+        sums += column
     return total / len(X), gradient / len(X), sums / len(X)

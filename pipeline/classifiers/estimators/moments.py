@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.utils.class_weight import compute_class_weight
 
-from pipeline.classifiers.blocks import Transformed
+from pipeline.classifiers.blocks import Transformed, of_blocks
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Moments:
         classes: the K labels.
         counts: the rows of each class, (K,).
         sums: the sum of each class's rows, without weights, float64 (K, D).
-        squares: the sum of each feature's squares, without weights, float64 (D,).
+        squares: the sum of each feature's squares, float64 (D,); 0 where there are products.
         products: of features with each other, weighted, float64 (D, D); (0, 0) where they were
             not asked for.
     """
@@ -60,14 +60,21 @@ def _moments(x: Transformed, y: np.ndarray, weights: np.ndarray | None) -> Momen
     width, count = x.shape[1], len(classes)
     sums, squares = np.zeros((count, width)), np.zeros(width)
     products = np.zeros((0, 0) if weights is None else (width, width))
-    for rows, block in x.blocks():
+
+    def of_block(rows: slice, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         own = codes[rows]
         members = (own == np.arange(count)[:, None]).astype(block.dtype)  # (K, b)
-        sums += members @ block
-        squares += np.square(block).sum(axis=0, dtype=np.float64)
-        if weights is not None:
-            weighted = block * weights[own, None].astype(block.dtype)
-            products += weighted.T @ block
+        if weights is None:
+            return members @ block, np.einsum("nd,nd->d", block, block)
+        weighted = block * np.sqrt(weights)[own, None].astype(block.dtype)
+        return members @ block, weighted.T @ weighted
+
+    for block_sums, block_squares in of_blocks(x, of_block):
+        sums += block_sums
+        if weights is None:
+            squares += block_squares
+        else:
+            products += block_squares
     return Moments(classes, np.bincount(codes), sums, squares, products)
 
 

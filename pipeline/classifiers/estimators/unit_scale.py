@@ -5,9 +5,10 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from pipeline.classifiers.blocks import are_read
+from pipeline.classifiers.blocks import are_read, of_blocks
 
 _VALUES = 2**17  # at a time in float64, 1 MiB
+_FEW = 1000  # rows of which the mean is near that of all
 
 
 def mean_and_scales(rows, parts) -> tuple[np.ndarray, list[float]]:
@@ -20,14 +21,23 @@ def mean_and_scales(rows, parts) -> tuple[np.ndarray, list[float]]:
     Returns:
         The mean; and the root mean squared norm of each part of the centred rows, 1 where it is 0.
     """
-    mean = sum(block.sum(axis=0, dtype=np.float64) for _, block in rows.blocks()) / len(rows)
-    rounded, squares = mean.astype(rows.dtype), np.zeros(len(parts))
-    for _, block in rows.blocks():
-        block -= rounded
-        for number, columns in enumerate(parts):
-            part = block[:, columns]
-            squares[number] += np.einsum("nd,nd->n", part, part).sum(dtype=np.float64)
-    return mean, [float(scale) or 1.0 for scale in np.sqrt(squares / len(rows))]
+    few = rows[:: max(1, len(rows) // _FEW)]
+    near = few.mean(axis=0, dtype=np.float64).astype(rows.dtype)  # so that little is cancelled
+
+    def of_block(_, block):
+        block -= near
+        pieces = (block[:, columns] for columns in parts)
+        squares = [np.einsum("nd,nd->n", piece, piece).sum(dtype=np.float64) for piece in pieces]
+        return block.sum(axis=0, dtype=np.float64), np.array(squares)
+
+    sums, squares = np.zeros(rows.shape[1]), np.zeros(len(parts))
+    for block_sums, block_squares in of_blocks(rows, of_block):
+        sums += block_sums
+        squares += block_squares
+    offset = sums / len(rows)
+    kept = [np.square(offset[columns]).sum() for columns in parts]
+    variances = np.maximum(squares / len(rows) - kept, 0)
+    return near + offset, [float(scale) or 1.0 for scale in np.sqrt(variances)]
 
 
 class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):

@@ -20,6 +20,8 @@ def x():
 class InBlocks:
     """Rows that are read in blocks of 16."""
 
+    step = 16
+
     def __init__(self, x):
         self.x, self.shape, self.dtype = x, x.shape, x.dtype
 
@@ -30,9 +32,9 @@ class InBlocks:
         return self.x[key].copy()
 
     def blocks(self):
-        for start in range(0, len(self.x), 16):
-            rows = slice(start, min(start + 16, len(self.x)))
-            yield rows, self.x[rows].copy()
+        for start in range(0, len(self.x), self.step):
+            rows = slice(start, min(start + self.step, len(self.x)))
+            yield rows, self[rows]
 
     def subset(self, rows):
         return InBlocks(self.x[rows])

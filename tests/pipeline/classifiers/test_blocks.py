@@ -1,11 +1,16 @@
 """What learns from rows in blocks reaches the optimum of what learns from them in memory."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
-from pipeline.classifiers import find, streaming
+from pipeline.classifiers import blocks, find, streaming
 from pipeline.classifiers.base import Task, probabilities
-from pipeline.data.stored_rows import Part, StoredRows
+from pipeline.classifiers.blocks import Transformed, of_blocks
+from pipeline.classifiers.estimators.unit_scale import UnitScale, mean_and_scales
+from pipeline.data.stored_rows import Part, StoredRows, put
 from tests.pipeline.featurefiles import write_features
 
 ROWS, WIDTH, CLASSES = 3000, 24, 4
@@ -94,6 +99,49 @@ def test_rows_are_read_as_a_matrix_is_indexed(data):
     pieces = [block for _, block in stored.blocks()]
     assert len(pieces) > 3
     np.testing.assert_array_equal(np.concatenate(pieces), x)
+
+
+def test_blocks_are_computed_in_order_by_threads(data, monkeypatch):
+    stored, x, _ = data
+    monkeypatch.setattr(blocks, "available_cpus", lambda: 3)
+    names, running, most = set(), 0, 0
+
+    def computed(rows, block):
+        nonlocal running, most
+        names.add(threading.current_thread().name)
+        running += 1
+        most = max(most, running)
+        time.sleep(0.01 * (rows.start == 0))  # the first one ends after others
+        running -= 1
+        return block
+
+    for rows in (stored, stored.subset(np.arange(len(x))), x):
+        np.testing.assert_array_equal(np.concatenate([*of_blocks(rows, computed)]), x)
+    assert len(names) > 1 and most <= 3
+    with pytest.raises(ZeroDivisionError):
+        list(of_blocks(stored, lambda rows, block: 1 / 0))
+
+
+def test_every_float16_is_widened_to_what_numpy_makes_of_it():
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    for values in (halves, halves[np.isfinite(halves)]):  # infinite ones take another way
+        wide = np.empty((len(values), 2), np.float32)
+        put(values, wide[:, 1])
+        np.testing.assert_array_equal(wide[:, 1], values.astype(np.float32))
+        finite = np.isfinite(values)
+        bits = wide[finite, 1].view(np.uint32)
+        np.testing.assert_array_equal(bits, values[finite].astype(np.float32).view(np.uint32))
+
+
+def test_a_scale_is_found_however_far_off_the_features_lie(data):
+    stored, x, _ = data
+    ours, theirs = UnitScale().fit(stored), UnitScale().fit(x)
+    np.testing.assert_allclose(ours.mean_, theirs.mean_, rtol=1e-5)
+    assert ours.scale_ == pytest.approx(theirs.scale_, rel=1e-5)
+    far = Transformed(stored, lambda rows: rows + np.float32(1000), x.shape[1])
+    mean, (scale,) = mean_and_scales(far, [slice(None)])
+    np.testing.assert_allclose(mean, theirs.mean_ + 1000, rtol=1e-6)
+    assert scale == pytest.approx(theirs.scale_, rel=1e-3)
 
 
 def test_layers_stand_side_by_side(tmp_path):
