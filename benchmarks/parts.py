@@ -19,8 +19,8 @@ from features.extraction.planning import compile_model, plan_extraction
 from features.extraction.shards import Shards, partial_folder, shard_images
 from features.processes.cpus import available_cpus
 from features.sources import open_source
+from features.storage.checked import CheckedFile
 from features.storage.row_blocks import Rows
-from features.storage.store import FeatureFile
 
 LONGEST = 30  # seconds of one measurement; a slow engine gets fewer images
 
@@ -63,7 +63,7 @@ def ours(job: Job) -> dict[str, Any]:
 
 def writing_rate(path: Path) -> float:
     """Return rows/s of writing a feature file's rows once more, through shards as ever."""
-    with FeatureFile(path) as file:
+    with CheckedFile(path) as file:
         rows, recipe, attributes = file.rows(), file.recipe, file.attributes
     own = {name: attributes[name] for name in ("class_names", "recipe", "recipe_digest")}
     copy = path.with_suffix(".copy.h5")

@@ -24,6 +24,7 @@ from features.arguments import (
 from features.backbones import catalog
 from features.backbones.names import is_elsewhere
 from features.errors import UsageError
+from features.records import LAYOUTS, SINGLE
 
 RESIZES = ("stretch", "crop")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
@@ -72,6 +73,7 @@ class ExtractConfig:
         force_int8: take int8 also where it loses more of the features than the guard allows.
         batch_size: images in a forward pass; 32 is near the best rate on CPUs and small GPUs.
         store: dtype of the stored features; float16 halves the file.
+        layout: "single" writes one file, "sharded" an index and a folder of many files beside it.
         limit: take that many images only, spread evenly over the source.
         splits: which folder holds which split, such as {"train": "training_set"}, where their
             names do not say so.
@@ -109,6 +111,7 @@ class ExtractConfig:
     force_int8: bool = False
     batch_size: int = 32
     store: str = "float32"
+    layout: str = SINGLE  # one file to carry about
     limit: int | None = None
     splits: tuple[tuple[str, str], ...] | None = None
     max_rejected: float = 0.05
@@ -142,6 +145,7 @@ class ExtractConfig:
             force_int8=check_flag,
             batch_size=check_count,
             store=partial(check_choice, choices=STORES),
+            layout=partial(check_choice, choices=LAYOUTS),
             limit=optional(check_count),
             splits=optional(as_splits),
             max_rejected=check_share,

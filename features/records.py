@@ -17,6 +17,7 @@ from features.disk import documents
 from features.disk.documents import Whole
 from features.errors import DataError
 
+SINGLE, SHARDED = LAYOUTS = ("single", "sharded")  # of feature files: one file, or an index of many
 DIGEST_BYTES = 16
 UNLABELLED = -1
 

@@ -23,11 +23,14 @@ from features.errors import UsageError
 TEMPORARY = ".tmp"
 REPLACED = ".replaced"  # the suffix of a folder while another one takes its place
 _RANDOM_BYTES = 8  # of a temporary name
+_COPIED_BYTES = 2**22  # at a time
 _NAME_KEPT = 40  # characters of a file's name that its temporary name begins with
 _ATTEMPTS = 10  # to replace a folder that somebody else puts back meanwhile
 
 # Errors by which a file system, such as a network one, says that it cannot sync folders.
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
+# Errors by which one says that it gives a file no second name there.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
 
 
 class Disk:
@@ -59,6 +62,10 @@ class Disk:
     def rename(self, old: Path, new: Path) -> None:
         """Rename a file; a file of the new name is replaced."""
         old.replace(new)
+
+    def link(self, old: Path, new: Path) -> None:
+        """Give a file a second name, which nothing has yet."""
+        new.hardlink_to(old)
 
     def unlink(self, path: Path) -> None:
         """Remove a file."""
@@ -166,8 +173,7 @@ def replacing(path: Path, scratch: Path | None = None) -> Iterator[Draft]:
     Raises:
         OSError: the file could not be written, or not be made durable.
     """
-    name = f"{path.name[:_NAME_KEPT]}.{secrets.token_hex(_RANDOM_BYTES)}{TEMPORARY}"
-    temporary = (scratch or path.parent) / name
+    temporary = _temporary(path, scratch)
     try:
         with disk.create(temporary) as file, holding(temporary):
             draft = Draft(file)
@@ -196,6 +202,38 @@ def write(path: Path, data: bytes) -> None:
     """Write a whole file durably; raises OSError."""
     with replacing(path) as draft:
         draft.write(data)
+
+
+def link(old: Path, new: Path) -> bool:
+    """Give a file a second name, or copy it where the file system has no such thing.
+
+    A file of the new name is replaced. The name is durable when its folder has been synced.
+
+    Returns:
+        Whether it was copied.
+
+    Raises:
+        OSError: there is no such file, or it could not be copied.
+    """
+    if new.exists() and new.samefile(old):
+        return False
+    temporary = _temporary(new)
+    try:
+        disk.link(old, temporary)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with old.open("rb") as file, replacing(new) as draft:
+            shutil.copyfileobj(file, draft, _COPIED_BYTES)
+        return True
+    disk.rename(temporary, new)
+    return False
+
+
+def _temporary(path: Path, folder: Path | None = None) -> Path:
+    """Return a name for a file that will be renamed to `path`; nobody can guess it."""
+    name = f"{path.name[:_NAME_KEPT]}.{secrets.token_hex(_RANDOM_BYTES)}{TEMPORARY}"
+    return (folder or path.parent) / name
 
 
 def mapped_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:

@@ -42,6 +42,7 @@ def is_finished(plan: Plan) -> bool:
         if file.recipe != recipe and has_shards_of(recipe, out):
             return False  # an earlier run was to replace the file, and goes on
         check_same(replace(file.recipe, source=recipe.source), recipe, out)
+        _check_layout(file, config.layout)
         if problems := file.problems():
             raise DataError(f"{out} is damaged ({problems[0]}); --restart makes it anew")
         if changes := _changes(plan, file):
@@ -52,6 +53,14 @@ def is_finished(plan: Plan) -> bool:
             )
         log.info("%s is there already: %d images", out, len(file))
     return True
+
+
+def _check_layout(file: FeatureFile, wanted: str) -> None:
+    if file.layout != wanted:
+        raise UsageError(
+            f"{file.path} is there already, with --layout {file.layout}; `consolidate {file.path} "
+            f"--out OTHER` makes one with --layout {wanted} of it, --restart extracts again"
+        )
 
 
 def keep_unchanged(plan: Plan, shards: Shards) -> None:

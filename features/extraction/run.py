@@ -28,6 +28,7 @@ from features.remote.homes import without_home
 from features.remote.outputs import tell_working_path
 from features.sources import open_source
 from features.sources.reading import Reading, log_reading, report_notes
+from features.storage.index import discard_left
 from features.storage.store import FeatureFile
 from features.text import for_terminal
 
@@ -54,6 +55,7 @@ def extract(
     force_int8: bool = ExtractConfig.force_int8,
     batch_size: int = ExtractConfig.batch_size,
     store: str = ExtractConfig.store,
+    layout: str = ExtractConfig.layout,
     limit: int | None = ExtractConfig.limit,
     splits: SplitFolders | None = ExtractConfig.splits,
     max_rejected: float = ExtractConfig.max_rejected,
@@ -73,7 +75,7 @@ def extract(
 
     Args:
         source: a folder, a manifest, an archive, a pattern of shards or a file of arrays.
-        out: the feature file to write.
+        out: the feature file to write; of one in shards the index.
         backbone: the name of a network from the catalog, or of a hand-crafted descriptor; or an
             own network, the path of an `.onnx`, `.xml` or `.keras` file; or "timm/" and a name.
         weights: "imagenet" (from whichever source has them), the name of one weights source, a
@@ -99,6 +101,7 @@ def extract(
         force_int8: take int8 also where it loses more of the features than the guard allows.
         batch_size: images in a forward pass.
         store: dtype of the stored features, "float32" or "float16".
+        layout: "single" writes one file, "sharded" an index and a folder of many files beside it.
         limit: take that many images only, spread evenly over the source.
         splits: which folder holds which split, such as {"train": "training_set"}, where their
             names do not say so.
@@ -167,6 +170,7 @@ def _run(config: ExtractConfig, tells_reading: bool) -> Path:
         open_source(config.source, config.limit, config.splits) as source,
         locked(partial_folder(config.out)),
     ):
+        discard_left(partial_folder(config.out), config.out)
         if tells_reading:
             log_reading(source.reading)
         plan = plan_extraction(config, source)
@@ -191,7 +195,7 @@ def compute_features(plan: Plan) -> None:
     log.info("engine %s in %s: %s", choice.engine, choice.precision, choice.reason)
     network, losses = _compiled(plan)
     row_bytes = sum(4 * math.prod(shape) for shape in network.shapes.values())
-    images = shard_images(row_bytes, config.batch_size)
+    images = shard_images(row_bytes, config.batch_size, len(plan.source))
     shards = Shards(config.out, plan.recipe, len(plan.source), images)
     shards.resume(config.restart)
     keep_unchanged(plan, shards)
@@ -200,7 +204,8 @@ def compute_features(plan: Plan) -> None:
     with explaining_how_to_go_on(shards, config.restart):
         write_missing_shards(shards, plan, network)
         attributes = describe_file(plan, started, shards.total - kept, losses)
-        shards.assemble(config.out, attributes | {"notes": json.dumps(shards.notes)})
+        attributes["notes"] = json.dumps(shards.notes)
+        shards.assemble(config.out, attributes, config.layout)
 
 
 def _compiled(plan: Plan) -> tuple[Compiled, list[dict[str, Any]]]:

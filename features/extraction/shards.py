@@ -1,9 +1,10 @@
 """Shards: the rows of a feature file in files of a fixed range each, in a folder beside it.
 
 HDF5 does not survive a kill in the middle of a write, so no file that matters is ever appended
-to. A shard exists either whole or not at all, and the feature file is assembled from all shards.
-The folder, which holds all unfinished work, is removed when the feature file is whole. Shards of a
-file in a store are put there as well, where other machines see them.
+to. A shard exists either whole or not at all, and the feature file is assembled from all shards:
+they are copied into one file, or an index is written that names them. The folder, which holds all
+unfinished work, is removed when the feature file is whole. Shards of a file in a store are put
+there as well, where other machines see them.
 """
 
 import json
@@ -19,23 +20,37 @@ import numpy as np
 from features.disk import durable
 from features.disk.locks import CONTENT
 from features.errors import DataError, UsageError
-from features.records import Recipe
+from features.processes.progress import progress_bar
+from features.records import SHARDED, SINGLE, Recipe
 from features.remote import outputs
 from features.remote.stored_shards import stored_shards
-from features.storage import hdf5_guard, writer
+from features.storage import hdf5_guard, index, writer
+from features.storage.checked import CheckedFile
 from features.storage.row_blocks import Rows, Size
+from features.storage.schema import FOLDER
 from features.storage.store import FeatureFile
 
 log = logging.getLogger("offshelf")
 
+ORIGIN = "origin"  # the attribute of shards that are copied from a feature file
+
 SHARD_BYTES = 2**24  # a file of this size is written at near the disk's full speed
 SHARD_IMAGES = 512  # at most, so that a kill costs no more than some seconds of work
+SHARDS = 2**11  # of more images there are no more shards, but larger ones
+MOST_SHARD_BYTES = 2**28  # up to this size: as often a shard is held in memory
 
 
-def shard_images(row_bytes: int, batch_size: int) -> int:
-    """Return how many images one shard covers: a multiple of the batch size."""
+def shard_images(row_bytes: int, batch_size: int, total: int) -> int:
+    """Return how many images one shard covers: a multiple of the batch size.
+
+    Args:
+        row_bytes: what the features of an image take.
+        batch_size: images in a forward pass.
+        total: the number of images.
+    """
     images = min(SHARD_IMAGES, SHARD_BYTES // row_bytes)
-    return max(1, images // batch_size) * batch_size
+    of_many = min(total // SHARDS, MOST_SHARD_BYTES // row_bytes)
+    return max(1, max(images, of_many) // batch_size) * batch_size
 
 
 class Shards:
@@ -46,11 +61,18 @@ class Shards:
         recipe: the recipe of the feature file.
         total: the number of images of the source.
         images: the number of images that each shard covers; the last one may cover fewer.
+        origin: the seal of the feature file that is copied; "" of an extraction.
         sizes: the space that the rows of each existing shard need, by the index of its first image.
     """
 
     def __init__(
-        self, out: Path, recipe: Recipe, total: int, images: int, keeps: bool = True
+        self,
+        out: Path,
+        recipe: Recipe,
+        total: int,
+        images: int,
+        keeps: bool = True,
+        origin: str = "",
     ) -> None:
         """Keep the settings; no file is read or written.
 
@@ -60,8 +82,9 @@ class Shards:
             total: the number of images of the source.
             images: the number of images in a shard.
             keeps: whether shards that lie in a store are kept on this machine, too.
+            origin: the seal of the feature file that is copied; "" of an extraction.
         """
-        self.folder, self._keeps = partial_folder(out), keeps
+        self.folder, self._keeps, self.origin = partial_folder(out), keeps, origin
         self._stored = stored_shards(out, self.folder)
         self.recipe, self.total, self.images = recipe, total, images
         self.sizes: dict[int, Size] = {}
@@ -80,7 +103,7 @@ class Shards:
             DataError: the shards could not be discarded.
         """
         if restart:
-            with _writing(self.folder):
+            with writing(self.folder):
                 durable.empty_folder(self.folder, CONTENT)
             if self._stored is not None:
                 self._stored.discard()
@@ -142,9 +165,10 @@ class Shards:
             "stop": stop,
             "recipe": self.recipe.to_json(),
             "notes": json.dumps(rows.notes),
+            **({ORIGIN: self.origin} if self.origin else {}),
         }
         path = self._path(start)
-        with _writing(path):
+        with writing(path):
             if self._stored is not None:
                 durable.make_folder(self.folder)  # a worker of another machine has none
             with durable.replacing(path) as draft:
@@ -156,23 +180,64 @@ class Shards:
                 durable.disk.unlink(path)
         self._keep(start, rows)
 
-    def assemble(self, out: Path, attributes: dict[str, Any]) -> None:
-        """Write the feature file from all shards and remove them.
+    def assemble(self, out: Path, attributes: dict[str, Any], layout: str = SINGLE) -> None:
+        """Write the feature file from all shards, and remove them from the folder.
+
+        Args:
+            out: the feature file.
+            attributes: its attributes.
+            layout: "single" copies them into one file; "sharded" writes an index of them.
 
         Raises:
             DataError: the file could not be written, or a shard was damaged meanwhile.
         """
         size, local = Size.of_all(self.sizes.values()), outputs.working_path(out)
-        with _writing(local), durable.replacing(local, scratch=self.folder) as draft:
-            writer.write(draft, self._blocks(draft), size, attributes)
+        table: list[index.Shard] = []
+        with writing(local), durable.replacing(local, scratch=self.folder) as draft:
+            if layout == SHARDED:
+                size = index.index_size(size, len(self.sizes))
+                attributes = attributes | {FOLDER: index.folder_of(out).name}
+                writer.write(draft, self._columns(draft, table), size, attributes)
+                draft.check()
+                self._place(table, out)
+            else:
+                writer.write(draft, self._blocks(draft), size, attributes)
+                index.note_left(self.folder, out)
         hdf5_guard.vouch(local)
         outputs.upload(local, out)
+        index.discard_left(self.folder, out)
         discard_shards(out)
 
+    def _place(self, table: list[index.Shard], out: Path) -> None:
+        """Give shards their places beside the index; they stay in the folder, too."""
+        index.note_left(self.folder, out, table)
+        paths, folder = [self._path(start) for start, _ in self.ranges()], index.folder_of(out)
+        names = [shard.name for shard in table]
+        if self._stored is None:
+            index.place(zip(paths, names, strict=True), folder)
+        else:
+            self._stored.place(zip([path.name for path in paths], names, strict=True), folder)
+
     def _blocks(self, draft: durable.Draft) -> Iterator[Rows]:
-        for start, stop in self.ranges():
+        for start, stop in self._assembled():
             yield self.read(start, stop)
             draft.check()
+
+    def _columns(self, draft: durable.Draft, table: list[index.Shard]) -> Iterator[index.Columns]:
+        for start, stop in self._assembled():
+            with self._opened(start, stop) as file:
+                yield index.columns_of(file, start, table)
+            draft.check()
+        yield index.columns_of_table(table)
+
+    def _assembled(self) -> Iterator[tuple[int, int]]:
+        """Yield the range of each shard, with progress."""
+        count = len(self.sizes)
+        with progress_bar(count, 0, "shard", log.isEnabledFor(logging.INFO)) as bar:
+            bar.set_description_str("assembling", refresh=False)
+            for start, stop in self.ranges():
+                yield start, stop
+                bar.update()
 
     def drop(self, start: int) -> None:
         """Take the shard that begins at an image for missing, so that it is computed again."""
@@ -185,17 +250,23 @@ class Shards:
             UsageError: it was made by another recipe.
             DataError: it is missing, damaged, or the shard of other images.
         """
+        with self._opened(start, stop) as file:
+            return file.rows()
+
+    @contextmanager
+    def _opened(self, start: int, stop: int) -> Iterator[CheckedFile]:
         path = self._path(start)
         if self._stored is not None:
             self._stored.bring(path.name)
-        with FeatureFile(path) as file:
-            rows = file.rows()
+        with CheckedFile(path) as file:
             attributes = file.attributes
             if attributes.get("recipe") != self.recipe.to_json():
                 check_same(file.recipe, self.recipe, self.folder)
             if (attributes.get("start"), attributes.get("stop")) != (start, stop):
                 raise DataError(f"{path} is not the shard of images {start} to {stop}")
-            return rows
+            if attributes.get(ORIGIN, "") != self.origin:
+                raise DataError(f"{path} is not of this work, but of a copy of another file")
+            yield file
 
     def _path(self, start: int) -> Path:
         return self.folder / f"{start:010d}.h5"
@@ -221,14 +292,25 @@ def discard_shards(out: Path) -> None:
 
 def has_shards_of(recipe: Recipe, out: Path) -> bool:
     """Return whether the shards of an unfinished file are of this very recipe."""
+    return _attributes_of_one(out).get("recipe") == recipe.to_json()
+
+
+def origin_of(out: Path) -> str | None:
+    """Return the `origin` of the shards of an unfinished file, None where there are none."""
+    attributes = _attributes_of_one(out)
+    return str(attributes.get(ORIGIN, "")) if attributes else None
+
+
+def _attributes_of_one(out: Path) -> dict[str, Any]:
+    """Return the attributes of a shard of an unfinished file; none where there is no shard."""
     folder = partial_folder(out)
     if (stored := stored_shards(out, folder)) is not None:
         for name in stored.names()[:1]:
             stored.bring(name)
     for path in folder.glob("*.h5"):
         with suppress(DataError), FeatureFile(path) as file:
-            return bool(file.attributes.get("recipe") == recipe.to_json())
-    return False
+            return file.attributes
+    return {}
 
 
 def check_same(stored: Recipe, wanted: Recipe, path: Path) -> None:
@@ -241,7 +323,8 @@ def check_same(stored: Recipe, wanted: Recipe, path: Path) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of the disk into a DataError that names the file."""
     try:
         yield
     except OSError as error:

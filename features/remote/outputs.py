@@ -5,8 +5,11 @@ upload needs no temporary name.
 """
 
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from features.disk import durable
 from features.errors import DataError
 from features.processes.progress import progress_bar
 from features.remote import cache
@@ -73,3 +76,18 @@ def upload(local: Path, out: Path) -> None:
     if address.stat().size != size:
         raise DataError(f"{address} has another size than what was uploaded; somebody wrote to it")
     cache.keep(local, out)
+
+
+def remove(folder: Path, names: Sequence[str]) -> None:
+    """Remove files of a folder, on the disk or in a store; some may be gone already.
+
+    Raises:
+        OSError: one cannot be removed.
+        DataError: the store does not let us.
+    """
+    if (address := remote(folder)) is not None:
+        store_of(address.scheme).remove([address / name for name in names])
+        return
+    for name in names:
+        with suppress(FileNotFoundError):
+            durable.disk.unlink(folder / name)

@@ -5,6 +5,7 @@ are the objects `<feature file>.partial/<first image>.h5`, and go when the file 
 """
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,6 +58,12 @@ class StoredShards:
             durable.make_folder(self._folder)
             with suppress(FileNotFoundError):
                 cache.download(address, address.stat(), self._folder / name)
+
+    def place(self, names: Iterable[tuple[str, str]], folder: Path) -> None:
+        """Have the store copy shards to a folder of its own, each under another name."""
+        place = remote(folder)
+        assert place is not None  # noqa: S101 - it lies beside the feature file
+        self._store.copy((self._address / name, place / new) for name, new in names)
 
     def names(self) -> list[str]:
         """Return the names of all shards in the store, in order."""

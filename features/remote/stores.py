@@ -165,6 +165,17 @@ class Store:
             for _ in pool.map(remove, paths):
                 pass
 
+    def copy(self, pairs: Iterable[tuple[Address, Address]]) -> None:
+        """Copy objects to other places in the store, which does it by itself."""
+
+        def copy(pair: tuple[Address, Address]) -> None:
+            old, new = pair
+            attempt(new, lambda: self.files.cp_file(old.url, new.url))
+
+        with ThreadPoolExecutor(READERS, "copy") as pool:
+            for _ in pool.map(copy, pairs):
+                pass
+
     def is_content_of(self, local: Path, facts: Facts) -> bool:
         """Tell whether an object is shown, by its version, to have the content of a file."""
         return False

@@ -1,24 +1,39 @@
 """Whether a feature file still holds what was written, and whether its columns fit each other."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import h5py
 import numpy as np
 
 from features.errors import DataError
+from features.processes.progress import progress_bar
 from features.records import UNLABELLED, Split
 from features.storage import facts
 from features.storage.hdf5 import attributes_of, blocks, texts_of
 from features.storage.hdf5_chunks import ChunkedArray
 from features.storage.schema import DIGEST, content, hasher, paths, reading, seal
+from features.storage.sharded import ShardFiles
+
+log = logging.getLogger("offshelf")
 
 CHANGED = "has changed since it was written: its digest differs"
 
 
-def find_problems(file: h5py.File) -> list[str]:
-    """Read a whole feature file; return a line for each thing that is wrong with it."""
+def find_problems(file: h5py.File, shards: ShardFiles | None = None) -> list[str]:
+    """Read a whole feature file; return a line for each thing that is wrong with it.
+
+    Args:
+        file: the file, or the index of one in shards.
+        shards: the shards of an index.
+    """
     problems: list[str] = []
-    for check in (check_seal, _check_content, _check_rows, _check_recipe):
+    checks = [check_seal, check_content, _check_rows, _check_recipe]
+    if shards is not None:
+        checks.append(partial(_check_shards, shards=shards))
+    for check in checks:
         try:
             with reading("cannot be read"):
                 problems.extend(check(file))
@@ -33,12 +48,20 @@ def check_seal(file: h5py.File) -> Iterator[str]:
         yield "an attribute, or the shape or type of a dataset, " + CHANGED
 
 
-def _check_content(file: h5py.File) -> Iterator[str]:
+def check_content(file: h5py.File, whole: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """Yield a line for each dataset that differs from its digest, or is not finite.
+
+    Args:
+        file: the file.
+        whole: hashers, to which the content of the datasets of these paths is added.
+    """
     for path in paths(file):
         digest, is_finite = hasher(), True
+        others = [whole[path]] if whole and path in whole else []
         try:
-            for block in blocks(file[path]):
-                digest.update(content(block))
+            for block in blocks(ChunkedArray(file[path])):
+                for each in (digest, *others):
+                    each.update(content(block))
                 is_finite &= block.dtype.kind != "f" or bool(np.isfinite(block).all())
         except (OSError, RuntimeError) as error:
             yield f"/{path} cannot be read: {error}"
@@ -47,6 +70,28 @@ def _check_content(file: h5py.File) -> Iterator[str]:
             yield f"/{path} {CHANGED}"
         if not is_finite:
             yield f"/{path} holds values that are not finite"
+
+
+def _check_shards(file: h5py.File, shards: ShardFiles) -> Iterator[str]:
+    """Read every shard, and compare what all of them hold with what the index holds."""
+    absent = shards.absent()
+    if absent:
+        yield f"{len(absent)} of {len(shards)} shards are missing, such as {shards.name(absent[0])}"
+    alike = [path for path in paths(file) if not path.startswith(("features/", "shards/"))]
+    whole, is_read = {path: hasher() for path in alike}, not absent
+    with progress_bar(len(shards), len(absent), "shard", log.isEnabledFor(logging.INFO)) as bar:
+        for number in sorted({*range(len(shards))} - {*absent}):
+            try:
+                with shards.opened(number) as shard:
+                    for problem in check_content(shard, whole):
+                        yield f"{shards.name(number)}: {problem}"
+            except DataError as error:
+                yield str(error)
+                is_read = False
+            bar.update()
+    for path in alike if is_read else ():
+        if whole[path].hexdigest() != attributes_of(file[path]).get(DIGEST):
+            yield f"/{path} of the index is not what its shards hold"
 
 
 def _check_rows(file: h5py.File) -> Iterator[str]:

@@ -51,12 +51,12 @@ def is_text(dtype: np.dtype) -> bool:
     return known is not None and known.encoding == "utf-8" and known.length is not None
 
 
-def blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
-    """Yield the rows of a dataset in blocks of at most 64 MiB, or of one row."""
-    row_bytes = max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])))
-    rows, chunk = max(1, BLOCK_BYTES // row_bytes), (dataset.chunks or (1,))[0]
-    step, array = max(1, rows // chunk) * chunk if chunk <= rows else rows, ChunkedArray(dataset)
-    for start in range(0, len(dataset), step):
+def blocks(array: Any) -> Iterator[np.ndarray]:
+    """Yield the rows of an array, such as a `ChunkedArray`, in blocks of at most 64 MiB."""
+    row_bytes = max(1, array.dtype.itemsize * int(np.prod(array.shape[1:])))
+    rows, chunk = max(1, BLOCK_BYTES // row_bytes), (array.chunks or (1,))[0]
+    step = max(1, rows // chunk) * chunk if chunk <= rows else rows
+    for start in range(0, len(array), step):
         yield array[start : start + step]
 
 
@@ -70,7 +70,7 @@ def texts_of(dataset: h5py.Dataset) -> Texts:
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal count
-        for block in blocks(dataset):
+        for block in blocks(ChunkedArray(dataset)):
             count += int(np.strings.str_len(block).sum())
             if count > most:
                 raise DataError(f"it has texts of more than {most:,} bytes in all")

@@ -20,7 +20,8 @@ class Size:
     """The space that rows need in a file.
 
     Attributes:
-        counts: the number of rows by the group that holds them, "images" and "rejected".
+        counts: the number of rows by the group that holds them: "images", "rejected", of an index
+            "shards"; and "features" where these are not as many as images.
         widths: the bytes of the longest text by the path of its dataset, at least 1.
     """
 
@@ -37,6 +38,17 @@ class Size:
             for path, width in size.widths.items():
                 widths[path] = max(width, widths.get(path, 1))
         return cls(dict(counts), widths)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A block of consecutive rows of some datasets, as they are stored.
+
+    Attributes:
+        columns: the values by the path of the dataset, texts as utf-8 of dtype S.
+    """
+
+    columns: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from features.storage.row_blocks import COLUMN_GROUP
 from features.text import reason_of
 
 SCHEMA = 2  # schema 1 had strings of variable length
+INDEX_SCHEMA = 3  # of a file whose features lie in shards, see `sharded`
+FOLDER = "shards"  # the attribute of an index that names the folder of its shards
 DIGEST = "digest"  # the name of this attribute of each dataset, and of the file
 
 # Datasets of every feature file: kind of the dtype ("S" is utf-8) and number of dimensions.
@@ -29,8 +31,18 @@ COLUMNS = {
     "rejected/reason": ("S", 1),
 }
 
+# Those of an index too: a row for each shard.
+SHARD_COLUMNS = {
+    "shards/name": ("S", 1),
+    "shards/rows": ("i", 1),
+    "shards/bytes": ("i", 1),
+    "shards/digest": ("u", 2),
+}
+
 MOST_MEMBERS = 2_000  # layers, or further columns; the deepest networks have half as many layers
-_IDS = ("images/id", "rejected/id")
+_DISTINCT = ("images/id", "rejected/id", "shards/name")
+# What has as many rows as the datasets of a group; those of others have as many as images.
+_LIKE = {"rejected": "rejected/id", "shards": "shards/name"}
 
 _DEFLATE_RATIO = 1032  # the largest that zlib reaches: https://zlib.net/zlib_tech.html
 
@@ -46,32 +58,47 @@ def validate(file: h5py.File) -> None:
     """
     _check_version(file)
     attributes_of(file)
-    shapes = {path: _validated(file, path, kind, ndim) for path, (kind, ndim) in COLUMNS.items()}
+    shapes = {path: _validated(file, path, *_kind(path)) for path in COLUMNS}
     if not len(_group(file, "features")):
         raise DataError("/features is empty")
     _check_names("features", tuple(_group(file, "features")))
     _check_names(COLUMN_GROUP, column_names(file))
     for path in paths(file)[len(COLUMNS) :]:
-        kind, ndim = ("f", None) if path.startswith("features/") else ("S", 1)
-        shapes[path] = _validated(file, path, kind, ndim)
-    if shapes["images/digest"][1] != DIGEST_BYTES:
-        raise DataError(
-            f"/images/digest has {shapes['images/digest'][1]} bytes a row, expected {DIGEST_BYTES}"
-        )
+        shapes[path] = _validated(file, path, *_kind(path))
+    for path in ("images/digest", "shards/digest"):
+        if path in shapes and shapes[path][1] != DIGEST_BYTES:
+            raise DataError(f"/{path} has {shapes[path][1]} bytes a row, expected {DIGEST_BYTES}")
     for path, shape in shapes.items():
-        like = "rejected/id" if path.startswith("rejected/") else "images/id"
-        if shape[0] != shapes[like][0]:
+        group = path.partition("/")[0]
+        like = _LIKE.get(group, "images/id")
+        if group == "features" and is_index(file):
+            if shape[0]:
+                raise DataError(f"/{path} has {shape[0]} rows, expected none in an index of shards")
+        elif shape[0] != shapes[like][0]:
             raise DataError(f"/{path} has {shape[0]} rows, /{like} has {shapes[like][0]}")
 
 
+def is_index(file: h5py.File) -> bool:
+    """Tell whether the features of a file lie in shards."""
+    return bool(file.attrs["schema"] == INDEX_SCHEMA)
+
+
 def paths(file: h5py.File) -> list[str]:
-    """Return the path of every dataset: those of `COLUMNS`, further columns, and features."""
+    """Return the path of every dataset: those of all files, further columns, and features."""
     columns = column_names(file)
     return [
         *COLUMNS,
         *(f"{COLUMN_GROUP}/{name}" for name in columns),
         *(f"features/{layer}" for layer in _group(file, "features")),
+        *(SHARD_COLUMNS if is_index(file) else ()),
     ]
+
+
+def _kind(path: str) -> tuple[str, int | None]:
+    """Return the kind of a dataset's dtype, and the number of its dimensions; None: two or four."""
+    if path.startswith("features/"):
+        return "f", None
+    return (COLUMNS | SHARD_COLUMNS).get(path, ("S", 1))
 
 
 def column_names(file: h5py.File) -> tuple[str, ...]:
@@ -100,8 +127,10 @@ def _check_version(file: h5py.File) -> None:
             f"{file.filename} was written by Offshelf before 0.2 (its schema is 1, this version "
             f"reads {SCHEMA}); extract its images again"
         )
-    if schema != SCHEMA:
-        raise DataError(f"its schema is {schema}, this version reads {SCHEMA}")
+    if schema not in (SCHEMA, INDEX_SCHEMA):
+        raise DataError(
+            f"its schema is {schema}, this version reads {SCHEMA}, and {INDEX_SCHEMA} of shards"
+        )
 
 
 def _group(file: h5py.File, path: str) -> h5py.Group:
@@ -136,7 +165,7 @@ def _validated(file: h5py.File, path: str, kind: str, ndim: int | None = None) -
     # A dataset that claims more than it stores, or than its file, is damage or malice. Ids differ
     # from each other, so that each of them takes at least a byte when they are compressed.
     stored = min(dataset.id.get_storage_size(), Path(file.filename).stat().st_size)
-    if dataset.size * width > ratio * stored or (path in _IDS and len(dataset) > stored):
+    if dataset.size * width > ratio * stored or (path in _DISTINCT and len(dataset) > stored):
         raise DataError(f"/{path} claims the shape {dataset.shape} but stores {stored:,} bytes")
     return tuple(dataset.shape)
 

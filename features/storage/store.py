@@ -4,22 +4,23 @@ import html
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
 
 from features.arguments import as_location
 from features.errors import DataError, unknown_name
-from features.records import UNLABELLED, Recipe, Split, blake2b
+from features.records import SHARDED, SINGLE, UNLABELLED, Recipe, Split
 from features.remote.cache import fetched
 from features.sources.reading import Reading
 from features.storage import facts, hdf5_guard
-from features.storage.checks import CHANGED, check_seal, find_problems
+from features.storage.checks import find_problems
 from features.storage.hdf5 import DAMAGE, attributes_of, blocks, texts_of
 from features.storage.hdf5_chunks import ChunkedArray
-from features.storage.row_blocks import COLUMN_GROUP, Rows
-from features.storage.schema import DIGEST, column_names, content, reading, validate
+from features.storage.row_blocks import COLUMN_GROUP
+from features.storage.schema import column_names, is_index, reading, validate
+from features.storage.sharded import ShardedArray, ShardFiles
 from features.storage.texts import Texts
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class FeatureFile:
 
     Used in a `with` statement it is closed at the end. In a notebook it shows itself as a table.
 
-    One in a store is fetched into the cache first, once for each version of it.
+    One in a store is fetched into the cache first, once for each version of it. Of one in shards
+    that is the index; a shard is opened, and fetched, when its features are asked for.
 
     Attributes:
         path: the path or URL of the file.
@@ -54,7 +56,8 @@ class FeatureFile:
         local = fetched(self.path, is_hdf5=True)
         with reading(f"{self.path} is no feature file"):
             self._file = hdf5_guard.opened(local)
-            self._arrays: dict[str, ChunkedArray] = {}
+            self._arrays: dict[str, ChunkedArray | ShardedArray] = {}
+            self._shards: ShardFiles | None = None
             try:
                 validate(self._file)
                 self._attributes = attributes_of(self._file)
@@ -63,6 +66,8 @@ class FeatureFile:
                 stored = tuple(self._file["features"])
                 order = facts.layer_order(self._attributes)
                 self.layers: tuple[str, ...] = tuple(sorted(stored, key=[*order, *stored].index))
+                if is_index(self._file):
+                    self._shards = ShardFiles(self.path, self._file)
             except BaseException:
                 self._file.close()
                 raise
@@ -114,12 +119,29 @@ class FeatureFile:
             float32 or float16 of shape (n, D), or (n, H, W, C) with pooling `none`.
         """
         name = self._dataset(layer).name
-        with reading(f"{self.path}: {name} cannot be read", DAMAGE):
+        with self._named(), reading(f"{name} cannot be read", DAMAGE):
             return self._array(name.removeprefix("/"))[rows]
 
     def shape(self, layer: str | None = None) -> tuple[int, ...]:
         """Return the shape of a layer's features: (N, D) or (N, H, W, C)."""
-        return tuple(self._dataset(layer).shape)
+        return (len(self), *self._dataset(layer).shape[1:])
+
+    @property
+    def layout(self) -> str:
+        """How it is stored: "single", or "sharded" where its features lie in files of their own."""
+        return SINGLE if self._shards is None else SHARDED
+
+    @property
+    def shards(self) -> list[Path]:
+        """The paths or URLs of the shards in row order; none of a single file."""
+        shards = self._shards
+        return [] if shards is None else [shards.path(number) for number in range(len(shards))]
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the file, and of its shards as the index has it."""
+        table = () if self._shards is None else self._shards.table
+        return self.path.stat().st_size + sum(shard.bytes for shard in table)
 
     @property
     def ids(self) -> Texts:
@@ -248,42 +270,20 @@ class FeatureFile:
         Raises:
             DataError: a block is damaged.
         """
-        with reading(f"{self.path}: /{path} cannot be read", DAMAGE):
-            yield from blocks(self._file[path])
+        with self._named(), reading(f"/{path} cannot be read", DAMAGE):
+            yield from blocks(self._array(path))
 
     def problems(self) -> list[str]:
-        """Read the whole file; return a line for each thing that is wrong with it."""
-        return find_problems(self._file)
-
-    def rows(self) -> Rows:
-        """Return the whole file as one block of rows; meant for shards.
-
-        Raises:
-            DataError: the content does not match its digests.
-        """
-        with reading(f"{self.path} is damaged"):
-            for problem in check_seal(self._file):
-                raise DataError(problem)
-            rows = Rows(
-                {layer: self.features(layer) for layer in self.layers},
-                self.ids,
-                self.digests,
-                self._values("images/label"),  # shards do not have the names of the classes
-                self.splits,
-                self.rejected,
-                {name: self.column(name).tolist() for name in self.columns},
-                self.notes,
-            )
-            for path, values in rows.columns.items():
-                if blake2b(content(values)).hex() != attributes_of(self._file[path]).get(DIGEST):
-                    raise DataError(f"/{path} {CHANGED}")
-        return rows
+        """Read all of it, also every shard; return a line for each thing that is wrong with it."""
+        return find_problems(self._file, self._shards)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and the shards that are open."""
         self._file.close()
+        if self._shards is not None:
+            self._shards.close()
 
-    def __enter__(self) -> "FeatureFile":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -295,9 +295,13 @@ class FeatureFile:
             raise unknown_name("layer in this file", layer, list(self.layers))
         return self._file[f"features/{layer}"]
 
-    def _array(self, path: str) -> ChunkedArray:
+    def _array(self, path: str) -> ChunkedArray | ShardedArray:
         if path not in self._arrays:
-            self._arrays[path] = ChunkedArray(self._file[path])
+            dataset, is_layer = self._file[path], path.startswith("features/")
+            if self._shards is not None and is_layer:
+                self._arrays[path] = self._shards.array(path, dataset)
+            else:
+                self._arrays[path] = ChunkedArray(dataset)
         return self._arrays[path]
 
     def _values(self, path: str) -> np.ndarray:

@@ -16,8 +16,8 @@ from h5py import h5f, h5fd, h5g, h5p
 
 from features.errors import DataError
 from features.storage.hdf5 import put_attributes
-from features.storage.row_blocks import Rows, Size
-from features.storage.schema import DIGEST, SCHEMA, content, hasher, seal
+from features.storage.row_blocks import Columns, Rows, Size
+from features.storage.schema import DIGEST, INDEX_SCHEMA, SCHEMA, content, hasher, seal
 
 CHUNK_BYTES = 2**20  # in a chunk of a dataset: both a few rows and all of them are read fast
 
@@ -33,7 +33,10 @@ _ORDERED = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
 
 
 def write(
-    target: IO[bytes] | RawIOBase, blocks: Iterable[Rows], size: Size, attributes: dict[str, Any]
+    target: IO[bytes] | RawIOBase,
+    blocks: Iterable[Rows | Columns],
+    size: Size,
+    attributes: dict[str, Any],
 ) -> None:
     """Write a feature file from blocks of rows, holding one block in memory at a time.
 
@@ -51,7 +54,7 @@ def write(
     """
     stopped = Event()
 
-    def until_stopped() -> Iterator[Rows]:
+    def until_stopped() -> Iterator[Rows | Columns]:
         for rows in blocks:
             if stopped.is_set():
                 raise DataError("stopped")
@@ -66,7 +69,10 @@ def write(
 
 
 def _write(
-    target: IO[bytes] | RawIOBase, blocks: Iterable[Rows], size: Size, attributes: dict[str, Any]
+    target: IO[bytes] | RawIOBase,
+    blocks: Iterable[Rows | Columns],
+    size: Size,
+    attributes: dict[str, Any],
 ) -> None:
     with _created(target) as file:
         columns: dict[str, _Column] = {}
@@ -77,7 +83,8 @@ def _write(
                 columns[path].append(values)
         for column in columns.values():
             column.finish()
-        put_attributes(file, attributes | {"schema": SCHEMA, "complete": True})
+        schema = INDEX_SCHEMA if "shards" in size.counts else SCHEMA
+        put_attributes(file, attributes | {"schema": schema, "complete": True})
         put_attributes(file, {DIGEST: seal(file)})
 
 
@@ -87,7 +94,7 @@ class _Column:
     def __init__(self, file: h5py.File, path: str, like: np.ndarray, size: Size) -> None:
         is_text = like.dtype.kind == "S"
         dtype = h5py.string_dtype("utf-8", size.widths[path]) if is_text else like.dtype
-        count = size.counts["rejected" if path.startswith("rejected/") else "images"]
+        count = size.counts.get(path.partition("/")[0], size.counts["images"])
         row_bytes = max(1, dtype.itemsize * int(np.prod(like.shape[1:])))
         chunks = (max(1, min(count, CHUNK_BYTES // row_bytes)), *like.shape[1:])
         layout = {"chunks": chunks} | (_PACKED if is_text else {}) if count else {}

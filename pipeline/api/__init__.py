@@ -2,7 +2,7 @@
 
 from pipeline.api.classifying import advise, classify, splits
 from pipeline.api.judging import add_predictions, compare, evaluate, report
-from pipeline.api.looking import fetch, inspect, map_features
+from pipeline.api.looking import consolidate, fetch, inspect, map_features
 from pipeline.api.predicting import export, pack, predict
 from pipeline.api.training import finetune, scratch
 
@@ -11,6 +11,7 @@ __all__ = [
     "advise",
     "classify",
     "compare",
+    "consolidate",
     "evaluate",
     "export",
     "fetch",

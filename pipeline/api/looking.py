@@ -1,10 +1,11 @@
-"""Data sets and feature files: fetched, inspected, laid out in the plane."""
+"""Data sets and feature files: fetched, inspected, consolidated, laid out in the plane."""
 
 from pathlib import Path
 
-from pipeline.config import FetchConfig, MapConfig
+from pipeline.config import ConsolidateConfig, FetchConfig, MapConfig
 from pipeline.results.inspection import Inspection
 from pipeline.results.map import Map
+from pipeline.stages import consolidate as consolidate_stage
 from pipeline.stages import fetch as fetch_stage
 from pipeline.stages import inspect as inspect_stage
 from pipeline.stages import map as map_stage
@@ -47,6 +48,35 @@ def inspect(file: str | Path) -> Inspection:
         DataError: it is no feature file.
     """
     return inspect_stage.run(file)
+
+
+def consolidate(
+    features: str | Path,
+    out: str | Path,
+    *,
+    layout: str | None = ConsolidateConfig.layout,
+    progress: bool = ConsolidateConfig.progress,
+) -> Path:
+    """Write a feature file in the other layout, as the command `consolidate` does.
+
+    The new one equals the old one in every dataset; the old one stays.
+
+    Args:
+        features: a feature file; of one in shards the index.
+        out: the feature file to write.
+        layout: "single" for one file, "sharded" for an index and a folder of shards beside it;
+            None takes that which `features` does not have.
+        progress: whether to show a progress bar.
+
+    Returns:
+        `out` as a Path.
+
+    Raises:
+        UsageError: a value is not what its option expects; `features` has that layout already;
+            or there is something at `out`.
+        DataError: `features` is damaged, or `out` cannot be written.
+    """
+    return consolidate_stage.run(ConsolidateConfig(**locals()))
 
 
 def map_features(

@@ -16,6 +16,7 @@ from features.config import (
     STORES,
     ExtractConfig,
 )
+from features.records import LAYOUTS
 from features.sources.reading import Reading
 from pipeline.commands.arguments import (
     DAMAGED,
@@ -60,6 +61,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
     _add_network_options(option)
     _add_image_options(option)
     option("--store", "the dtype of the stored features", choices=STORES)
+    option(
+        "--layout",
+        "one file, or many behind a small index, for what no single file should hold",
+        choices=LAYOUTS,
+    )
     option("--restart", "discard what an earlier run left", action="store_true")
     option(
         "--trust-source",

@@ -7,6 +7,7 @@ is refused before any work is done.
 from features.config import ExtractConfig
 from pipeline.config.choices import METRIC
 from pipeline.config.classifying import AdviseConfig, ClassifyConfig, DemoConfig
+from pipeline.config.consolidating import ConsolidateConfig
 from pipeline.config.exporting import ExportConfig
 from pipeline.config.judging import AddConfig, CompareConfig, EvaluateConfig, ReportConfig
 from pipeline.config.looking import BackbonesConfig, FetchConfig, MapConfig
@@ -22,6 +23,7 @@ __all__ = [
     "BackbonesConfig",
     "ClassifyConfig",
     "CompareConfig",
+    "ConsolidateConfig",
     "DemoConfig",
     "EvaluateConfig",
     "ExportConfig",

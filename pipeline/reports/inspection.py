@@ -39,7 +39,7 @@ def _summary(inspection: Inspection) -> str:
     facts = inspection.facts
     height, width = facts["image_size"]
     lines = {
-        "file": f"{inspection.path} ({facts['bytes'] / 1e6:.1f} MB)",
+        "file": f"{inspection.path} ({_size(facts)})",
         "images": f"{inspection.images} rows, {len(inspection.rejected)} rejected",
         "source": f"{facts['source_kind']} {facts['source']}",
         "read": inspection.reading.sentence() if inspection.reading else "",
@@ -56,6 +56,12 @@ def _summary(inspection: Inspection) -> str:
     }
     shown = {name: in_line(value) for name, value in lines.items() if value}
     return "\n".join(f"{name:<9} {value}" for name, value in shown.items())
+
+
+def _size(facts: dict[str, Any]) -> str:
+    """Return the megabytes of the file, and the number of its shards where it has any."""
+    shards = f"index of {facts['shards']:,} shards, " if facts["shards"] else ""
+    return f"{shards}{facts['bytes'] / 1e6:.1f} MB"
 
 
 def _weights(facts: dict[str, Any]) -> str:

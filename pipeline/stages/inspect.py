@@ -44,7 +44,9 @@ def _facts(file: FeatureFile) -> dict[str, Any]:
     recipe = file.recipe
     provenance = file.provenance
     return {
-        "bytes": file.path.stat().st_size,
+        "bytes": file.nbytes,
+        "layout": file.layout,
+        "shards": len(file.shards),
         "source_kind": recipe.source["kind"],
         "source": provenance.get("source", ""),
         "backbone": recipe.backbone,

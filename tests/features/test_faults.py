@@ -15,6 +15,7 @@ import pytest
 
 from features.errors import DataError, UsageError
 from features.extraction.shards import Shards, partial_folder
+from features.records import SHARDED, SINGLE
 from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from tests.features.faults import disks, flips, kills, mutilation, reuse, stub
@@ -45,6 +46,11 @@ def test_every_operation_fails(few, tmp_path, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_operations_fail_while_shards_are_written_and_placed(few, tmp_path):
+    lost = list(disks.failures(few, tmp_path, (errno.ENOSPC,), every=8, layout=SHARDED))
+    assert len(lost) > 10 and sum(lost) == 0
+
+
 def test_the_power_goes_before_every_operation(few, tmp_path):
     assert sum(disks.power_cuts(few, tmp_path, rounds=3)) == 0
 
@@ -53,11 +59,19 @@ def test_the_power_goes_while_another_file_is_replaced(few, tmp_path):
     assert sum(disks.power_cuts_replacing(few, tmp_path, rounds=2)) == 0
 
 
+def test_the_power_goes_while_shards_take_the_place_of_others(few, tmp_path):
+    lost = list(disks.power_cuts_replacing(few, tmp_path, rounds=2, layouts=(SHARDED,) * 2))
+    assert len(lost) > 20 and sum(lost) == 0
+
+
 @POSIX
-@pytest.mark.parametrize("by", ["SIGKILL", "SIGINT"])
-def test_runs_are_ended_and_go_on(many, tmp_path, by):
-    lost = list(kills.kills(many, tmp_path, 10, by=getattr(signal, by)))
-    assert lost == [0] * 10
+@pytest.mark.parametrize(
+    ("by", "layout", "count"),
+    [("SIGKILL", SINGLE, 10), ("SIGINT", SINGLE, 10), ("SIGKILL", SHARDED, 5)],
+)
+def test_runs_are_ended_and_go_on(many, tmp_path, by, layout, count):
+    lost = list(kills.kills(many, tmp_path, count, by=getattr(signal, by), layout=layout))
+    assert lost == [0] * count
 
 
 @POSIX

@@ -97,6 +97,14 @@ def test_rows_equal_those_of_a_local_run_and_workers_that_die_are_replaced(
     assert not partial_folder(out).exists()
 
 
+def test_shards_of_workers_stay_where_the_layout_says_so(cluster, local, photos, tmp_path):
+    out = by_ray(photos, tmp_path / "ray.h5", workers=2, max_rejected=0.1, layout="sharded")
+    assert stub.datasets(out) == stub.datasets(local)
+    with features.FeatureFile(out) as file:
+        assert file.problems() == [] and len(file.shards) == 3
+    assert not partial_folder(out).exists()
+
+
 def test_a_driver_that_is_stopped_goes_on(cluster, local, photos, tmp_path, monkeypatch):
     out = tmp_path / "ray.h5"
     take_over = Shards.take_over

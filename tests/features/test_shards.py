@@ -168,14 +168,17 @@ def test_a_shard_damaged_meanwhile_ends_the_run(out):
 
 
 @pytest.mark.parametrize(
-    ("row_bytes", "batch_size", "images"),
+    ("row_bytes", "batch_size", "total", "images"),
     [
-        (2048 * 4, 32, 512),
-        (7 * 7 * 2048 * 4, 32, 32),
-        (10**9, 32, 32),
-        (4, 1000, 1000),
-        (4, 3, 510),
+        (2048 * 4, 32, 10**6, 512),
+        (7 * 7 * 2048 * 4, 32, 10**6, 480),
+        (7 * 7 * 2048 * 4, 32, 10**4, 32),
+        (10**9, 32, 10**7, 32),
+        (4, 1000, 10**5, 1000),
+        (4, 3, 10**5, 510),
+        (2048 * 4, 32, 10**7, 4864),
+        (2048 * 4, 32, 10**9, 2**15),
     ],
 )
-def test_shards_are_whole_batches_of_bounded_size(row_bytes, batch_size, images):
-    assert shard_images(row_bytes, batch_size) == images
+def test_shards_are_whole_batches_of_bounded_size(row_bytes, batch_size, total, images):
+    assert shard_images(row_bytes, batch_size, total) == images

@@ -11,6 +11,7 @@ from unittest.mock import patch
 from features.disk.durable import Disk
 from features.errors import OffshelfError
 from features.extraction.shards import partial_folder
+from features.records import SINGLE
 from tests.features.faults import stub
 
 OPERATIONS = [name for name in vars(Disk) if not name.startswith("_")]
@@ -116,7 +117,7 @@ def after_power_cut(done: list[tuple], root: Path, fate: Fate) -> dict[Path, byt
     there: dict[Path, int | None] = {root: None}
     names: dict[Path, int] = {}  # as the running system saw them
     for position, (name, *arguments) in enumerate(done):
-        if name not in ("create", "rename", "unlink", "make_folder", "remove_folder"):
+        if name not in ("create", "link", "rename", "unlink", "make_folder", "remove_folder"):
             continue
         stays = position in durable or fate("name") > 0
         if name == "make_folder" and stays:
@@ -128,12 +129,13 @@ def after_power_cut(done: list[tuple], root: Path, fate: Fate) -> dict[Path, byt
             names[path] = number
             if stays:
                 there[path] = number
-        elif name == "rename":
+        elif name in ("rename", "link"):
             old, new = arguments
-            names[new] = names.pop(old)
+            names[new] = names.pop(old) if name == "rename" else names[old]
             if stays:
-                there.pop(old, None)
                 there[new] = names[new]
+            if stays and name == "rename":
+                there.pop(old, None)
         elif name == "unlink" and stays:
             there.pop(arguments[0], None)
     return {
@@ -171,7 +173,7 @@ def _durable(done: list[tuple]) -> set[int]:
     for position, (name, *arguments) in enumerate(done):
         if name == "sync_folder":
             durable |= {at for at, folder in pending.items() if folder == arguments[0]}
-        elif name in ("create", "rename", "unlink", "make_folder", "remove_folder"):
+        elif name in ("create", "link", "rename", "unlink", "make_folder", "remove_folder"):
             pending[position] = arguments[-1].parent
     return durable
 
@@ -201,18 +203,22 @@ def record(tape: Tape, source: Path, out: Path, **options: object) -> None:
         stub.extract(source, out, **options)
 
 
-def failures(source: Path, folder: Path, numbers: tuple[int, ...]) -> Iterator[int]:
+def failures(
+    source: Path, folder: Path, numbers: tuple[int, ...], every: int = 1, **options: object
+) -> Iterator[int]:
     """Let each operation of a run fail, by one of the errors in turn; yield the rows lost by it.
+
+    Of more operations `every` so many fails.
 
     Raises:
         AssertionError: an error was silent, or left what is neither before nor after.
     """
     whole = stub.extract(source, folder / "whole.h5")
     tape = Tape()
-    record(tape, source, folder / "recorded" / "out.h5")
+    record(tape, source, folder / "recorded" / "out.h5", **options)
     partial = partial_folder(folder / "recorded" / "out.h5")
     tidying = [("unlink", partial / "lock"), ("remove_folder", partial)]  # the next run does that
-    for at in range(len(tape.done)):
+    for at in range(0, len(tape.done), every):
         disk = Failing(at, numbers[at % len(numbers)])
         out, safe = folder / str(at) / "out.h5", [0]
         with (
@@ -221,7 +227,7 @@ def failures(source: Path, folder: Path, numbers: tuple[int, ...]) -> Iterator[i
             stub.messages() as warnings,
         ):
             try:
-                stub.extract(source, out)
+                stub.extract(source, out, **options)
             except OffshelfError as error:
                 warnings.append(str(error))
         assert all("\n" not in line for line in warnings)
@@ -233,10 +239,12 @@ def failures(source: Path, folder: Path, numbers: tuple[int, ...]) -> Iterator[i
             warnings,
         )
         assert not out.exists() or stub.datasets(out) == stub.datasets(whole)
-        yield stub.rows_lost_going_on(source, out, whole, safe[-1])
+        yield stub.rows_lost_going_on(source, out, whole, safe[-1], **options)
 
 
-def power_cuts(source: Path, folder: Path, rounds: int, seed: int = 0) -> Iterator[int]:
+def power_cuts(
+    source: Path, folder: Path, rounds: int, seed: int = 0, **options: object
+) -> Iterator[int]:
     """Cut the power before each operation of a run; yield the rows lost by each cut.
 
     The first two rounds lose all that was not synced, or just the data; later ones leave it to
@@ -246,24 +254,30 @@ def power_cuts(source: Path, folder: Path, rounds: int, seed: int = 0) -> Iterat
     root = folder / "recorded"
     root.mkdir()
     tape = Tape()
-    record(tape, source, root / "new" / "out.h5")
+    record(tape, source, root / "new" / "out.h5", **options)
     for number, cut, state in _states(tape, root, 0, rounds, seed):
         place = folder / str(number)
         lay_out(state, root, place)
         out, safe = place / "new" / "out.h5", tape.kept[cut]
         assert not out.exists() or stub.datasets(out) == stub.datasets(whole)
-        yield stub.rows_lost_going_on(source, out, whole, safe)
+        yield stub.rows_lost_going_on(source, out, whole, safe, **options)
 
 
-def power_cuts_replacing(source: Path, folder: Path, rounds: int, seed: int = 0) -> Iterator[int]:
-    """The same while a whole file by another recipe is replaced, which must stay until then."""
-    other = {"interpolation": "nearest"}
+def power_cuts_replacing(
+    source: Path, folder: Path, rounds: int, seed: int = 0, layouts: tuple[str, str] = (SINGLE,) * 2
+) -> Iterator[int]:
+    """The same while a whole file by another recipe is replaced, which must stay until then.
+
+    Layouts are those of the old file and of the new one.
+    """
+    before, after = layouts
+    other = {"interpolation": "nearest", "layout": after}
     old = stub.extract(source, folder / "old.h5")
     new = stub.extract(source, folder / "new.h5", **other)
     root = folder / "recorded"
     root.mkdir()
     tape = Tape()
-    record(tape, source, root / "out.h5")
+    record(tape, source, root / "out.h5", layout=before)
     begin, tape.safe = len(tape.done), 0
     record(tape, source, root / "out.h5", restart=True, **other)
     for number, cut, state in _states(tape, root, begin, rounds, seed):

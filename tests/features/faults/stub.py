@@ -18,6 +18,7 @@ from features.engines.base import Compiled
 from features.extraction.model import Model
 from features.extraction.shards import Shards
 from features.records import Recipe
+from features.storage.index import folder_of
 from features.storage.row_blocks import Rows
 from features.storage.store import FeatureFile
 from pipeline.commands.main import main
@@ -63,7 +64,7 @@ def images(path: Path, count: int, side: int = 12) -> Path:
 
 
 def datasets(path: Path) -> dict[str, list]:
-    """The content of every dataset in a file."""
+    """The content of every dataset in a file; features in shards are read from there."""
     content = {}
 
     def keep(name: str, item: h5py.Dataset | h5py.Group) -> None:
@@ -72,7 +73,15 @@ def datasets(path: Path) -> dict[str, list]:
 
     with h5py.File(path) as file:
         file.visititems(keep)
-    return content
+        folder = file.attrs.get("shards", b"")
+    if not folder:
+        return content
+    whole = {name: rows for name, rows in content.items() if not name.startswith("shards/")}
+    for name in content["shards/name"]:
+        with h5py.File(path.parent / folder.decode() / name.decode()) as shard:
+            for layer in shard["features"]:
+                whole[f"features/{layer}"] += shard[f"features/{layer}"][:].tolist()
+    return whole
 
 
 def rows_lost(path: Path, whole: Path) -> int:
@@ -138,7 +147,9 @@ def rows_lost_going_on(source: Path, out: Path, whole: Path, safe: int, **option
         extract(source, out, **options)
     again = max(0, safe - resumed[0]) if resumed else 0
     halves = sum("extracted again" in line for line in warnings)
-    strays = len(list(out.parent.iterdir())) - 1
+    strays = len({*out.parent.iterdir()} - {out, folder_of(out)})
+    with FeatureFile(out) as file:
+        strays += len({*folder_of(out).glob("*")} ^ {*file.shards})
     return rows_lost(out, whole) + again + halves + strays
 
 

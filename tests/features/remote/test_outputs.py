@@ -8,10 +8,12 @@ import pytest
 import features
 import pipeline
 from features.errors import DataError, UsageError
+from features.extraction.consolidating import consolidate
 from features.processes.packages import cache_folder
 from features.remote import cache as remote_cache
 from features.remote import connections, stores
 from features.remote.checksums import etag_of
+from features.remote.location import as_remote
 from features.remote.schemes import shown
 from pipeline.commands.main import main
 from pipeline.config import PredictConfig
@@ -112,9 +114,36 @@ def test_what_was_just_uploaded_is_not_fetched_again(bucket, server, photos):
         assert file.problems() == []
 
 
-def test_a_large_file_goes_in_parts(bucket, tmp_path, monkeypatch):
-    from features.remote.location import as_remote
+def test_shards_in_a_store_are_copied_there_and_fetched_when_they_are_asked_for(
+    bucket, server, photos, tmp_path
+):
+    out, local = f"{bucket.url}/out.h5", stub.extract(photos, tmp_path / "local.h5")
+    stub.extract(photos, out, layout="sharded")
+    names = bucket.keys("out.h5.shards/")
+    assert len(names) == 3 and not bucket.keys("out.h5.partial/")
+    server.requests.clear()
+    with features.FeatureFile(out) as file, features.FeatureFile(local) as other:
+        assert file.ids == other.ids
+        assert not any("out.h5.shards" in path for path in server.gets)
+        np.testing.assert_array_equal(file.features(rows=slice(9, 12)), other.features()[9:12])
+        assert {path.rpartition("/")[2] for path in server.gets if "out.h5.shards" in path} == {
+            names[1].rpartition("/")[2]
+        }
+        np.testing.assert_array_equal(file.features(), other.features())
+        assert file.problems() == []
+    stub.extract(photos, out, layout="sharded", restart=True, interpolation="nearest")
+    assert len(bucket.keys("out.h5.shards/")) == 3
+    assert not {*names} & {*bucket.keys("out.h5.shards/")}
+    consolidate(as_remote(out), tmp_path / "one.h5", progress=False)
+    whole = stub.extract(photos, tmp_path / "whole.h5", interpolation="nearest")
+    assert stub.datasets(tmp_path / "one.h5") == stub.datasets(whole)
+    many = as_remote(f"{bucket.url}/many.h5")
+    consolidate(whole, many, progress=False)
+    with features.FeatureFile(many) as file:
+        assert file.problems() == [] and len(file.shards) == 1
 
+
+def test_a_large_file_goes_in_parts(bucket, tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "PART_BYTES", 5 * 2**20)
     local = tmp_path / "large.bin"
     local.write_bytes(content := np.random.default_rng(0).bytes(11 * 2**20))
