@@ -13,7 +13,7 @@ brings its own fields into form with them as soon as it is made:
         def __post_init__(self) -> None:
             normalize(
                 self,
-                features=partial(as_paths, at_least=1),
+                features=partial(as_locations, at_least=1),
                 method=partial(check_choice, choices=METHODS),
                 limit=optional(check_count),
             )
@@ -65,10 +65,7 @@ def as_path(value: Any, option: str) -> Path:
     """Return a path given as str or Path; "~" stands for the user's folder. A URL is refused."""
     path = as_location(value, option)
     if is_remote(path):
-        raise UsageError(
-            f"{option}={path}: expected a path on this machine; URLs are taken by extract, "
-            "inspect and predict, and as feature files"
-        )
+        raise UsageError(f"{option}={path}: expected a path on this machine")
     return path
 
 
@@ -87,19 +84,14 @@ def as_location(value: Any, option: str) -> Path:
     return Path(text).expanduser() if Path(text).parts[:1] == ("~",) else Path(text)
 
 
-def as_paths(value: Any, option: str, at_least: int = 0) -> tuple[Path, ...]:
-    """Return one path or several as a tuple; a single str or Path is one path, never a sequence.
+def as_locations(value: Any, option: str, at_least: int = 0) -> tuple[Path, ...]:
+    """Return one path or URL, or several, as a tuple; a single one is never a sequence.
 
     Args:
         value: a str, a Path, or an iterable of them.
         option: the name of the option.
         at_least: the smallest number of paths that is accepted.
     """
-    return tuple(as_path(path, option) for path in as_locations(value, option, at_least))
-
-
-def as_locations(value: Any, option: str, at_least: int = 0) -> tuple[Path, ...]:
-    """Return one path or URL, or several, as a tuple; as `as_paths`."""
     single = isinstance(value, str | os.PathLike) or is_remote(value)
     paths = [value] if single else _listed(value, option, "a path or a sequence of paths")
     if len(paths) < at_least:

@@ -35,7 +35,7 @@ _TOLD_BYTES = 2**25  # what is smaller is fetched without a bar
 _checked: set[tuple[int, ...]] = set()  # states of those that this process has read
 
 
-def fetched(path: Path, is_hdf5: bool = False) -> Path:
+def fetched(path: Path | RemotePath, is_hdf5: bool = False) -> Path:
     """Return a path on the local disk with the content of another, which may be remote.
 
     Args:
@@ -48,6 +48,7 @@ def fetched(path: Path, is_hdf5: bool = False) -> Path:
     """
     address = remote(path)
     if address is None:
+        assert isinstance(path, Path)  # noqa: S101
         return path
     store, facts = store_of(address.scheme), address.stat()
     place = _place(address, facts)

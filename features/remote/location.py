@@ -78,6 +78,14 @@ class RemotePath:
         path, query = self._split()
         return RemotePath(f"{path}/{name}{query}")
 
+    def joined(self, relative: str) -> "RemotePath":
+        """Return the address that a relative path leads to, which may go up by `..`."""
+        path, query = self._split()
+        top = path.find("/", len(self.scheme) + 3)
+        root, place = (path, "/") if top < 0 else (path[:top], path[top:])
+        place = posixpath.normpath(posixpath.join(place, relative))
+        return RemotePath(f"{root}/{place.lstrip('/')}".rstrip("/") + query)
+
     def resolve(self) -> "RemotePath":
         """Return itself: it is absolute."""
         return self

@@ -236,14 +236,15 @@ class S3Store(Store):
 
     def _put(self, local: Path, path: Address, callback: Any, before: str | None) -> None:
         condition: dict[str, Any] = {}
+        in_parts = local.stat().st_size >= 2 * PART_BYTES
         if before == "":
             condition = {"mode": "create"}
-        elif before is not None and local.stat().st_size < PART_BYTES:
+        elif before is not None and not in_parts:
             condition = {"IfMatch": before}
         else:  # parts have no such condition
             self._check_version(path, before)
         try:
-            self.lister.put_file(
+            (self.lister if in_parts else self.files).put_file(
                 os.fspath(local), path.url, callback=callback, chunksize=PART_BYTES, **condition
             )
         except FileNotFoundError as error:

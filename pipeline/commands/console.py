@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from features.remote import places
 from features.text import in_line, visible_lines
 
 
@@ -54,7 +55,7 @@ def show(*texts: object, sep: str = "\n") -> None:
     A text may have several lines; what anybody has chosen in it must be in one line already.
     """
     shown = [in_line(text) if isinstance(text, Path) else str(text) for text in texts]
-    print(visible_lines(sep.join(shown)))
+    print(visible_lines(places.shown(sep.join(shown))))
 
 
 def as_json(data: Any) -> str:

@@ -69,7 +69,7 @@ class ClassifyConfig:
         normalize(
             self,
             features=partial(as_locations, at_least=1),
-            out=as_path,
+            out=as_location,
             classifiers=as_classifiers,
             layers=as_names,
             metric=partial(check_choice, choices=METRICS),
@@ -111,7 +111,7 @@ class AdviseConfig:
         normalize(
             self,
             features=as_location,
-            out=optional(as_path),
+            out=optional(as_location),
             folds=optional(partial(check_count, at_least=2)),
             group_by=optional(check_text),
             seed=partial(check_count, at_least=0),

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.arguments import as_path, normalize, refused
+from features.arguments import as_location, normalize, refused
+from features.remote.location import is_remote
 from pipeline.config.choices import EXPORT_SUFFIXES, RECOMMENDED
 from pipeline.config.readers import CANDIDATE
 
@@ -41,9 +42,15 @@ class ExportConfig:
 
 
 def _as_export(value: Any, option: str) -> Path:
-    path = as_path(value, option)
+    path = as_location(value, option)
     if path.suffix not in EXPORT_SUFFIXES or path.name in ("", ".."):
         raise refused(
             str(path), option, "a file ending in .onnx or .keras, or a folder such as openvino"
+        )
+    if is_remote(path) and not path.suffix:
+        raise refused(
+            str(path),
+            option,
+            "a file ending in .onnx or .keras; a folder is written to a path on this machine",
         )
     return path

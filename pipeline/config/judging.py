@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from features.arguments import (
     as_location,
     as_locations,
-    as_path,
-    as_paths,
     check_choice,
     check_count,
     check_flag,
@@ -62,7 +60,7 @@ class AddConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            results=as_path,
+            results=as_location,
             table=as_table,
             name=check_new_name,
             title=optional(check_text),
@@ -98,8 +96,8 @@ class CompareConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            results=partial(as_paths, at_least=1),
-            out=optional(as_path),
+            results=partial(as_locations, at_least=1),
+            out=optional(as_location),
             metric=optional(partial(check_choice, choices=METRICS)),
             resamples=check_count,
             confidence=check_confidence,
@@ -138,7 +136,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            results=as_path,
+            results=as_location,
             candidate=check_text,
             features=optional(as_location),
             source=optional(as_location),
@@ -188,8 +186,8 @@ class ReportConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            results=partial(as_paths, at_least=1),
-            out=as_path,
+            results=partial(as_locations, at_least=1),
+            out=as_location,
             paths=check_flag,
             features=as_locations,
             images=optional(as_location),

@@ -59,10 +59,10 @@ class MapConfig:
         normalize(
             self,
             features=as_location,
-            out=as_path,
+            out=as_location,
             layer=optional(check_text),
             method=partial(check_choice, choices=MAP_METHODS),
-            results=optional(as_path),
+            results=optional(as_location),
             images=optional(as_location),
             limit=optional(check_count),
             sample=partial(check_count, at_least=100),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from features.arguments import (
-    as_path,
+    as_location,
     check_flag,
     normalize,
     refused,
@@ -50,7 +50,7 @@ class PackConfig:
 
 
 def _as_pack(value: Any, option: str) -> Path:
-    path = as_path(value, option)
+    path = as_location(value, option)
     if path.suffix != PACK_SUFFIX:
         raise refused(str(path), option, f"a file ending in {PACK_SUFFIX}")
     return path

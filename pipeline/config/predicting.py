@@ -83,7 +83,7 @@ class PredictConfig:
             coverage=check_confidence,
             alarms=check_share,
             explain=optional(as_path),
-            submission=optional(as_path),
+            submission=optional(as_location),
             engine=optional(partial(check_choice, choices=(AUTO, *ENGINES))),
             precision=optional(partial(check_choice, choices=(AUTO, *PRECISIONS))),
             limit=optional(check_count),
@@ -106,7 +106,7 @@ def _as_text(path: Path) -> str:
 
 
 def _as_table_path(value: Any, option: str) -> Path:
-    path = as_path(value, option)
+    path = as_location(value, option)
     if path.suffix not in TABLE_SUFFIXES:
         raise refused(str(path), option, f"a file ending in {' or '.join(TABLE_SUFFIXES)}")
     return path

@@ -10,7 +10,6 @@ from features.arguments import (
     Reader,
     as_location,
     as_names,
-    as_path,
     check_choice,
     check_flag,
     check_share,
@@ -104,7 +103,7 @@ def as_text_or_path(value: Any, option: str) -> str:
 
 # How every stage reads which candidate it rebuilds, and from what.
 CANDIDATE: dict[str, Reader] = {
-    "results": as_path,
+    "results": as_location,
     "metric": optional(partial(check_choice, choices=METRICS)),
     "weights": optional(as_text_or_path),
     "features": optional(as_location),
@@ -137,7 +136,7 @@ def as_seconds(value: Any, option: str) -> dict[str, float]:
 def as_table(value: Any, option: str) -> Any:
     """Return the path of a table, or a pandas frame as it is."""
     if isinstance(value, str | os.PathLike):
-        return as_path(value, option)
+        return as_location(value, option)
     if not hasattr(value, "columns"):
         raise refused(type(value).__name__, option, "a path, or a pandas frame")
     return value

@@ -8,7 +8,6 @@ from typing import ClassVar
 from features.arguments import (
     as_image_size,
     as_location,
-    as_path,
     as_splits,
     check_choice,
     check_count,
@@ -92,8 +91,8 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         normalize(
             self,
-            source=as_path,
-            out=as_path,
+            source=as_location,
+            out=as_location,
             name=optional(check_new_name),
             image_size=as_image_size,
             limit=optional(check_count),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from features.arguments import as_location
 from features.decoding import RejectedImage, decode
 from features.errors import DataError, UsageError
 from features.records import UNLABELLED
@@ -119,7 +120,7 @@ def locked(
     Raises:
         DataError: the source is missing, lacks an image, or has another image of that id.
     """
-    path = path or Path(facts["source"])
+    path = path or as_location(facts["source"], "source")
     try:
         source = open_source(path, facts["limit"])
     except UsageError as error:

@@ -16,6 +16,7 @@ import msgspec
 
 from features.disk import documents, durable
 from features.errors import DataError
+from features.remote.mirror import put_up
 from features.text import for_terminal
 from pipeline.results.records import RECORD, Record
 
@@ -137,7 +138,14 @@ def _standing_beside(results: Path, listed: Sequence[Opening]) -> list[Opening]:
 
 
 def add(results: Path, record: Record) -> Opening:
-    """Record that the test is opened for a candidate; it is safe on disk when this returns."""
+    """Record that the test is opened for a candidate; it is safe on disk when this returns.
+
+    Where the results folder lies in a store it is safe there. It is refused where somebody else has
+    opened the test meanwhile.
+
+    Raises:
+        DataError: the store cannot be written, or has other openings than were read.
+    """
     before = read(results)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     opening = Opening(len(before) + 1, when, record.name, record.key, record.model["sha256"])
@@ -146,6 +154,7 @@ def add(results: Path, record: Record) -> Opening:
         "openings": [dataclasses.asdict(each) for each in (*before, opening)],
     }
     durable.write(results / FILE, (json.dumps(facts, indent=1) + "\n").encode())
+    put_up(results)
     return opening
 
 

@@ -32,6 +32,7 @@ from features.disk.documents import Seconds, Share, Whole
 from features.disk.locks import locked
 from features.errors import DataError, OffshelfError, UsageError
 from features.remote import homes
+from features.remote.mirror import put_up
 from pipeline.config.choices import MODELS_FOLDER
 from pipeline.results import inputs as candidate_inputs
 from pipeline.statistics.metrics import METRICS
@@ -325,7 +326,8 @@ def discard(results: Path, which: Callable[[Record], bool] = lambda record: True
 def place_candidate(draft: Path, results: Path, replaces: str = "") -> None:
     """Move the folder of a finished candidate into the results folder, durably.
 
-    Whatever the moment of a kill, the candidate is there in its old or in its new version.
+    Whatever the moment of a kill, the candidate is there in its old or in its new version. Where
+    the results folder lies in a store it is put there.
 
     Args:
         draft: the folder, named like the candidate, with its record in it.
@@ -335,6 +337,7 @@ def place_candidate(draft: Path, results: Path, replaces: str = "") -> None:
     durable.place_folder(draft, results / draft.name)
     if replaces:
         discard(results, lambda old: old.key == replaces and old.name != draft.name)
+    put_up(results, now=False)
 
 
 def recover_candidates(results: Path) -> None:

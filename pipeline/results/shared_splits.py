@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from features.errors import UsageError
+from features.remote.mirror import put_up
 from pipeline.data import duplicates
 from pipeline.data.images import Images
 from pipeline.data.splits import FILE, Splits
@@ -33,6 +34,7 @@ def load_or_make_splits(out: Path, images: Images, folds: int | None, seed: int)
     if not (out / FILE).exists():
         splits = _make(images, folds, seed)
         splits.write(out)
+        put_up(out)  # before any work, so that no two machines begin with different ones
         return splits
     before = Splits.read(out)
     kept = folds is None and before.count > 1

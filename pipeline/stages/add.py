@@ -4,10 +4,12 @@ from pipeline.config import AddConfig
 from pipeline.data.splits import Splits
 from pipeline.results import external
 from pipeline.results.folder import ResultsFolder
+from pipeline.results.in_stores import in_stores
 from pipeline.results.locks import locked_results
 from pipeline.results.prediction_tables import read_table
 
 
+@in_stores(writes=("results",), inputs=("table",))
 def run(config: AddConfig) -> ResultsFolder:
     """Check predictions against the splits, and record them as a candidate.
 

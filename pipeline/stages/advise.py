@@ -6,6 +6,7 @@ from pathlib import Path
 
 from features.disk import durable
 from features.errors import UsageError
+from features.remote.location import is_remote
 from pipeline.advice import guidance, powerlaw, probes
 from pipeline.config import AdviseConfig
 from pipeline.data.images import Images, read_images, suggest_groups
@@ -15,6 +16,7 @@ from pipeline.data.splits import FILE as SPLITS
 from pipeline.data.splits import Splits
 from pipeline.data.splitting import SplitConfig, make_splits
 from pipeline.results.advice import Advice, Findings, Together, best
+from pipeline.results.in_stores import in_stores
 from pipeline.results.source_of_features import SourceOfFeatures
 from pipeline.search.progress import Bar
 
@@ -22,6 +24,7 @@ JSON = "advice.json"
 RESULTS = Path("results")  # the results folder in commands, where none is given
 
 
+@in_stores(writes=("out",))
 def run(config: AdviseConfig) -> Advice:
     """Probe the layers of a feature file, extend the learning curve, and say what to do next.
 
@@ -93,6 +96,6 @@ def _splits(config: AdviseConfig, images: Images) -> Splits:
 
 def _prepare(config: AdviseConfig) -> Path:
     """Make the folder of the file to write; return the file's path."""
-    out = config.out or config.features.parent
+    out = config.out or (Path() if is_remote(config.features) else config.features.parent)
     durable.prepare_folder(out)
     return out / (JSON if config.out else f"{config.features.stem}.{JSON}")

@@ -15,6 +15,7 @@ from pipeline.data.layers import Layer, find_layers
 from pipeline.data.splits import Splits
 from pipeline.results import left_out, thresholds
 from pipeline.results.folder import ResultsFolder
+from pipeline.results.in_stores import in_stores
 from pipeline.results.locks import locked_results
 from pipeline.results.records import CLASSIFIER
 from pipeline.results.shared_splits import discard_candidates, load_or_make_splits
@@ -30,6 +31,7 @@ from pipeline.search.workspace import WORKER_LOG, matrices, workspace
 log = logging.getLogger("offshelf")
 
 
+@in_stores(writes=("out",))
 def run(config: ClassifyConfig) -> ResultsFolder:
     """Tune and fit every classifier on every layer; return the results folder.
 

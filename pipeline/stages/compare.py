@@ -7,11 +7,13 @@ from pipeline.config import CompareConfig
 from pipeline.reports import comparison
 from pipeline.results import openings
 from pipeline.results.comparison import Comparison, judge
+from pipeline.results.in_stores import in_stores
 from pipeline.results.ranking import rank_candidates
 
 CSV, JSON = "comparison.csv", "comparison.json"
 
 
+@in_stores(reads=("results",), writes=("out",))
 def run(config: CompareConfig) -> Comparison:
     """Rank candidates on validation; write comparison.csv and comparison.json.
 

@@ -17,6 +17,7 @@ from pipeline.predictors import locked as predictors
 from pipeline.results import decisions, evaluation, openings
 from pipeline.results.choosing import chosen
 from pipeline.results.evaluation import Choice, Evaluation
+from pipeline.results.in_stores import in_stores
 from pipeline.results.locks import locked_results
 from pipeline.results.openings import Opening
 from pipeline.results.predictions import Predictions, read_of
@@ -28,6 +29,7 @@ from pipeline.statistics.intervals import Interval
 _OF_INTERVALS = ("confidence", "resamples", "seed")
 
 
+@in_stores(writes=("results",))
 def run(config: EvaluateConfig) -> Evaluation:
     """Open the locked test for a candidate, or return the stored result of an earlier opening.
 

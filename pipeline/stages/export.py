@@ -21,6 +21,7 @@ from pipeline.predictors.agreement import check_agreement
 from pipeline.predictors.kit import open_kit
 from pipeline.predictors.of_images import ImagePredictor, image_predictor, recipes_of
 from pipeline.predictors.probe import IMAGES, drawn_images
+from pipeline.results.in_stores import in_stores
 from pipeline.results.records import NETWORK, Record
 
 log = logging.getLogger("offshelf")
@@ -32,6 +33,7 @@ _TOLERANCE = 1e-4  # of a probability
 _SAME = 0.5  # the share of images that agree, at least, where single votes may move
 
 
+@in_stores(reads=("results",), files=("out",))
 def run(config: ExportConfig) -> Path:
     """Export a candidate; return the path of the file, or of OpenVINO's folder.
 

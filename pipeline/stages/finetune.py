@@ -7,8 +7,10 @@ from pipeline.networks.candidate import train_candidate
 from pipeline.networks.working_folder import working_folder
 from pipeline.results import thresholds
 from pipeline.results.folder import ResultsFolder
+from pipeline.results.in_stores import in_stores
 
 
+@in_stores(writes=("out",))
 def run(config: FinetuneConfig) -> ResultsFolder:
     """Fine-tune a pretrained network; return the results folder that it is in.
 

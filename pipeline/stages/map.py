@@ -21,6 +21,7 @@ from pipeline.maps.quality import measure
 from pipeline.maps.reduction import Components, principal
 from pipeline.reports import map_page, map_picture
 from pipeline.reports.map_text import csv_text
+from pipeline.results.in_stores import in_stores
 from pipeline.results.map import TITLES, Map, Points, Quality
 
 log = logging.getLogger("offshelf")
@@ -29,6 +30,7 @@ PNG = MAP_SUFFIXES[1]
 PCA = "PCA"  # the first two components, a map that others must surpass
 
 
+@in_stores(reads=("results",), files=("out",))
 def run(config: MapConfig) -> Map:
     """Lay out the images of a feature file; write the map, and its coordinates beside it.
 

@@ -16,11 +16,13 @@ from pipeline.config import PackConfig
 from pipeline.predictors.agreement import probe
 from pipeline.predictors.kit import EVIDENCE, NETWORK, NOTE, PROBE, SCHEMA, Kit, PackNote, open_kit
 from pipeline.predictors.of_images import ImagePredictor, image_predictor
+from pipeline.results.in_stores import in_stores
 from pipeline.results.records import RECORD, Record, versions
 
 _PATHS = ("file", "source")  # in a record's inputs: where its maker's files lie
 
 
+@in_stores(reads=("results",), files=("out",))
 def run(config: PackConfig) -> Path:
     """Pack a candidate; return the path of the pack.
 

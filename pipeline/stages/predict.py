@@ -33,6 +33,7 @@ from pipeline.predictors.sources import STANDARD_INPUT, open_images
 from pipeline.reports.overlays import overlay
 from pipeline.results import new_predictions, submission
 from pipeline.results.decisions import decide
+from pipeline.results.in_stores import in_stores
 from pipeline.results.new_predictions import NewPredictions
 from pipeline.results.records import versions
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("offshelf")
 
 
+@in_stores(reads=("results",), files=("out",), inputs=("submission",))
 def run(config: PredictConfig) -> NewPredictions:
     """Predict images that are new; a repeated run goes on from where an earlier one stopped.
 

@@ -15,6 +15,7 @@ from pipeline.reports.overlays import overlay
 from pipeline.reports.report import html
 from pipeline.results.comparison import Comparison, judge
 from pipeline.results.entries import Entry
+from pipeline.results.in_stores import in_stores
 from pipeline.results.ranking import rank_candidates
 from pipeline.results.report import EvidencePictures, Report, gather
 
@@ -24,6 +25,7 @@ _SIDE = 224  # pixels of the longer side of an image and of its evidence
 _BYTES = 2_000_000  # of all pictures of evidence on a page, at most
 
 
+@in_stores(reads=("results",), files=("out",))
 def run(config: ReportConfig) -> Report:
     """Compare the candidates of results folders, and write all of it as a page.
 

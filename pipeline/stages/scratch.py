@@ -12,11 +12,13 @@ from pipeline.reports import ablation
 from pipeline.results import thresholds
 from pipeline.results.ablation import Ablation
 from pipeline.results.folder import ResultsFolder
+from pipeline.results.in_stores import in_stores
 from pipeline.results.records import Record
 
 log = logging.getLogger("offshelf")
 
 
+@in_stores(writes=("out",))
 def run(config: ScratchConfig) -> ResultsFolder:
     """Train a CNN from scratch; return the results folder that it is in.
 

@@ -14,6 +14,7 @@ from pipeline.predictors.explaining import explainer
 from pipeline.predictors.judgement import judge_of
 from pipeline.predictors.kit import Kit, open_kit
 from pipeline.predictors.of_images import image_predictor
+from pipeline.results.in_stores import in_stores
 
 log = logging.getLogger("offshelf")
 
@@ -21,6 +22,7 @@ _PACKAGES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
 _GRACE = 30  # seconds for what is under way when the process is asked to end
 
 
+@in_stores(reads=("results",))
 def run(config: ServeConfig) -> None:
     """Serve a candidate until SIGTERM or Ctrl-C; what is under way then is still answered.
 

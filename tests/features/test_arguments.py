@@ -9,9 +9,9 @@ import pytest
 
 from features.arguments import (
     as_image_size,
+    as_locations,
     as_names,
     as_path,
-    as_paths,
     check_choice,
     check_count,
     check_flag,
@@ -27,13 +27,13 @@ from features.errors import UsageError
 @pytest.mark.parametrize("value", ["f.h5", Path("f.h5")])
 def test_one_path_is_one_path(value):
     assert as_path(value, "out") == Path("f.h5")
-    assert as_paths(value, "features") == (Path("f.h5"),)
+    assert as_locations(value, "features") == (Path("f.h5"),)
 
 
 def test_several_paths():
-    assert as_paths(["a.h5", Path("b.h5")], "features") == (Path("a.h5"), Path("b.h5"))
-    assert as_paths((path for path in ("a", "b")), "features") == (Path("a"), Path("b"))
-    assert as_paths((), "features") == ()
+    assert as_locations(["a.h5", Path("b.h5")], "features") == (Path("a.h5"), Path("b.h5"))
+    assert as_locations((path for path in ("a", "b")), "features") == (Path("a"), Path("b"))
+    assert as_locations((), "features") == ()
 
 
 def test_the_users_folder_is_found():
@@ -82,10 +82,10 @@ def test_numbers_come_out_as_pythons_own():
         (as_path, "", "opt='': expected a path"),
         (as_path, None, "opt=None: expected a path"),
         (as_path, "a\0b", "expected a path"),
-        (as_paths, 7, "opt=7: expected a path or a sequence of paths"),
-        (as_paths, ["a", 7], "opt=7: expected a path"),
-        (as_paths, b"a", "opt=b'a': expected a path or a sequence of paths"),
-        (partial(as_paths, at_least=1), [], r"opt=\[\]: expected at least 1 path$"),
+        (as_locations, 7, "opt=7: expected a path or a sequence of paths"),
+        (as_locations, ["a", 7], "opt=7: expected a path"),
+        (as_locations, b"a", "opt=b'a': expected a path or a sequence of paths"),
+        (partial(as_locations, at_least=1), [], r"opt=\[\]: expected at least 1 path$"),
         (partial(as_names, at_least=2), "one", "opt='one': expected at least 2 names"),
         (as_names, 7, "opt=7: expected names, as a string with commas or as a sequence"),
         (as_names, ["a", 7], "expected names"),
