@@ -7,35 +7,27 @@ Batches are those of a local run, whatever the number of workers, and so are the
 """
 
 import logging
-import os
 import queue
-import socket
+import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from features.config import ExtractConfig
-from features.engines.base import Compiled
 from features.errors import DataError, OffshelfError, UsageError
 from features.extraction import ray_cluster
-from features.extraction.planning import Plan, compile_model, plan_extraction
+from features.extraction.planning import Plan
+from features.extraction.ray_worker import Done, Worker
 from features.extraction.shards import Shards
-from features.extraction.stream import stream_rows
-from features.records import Recipe
+from features.extraction.stream import Range
 from features.remote.location import is_remote
-from features.sources import open_source
-from features.storage.row_blocks import Size
 
 log = logging.getLogger("offshelf")
-
-Range = tuple[int, int]
-Done = tuple[int, int, Size, dict[str, int]]  # start, stop, size and notes of a shard
 
 _SHARDS_AT_A_TIME = 4  # given to a worker: loading pauses between two such groups
 _START = -1  # in place of a shard, for a worker that has not begun
@@ -109,6 +101,19 @@ def _workers(ray: Any, config: ExtractConfig, shards: int) -> _Workers:
     return workers
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a worker is given.
+
+    Attributes:
+        ranges: of images; those that are done are taken out.
+        notes: the names of the notes of workers that ended at them.
+    """
+
+    ranges: list[Range]
+    notes: list[str] = field(default_factory=list)
+
+
 class _Crew:
     """The workers, each looked after by a thread of the driver."""
 
@@ -116,19 +121,20 @@ class _Crew:
         self._ray, self._shards, self._workers = ray, shards, workers
         self._config = _absolute(plan.config)
         self._recipe = plan.recipe.to_json()
-        self._waiting: queue.SimpleQueue[list[Range]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done | BaseException] = queue.SimpleQueue()
         self._deaths: Counter[int] = Counter()  # of workers, by the shard that they were at
         self._stopped, self._is_told = threading.Event(), False
         self._lock = threading.Lock()
         self.actors: dict[int, Any] = {}  # by the number of the worker
+        self._notes: dict[int, str] = {}  # of these
 
     def results(self, missing: list[Range]) -> Generator[Done]:
         """Yield each shard when it is written, in any order; all workers end with the iterator."""
         left = len(missing)
         count = min(_SHARDS_AT_A_TIME, max(1, left // (2 * self._workers.count)))
         for first in range(0, left, count):
-            self._waiting.put(missing[first : first + count])
+            self._waiting.put(_Work(missing[first : first + count]))
         for number in range(self._workers.count):
             threading.Thread(target=self._look_after, args=(number,), daemon=True).start()
         try:
@@ -148,7 +154,7 @@ class _Crew:
                 with suppress(Exception):
                     self._ray.kill(actor)
         for _ in range(self._workers.count):
-            self._waiting.put([])
+            self._waiting.put(_Work([]))
 
     def _look_after(self, number: int) -> None:
         """Give a worker ranges until there are none; start it again where it has died.
@@ -157,17 +163,23 @@ class _Crew:
         """
         died = self._ray.exceptions
         try:
-            while self._is_there(number) and (ranges := self._waiting.get()):
+            while self._is_there(number) and (work := self._waiting.get()).ranges:
                 try:
-                    self._give(number, ranges)
+                    self._give(number, work)
                 except (died.RayActorError, died.ObjectLostError):
-                    self._mourn(number, ranges)
+                    self._mourn(number, work)
         except BaseException as error:
             self._done.put(_as_ours(error))
 
-    def _give(self, number: int, ranges: list[Range]) -> None:
+    def _give(self, number: int, work: _Work) -> None:
         """Have a worker compute ranges; those that are done are taken out of the list."""
-        actor = self.actors[number]
+        actor, ranges = self.actors[number], work.ranges
+        if work.notes:
+            found = self._ray.get(actor.find.remote(work.notes))
+            work.notes.clear()
+            for sentence in found:
+                log.warning("%s", sentence)
+                self._deaths[ranges[0][0]] = 0
         for reference in actor.compute.options(num_returns="streaming").remote(list(ranges)):
             done = self._ray.get(reference)
             self._check_seen(done[0])
@@ -213,29 +225,30 @@ class _Crew:
         workers = self._workers
         options = {"num_cpus": workers.cpus, "num_gpus": workers.gpus, "max_restarts": 0}
         actor = self._ray.remote(Worker).options(**options)
-        arguments = self._config, self._recipe, self._shards.images, Path.cwd()
+        note = secrets.token_hex(8)
+        arguments = self._config, self._recipe, self._shards.images, Path.cwd(), note
         with self._lock:  # none is started behind the end, which would keep room in the cluster
             if self._stopped.is_set():
                 return None
             started = actor.remote(*arguments, number * workers.cpus, workers.cpus)
-            self.actors[number] = started
+            self.actors[number], self._notes[number] = started, note
         return started.ready.remote()
 
-    def _mourn(self, number: int, ranges: list[Range]) -> None:
+    def _mourn(self, number: int, work: _Work) -> None:
         """Put back what a dead worker had left; raise DataError where that is no accident."""
         with self._lock, suppress(Exception):
             self._ray.kill(self.actors.pop(number))  # it may only have been out of reach
-        if not ranges or self._stopped.is_set():
+        if not work.ranges or self._stopped.is_set():
             return
-        start, stop = ranges[0]
+        start, stop = work.ranges[0]
         self._deaths[start] += 1
         if self._deaths[start] >= _MOST_DEATHS:
             raise DataError(
-                f"{_MOST_DEATHS} workers ended at images {start} to {stop - 1}: one of them may "
-                "end the process that decodes it, or memory may be short"
+                f"{_MOST_DEATHS} workers ended at images {start} to {stop - 1}, which none of them "
+                "explains: memory may be short, or the engine crashes (--engine names another one)"
             )
         log.warning("a worker ended at images %d to %d, which are begun again", start, stop - 1)
-        self._waiting.put(ranges)
+        self._waiting.put(_Work(work.ranges, [*work.notes, self._notes[number]]))
 
     def _check_seen(self, start: int) -> None:
         if not self._shards.is_written(start):
@@ -243,71 +256,6 @@ class _Crew:
                 f"a worker wrote to {self._shards.folder} on its own machine; give an --out in a "
                 "folder that all machines of the cluster share, or in a store"
             )
-
-
-class Worker:
-    """What runs in the cluster: a plan that equals the driver's, and the compiled network."""
-
-    def __init__(
-        self,
-        config: ExtractConfig,
-        recipe: str,
-        images: int,
-        folder: Path,
-        first_cpu: int,
-        cpus: int,
-    ) -> None:
-        """Keep what `compute` needs; an error in here would lose its message on its way.
-
-        Args:
-            config: the settings; paths are absolute.
-            recipe: the driver's recipe as JSON.
-            images: the number of images in a shard.
-            folder: the driver's working folder.
-            first_cpu: the number of the first CPU that it takes.
-            cpus: how many it takes.
-        """
-        self._config, self._recipe, self._images = config, recipe, images
-        self._cpus, self._folder = (first_cpu, cpus), folder
-
-    def ready(self) -> str:
-        """Return the name of the machine, when the worker is there."""
-        return socket.gethostname()
-
-    @cached_property
-    def _parts(self) -> tuple[Plan, Compiled, Shards]:
-        """The plan, the compiled network and the shards; DataError where the rows would differ."""
-        _keep_to(*self._cpus)
-        config = self._config
-        with suppress(OSError):  # where weights and own networks may lie
-            os.chdir(self._folder)
-        plan = plan_extraction(config, open_source(config.source, config.limit, config.splits))
-        if plan.recipe.to_json() != self._recipe:
-            differences = "; ".join(Recipe.from_json(self._recipe).differences(plan.recipe))
-            raise DataError(
-                f"a worker on {socket.gethostname()} would compute other rows ({differences}); "
-                "install the same versions there, or name --engine and --precision"
-            )
-        network = compile_model(plan.model, plan.recipe)
-        shards = Shards(config.out, plan.recipe, len(plan.source), self._images, keeps=False)
-        return plan, network, shards
-
-    def compute(self, ranges: list[Range]) -> Iterator[Done]:
-        """Compute and write shards; yield what is to be known of each."""
-        plan, network, shards = self._parts
-        with closing(stream_rows(plan, network, ranges, lambda images: None)) as stream:
-            for start, stop, rows in stream:
-                shards.write(start, stop, rows)
-                yield start, stop, rows.size, rows.notes
-
-
-def _keep_to(first: int, count: int) -> None:
-    """Keep this process to some CPUs, so that workers of one machine do not share them."""
-    if not hasattr(os, "sched_setaffinity"):
-        return
-    cpus = sorted(os.sched_getaffinity(0))
-    chosen = {cpus[(first + step) % len(cpus)] for step in range(count)}
-    os.sched_setaffinity(0, chosen)
 
 
 def _absolute(config: ExtractConfig) -> ExtractConfig:

@@ -87,39 +87,42 @@ class Watch:
         Raises:
             OSError: the list could not be written.
         """
-        self._read_list()
-        notes = sorted(self._folder.glob(f"*{NOTE}"))
-        self.try_named(source, notes)
+        self.read_list()
+        self.try_named(source, [note.stem for note in self._folder.glob(f"*{NOTE}")])
 
-    def try_named(self, source: Source, notes: Iterable[Path]) -> None:
-        """Try the images that some notes name, and remove the notes."""
-        names = set[bytes]()
-        for note in notes:
+    def try_named(self, source: Source, notes: Iterable[str]) -> list[str]:
+        """Try the images that some notes name, and remove the notes; return as `try_alone`."""
+        paths, names = [self._folder / (note + NOTE) for note in notes], set[bytes]()
+        for path in paths:
             with suppress(OSError):
-                content = note.read_bytes()
+                content = path.read_bytes()
                 names |= {content[at : at + _SLOT] for at in range(0, len(content), _SLOT)}
         names = {name.rstrip(b"\0") for name in names} - {b""}
-        if names:
-            self.try_alone(source, [image.index for image in source if _cut(image.id) in names])
-        for note in notes:
-            note.unlink(missing_ok=True)
+        images = (image.index for image in source if _cut(image.id) in names) if names else ()
+        found = self.try_alone(source, images)
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return found
 
-    def try_alone(self, source: Source, images: Iterable[int]) -> None:
-        """Try images, and list those that end a process; a warning names each."""
+    def try_alone(self, source: Source, images: Iterable[int]) -> list[str]:
+        """Try images, and list those that end a process; return and log a sentence on each."""
         contents: dict[bytes, tuple[str, Content]] = {}
         for index in images:
             with suppress(OSError):
                 content = source.read(index)
                 contents[source.digest_of(index, content)] = source[index].id, content
-        digests = [digest for digest in contents if digest not in self.reasons]
+        digests, sentences = [digest for digest in contents if digest not in self.reasons], []
         for number, how in ended_by([contents[digest][1] for digest in digests], self.look):
             digest = digests[number]
             durable.write(self._folder / f"{digest.hex()}.{how}{LISTED}", b"")
             self.reasons[digest] = f"{ENDED} ({how})"
             name = for_terminal(contents[digest][0])
-            log.warning("%s %s, and is rejected", name, self.reasons[digest])
+            sentences.append(f"{name} {self.reasons[digest]}, and is rejected")
+            log.warning("%s", sentences[-1])
+        return sentences
 
-    def _read_list(self) -> None:
+    def read_list(self) -> None:
+        """Read the list of what was found before."""
         for path in self._folder.glob(f"*{LISTED}"):
             digest, _, how = path.name.removesuffix(LISTED).partition(".")
             with suppress(ValueError):

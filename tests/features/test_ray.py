@@ -3,16 +3,19 @@
 import os
 import socket
 import sys
+from dataclasses import replace
 
 import pytest
 
 import features
 from features.errors import DataError, MissingPackageError, UsageError
 from features.extraction import ray_executor
-from features.extraction.ray_executor import Worker
+from features.extraction.planning import plan_extraction
+from features.extraction.ray_worker import Worker
 from features.extraction.shards import Shards, partial_folder
+from features.extraction.watch import ENDED
 from pipeline.commands.main import main
-from tests.features.faults import stub
+from tests.features.faults import crashing, stub
 
 os.environ["RAY_TQDM_PATCH_PRINT"] = "0"
 ray = pytest.importorskip("ray")
@@ -28,13 +31,25 @@ SMALL = {
 
 
 class Ending(Worker):
-    """A worker that ends at an image, as a decoder that crashes does."""
+    """A worker that ends at images which decode well."""
 
     def compute(self, ranges):
         for start, stop in list(ranges):
             if start == 8:
                 os._exit(1)
             yield from super().compute([(start, stop)])
+
+
+class Crashing(Worker):
+    """A worker in which images crash the decoder, see `crashing`."""
+
+    def compute(self, ranges):
+        with crashing.crashing():
+            yield from super().compute(ranges)
+
+    def find(self, notes):
+        with crashing.crashing():
+            return super().find(notes)
 
 
 class Elsewhere(Worker):
@@ -125,8 +140,27 @@ def test_images_that_end_every_worker_are_named_and_the_rest_is_kept(
     cluster, photos, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ray_executor, "Worker", Ending)
-    with pytest.raises(DataError, match="3 workers ended at images 8 to 15"):
+    monkeypatch.setattr(ray_executor, "_MOST_DEATHS", 2)
+    with pytest.raises(DataError, match="2 workers ended at images 8 to 15, which none of them e"):
         by_ray(photos, tmp_path / "ray.h5", workers=1)
+
+
+def test_images_that_crash_workers_are_found_and_rejected(
+    cluster, photos, tmp_path, monkeypatch, caplog
+):
+    paths = sorted(path for path in photos.rglob("*") if path.is_file())
+    bad = [paths[number] for number in (1, 5)]  # of one shard
+    for path in bad:
+        crashing.spoil(path)
+    monkeypatch.setattr(ray_executor, "Worker", Crashing)
+    monkeypatch.setattr(ray_executor, "_MOST_DEATHS", 2)
+    out = by_ray(photos, tmp_path / "ray.h5", workers=1, max_rejected=0.5)
+    with features.FeatureFile(out) as file:
+        names = [path.relative_to(photos).as_posix() for path in bad]
+        assert dict(file.rejected) == dict.fromkeys(names, f"{ENDED} (SIGSEGV)")
+        assert len(file) == len(paths) - len(bad)
+    assert all(f"{name} {ENDED} (SIGSEGV), and is rejected" in caplog.text for name in names)
+    assert list(tmp_path.glob("ray.h5*")) == [out]
 
 
 def test_workers_that_write_elsewhere_are_noticed(cluster, photos, tmp_path, monkeypatch):
@@ -144,9 +178,9 @@ def test_a_worker_that_would_compute_other_rows_says_so(photos, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     config = features.config.ExtractConfig(photos, tmp_path / "ray.h5", **SMALL)
     with features.open_source(photos) as source:
-        plan = ray_executor.plan_extraction(config, source)
-    other = ray_executor.replace(plan.recipe, engine="abacus").to_json()
-    worker = Worker(config, other, 8, tmp_path, 0, os.cpu_count() or 1)
+        plan = plan_extraction(config, source)
+    other = replace(plan.recipe, engine="abacus").to_json()
+    worker = Worker(config, other, 8, tmp_path, "note", 0, os.cpu_count() or 1)
     with pytest.raises(DataError, match=r"would compute other rows \(engine: abacus ->"):
         next(worker.compute([(0, 8)]))
 

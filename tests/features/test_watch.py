@@ -115,12 +115,13 @@ def test_a_crash_that_no_image_explains_ends_the_command_in_one_line(images, tmp
 
 
 SLEEPING = """
+import os
 import time
 from features.extraction import loading
 from pipeline.commands.main import run_and_end
 
 def sleep(*arguments):
-    print("decoding", flush=True)
+    os.write(1, b"decoding\\n")
     time.sleep(1000)
 
 loading.decode = sleep
