@@ -101,6 +101,11 @@ def check_command(command: str) -> None:
                 assert find_spec(module)
             case ["pip", "install", *arguments]:
                 assert set(re.findall(r"\w+", arguments[-1])) <= set(_EXTRAS)
+            case ["ray", "exec", cluster, "--tmux", command]:
+                assert (ROOT / cluster).exists()
+                check_command(command.removeprefix("~/venv/bin/"))
+            case ["ray", "up" | "down", cluster]:
+                assert (ROOT / cluster).exists()
             case ["bash", script]:
                 assert (ROOT / script).exists()
             case ["source", script]:

@@ -22,8 +22,9 @@ from features.processes.progress import progress_bar
 from features.records import UNLABELLED
 from features.sources.base import Source, Subset
 from features.sources.contents import digest_contents
-from features.storage.row_blocks import shortened
+from features.storage.row_blocks import Rows, shortened
 from features.storage.store import FeatureFile
+from features.storage.texts import Texts
 
 log = logging.getLogger("offshelf")
 
@@ -76,10 +77,7 @@ def keep_unchanged(plan: Plan, shards: Shards) -> None:
             if start not in shards.sizes:
                 continue
             rows = shards.read(start, stop)
-            digests = dict(zip(rows.ids, map(bytes, rows.digests), strict=True))
-            changed = _changed_images(
-                plan, range(start, stop), digests, dict(rows.rejected), bar.update
-            )
+            changed = _changed_images(plan, range(start, stop), rows, bar.update)
             if changed:
                 shards.drop(start)
                 log.warning(
@@ -102,47 +100,38 @@ def _changes(plan: Plan, file: FeatureFile) -> list[str]:
         _warn_of_trust(plan.config.source)
         return []
     phrases = [] if is_listed_alike else _listing_changes(source, file)
-    reasons, digests = (
-        dict(file.rejected),
-        dict(zip(file.ids, map(bytes, file.digests), strict=True)),
-    )
-    known = [r.index for r in source if r.id in digests or r.id in reasons]
-    with progress_bar(len(known), 0, "image", plan.config.progress) as bar:
+    with progress_bar(len(file), 0, "image", plan.config.progress) as bar:
         bar.set_description_str("comparing", refresh=False)
-        changed = _changed_images(plan, known, digests, reasons, bar.update)
+        changed = _changed_images(plan, range(len(source)), file, bar.update)
     if changed:
         phrases.append(_listed(changed, "has changed", "have changed"))
     return phrases
 
 
 def _changed_images(
-    plan: Plan,
-    indices: Sequence[int],
-    digests: Mapping[str, bytes],
-    reasons: Mapping[str, str],
-    advance: Callable[[int], object],
+    plan: Plan, indices: range, stored: Rows | FeatureFile, advance: Callable[[int], object]
 ) -> list[str]:
     """Return the ids of those images whose content is no longer what it was.
 
     Args:
         plan: the plan, with the source.
-        indices: the images to look at, increasing.
-        digests: the digest of each image that had a row, by its id.
-        reasons: the reason of each image that was rejected, by its id.
+        indices: the images to look at; those that `stored` does not know are passed over.
+        stored: the ids and digests of images that had a row, and those that were rejected.
         advance: is called with a number of images when they are done.
     """
-    source = plan.source
-    accepted = [index for index in indices if source[index].id in digests]
+    source, reasons = plan.source, dict(stored.rejected)
+    names = Texts.of(source[index].id for index in indices)
+    rows = Texts.of(stored.ids).places_of(names)
+    places = np.flatnonzero(rows >= 0)
+    accepted = indices.start + places
     now = (
         digest_contents(source, accepted, advance)
         if source.digests is None
         else source.digests[accepted]
     )
-    names = [source[index].id for index in accepted]
-    pairs = zip(names, map(bytes, now), strict=True)
-    changed = [name for name, digest in pairs if digest != digests[name]]
-    rejected = [index for index in indices if source[index].id in reasons]
-    return changed + _no_longer_rejected(plan, rejected, reasons)
+    differs = (now != stored.digests[rows[places]]).any(axis=1)
+    rejected = [index for index, name in zip(indices, names, strict=True) if name in reasons]
+    return names[places[differs]].tolist() + _no_longer_rejected(plan, rejected, reasons)
 
 
 def _no_longer_rejected(

@@ -14,6 +14,7 @@ from features.records import DIGEST_BYTES, ImageRecord, Split
 from features.sources.contents import digest_contents, digest_of
 from features.sources.layout import doubtful_names
 from features.sources.reading import Reading, count_images
+from features.storage.texts import Texts
 
 NO_COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
@@ -170,8 +171,8 @@ class ListedSource(Source):
         class_names: tuple[str, ...],
         columns: Mapping[str, Sequence[str]] = NO_COLUMNS,
     ) -> None:
-        """Keep the lists: int32 labels, uint8 splits and int64 sizes in bytes, each (N,)."""
-        self.location, self.ids = location, ids
+        """Keep the ids as arrays; int32 labels, uint8 splits and int64 sizes in bytes, (N,)."""
+        self.location, self.ids = location, Texts.of(ids)
         self.labels, self.splits, self.sizes = labels, splits, sizes
         self.class_names, self.columns = class_names, columns
 

@@ -49,12 +49,12 @@ def digest_contents(
     """
     threads = max(available_cpus(), source.reading_threads)
     under_way: deque[tuple[Future[list[bytes]], int]] = deque()  # with the bytes that it holds
-    digests: list[bytes] = []
+    digests = bytearray()
 
     def collect(at_most: int) -> None:
         while len(under_way) > at_most or sum(held for _, held in under_way) > _HELD_BYTES:
             done = under_way.popleft()[0].result()
-            digests.extend(done)
+            digests.extend(b"".join(done))
             advance(len(done))
 
     pool = ThreadPoolExecutor(threads, "digest")
@@ -72,7 +72,7 @@ def digest_contents(
         collect(0)
     finally:
         end_threads(pool)
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+    return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 def _groups(contents: Iterable[Content]) -> Iterator[tuple[list[Content], int]]:

@@ -1,6 +1,7 @@
 """A folder of images: of class folders, of train/validation/test folders, or flat."""
 
 import os
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,6 @@ from features.sources.layout import below_wrappers, layout
 from features.sources.manifest import MANIFEST_SUFFIXES
 from features.text import plural
 
-Listed = tuple[str, str, int]  # an image's id, its name relative to the folder, size in bytes
 Identity = tuple[int, int]  # device and inode
 
 
@@ -48,28 +48,30 @@ class FolderSource(ListedSource):
             DataError: a folder in it cannot be listed, or links lead to it in ever new ways.
         """
         scan = _Scan(location)
-        images = sorted(scan.images)
+        order = _by_id(scan.names)
+        names = [scan.names[row] for row in order]
+        ids = [_id(name) for name in names]
+        self._names = {row: name for row, name in enumerate(names) if name != ids[row]}
         self.passed_over, self.not_read = scan.others, sorted(scan.tables)
         if scan.leading_out:
             self.warnings = [
                 f"{plural(scan.leading_out, 'link')} to images or folders outside {location} "
                 "were followed"
             ]
-        ids = [image[0] for image in images]
-        sizes = np.array([image[2] for image in images], np.int64)
+        sizes = np.array(scan.sizes, np.int64)[order]
         labels, splits, class_names = layout(below_wrappers(ids))
         super().__init__(location, ids, labels, splits, sizes, class_names)
-        self._names = [image[1] for image in images]
 
     def read(self, index: int) -> bytes:
-        return read_file(self.location / self._names[index])
+        return read_file(self.location / self._names.get(index, self.ids[index]))
 
 
 class _Scan:
     """What lies below a folder.
 
     Attributes:
-        images: the images, in no order.
+        names: the names of the images relative to the folder, in no order.
+        sizes: their sizes in bytes.
         others: numbers of other files by kind.
         tables: the tables among these.
         leading_out: number of links that were followed out of the folder.
@@ -77,7 +79,8 @@ class _Scan:
 
     def __init__(self, root: Path) -> None:
         """Go through all folders below `root`."""
-        self.images: list[Listed] = []
+        self.names: list[str] = []
+        self.sizes = array("q")
         self.others: Counter[str] = Counter()
         self.tables: list[str] = []
         self.leading_out = 0
@@ -107,7 +110,8 @@ class _Scan:
                 self.tables.append(_id(name))
 
     def _add_image(self, entry: os.DirEntry[str], name: str) -> None:
-        self.images.append((_id(name), name, size_of(entry)))
+        self.names.append(name)
+        self.sizes.append(size_of(entry))
         self.leading_out += self._leads_out(entry)
 
     def _enter(self, entry: os.DirEntry[str], name: str, above: tuple[Identity, ...]) -> None:
@@ -127,6 +131,14 @@ class _Scan:
         if not entry.is_symlink():
             return False
         return not Path(os.path.realpath(entry.path)).is_relative_to(self._real)
+
+
+def _by_id(names: list[str]) -> np.ndarray:
+    """Return the order of names by id, and of equal ids by name: int64 (N,)."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    if not all(map(str.isascii, names)):
+        order.sort(key=lambda row: _id(names[row]))
+    return np.array(order, np.int64)
 
 
 def _id(name: str) -> str:

@@ -67,7 +67,8 @@ def layout(paths: Sequence[str], named: Mapping[str, Split] = NO_SPLITS) -> Layo
     in_splits = bool(named) or _are_splits(folders)
     if not in_splits and (swapped := _with_splits_first(paths)):
         return layout(swapped)
-    names, splits = [], np.zeros(len(paths), np.uint8)
+    names: list[str] = []
+    splits, known = np.zeros(len(paths), np.uint8), {"": ""}  # each name once, however many images
     for index, path in enumerate(paths):
         folder, slash, below = path.partition("/")
         if in_splits and slash:
@@ -76,20 +77,20 @@ def layout(paths: Sequence[str], named: Mapping[str, Split] = NO_SPLITS) -> Layo
             folder, slash, below = below.partition("/")
             if slash and "/" in below and split and split_of(folder) == split:
                 folder, slash, below = below.partition("/")  # train/train/cat
-        names.append(folder if slash else "")
+        names.append(known.setdefault(folder, folder) if slash else "")
     labels, class_names = number_labels(names)
     return Layout(labels, splits, class_names)
 
 
 def _with_splits_first(paths: Sequence[str]) -> list[str]:
     """Return `train/cat/1.jpg` for `cat/train/1.jpg`, and so on; none where not all are so."""
-    parts = [path.split("/") for path in paths]
-    if any(len(names) < 3 for names in parts):
+    if any(path.count("/") < 2 for path in paths):
         return []
-    splits = {split_of(names[1]) for names in parts}
+    splits = {split_of(name) for name in {path.split("/", 2)[1] for path in paths}}
     if None in splits or len(splits) < 2:
         return []
-    return ["/".join([names[1], names[0], *names[2:]]) for names in parts]
+    parts = (path.split("/", 2) for path in paths)
+    return ["/".join([split, label, below]) for label, split, below in parts]
 
 
 def split_of(name: str) -> Split | None:

@@ -29,8 +29,7 @@ class Texts(Sequence[str]):
         """Return texts as arrays; those that are arrays already as they are."""
         if isinstance(texts, Texts):
             return texts
-        values = [text.encode() for text in texts]
-        return cls._joined([(b"".join(values), np.fromiter(map(len, values), np.int64))])
+        return cls._joined(_encoded(texts))
 
     @classmethod
     def of_bytes(cls, blocks: Iterable[np.ndarray]) -> "Texts":
@@ -188,6 +187,13 @@ class Texts(Sequence[str]):
         ends = self.ends[part.start : part.stop + 1]
         whole = self.content[ends[0] : ends[-1]].tobytes()
         return [whole[a:b] for a, b in itertools.pairwise((ends - ends[0]).tolist())]
+
+
+def _encoded(texts: Iterable[str]) -> Iterator[tuple[bytes, np.ndarray]]:
+    """Yield the bytes of some texts at a time, and the length of each."""
+    remaining = map(str.encode, texts)
+    while values := [*itertools.islice(remaining, _BLOCK)]:
+        yield b"".join(values), np.fromiter(map(len, values), np.int64)
 
 
 def _batches(count: int) -> Iterator[slice]:

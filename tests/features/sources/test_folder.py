@@ -1,11 +1,13 @@
 import errno
 import os
 import shutil
+import tracemalloc
 
 import pytest
 
 from features.errors import DataError
 from features.sources import files, open_source
+from features.sources.folder import FolderSource
 from tests.features.sources.builders import write_files
 
 ONE = {"cat/1.jpg": b"1"}
@@ -44,6 +46,16 @@ def test_a_name_that_is_not_utf8_gets_an_id_and_is_read(tmp_path):
     assert source[0].id.encode("utf-8")
     assert source.class_names == ("caf\\xe9",)
     assert source.read(0) == b"content"
+
+
+def test_ids_and_not_names_give_the_order(tmp_path):
+    # As a name the byte is U+DCFF, after every letter; its id begins with a backslash.
+    for name in (b"\xff.jpg", b"a.jpg", b"Z.jpg"):
+        with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
+            file.write(name)
+    source = open_source(tmp_path)
+    assert [record.id for record in source] == ["Z.jpg", "\\xff.jpg", "a.jpg"]
+    assert [source.read(row) for row in range(3)] == [b"Z.jpg", b"\xff.jpg", b"a.jpg"]
 
 
 def test_what_is_named_like_an_image_and_cannot_be_read_is_listed(tmp_path):
@@ -98,3 +110,20 @@ def test_a_folder_that_goes_while_it_is_listed(tmp_path, monkeypatch):
 def test_sizes_are_the_extent(tmp_path):
     source = open_source(write_files(tmp_path, {"a.jpg": bytes(10), "b.jpg": bytes(11)}))
     assert [source.extent(index) for index in range(2)] == ["10", "11"]
+
+
+def test_many_images_are_held_as_arrays(tmp_path):
+    """A Python string alone takes more than 80 bytes."""
+    for number in range(4000):
+        path = tmp_path / f"class{number % 4}" / f"image-{number:020d}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    FolderSource(tmp_path / "class0")  # loads what the first one loads
+    tracemalloc.start()
+    try:
+        source = FolderSource(tmp_path)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(source) == 4000
+    assert held / 4000 < 80 and peak / 4000 < 400
