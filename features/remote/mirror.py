@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 
 from features.disk import durable
@@ -36,7 +37,7 @@ from features.remote.mirror_note import (
     state_of,
     write_note,
 )
-from features.remote.stores import READERS
+from features.remote.stores import READERS, Store
 
 log = logging.getLogger("offshelf")
 
@@ -87,11 +88,15 @@ class Mirror:
             address: what the copy is made for, by which it is found again.
             folder: the folder in the store; None takes `address`.
         """
-        self.address, self._store = folder or address, store_of(address.scheme)
+        self.address = folder or address
         self._home = cache.folder_of(address).absolute() / "mirror"
         self.folder = self._home / self.address.name
         places.register(self.folder, self.address)
         _mirrors[self.folder] = self
+
+    @cached_property
+    def _store(self) -> Store:
+        return store_of(self.address.scheme)
 
     def fits(self, name: str) -> bool:
         """Tell whether a file, named relative to the folder, may be one of those that are kept."""

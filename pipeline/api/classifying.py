@@ -79,7 +79,7 @@ def splits(results: str | Path) -> "pd.DataFrame":
     """Return the splits of a results folder, to train another tool on the same images.
 
     Args:
-        results: a results folder.
+        results: a results folder, on the disk or in a store.
 
     Returns:
         A row for each image: its id, label and split, and its fold in each repeat.

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from features.arguments import as_location
+from features.remote.location import remote
 from pipeline.data.splits import Splits
 from pipeline.results import left_out
 from pipeline.results.display import html
 from pipeline.results.entries import read_entry
 from pipeline.results.ranking import mean_score
 from pipeline.results.records import Record, candidates, finished_records
+from pipeline.results.stored import copy_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,16 +23,25 @@ if TYPE_CHECKING:
 class ResultsFolder(os.PathLike[str]):
     """The folder in which `classify`, `finetune` and `scratch` leave their candidates.
 
-    It goes wherever a path goes, and is read anew at each call.
+    It goes wherever a path goes, and is read anew at each call. Of a folder in a store the copy on
+    this machine is read, which is brought when the object is made.
 
     Attributes:
-        path: the folder.
+        path: the folder; of one in a store its copy.
     """
 
     path: Path
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        object.__setattr__(self, "path", Path(path))
+        """Keep the folder, a path or a URL.
+
+        Raises:
+            UsageError: it is in a store without such a bucket.
+            DataError: the store cannot be read.
+        """
+        given = as_location(path, "results")
+        address = remote(given)
+        object.__setattr__(self, "path", given if address is None else copy_of(address))
 
     def __fspath__(self) -> str:
         return str(self.path)

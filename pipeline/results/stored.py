@@ -1,10 +1,11 @@
 """Results folders and files in stores: which files belong to them, and what makes them whole."""
 
 from contextlib import suppress
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from features.remote.attempts import telling_repeats
 from features.remote.facts import Facts
-from features.remote.location import RemotePath
+from features.remote.location import RemotePath, remote
 from features.remote.mirror import Mirror
 from pipeline.data.splits import FILE as SPLITS
 from pipeline.results.records import RECORD, UNTRUSTED
@@ -53,3 +54,17 @@ class FilesMirror(Mirror):
             with suppress(FileNotFoundError):
                 listed[name] = self._store.facts(self.address / name)
         return listed
+
+
+def copy_of(address: RemotePath) -> Path:
+    """Return the copy on this machine of a results folder in a store, which is brought before."""
+    mirror = ResultsMirror(address)
+    with telling_repeats():
+        mirror.bring()
+    return mirror.folder
+
+
+def local_path(out: Path) -> Path:
+    """Return where a stage writes a file: `out`, or its copy on this machine; nothing is asked."""
+    address = remote(out)
+    return out if address is None else FilesMirror(address).folder / address.name

@@ -36,6 +36,7 @@ from pipeline.results.decisions import decide
 from pipeline.results.in_stores import in_stores
 from pipeline.results.new_predictions import NewPredictions
 from pipeline.results.records import versions
+from pipeline.results.stored import local_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,7 +94,7 @@ def run(config: PredictConfig) -> NewPredictions:
 
 def unfinished(config: PredictConfig) -> Path | None:
     """Return the folder where unfinished work lies; None where a run cannot be begun again."""
-    return None if STANDARD_INPUT in config.images else partial_folder(config.out)
+    return None if STANDARD_INPUT in config.images else partial_folder(local_path(config.out))
 
 
 def _watched(predictor: ImagePredictor, source: Source, folder: Path) -> ImagePredictor:

@@ -12,8 +12,11 @@ from features.remote import attempts, homes, mirror, places
 from features.remote.attempts import ConflictError
 from features.remote.location import as_remote
 from pipeline.commands.main import main
+from pipeline.config import PredictConfig
 from pipeline.data.splits import Splits
 from pipeline.results import in_stores, openings
+from pipeline.results.stored import local_path
+from pipeline.stages import predict
 from tests.features.faults import stub
 from tests.pipeline import candidates
 
@@ -76,6 +79,8 @@ def test_what_stages_find_is_written_into_the_store(results, bucket, server, fil
     server.requests.clear()
     pipeline.compare(results)  # the same content again
     assert not puts(server) and not any("validation" in path for path in server.gets)
+    assert pipeline.splits(results).equals(pipeline.splits(made))
+    assert pipeline.ResultsFolder(results).frame().equals(pipeline.ResultsFolder(made).frame())
     local = pipeline.compare(made, tmp_path)
     assert comparison.frame().equals(local.frame())
     pipeline.report(results, f"{bucket.url}/page/report.html", features=file, evidence=0)
@@ -280,6 +285,13 @@ def test_predict_pack_and_map_read_and_write_in_the_store(bucket, tmp_path, monk
     assert bucket.get("other.zip") == b"somebody's"
 
 
+def test_where_a_table_for_a_store_is_made_is_known_before_the_store_is_asked(cache):
+    config = PredictConfig("s3://lab/results", "s3://lab/new", "s3://no-such-bucket/new.csv")
+    folder = predict.unfinished(config)
+    assert folder.is_relative_to(cache) and folder.name == "new.csv.partial"
+    assert local_path(config.out).with_name(folder.name) == folder
+
+
 def test_commands_name_the_place_in_the_store(results, bucket, file, capsys, tmp_path):
     assert main(["compare", results]) == 0
     said = capsys.readouterr()
@@ -339,3 +351,25 @@ def test_relative_paths_of_records_lead_through_the_store(results, machines):
     assert homes.kept(f"{top}/photos.h5", copy) == f"{top}/photos.h5"
     assert homes.without_home(copy / "x.csv") == f"{results}/x.csv"
     assert openings.uncounted(copy) == ""
+
+
+def test_networks_read_images_from_a_store_as_from_the_disk(bucket, server, photos, tmp_path):
+    from pipeline.config import ScratchConfig
+    from pipeline.networks import pixels
+
+    source, read = bucket.put_folder(photos, "photos/"), {}
+    for name, place in (("disk", photos), ("store", source)):
+        folder = tmp_path / name
+        folder.mkdir()
+        config = ScratchConfig(place, folder / "results", folds=2, progress=False)
+        config.out.mkdir()
+        read[name] = pixels.read(config, folder, (16, 16))
+    disk, store = read["disk"], read["store"]
+    assert (disk.x == store.x).all() and disk.facts["content"] == store.facts["content"]
+    assert disk.splits.digest == store.splits.digest and store.facts["source"] == source
+    ids = store.splits.ids_of(store.splits.test)
+    assert (pixels.locked(store.facts, ids, tmp_path, None) == store.x[store.splits.test]).all()
+    first = next(iter(ids))
+    bucket.put(f"photos/{first}", (photos / "cat" / "0.png").read_bytes() + b"?")
+    with pytest.raises(DataError, match="locked away have changed"):
+        pixels.locked(store.facts, ids, tmp_path, None)
