@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,6 +92,15 @@ def read_folder(file: h5py.File) -> str:
     return name
 
 
+@dataclass
+class _OpenShard:
+    """A shard that is open, its layers that were read, and how many threads are at it."""
+
+    file: h5py.File
+    arrays: dict[str, ChunkedArray] = field(default_factory=dict)
+    users: int = 0
+
+
 class ShardFiles:
     """The shards behind an index, opened when their rows are asked for; some stay open.
 
@@ -113,8 +123,8 @@ class ShardFiles:
         self.table = read_table(file)
         self.folder = index.resolve().parent / read_folder(file)
         self.starts = np.cumsum([0, *(shard.rows for shard in self.table)], dtype=np.int64)
-        self._open: OrderedDict[int, tuple[h5py.File, dict[str, ChunkedArray]]] = OrderedDict()
-        self._lock = threading.RLock()
+        self._open: OrderedDict[int, _OpenShard] = OrderedDict()  # the one used last at the end
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -142,8 +152,8 @@ class ShardFiles:
         Raises:
             DataError: it is missing, damaged or another one.
         """
-        with self._lock:
-            yield self._kept(number)[0]
+        with self._held(number) as shard:
+            yield shard.file
 
     def read(self, number: int, path: str, rows: slice | np.ndarray) -> np.ndarray:
         """Return rows of a layer in a shard, by their numbers in it.
@@ -152,27 +162,39 @@ class ShardFiles:
             DataError: as `opened`.
             OSError: a chunk is damaged.
         """
-        with self._lock:  # or another thread could have it closed meanwhile
-            file, arrays = self._kept(number)
-            if path not in file:
+        with self._held(number) as shard:
+            if path not in shard.file:
                 raise DataError(f"its shard {self.name(number)} lacks /{path}")
-            if path not in arrays:
-                arrays[path] = ChunkedArray(file[path])
-            return arrays[path][rows]
+            if path not in shard.arrays:
+                shard.arrays[path] = ChunkedArray(shard.file[path])
+            return shard.arrays[path][rows]
 
     def close(self) -> None:
         """Close those that are open."""
         with self._lock:
             while self._open:
-                self._open.popitem()[1][0].close()
+                self._open.popitem()[1].file.close()
 
-    def _kept(self, number: int) -> tuple[h5py.File, dict[str, ChunkedArray]]:
-        if number not in self._open:
-            while len(self._open) >= MOST_OPEN:
-                self._open.popitem(last=False)[1][0].close()
-            self._open[number] = self._opened(number), {}
-        self._open.move_to_end(number)
-        return self._open[number]
+    @contextmanager
+    def _held(self, number: int) -> Iterator["_OpenShard"]:
+        """Yield an open shard, which no thread closes meanwhile."""
+        with self._lock:
+            if number not in self._open:
+                self._make_room()
+                self._open[number] = _OpenShard(self._opened(number))
+            self._open.move_to_end(number)
+            shard = self._open[number]
+            shard.users += 1
+        try:
+            yield shard
+        finally:
+            with self._lock:
+                shard.users -= 1
+
+    def _make_room(self) -> None:
+        unused = [number for number, shard in self._open.items() if not shard.users]
+        for number in unused[: max(0, len(self._open) + 1 - MOST_OPEN)]:
+            self._open.pop(number).file.close()
 
     def _opened(self, number: int) -> h5py.File:
         path, shard, name = self.path(number), self.table[number], self.name(number)

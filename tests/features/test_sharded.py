@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import h5py
@@ -98,6 +99,17 @@ def test_rows_are_read_by_number_slice_and_mask(single, out, chosen, monkeypatch
             np.testing.assert_array_equal(one.features(layer, chosen), many.features(layer, chosen))
         with pytest.raises(IndexError):
             many.features("a", np.array([15]))
+
+
+def test_threads_read_at_the_same_time(single, out, monkeypatch):
+    monkeypatch.setattr(sharded, "MOST_OPEN", 1)
+    chosen = [np.sort(np.random.default_rng(n).permutation(15)[:7]) for n in range(200)]
+    with FeatureFile(single) as one, FeatureFile(out) as many, ThreadPoolExecutor(4) as pool:
+        whole = one.features("a")
+        for rows, values in zip(
+            chosen, pool.map(lambda rows: many.features("a", rows), chosen), strict=True
+        ):
+            np.testing.assert_array_equal(values, whole[rows])
 
 
 def test_ids_give_the_rows_that_they_give_of_a_single_file(single, out):

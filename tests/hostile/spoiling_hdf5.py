@@ -27,7 +27,7 @@ def spoil_hdf5(path: Path, random: Random) -> None:
             with suppress(Exception):  # the file may be beyond it
                 random.choice(_OF_HDF5)(file, random)
         if random.random() < 0.7:
-            _seal(file)
+            reseal(file)
 
 
 def _datasets(file: h5py.File) -> list[str]:
@@ -145,7 +145,7 @@ _OF_HDF5: tuple[Callable[[h5py.File, Random], None], ...] = (
 )  # fmt: skip
 
 
-def _seal(file: h5py.File) -> None:
+def reseal(file: h5py.File) -> None:
     """Write the digests anew, as far as the file still allows it: only we know that it lies."""
     try:
         for name in _datasets(file):

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import h5py
+
 from features.processes.packages import sha256_of
 from features.processes.quiet import quiet_import
 from features.records import DIGEST_BYTES, blake2b
+from features.storage.hdf5 import attributes_of
+from features.storage.schema import DIGEST
 from pipeline.results.records import RECORD
 from tests.hostile import valid
 from tests.hostile.spoiling import spoil_bytes, spoil_json
 from tests.hostile.spoiling_archives import spoil_npz, spoil_tar, spoil_zip
-from tests.hostile.spoiling_hdf5 import spoil_hdf5
+from tests.hostile.spoiling_hdf5 import reseal, spoil_hdf5
 from tests.hostile.spoiling_packs import spoil_converted, spoil_pack, spoil_request
 from tests.hostile.spoiling_tables import spoil_parquet, spoil_table
 
@@ -135,11 +139,25 @@ def _part(path: Path, random: Random) -> None:
     )
 
 
+def _shard(path: Path, random: Random) -> None:
+    """Spoil a shard, and mostly write its size and seal into the index anew."""
+    name = path.name.encode()
+    spoil_hdf5(path, random)
+    index = path.parent.parent / "in.h5"
+    if random.random() < 0.8:
+        with h5py.File(path) as shard, h5py.File(index, "r+") as file:
+            number = file["shards/name"][...].tolist().index(name)
+            file["shards/bytes"][number] = path.stat().st_size
+            file["shards/digest"][number] = list(bytes.fromhex(attributes_of(shard)[DIGEST]))
+            reseal(file)
+
+
 def _extract(source: str) -> tuple[str, ...]:
     return (f"extract {source} --out out.h5 --max-rejected 1",)
 
 
 _INSPECT = ("inspect in.h5", "inspect in.h5 --json")
+_IN_SHARDS = (*_INSPECT, "consolidate in.h5 --out out.h5", "map in.h5 --out out.html")
 _MAP = "map in.h5 --out out.html"
 _READ = (
     "compare results --resamples 50 --out out", "compare results --resamples 50 --json --out out",
@@ -154,6 +172,8 @@ TARGETS = {
     "feature file": Target(valid.feature_file, "in.h5", spoil_hdf5, (*_INSPECT * 2, _MAP), 6),
     "feature file, classified": Target(valid.feature_file, "in.h5", spoil_hdf5, _CLASSIFY, 0),
     "feature file, advised": Target(valid.feature_file, "in.h5", spoil_hdf5, ("advise in.h5 --out out",), 0),
+    "index of shards": Target(valid.in_shards, "in.h5", spoil_hdf5, _IN_SHARDS, 3),
+    "shard": Target(valid.in_shards, "in.h5.shards/*", _shard, _IN_SHARDS, 3),
     "array file": Target(valid.hdf5, "all.h5", spoil_hdf5, _extract("all.h5")),
     "npz": Target(valid.npz, "all.npz", spoil_npz, _extract("all.npz")),
     "zip": Target(valid.zipped, "a.zip", spoil_zip, _extract("a.zip")),

@@ -15,6 +15,7 @@ from PIL import Image
 from features.backbones.catalog import find
 from features.backbones.stored import Weights, write_note
 from features.backbones.weights import _pinned
+from features.extraction.consolidating import consolidate
 from features.processes.quiet import keras_here
 from pipeline.commands.main import main
 from pipeline.config import ScratchConfig
@@ -54,6 +55,15 @@ def feature_file(folder: Path) -> None:
     write_features(
         folder / "in.h5", x, labels, parts=with_test_part(60), extra=extra, provenance=provenance
     )  # fmt: skip
+
+
+def in_shards(folder: Path) -> None:
+    """A feature file as an index and six shards."""
+    feature_file(folder)
+    (folder / "in.h5").rename(folder / "single.h5")
+    with patch("features.extraction.shards.SHARD_IMAGES", 10):
+        consolidate(folder / "single.h5", folder / "in.h5", progress=False)
+    (folder / "single.h5").unlink()
 
 
 def images(folder: Path) -> None:
