@@ -43,6 +43,17 @@ def test_files_of_many_rows_are_made_and_opened(tmp_path):
         assert set(file.labels.tolist()) == set(range(scale.CLASSES))
 
 
+def test_shards_of_many_rows_are_assembled_and_opened(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.scale", "assemble", "--layout", "sharded"]
+    result = subprocess.run(
+        [*command, "--rows", "1300", "--width", "8", "--folder", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    facts = result.stdout.splitlines()[2].split()
+    assert facts[:3] == ["1,300", "sharded", "3"] and "1,300 rows" in result.stdout
+
+
 def test_the_verdict_holds_in_short(tmp_path):
     command = [sys.executable, "-m", "benchmarks.verdict", "--quick", "--out"]
     result = subprocess.run(

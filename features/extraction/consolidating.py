@@ -107,6 +107,7 @@ def _to_shards(file: CheckedFile, out: Path, progress: bool) -> None:
         for (start, stop), rows in zip(shards.ranges(), blocks, strict=True):
             if start not in shards.sizes:
                 shards.write(start, stop, rows)
+    with saying_how_to_go_on(advice):
         shards.assemble(out, _attributes(file), SHARDED)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from features.errors import DataError, UsageError
 from features.extraction.planning import Plan
-from features.extraction.shards import Shards, check_same, has_shards_of
+from features.extraction.shards import Shards, check_same, has_shards_of, take_back
 from features.extraction.stream import load_batches
 from features.extraction.watch import ENDED
 from features.processes.progress import progress_bar
@@ -32,6 +32,8 @@ log = logging.getLogger("offshelf")
 def is_finished(plan: Plan) -> bool:
     """Return whether the output is there already, whole, of this recipe and of these images.
 
+    Of a damaged one in shards, those shards that are there are taken back, to go on from.
+
     Raises:
         UsageError: the output was made by another recipe, or of other images.
         DataError: the output is damaged.
@@ -45,6 +47,9 @@ def is_finished(plan: Plan) -> bool:
         check_same(replace(file.recipe, source=recipe.source), recipe, out)
         _check_layout(file, config.layout)
         if problems := file.problems():
+            if take_back(file, out):
+                log.warning("%s is damaged (%s), and is mended", out, problems[0])
+                return False
             raise DataError(f"{out} is damaged ({problems[0]}); --restart makes it anew")
         if changes := _changes(plan, file):
             raise UsageError(

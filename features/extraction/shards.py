@@ -23,6 +23,7 @@ from features.errors import DataError, UsageError
 from features.processes.progress import progress_bar
 from features.records import SHARDED, SINGLE, Recipe
 from features.remote import outputs
+from features.remote.location import is_remote
 from features.remote.stored_shards import stored_shards
 from features.storage import hdf5_guard, index, writer
 from features.storage.checked import CheckedFile
@@ -293,6 +294,26 @@ def discard_shards(out: Path) -> None:
 def has_shards_of(recipe: Recipe, out: Path) -> bool:
     """Return whether the shards of an unfinished file are of this very recipe."""
     return _attributes_of_one(out).get("recipe") == recipe.to_json()
+
+
+def take_back(file: FeatureFile, out: Path) -> int:
+    """Put the shards of a damaged feature file into its working folder, to go on from.
+
+    Those that are damaged are found there, and made again.
+
+    Returns:
+        How many there were; 0 of a single file, of one in a store, and of copies, whose shards are
+        none of an extraction.
+    """
+    found = [] if is_remote(out) else [path for path in file.shards if path.is_file()]
+    targets = [partial_folder(out) / f"{path.name.partition('-')[0]}.h5" for path in found]
+    for path, target in zip(found, targets, strict=True):
+        if not target.exists():
+            durable.link(path, target)
+    if origin_of(out):
+        durable.empty_folder(partial_folder(out), CONTENT)
+        return 0
+    return len(found)
 
 
 def origin_of(out: Path) -> str | None:

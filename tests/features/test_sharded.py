@@ -438,11 +438,29 @@ def test_shards_that_a_renamed_index_names_stay(images, tmp_path):
         assert len([*folder_of(out).iterdir()]) == len(file.shards) + len(new.shards)
 
 
-def test_a_repeated_command_tells_of_a_damaged_shard(images, tmp_path):
-    out = stub.extract(images, tmp_path / "out.h5", layout=SHARDED)
+@pytest.mark.parametrize("fault", [_missing, _cut, _no_hdf5])
+def test_a_repeated_command_mends_a_damaged_shard(images, tmp_path, fault, caplog):
+    out, written = stub.extract(images, tmp_path / "out.h5", layout=SHARDED), []
+    whole = stub.datasets(out)
     with FeatureFile(out) as file:
-        file.shards[1].unlink()
-    with pytest.raises(DataError, match=r"is damaged \(1 of 3 shards are missing.*--restart"):
+        before = file.shards
+        fault(before, None)
+    with stub.telling(written.append):
+        stub.extract(images, out, layout=SHARDED)
+    assert "is damaged (" in caplog.text and "and is mended" in caplog.text
+    assert written == [16, 20], "the others are kept"
+    assert stub.datasets(out) == whole
+    with FeatureFile(out) as file:
+        assert file.problems() == [] and file.shards == before
+    assert {*tmp_path.iterdir()} == {images, out, folder_of(out)}
+
+
+def test_a_damaged_copy_is_not_taken_for_an_extraction(images, tmp_path, in_shards_of_four):
+    single = stub.extract(images, tmp_path / "single.h5")
+    out = consolidate(single, tmp_path / "out.h5", progress=False)
+    with FeatureFile(out) as file:
+        _cut([file.shards[0]] * 3, None)
+    with pytest.raises(DataError, match=r"is damaged \(.*--restart makes it anew"):
         stub.extract(images, out, layout=SHARDED)
     stub.extract(images, out, layout=SHARDED, restart=True)
     with FeatureFile(out) as file:
