@@ -30,6 +30,7 @@ class Job:
         images: how many images from disk to output.
         engine: of ours.
         precision: of the network.
+        rounds: of what measures several things in turn.
     """
 
     function: str
@@ -42,6 +43,7 @@ class Job:
     precision: str = "float32"
     batch: int = 32
     size: int = 224
+    rounds: int = 1
 
     @property
     def full_batches(self) -> int:

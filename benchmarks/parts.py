@@ -1,6 +1,8 @@
 """Ours: the whole, and each of its parts alone."""
 
 import importlib.util
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,8 +16,9 @@ from benchmarks.jobs import Job, SkippedError
 from benchmarks.timing import forward_rate, seconds
 from features.config import ExtractConfig
 from features.disk.locks import locked
+from features.engines.base import Compiled
 from features.extraction.loading import load
-from features.extraction.planning import compile_model, plan_extraction
+from features.extraction.planning import Plan, compile_model, plan_extraction
 from features.extraction.shards import Shards, partial_folder, shard_images
 from features.processes.cpus import available_cpus
 from features.sources import open_source
@@ -25,39 +28,63 @@ from features.storage.row_blocks import Rows
 LONGEST = 30  # seconds of one measurement; a slow engine gets fewer images
 
 
-def ours(job: Job) -> dict[str, Any]:
-    """Measure `features.extract` from files to feature file, and each of its parts beside it.
+@dataclass(frozen=True)
+class Parts:
+    """What an extraction is made of, ready to run: the network is built, as for everybody else.
 
-    Finding the weights and building the network is done before, as for everybody else.
+    Attributes:
+        plan: the plan of the extraction.
+        compiled: the network.
+        out: the feature file that `extract` writes.
     """
+
+    plan: Plan
+    compiled: Compiled
+    out: Path
+
+    def forward(self, images: int) -> None:
+        """Run the network alone, on as many images as there are whole batches of."""
+        for _ in range(images // self.plan.config.batch_size):
+            self.compiled.forward(self._pixels)
+
+    @cached_property
+    def _pixels(self) -> np.ndarray:
+        shape = (self.plan.config.batch_size, *self.plan.given_size, 3)
+        return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+    def extract(self, limit: int) -> None:
+        """Write a feature file of some images, from the first file opened to the last row."""
+        self.out.unlink(missing_ok=True)
+        options = vars(self.plan.config) | {"limit": limit}
+        with (
+            patch("features.extraction.planning.find_model", lambda config: self.plan.model),
+            patch("features.extraction.run.compile_model", lambda model, recipe: self.compiled),
+        ):
+            features.extract(**options)
+
+
+def prepared(job: Job) -> Parts:
+    """Find the weights and build the network."""
     if importlib.util.find_spec(job.engine) is None:
         raise SkippedError(f"{job.engine} is not installed")
-    out = job.scratch / f"{job.backbone}-{job.engine}.h5"
-    out.unlink(missing_ok=True)  # of the round before
-    config = _config(job, out)
+    config = _config(job, job.scratch / f"{job.backbone}-{job.engine}.h5")
     with open_source(config.source) as source:
         plan = plan_extraction(config, source)
-    compiled = compile_model(plan.model, plan.recipe)
-    shape = (job.batch, job.size, job.size, 3)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    before = forward_rate(lambda: compiled.forward(pixels), job.batch)
+    return Parts(plan, compile_model(plan.model, plan.recipe), config.out)
+
+
+def ours(job: Job) -> dict[str, Any]:
+    """Measure `features.extract` from files to feature file, and each of its parts beside it."""
+    parts = prepared(job)
+    before = forward_rate(lambda: parts.forward(job.batch), job.batch)
     images = min(job.full_batches, max(2, int(before * LONGEST) // job.batch) * job.batch)
-
-    def extract(limit: int) -> None:
-        options = vars(_config(job, out)) | {"limit": limit}
-        features.extract(**options)
-
-    with (
-        patch("features.extraction.planning.find_model", lambda config: plan.model),
-        patch("features.extraction.run.compile_model", lambda model, recipe: compiled),
-    ):
-        extract(2 * job.batch)
-        out.unlink()
-        whole = images / seconds(lambda: extract(images))
-    after = forward_rate(lambda: compiled.forward(pixels), job.batch)
+    parts.extract(2 * job.batch)
+    whole = images / seconds(lambda: parts.extract(images))
+    after = forward_rate(lambda: parts.forward(job.batch), job.batch)
     return {
         "whole": whole, "forward": 2 / (1 / before + 1 / after), "loading": loading_rate(job),
-        "writing": writing_rate(out), "images": images, "precision": plan.model.choice.precision,
+        "writing": writing_rate(parts.out), "images": images,
+        "precision": parts.plan.model.choice.precision,
     }  # fmt: skip
 
 
@@ -80,16 +107,17 @@ def writing_rate(path: Path) -> float:
         return len(rows.ids) / seconds(write)
 
 
-def loading_rate(job: Job) -> float:
-    """Return images/s of `loading.load` with all threads, decoding and resizing alone."""
+def load_all(job: Job) -> None:
+    """Read, decode and resize all images with all threads, and nothing else."""
     size = (job.size, job.size)
+    with open_source(job.folder) as source:
+        for _ in load(source, size, "stretch", "bilinear", job.batch, exact=False):
+            pass
 
-    def run() -> None:
-        with open_source(job.folder) as source:
-            for _ in load(source, size, "stretch", "bilinear", job.batch, exact=False):
-                pass
 
-    return job.images / seconds(run)
+def loading_rate(job: Job) -> float:
+    """Return images/s of `load_all`."""
+    return job.images / seconds(lambda: load_all(job))
 
 
 def decoding(job: Job) -> dict[str, Any]:
