@@ -237,7 +237,13 @@ def scaled(pixels: Any, scaling: PixelScaling) -> Any:
 
     if scaling.order == "BGR":
         pixels = ops.flip(pixels, axis=-1)
-    return pixels * np.array(scaling.scale, np.float32) + np.array(scaling.offset, np.float32)
+    return pixels * _factor(scaling.scale) + _factor(scaling.offset)
+
+
+def _factor(channels: tuple[float, float, float]) -> np.ndarray:
+    """Return float32 numbers, one where all are equal: TensorFlow is slow to spread three."""
+    values = np.array(channels, np.float32)
+    return values[0] if (values == values[0]).all() else values
 
 
 def _features(step: Step, is_last: bool, pooling: str) -> Any:

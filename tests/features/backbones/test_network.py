@@ -12,6 +12,7 @@ from features.backbones.network import (
     build,
     feature_shapes,
     randomize,
+    scaled,
     tappable,
     walk,
     with_taps,
@@ -32,6 +33,17 @@ def test_the_table_describes_the_network(family):
     assert facts[backbone.output].parameters == backbone.parameters
     macs = [facts[name].macs for name, _ in backbone.layers]
     assert macs == sorted(macs)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS)
+def test_every_channel_is_scaled_by_its_own_numbers_to_the_bit(scaling):
+    pixels = draw_pixels(8, 9).astype(np.float32)
+    channels = pixels[..., ::-1] if scaling.order == "BGR" else pixels
+    expected = channels * np.array(scaling.scale, np.float32)
+    expected += np.array(scaling.offset, np.float32)
+    found = np.asarray(scaled(pixels, scaling))
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.filterwarnings("ignore:.*Weights for input shape")
