@@ -3,6 +3,7 @@
     python -m benchmarks.scale open                       ten million rows x 2,048, a sparse file
     python -m benchmarks.scale assemble --layout sharded  ten million rows x 2,048, sparse shards
     python -m benchmarks.scale classify --memory 2G       1, 2 and 4 million rows x 512
+    python -m benchmarks.scale fit                        the same rows, each classifier by itself
 
 `open` writes a feature file whose features are a hole, so that it takes a few hundred MB on the
 disk; ids, digests, labels and splits are there. What it prints was measured in a new process.
@@ -12,10 +13,12 @@ one. A single file is written in full: ten million rows x 2,048 take 41 GB.
 `classify` writes features of ten overlapping classes as float16, and runs `classify` on them in a
 new process, with the defaults of each classifier, without a search. Peak is the resident memory of
 all its processes together, as Linux tells it, asked ten times a second; seconds are by the clock,
-and for all candidates together those of the processors, too.
+and for all candidates together those of the processors, too. `fit` fits each classifier once to all
+rows, which are read in blocks, in a process of its own.
 """
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
@@ -41,6 +44,9 @@ from features.records import LAYOUTS, SINGLE
 from features.storage.row_blocks import Rows, Size
 from features.storage.store import FeatureFile
 from features.storage.writer import write
+from pipeline.classifiers import find, streaming
+from pipeline.classifiers.base import Task
+from pipeline.data.layers import find_layers, stored_rows
 from pipeline.reports.tables import render
 from pipeline.results.records import candidates
 
@@ -66,6 +72,10 @@ def main() -> None:
             print(assembled(arguments.file, arguments))
         elif arguments.part == "opened":
             print(opened(arguments.file))
+        elif arguments.part == "fit":
+            print(fits(path, arguments))
+        elif arguments.part == "fitted":
+            print(json.dumps(fitted(arguments.file, arguments.classifiers)))
         else:
             print(classified(path, arguments))
 
@@ -121,6 +131,31 @@ def classified(path: Path, arguments: argparse.Namespace) -> str:
             table.append((f"{rows:,}", name, f"{spent:.0f}", "",
                           f"{record.peak_memory / 1e6:.0f}", f"{best:.4f}"))  # fmt: skip
     return render(("rows", "candidate", "seconds", "CPU seconds", "peak MB", "accuracy"), table)
+
+
+def fits(path: Path, arguments: argparse.Namespace) -> str:
+    """Return time and peak of one fit of each classifier to each number of rows."""
+    table = []
+    for rows in arguments.rows:
+        overlapping(path, rows, arguments.width)
+        for name in arguments.classifiers.split(","):
+            done = _of_new_process("fitted", path, "--classifiers", name)
+            seconds, computed, peak = json.loads(done)
+            table.append((f"{rows:,}", name, f"{seconds:.1f}", f"{computed:.1f}", f"{peak:.0f}"))
+    return render(("rows", "classifier", "seconds", "CPU seconds", "peak MB"), table)
+
+
+def fitted(path: Path, name: str) -> tuple[float, float, float]:
+    """Fit a classifier's default to all rows of a file; return seconds, CPU seconds, peak MB."""
+    (layer,), classifier = find_layers(path, []), find(name)
+    with FeatureFile(path) as file:
+        labels = file.labels
+    x = stored_rows(layer, np.arange(len(labels)))
+    task = Task(len(x), layer.dimensions, CLASSES, 0)
+    pipeline = classifier.pipeline(task).set_params(**classifier.default)
+    started, computed = time.perf_counter(), time.process_time()
+    streaming.fit_pipeline(pipeline, x, labels)
+    return time.perf_counter() - started, time.process_time() - computed, _peak()
 
 
 def watched(command: list[str]) -> tuple[float, float, float]:
@@ -188,9 +223,10 @@ def _arguments() -> argparse.Namespace:
         "python -m benchmarks.scale", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("part", choices=("open", "opened", "assemble", "assembled", "classify"))
+    parts = ("open", "opened", "assemble", "assembled", "classify", "fit", "fitted")
+    parser.add_argument("part", choices=parts)
     parser.add_argument("--rows", type=int, nargs="+")
-    parser.add_argument("--width", type=int, help="default: 512 to classify, else 2048")
+    parser.add_argument("--width", type=int, help="default: 512 to classify and to fit, else 2048")
     parser.add_argument("--layout", choices=LAYOUTS, default=SINGLE, help="of `assemble`")
     parser.add_argument("--memory", default="2G")
     parser.add_argument("--budget", default="none")
@@ -199,7 +235,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="where the files lie; default: temporary")
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    learns = arguments.part == "classify"
+    learns = arguments.part in ("classify", "fit")
     arguments.rows = arguments.rows or ([10**6, 2 * 10**6, 4 * 10**6] if learns else [10**7])
     arguments.width = arguments.width or (512 if learns else 2048)
     return arguments

@@ -257,12 +257,12 @@ def _near_sampled(
     """Yield pairs as `_near` does, of the sampled images and any others, and both ways."""
     folds, is_sampled = splits.folds[0], np.zeros(len(splits), bool)
     is_sampled[sampled] = True
-    for first, second, similarity, cut in search.pairs_with_all(sampled, threshold, _CHECKED):
-        other = (folds[first] != folds[second]) & (folds[second] != EXCLUDED)
-        near = other & (contents[first] != contents[second])
-        yield Neighbours(first[near], second[near], similarity[near], cut)
-        turned = near & ~is_sampled[second]
-        yield Neighbours(second[turned], first[turned], similarity[turned], 0)
+    first, second, similarity, cut = search.pairs_with_all(sampled, threshold, _CHECKED)
+    other = (folds[first] != folds[second]) & (folds[second] != EXCLUDED)
+    near = other & (contents[first] != contents[second])
+    yield Neighbours(first[near], second[near], similarity[near], cut)
+    turned = near & ~is_sampled[second]
+    yield Neighbours(second[turned], first[turned], similarity[turned], 0)
 
 
 def _most_similar(first: np.ndarray, fold: np.ndarray, similarity: np.ndarray) -> np.ndarray:

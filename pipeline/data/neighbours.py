@@ -16,7 +16,7 @@ from pipeline.data.stored_rows import StoredRows
 _AXES = 64  # of the projection
 _SAMPLE = 4096  # rows from which they are learned
 _PAIRS = 10_000  # random ones that tell how similar any two rows are
-_TILE = 2**24  # bounds held in memory at a time, 64 MiB
+_TILE = 2**22  # bounds held in memory at a time, 16 MiB
 _VALUES = 2**22  # features held in memory at a time, 16 MiB
 _ROUNDING = 1e-4  # of bounds in float32
 
@@ -62,29 +62,37 @@ class Search:
             bounds = self._bounds[rows[batch]] @ self._bounds[columns].T  # (b, m)
             yield self._close(bounds, rows[batch], columns, least, most)
 
-    def pairs_with_all(self, rows: np.ndarray, least: float, most: int) -> Iterator[Neighbours]:
-        """Yield pairs as `pairs` does, one of a few rows and one of all, which are gone through.
+    def pairs_with_all(self, rows: np.ndarray, least: float, most: int) -> Neighbours:
+        """Return pairs as `pairs` does, one of a few rows and one of all, which are gone through.
 
         Args:
             rows: positions, int64 (n,).
             least: the lowest cosine of a pair, above 0.
-            most: how many pairs of a row and some thousands of the others are looked at.
+            most: how many pairs of a row are looked at, those with the highest bounds of all; so
+                the time is bounded where features are such that all bounds are high.
         """
         own = np.concatenate([self._bounding(self._x[rows[part]])
                               for part in _blocks(len(rows), self._rows)])  # fmt: skip
         step = min(self._rows, max(1, _TILE // max(1, len(rows))))
+        highest = _Highest(len(rows), least - _ROUNDING, most)
         for block in _blocks(len(self._x), step):
             others = np.arange(block.start, min(block.stop, len(self._x)))
             bounds = own @ self._bounding(self._x[others[0] : others[-1] + 1]).T
-            bounds[rows[:, None] == others] = -1  # an image is no neighbour of itself
-            yield self._close(bounds, rows, others, least, most)
+            itself = np.flatnonzero((rows >= others[0]) & (rows <= others[-1]))
+            bounds[itself, rows[itself] - others[0]] = -1  # an image is no neighbour of itself
+            highest.add(bounds, others[0])
+        row, column = highest.kept()
+        return self._closely(rows[row], column, least, highest.cut)
 
     def _close(
         self, bounds: np.ndarray, rows: np.ndarray, columns: np.ndarray, least: float, most: int
     ) -> Neighbours:
         """Return the pairs of (n,) rows and (m,) columns whose bounds (n, m) and cosines allow."""
         row, column, cut = _highest(bounds, least - _ROUNDING, most)
-        first, second = rows[row], columns[column]
+        return self._closely(rows[row], columns[column], least, cut)
+
+    def _closely(self, first: np.ndarray, second: np.ndarray, least: float, cut: int) -> Neighbours:
+        """Return those pairs whose cosines are high enough."""
         cosines = self.cosines(first, second)
         near = cosines >= least
         return Neighbours(first[near], second[near], cosines[near], cut)
@@ -152,8 +160,56 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, count, size))
 
 
-def _highest(bounds: np.ndarray, least: float, most: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return rows and columns of bounds >= `least`, `most` a row, and how many are left out."""
+class _Highest:
+    """The highest bounds of each of n rows, of columns that come in blocks."""
+
+    def __init__(self, rows: int, least: float, most: int) -> None:
+        self._least, self._most, self._found = least, most, 0
+        self._bar = np.full((rows, 1), least, np.float32)  # lower ones are no longer needed
+        self._pairs = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
+        self._waiting = 0
+
+    def add(self, bounds: np.ndarray, start: int) -> None:
+        """Take up the bounds (n, m) of m columns, of which the first is number `start`."""
+        self._found += int(np.count_nonzero(bounds >= self._least))
+        row, column, _ = _highest(bounds, self._bar, self._most)
+        self._pairs.append((row, column + start, bounds[row, column]))
+        self._waiting += len(row)
+        if self._waiting > len(self._bar) * self._most:
+            self._merge()
+
+    def kept(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows and columns of the highest bounds; columns increase, so as to be read."""
+        self._merge()
+        row, column, _ = self._pairs[0]
+        order = np.argsort(column, kind="stable")
+        return row[order], column[order]
+
+    @property
+    def cut(self) -> int:
+        """How many bounds that are high enough are left out."""
+        return self._found - sum(len(row) for row, _, _ in self._pairs)
+
+    def _merge(self) -> None:
+        row, column, bound = (np.concatenate(parts) for parts in zip(*self._pairs, strict=True))
+        order = np.lexsort((-bound, row))
+        row, column, bound = row[order], column[order], bound[order]
+        rank = np.arange(len(row)) - np.searchsorted(row, row)
+        last, kept = rank == self._most - 1, rank < self._most
+        self._bar[row[last], 0] = bound[last]
+        self._pairs, self._waiting = [(row[kept], column[kept], bound[kept])], 0
+
+
+def _highest(
+    bounds: np.ndarray, least: float | np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return rows and columns of bounds >= `least`, `most` a row, and how many are left out.
+
+    Args:
+        bounds: (n, m).
+        least: one for all, or (n, 1).
+        most: of each row.
+    """
     hits = bounds >= least
     counts = np.count_nonzero(hits, axis=1)
     for row in np.flatnonzero(counts > most):

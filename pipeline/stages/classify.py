@@ -131,6 +131,8 @@ def _list_duplicates(out: Path, splits: Splits, images: Images, matrix: Matrix) 
     """List the images that have a near-duplicate in another split, unless that was done before."""
     if (out / duplicates.FILE).exists():
         return
+    if len(splits) > duplicates.LARGEST:
+        log.info("looking for duplicates among %s images", f"{len(splits):,}")
     try:
         pairs = duplicates.find_duplicates(splits, images.digests, opened(matrix))
     except Exception as error:  # candidates do not depend on it, so they are fitted all the same

@@ -89,3 +89,30 @@ def test_rows_of_any_scale_have_the_same_neighbours(exponent):
     scaled, cut = found(Search(np.ldexp(x, exponent), rows, 0), rows, columns)
     assert scaled.keys() == pairs.keys() != set()
     assert (list(scaled.values()), cut) == (pytest.approx(list(pairs.values()), abs=1e-5), 0)
+
+
+@pytest.mark.parametrize("most", [1000, 3])
+def test_among_all_rows_those_with_the_highest_bounds_are_looked_at(monkeypatch, most):
+    """Also where all bounds are high, no more than so many of a row."""
+    rng = np.random.default_rng(0)
+    burst = rng.normal(size=30) + 0.02 * rng.normal(size=(60, 30))
+    x = np.concatenate([burst, rng.normal(size=(200, 30))]).astype(np.float32)
+    rows = np.arange(5, 60, 4)
+    monkeypatch.setattr(neighbours, "_TILE", 70)
+    looked_at = []
+    cosines = Search.cosines
+    monkeypatch.setattr(
+        Search, "cosines", lambda *pairs: looked_at.append(pairs[1:]) or cosines(*pairs)
+    )
+    first, second, similarity, cut = Search(x, np.arange(260), 0).pairs_with_all(rows, 0.9, most)
+    expected = all_cosines(x, np.arange(260))[rows]
+    expected[np.arange(len(rows)), rows] = -1
+    assert (np.bincount(looked_at[-1][0])[rows] <= most).all()
+    kept = min(most, 59)
+    assert len(first) == len(rows) * kept
+    assert cut == len(rows) * (59 - kept)
+    assert set(rows) == set(first) and not (first == second).any()
+    np.testing.assert_allclose(
+        expected[np.searchsorted(rows, first), second], similarity, atol=1e-4
+    )
+    assert similarity.min() >= np.sort(expected, axis=1)[:, -kept:].min() - 1e-4
