@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tests.features.faults import disks, flips, kills, mutilation, reuse, stub
+from tests.features.faults import disks, flips, kills, mutilation, ray_kills, reuse, stub
 from tests.hostile import campaign, endings
 
 ROUND = 1000  # images of which a share is mutilated at a time
@@ -96,6 +96,16 @@ def ended(folder: Path, wanted: int) -> Iterator[int]:
                 yield int(bool(wrong))
 
 
+def ray_workers_killed(folder: Path, wanted: int) -> Iterator[int]:
+    with ray_kills.cluster() as machines:
+        yield from ray_kills.worker_kills(folder, machines)
+
+
+def ray_drivers_killed(folder: Path, wanted: int) -> Iterator[int]:
+    with ray_kills.cluster() as machines:
+        yield from ray_kills.driver_kills(folder, machines)
+
+
 CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
     "kills": (killed, 1000, "kill -9 at a random moment"),
     "interrupts": (interrupted, 300, "Ctrl-C at a random moment"),
@@ -107,6 +117,12 @@ CAMPAIGNS: dict[str, tuple[Campaign, int, str]] = {
     "changed-cache": (changed_cache, 10_000, "a file of the cache is damaged or gone"),
     "flips": (flipped, 10_000, "bits flipped in a feature file and in a shard; at most each bit"),
     "endings": (ended, 210, "signals at a random moment to other commands than extract"),
+    "ray-workers": (
+        ray_workers_killed,
+        200,
+        "kill -9 of workers of a Ray cluster, and their nodes",
+    ),
+    "ray-drivers": (ray_drivers_killed, 50, "kill -9 of a Ray cluster's driver"),
     "hostile": (hostile, 50_000, "hostile files of every kind, read by the commands within limits"),
 }
 

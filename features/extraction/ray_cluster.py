@@ -62,7 +62,8 @@ def connected(config: ExtractConfig) -> Iterator[Any]:
         }  # fmt: skip
     try:
         with _keeping_signals():
-            ray.init(address=address, **settings)
+            # None would take a cluster that happens to run on this machine.
+            ray.init(address=address or "local", **settings)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         reason = str(error).partition("\n")[0][:200]
         raise DataError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None

@@ -29,10 +29,9 @@ from features.remote.location import is_remote
 
 log = logging.getLogger("offshelf")
 
-_SHARDS_AT_A_TIME = 4  # given to a worker: loading pauses between two such groups
 _START = -1  # in place of a shard, for a worker that has not begun
 _PAUSE, _PATIENCE = 1.0, 30.0  # seconds: to look again, and until one line says what is waited for
-_MOST_DEATHS = 3  # of workers at the same shard
+_MOST_DEATHS = 5  # of workers at the same shard
 
 
 def compute_shards(
@@ -48,7 +47,7 @@ def compute_shards(
     Raises:
         MissingPackageError: Ray is not installed.
         UsageError: the cluster cannot have such workers.
-        DataError: there is no cluster at the address, a worker failed, ended three times at the
+        DataError: there is no cluster at the address, a worker failed, ended five times at the
             same images, or writes to another place than this machine sees.
     """
     missing = shards.missing()
@@ -114,6 +113,50 @@ class _Work:
     notes: list[str] = field(default_factory=list)
 
 
+class _Waiting:
+    """What is still to be given to workers, in ever smaller parts.
+
+    Loading pauses between two parts, so that the first ones are large. The last are single shards,
+    so that no worker waits long for another in the end.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._share = 2 * workers if workers > 1 else 1
+        self._ranges: list[Range] = []
+        self._begun: list[_Work] = []
+        self._is_open, self._changed = True, threading.Condition()
+
+    def put(self, ranges: list[Range]) -> None:
+        """Add ranges."""
+        with self._changed:
+            self._ranges = sorted(self._ranges + ranges)
+            self._changed.notify_all()
+
+    def put_back(self, work: _Work) -> None:
+        """Add what a worker has left, which ended at the first range of it."""
+        with self._changed:
+            self._begun.append(_Work(work.ranges[:1], work.notes))
+        self.put(work.ranges[1:])
+
+    def take(self) -> _Work | None:
+        """Wait for something to do, and return it; None when it is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._begun or self._ranges or not self._is_open)
+            if not self._is_open:
+                return None
+            if self._begun:
+                return self._begun.pop(0)
+            count = -(-len(self._ranges) // self._share)
+            taken, self._ranges = self._ranges[:count], self._ranges[count:]
+            return _Work(taken)
+
+    def close(self) -> None:
+        """Let all go on that wait."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
+
+
 class _Crew:
     """The workers, each looked after by a thread of the driver."""
 
@@ -121,7 +164,7 @@ class _Crew:
         self._ray, self._shards, self._workers = ray, shards, workers
         self._config = _absolute(plan.config)
         self._recipe = plan.recipe.to_json()
-        self._waiting: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self._waiting = _Waiting(workers.count)
         self._done: queue.SimpleQueue[Done | BaseException] = queue.SimpleQueue()
         self._deaths: Counter[int] = Counter()  # of workers, by the shard that they were at
         self._stopped, self._is_told = threading.Event(), False
@@ -132,9 +175,7 @@ class _Crew:
     def results(self, missing: list[Range]) -> Generator[Done]:
         """Yield each shard when it is written, in any order; all workers end with the iterator."""
         left = len(missing)
-        count = min(_SHARDS_AT_A_TIME, max(1, left // (2 * self._workers.count)))
-        for first in range(0, left, count):
-            self._waiting.put(_Work(missing[first : first + count]))
+        self._waiting.put(missing)
         for number in range(self._workers.count):
             threading.Thread(target=self._look_after, args=(number,), daemon=True).start()
         try:
@@ -153,8 +194,7 @@ class _Crew:
             for actor in self.actors.values():
                 with suppress(Exception):
                     self._ray.kill(actor)
-        for _ in range(self._workers.count):
-            self._waiting.put(_Work([]))
+        self._waiting.close()
 
     def _look_after(self, number: int) -> None:
         """Give a worker ranges until there are none; start it again where it has died.
@@ -163,7 +203,7 @@ class _Crew:
         """
         died = self._ray.exceptions
         try:
-            while self._is_there(number) and (work := self._waiting.get()).ranges:
+            while self._is_there(number) and (work := self._waiting.take()) is not None:
                 try:
                     self._give(number, work)
                 except (died.RayActorError, died.ObjectLostError):
@@ -248,7 +288,7 @@ class _Crew:
                 "explains: memory may be short, or the engine crashes (--engine names another one)"
             )
         log.warning("a worker ended at images %d to %d, which are begun again", start, stop - 1)
-        self._waiting.put(_Work(work.ranges, [*work.notes, self._notes[number]]))
+        self._waiting.put_back(_Work(work.ranges, [*work.notes, self._notes[number]]))
 
     def _check_seen(self, start: int) -> None:
         if not self._shards.is_written(start):
@@ -269,5 +309,6 @@ def _as_ours(error: BaseException) -> BaseException:
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, OffshelfError):
         return cause
-    text = str(cause).strip().rpartition("\n")[2][:200]
+    lines = [line for line in str(cause).splitlines() if line.strip(" =")]
+    text = lines[-1][:200] if lines else ""
     return DataError(f"a worker failed: {type(cause).__name__}: {text}")

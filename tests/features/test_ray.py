@@ -64,7 +64,7 @@ class Elsewhere(Worker):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     ray.init(
-        num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False,
+        "local", num_cpus=2, include_dashboard=False, object_store_memory=2**27, log_to_driver=False,
         configure_logging=False,
         _temp_dir=str(tmp_path_factory.mktemp("ray")) if sys.platform == "darwin" else None,
     )  # fmt: skip
@@ -205,3 +205,23 @@ def test_without_ray_one_line_says_what_to_install(photos, tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingPackageError, match=r'pip install "offshelf\[ray\]"'):
         by_ray(photos, tmp_path / "ray.h5")
+
+
+def test_parts_become_smaller_and_what_a_worker_left_comes_first():
+    waiting = ray_executor._Waiting(2)
+    waiting.put([(start, start + 1) for start in range(8)])
+    first = waiting.take()
+    assert first.ranges == [(0, 1), (1, 2)]
+    assert len(waiting.take().ranges) == 2
+    waiting.put_back(ray_executor._Work(first.ranges, ["a note"]))
+    begun = waiting.take()
+    assert (begun.ranges, begun.notes) == ([(0, 1)], ["a note"])
+    left = []
+    for _ in range(4):
+        left += waiting.take().ranges
+    assert left == [(1, 2), *((start, start + 1) for start in range(4, 8))]
+    waiting.close()
+    assert waiting.take() is None
+    alone = ray_executor._Waiting(1)
+    alone.put([(0, 1), (1, 2)])
+    assert len(alone.take().ranges) == 2
