@@ -19,6 +19,7 @@ from features.text import reason_of
 
 HUB, FILE = "timm", "file"  # weights sources
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+_SHARED = 4  # times that tensors may be in a file, as some are under several names
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # of training checkpoints
 
 log = logging.getLogger("offshelf")
@@ -182,6 +183,7 @@ def read_tensors(content: bytes, suffix: str, where: str) -> Tensors:
     import torch
 
     try:
+        _check_archive(content)
         if suffix == ".safetensors":
             from safetensors.torch import load
 
@@ -195,11 +197,27 @@ def read_tensors(content: bytes, suffix: str, where: str) -> Tensors:
             found = found[wrapper]
     if not isinstance(found, dict) or not any(torch.is_tensor(v) for v in found.values()):
         raise DataError(f"{where} holds no tensors by name, expected a state dict")
-    return {
+    tensors = {
         str(key).removeprefix("module."): value
         for key, value in found.items()
         if torch.is_tensor(value)
     }
+    claimed = sum(value.numel() * value.element_size() for value in tensors.values())
+    if claimed > _SHARED * len(content):  # a value can stand for all of a tensor
+        raise DataError(
+            f"{where} claims tensors of {claimed:,} bytes but stores {len(content):,} in all"
+        )
+    return tensors
+
+
+def _check_archive(content: bytes) -> None:
+    """Raise DataError where an archive unpacks to more than it stores; PyTorch never packs them."""
+    file = io.BytesIO(content)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+        if claimed > len(content):
+            raise DataError(f"its parts claim {claimed:,} bytes of {len(content):,}")
 
 
 def with_tensors(name: str, tensors: Tensors, options: Mapping[str, Any], where: str) -> Any:

@@ -1,6 +1,7 @@
 """Many hostile files of every kind, and what became of each."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,8 @@ def hostile(folder: Path, count: int, first: int = 0, only: str = "") -> Iterato
         first: the number of the first one of each kind.
         only: the only kind, if any.
     """
-    shares = {only: 1} if only else {name: target.share for name, target in TARGETS.items()}
+    there = {name: target for name, target in TARGETS.items() if find_spec(target.package)}
+    shares = {only: 1} if only else {name: target.share for name, target in there.items()}
     for name, share in shares.items():
         wanted = round(count * share / sum(shares.values()))
         yield from spoiled(folder, name, range(first, first + wanted))

@@ -1,4 +1,4 @@
-"""What a case runs: a command, with a network that costs nothing; or a request to a service."""
+"""What a case runs: a command, with a network that costs nothing or an own one; or a request."""
 
 import json
 import sys
@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from features.errors import OffshelfError
+from features.text import in_line
 from pipeline.commands.main import main
 from pipeline.commands.parser import parser
 from tests.features.faults import stub
+from tests.hostile import forked
 
-REQUEST, OPENVINO = "request", "openvino"
+REQUEST, OPENVINO, OWN, WEIGHTS = "request", "openvino", "own", "weights"
 
 
 def run(words: list[str]) -> int | str | None:
@@ -64,6 +67,26 @@ def _sums(network: object, batch_shape: tuple[int, int, int, int]) -> Any:
     return openvino.Model([result], [pixels], "sums")
 
 
+def on_own(words: list[str]) -> int:
+    """Run a command about the network of a file, which a fork looks through."""
+    with forked.asking():
+        return command(words[1:])
+
+
+def weights(words: list[str]) -> int:
+    """Give a small network of timm the weights in a file."""
+    from features.backbones.elsewhere import Wanted
+    from features.backbones.opening import find
+
+    try:
+        wanted = Wanted("timm/test_resnet", words[1], None, (32, 32), 2, 0)
+        find(wanted).make(["features"], "avg", "float32", (2, 32, 32, 3))
+    except OffshelfError as error:
+        print(f"error: {in_line(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def request(words: list[str]) -> int:
     """Send the request in a file to the service of a pack; print the answer.
 
@@ -98,4 +121,6 @@ def _client(pack: bytes) -> Any:
 
 
 _open = ExitStack()  # of services, which stay until the process ends
-_PROGRAMS: dict[str, Callable[[list[str]], int]] = {REQUEST: request, OPENVINO: on_openvino}
+_PROGRAMS: dict[str, Callable[[list[str]], int]] = {
+    REQUEST: request, OPENVINO: on_openvino, OWN: on_own, WEIGHTS: weights
+}  # fmt: skip

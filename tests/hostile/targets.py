@@ -18,7 +18,8 @@ from tests.hostile import valid
 from tests.hostile.spoiling import spoil_bytes, spoil_json
 from tests.hostile.spoiling_archives import spoil_npz, spoil_tar, spoil_zip
 from tests.hostile.spoiling_hdf5 import reseal, spoil_hdf5
-from tests.hostile.spoiling_packs import spoil_converted, spoil_pack, spoil_request
+from tests.hostile.spoiling_networks import spoil_keras, spoil_onnx, spoil_weights
+from tests.hostile.spoiling_packs import spoil_converted, spoil_pack, spoil_request, spoil_xml
 from tests.hostile.spoiling_tables import spoil_parquet, spoil_table
 
 
@@ -34,6 +35,7 @@ class Target:
             relative to the folder of the inputs, and write to names that begin with "out".
         share: how often it is taken in relation to the others.
         needs: a module that takes long to import, so that it is there before limits are set.
+        package: of an extra, without which the kind is left out.
     """
 
     make: Callable[[Path], object]
@@ -42,6 +44,7 @@ class Target:
     commands: tuple[str, ...]
     share: int = 2
     needs: str = ""
+    package: str = "numpy"
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,11 @@ def _any(path: Path, random: Random) -> None:
     spoils = {".json": _json, ".csv": _csv, ".parquet": spoil_parquet, ".npz": spoil_npz, ".skops": spoil_zip,
               ".keras": spoil_zip}  # fmt: skip
     spoils.get(path.suffix, _bytes)(path, random)
+
+
+def _openvino(path: Path, random: Random) -> None:
+    spoiled = spoil_xml(path.read_bytes(), random) if path.suffix == ".xml" else None
+    path.write_bytes(spoiled or spoil_bytes(path.read_bytes(), random))
 
 
 def _part(path: Path, random: Random) -> None:
@@ -214,4 +222,12 @@ TARGETS = {
                                      ("evaluate results --resamples 50 --candidate scratch-lenet",
                                       "report results --resamples 50 --out out.html",
                                       "predict results c.npz --out out.csv --limit 3 --candidate scratch-lenet"), 1, "keras"),
+    "own network, ONNX": Target(valid.onnx_network, "net.onnx", spoil_onnx, ("own backbones net.onnx --all",), 3,
+                                "openvino"),
+    "own network, OpenVINO": Target(valid.openvino_network, "net.*", _openvino, ("own backbones net.xml --all",), 3,
+                                    "openvino"),
+    "own network, Keras": Target(valid.keras_network, "net.keras", spoil_keras, ("own backbones net.keras --all",), 3,
+                                 "keras"),
+    "weights of a network": Target(valid.torch_weights, "w.*", spoil_weights, ("weights w.pth", "weights w.safetensors"),
+                                   2, "tests.hostile.with_timm", "timm"),
 }  # fmt: skip

@@ -10,10 +10,12 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas
+import pillow_heif
 from PIL import Image
 
 from features.backbones.catalog import find
 from features.backbones.stored import Weights, write_note
+from features.backbones.timm_here import timm_here
 from features.backbones.weights import _pinned
 from features.extraction.consolidating import consolidate
 from features.processes.quiet import keras_here
@@ -33,6 +35,7 @@ from pipeline.networks.scratch_plan import ScratchTraining
 from pipeline.results import history, left_out
 from pipeline.results.known_images import KnownImages
 from pipeline.results.trials import TriedSettings
+from tests.features.backbones import own_networks
 from tests.features.faults import stub
 from tests.features.pictures import encode
 from tests.features.sources import builders
@@ -71,13 +74,14 @@ def images(folder: Path) -> None:
     chance = np.random.default_rng(0)
     picture = Image.fromarray(chance.integers(0, 256, (40, 56, 3), np.uint8))
     (folder / "images").mkdir()
+    pillow_heif.register_heif_opener()
     for name, options in {
         "baseline.jpg": {"quality": 80}, "progressive.jpg": {"progressive": True},
         "plain.png": {}, "plain.gif": {}, "plain.bmp": {}, "plain.tiff": {},
         "packed.tif": {"compression": "tiff_lzw"}, "lossy.webp": {},
-        "lossless.webp": {"lossless": True}, "plain.ppm": {}, "plain.jp2": {}, "plain.avif": {},
+        "lossless.webp": {"lossless": True}, "plain.ppm": {}, "plain.jp2": {}, "plain.avif": {}, "phone.heic": {},
     }.items():  # fmt: skip
-        kind = {"jpg": "JPEG", "tif": "TIFF", "ppm": "PPM", "jp2": "JPEG2000"}
+        kind = {"jpg": "JPEG", "tif": "TIFF", "ppm": "PPM", "jp2": "JPEG2000", "heic": "HEIF"}
         suffix = name.partition(".")[2]
         content = encode(picture, kind.get(suffix, suffix.upper()), **options)
         (folder / "images" / name).write_bytes(content)
@@ -217,3 +221,37 @@ def _write_network(config: ScratchConfig, images: Pixels, draft: Path) -> None:
     likely = np.full((len(validated), 3), 1 / 3, np.float32)
     result = RoundsResult(likely, rounds, kept, 1.0, KnownImages.none())
     write_candidate(config, images, plan, "key", result, 2.0, (), draft)
+
+
+def onnx_network(folder: Path) -> None:
+    """A network in an ONNX file that says all of its pixels."""
+    said = {"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": "Normalized_0_1"}
+    own_networks.convolutional(folder / "net.onnx", metadata=said)
+
+
+def openvino_network(folder: Path) -> None:
+    """The same in OpenVINO's own format."""
+    import openvino
+
+    onnx_network(folder)
+    openvino.save_model(openvino.Core().read_model(folder / "net.onnx"), folder / "net.xml")
+    (folder / "net.onnx").unlink()
+
+
+def keras_network(folder: Path) -> None:
+    """A network in a Keras file, with a model within it."""
+    keras = keras_here()
+    layers, pixels = keras.layers, keras.Input((32, 32, 3))
+    trunk = keras.Sequential([layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization()])
+    mean = layers.GlobalAveragePooling2D()(trunk(layers.Rescaling(1 / 255)(pixels)))
+    keras.Model(pixels, layers.Dense(3)(mean)).save(folder / "net.keras")
+
+
+def torch_weights(folder: Path) -> None:
+    """Weights of a small network of timm, in both formats."""
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = timm_here().create_model("test_resnet").state_dict()
+    save_file(tensors, folder / "w.safetensors")
+    torch.save(tensors, folder / "w.pth")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -251,6 +252,27 @@ def test_files_that_are_no_weights_are_one_line_and_run_nothing(
         network.make(["features"], "avg", "float32", (2, SIZE, SIZE, 3))
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
     assert not (tmp_path / "harm").exists()
+
+
+def test_few_bytes_do_not_become_large_tensors(tmp_path):
+    path = saved("test_resnet", tmp_path / "w.pth")
+    content = path.read_bytes()
+    with (
+        zipfile.ZipFile(path) as archive,
+        zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in archive.namelist():
+            packed.writestr(name, bytes(10**7) if name.endswith("data/0") else archive.read(name))
+    packed = (tmp_path / "packed.pth").read_bytes()
+    with pytest.raises(DataError, match="its parts claim 1"):
+        timm_weights.read_tensors(packed, ".pth", "w.pth")
+    repeated = torch.zeros(1).expand(10**6, 10**6)  # one number is stored
+    torch.save({"a": repeated, "b": torch.empty(10**6, 10**6, device="meta")}, path)
+    with pytest.raises(
+        DataError, match="w.pth claims tensors of 8,000,000,000,000 bytes but stores"
+    ):
+        timm_weights.read_tensors(path.read_bytes(), ".pth", "w.pth")
+    assert timm_weights.read_tensors(content, ".pth", "w.pth")
 
 
 @pytest.mark.parametrize(
