@@ -5,8 +5,8 @@ import os
 import pytest
 
 import features
-from features.extraction import ray_executor
-from features.extraction.ray_executor import Worker
+from features.extraction import ray_worker
+from features.extraction.ray_worker import Worker
 from features.extraction.shards import Shards, partial_folder
 from features.remote.location import as_remote
 from features.sources import open_source
@@ -48,12 +48,13 @@ def test_workers_of_other_machines_put_their_shards_where_the_driver_sees_them(
     config = features.config.ExtractConfig(photos, out, **options)
     monkeypatch.chdir(tmp_path)
     with stub.stubbed(), open_source(photos) as source:
-        plan = ray_executor.plan_extraction(config, source)
-        monkeypatch.setattr(ray_executor, "compile_model", stub.compiled)
+        plan = ray_worker.plan_extraction(config, source)
+        monkeypatch.setattr(ray_worker, "compile_model", stub.compiled)
         driver = Shards(config.out, plan.recipe, len(source), 8)
         with monkeypatch.context() as elsewhere:
             elsewhere.setenv("OFFSHELF_CACHE", str(tmp_path / "another machine"))
-            worker = Worker(config, plan.recipe.to_json(), 8, tmp_path, 0, os.cpu_count() or 1)
+            recipe, cpus = plan.recipe.to_json(), os.cpu_count() or 1
+            worker = Worker(config, recipe, 8, tmp_path, "worker", 0, cpus)
             done = list(worker.compute([(0, 8), (16, 20)]))
             assert not list(partial_folder(config.out).iterdir())  # nothing is left there
         assert [driver.is_written(start) for start in (0, 8, 16)] == [True, False, True]
