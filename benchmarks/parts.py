@@ -97,7 +97,8 @@ def writing_rate(path: Path) -> float:
     row_bytes = sum(values[0].nbytes for values in rows.features.values())
 
     def write() -> None:
-        shards = Shards(copy, recipe, len(rows.ids), shard_images(row_bytes, recipe.batch_size))
+        images = shard_images(row_bytes, recipe.batch_size, len(rows.ids))
+        shards = Shards(copy, recipe, len(rows.ids), images)
         shards.resume(restart=True)
         for start, stop in shards.ranges():
             shards.write(start, stop, _part(rows, slice(start, stop)))

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import scale, verdict
+from benchmarks import parts, scale, verdict
+from benchmarks.images import make_jpegs
+from benchmarks.jobs import Job
 from benchmarks.real_worlds import RealWorld
 from features.storage.store import FeatureFile
 from tests.pipeline.featurefiles import clusters, write_features
@@ -52,6 +54,15 @@ def test_shards_of_many_rows_are_assembled_and_opened(tmp_path):
     assert result.returncode == 0, result.stderr
     facts = result.stdout.splitlines()[2].split()
     assert facts[:3] == ["1,300", "sharded", "3"] and "1,300 rows" in result.stdout
+
+
+def test_the_parts_of_an_extraction_that_need_no_network_are_measured(tmp_path):
+    folder = make_jpegs(tmp_path / "jpegs", 6, size=(60, 45))
+    job = Job("parts.decoding", folder, tmp_path, 6, batch=4, size=32)
+    figures = parts.decoding(job)
+    assert figures["images"] == 6 and min(figures["loading"], figures["pillow"]) > 0
+    path = write_features(tmp_path / "features.h5", *clusters(40))
+    assert parts.writing_rate(path) > 0
 
 
 def test_the_verdict_holds_in_short(tmp_path):
