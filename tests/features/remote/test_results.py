@@ -373,3 +373,10 @@ def test_networks_read_images_from_a_store_as_from_the_disk(bucket, server, phot
     bucket.put(f"photos/{first}", (photos / "cat" / "0.png").read_bytes() + b"?")
     with pytest.raises(DataError, match="locked away have changed"):
         pixels.locked(store.facts, ids, tmp_path, None)
+
+
+def test_advice_on_a_stored_file_is_written_into_this_folder(bucket, file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    advice = pipeline.advise(bucket.put("photos.h5", file.read_bytes()), progress=False)
+    assert advice.file.resolve() == tmp_path / "photos.advice.json" and advice.file.exists()
+    assert bucket.keys() == ["photos.h5"]
