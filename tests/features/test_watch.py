@@ -130,17 +130,17 @@ run_and_end()
 
 
 @LINUX
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("by", ["SIGKILL", "SIGHUP"])
 def test_the_child_ends_with_its_parent(images, tmp_path, by):
-    out = tmp_path / "out.h5"
+    number, out = getattr(signal, by), tmp_path / "out.h5"
     words = ["extract", images[0], "--out", out, "--quiet", *stub.ARGUMENTS]
     process = subprocess.Popen(
         [sys.executable, "-c", SLEEPING, *map(str, words)], stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout.readline() == b"decoding\n"
-    process.send_signal(by)
-    assert process.wait() == -by
+    process.send_signal(number)
+    assert process.wait() == -number
     deadline = time.monotonic() + 10
     while process.stdout.readline():  # ends when no process holds the pipe
         assert time.monotonic() < deadline

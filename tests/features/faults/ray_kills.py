@@ -15,7 +15,6 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import psutil
 
 import features
 from features.engines.base import Compiled
@@ -53,7 +52,8 @@ def cluster() -> Iterator[Any]:
     """Start three nodes of this machine; none of them is the driver's."""
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args=_node(0))
+    patient = {"health_check_timeout_ms": 60_000}  # where other work keeps the machine busy
+    nodes = Cluster(initialize_head=True, head_node_args=_node(0) | {"_system_config": patient})
     try:
         for _ in range(NODES):
             nodes.add_node(**_node(1))
@@ -116,6 +116,8 @@ def _run_killing(source: Path, out: Path, machines: Any, chance: Random) -> int:
 
 def _kill_worker(chance: Random) -> int:
     """Send SIGKILL to a worker that computes; return how many were sent."""
+    import psutil  # which comes with Ray
+
     workers = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error, IndexError):
