@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -38,13 +39,18 @@ def keras_here(who: str = "a network") -> ModuleType:
         MissingPackageError: Keras, or its backend, is not installed.
     """
     try:
-        return quiet_import("keras")
+        keras = quiet_import("keras")
     except ImportError as error:
         reason = str(error).partition("\n")[0]
         raise MissingPackageError(
             f"{who} needs Keras and a backend ({reason}); `pip install tensorflow` brings one, "
             "or name one that is installed: KERAS_BACKEND=jax"
         ) from None
+    # On its other backends Keras imports TensorFlow later, where there is one, to ask for types.
+    if keras.config.backend() != "tensorflow" and find_spec("tensorflow") is not None:
+        with contextlib.suppress(ImportError):  # Keras does without one that is broken
+            quiet_import("tensorflow")
+    return keras
 
 
 @contextlib.contextmanager
