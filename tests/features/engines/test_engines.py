@@ -209,7 +209,7 @@ EVERY = ("openvino", "tensorflow", "jax", "torch")
         (("jax",), False, True, True, "jax", "float32"),
         (("torch",), True, True, False, "torch", "bfloat16"),
         (("torch",), False, True, True, "torch", "bfloat16"),
-        (("jax", "torch"), False, False, False, "jax", "float32"),
+        (("jax", "torch"), False, False, False, "torch", "float32"),
         (("tensorflow", "jax"), False, True, True, "tensorflow", "bfloat16"),
     ],
 )
