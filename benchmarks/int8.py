@@ -111,8 +111,8 @@ def _of_backbone(name: str, arguments: argparse.Namespace) -> Iterator[tuple[str
 def _config(name: str, weights: str, precision: str, arguments: Any) -> ExtractConfig:
     return ExtractConfig(
         bundled_images(), Path("none"), backbone=name, weights=weights, precision=precision,
-        engine="openvino", image_size=arguments.size, limit=arguments.images, batch_size=BATCH,
-        progress=False,
+        engine="openvino", image_size=arguments.size, limit=arguments.images or None,
+        batch_size=BATCH, progress=False,
     )  # fmt: skip
 
 
