@@ -96,7 +96,7 @@ def _of_backbone(name: str, arguments: argparse.Namespace) -> Iterator[tuple[str
     weights, kinds = _weights(name), _kinds()
     rates = _rates(name, weights, kinds, arguments) if arguments.rounds else {}
     if not arguments.images:
-        yield from ((name, kind, *rates[kind]) for kind in rates)
+        yield from ((name, kind, *rates[kind], "", "", "", "") for kind in rates)
         return
     exact, labels = _features(_config(name, weights, "float32", arguments), 1.0)
     for kind in kinds:
