@@ -42,9 +42,9 @@ def run(said: dict[str, str], *words: object, codes=(0,)) -> None:
     assert code in codes, (arguments, shown.getvalue())
 
 
-def pictures(folder: Path) -> Path:
+def pictures(folder: Path, count: int = 48) -> Path:
     """A manifest with hostile names of itself, of its files, classes and columns."""
-    images, labels = colours(48)
+    images, labels = colours(count)
     rows = []
     for number, (pixels, label) in enumerate(zip(images, labels, strict=True)):
         name = f"{EVIL}/{number}.png" if number % 2 else f"{number}{FILE}.png"
@@ -66,9 +66,8 @@ def new_images(folder: Path) -> Path:
     return folder
 
 
-def walk(home: Path) -> Walk:
+def walk(home: Path, said: dict[str, str]) -> Walk:
     """Give the same hostile names to every command, in a folder that is called so, too."""
-    said: dict[str, str] = {}
     (home / "photos").mkdir(parents=True)
     source, features, results = pictures(home / "photos"), home / "f.h5", home / "results"
     new, pack, group = new_images(home / "new"), home / "m.zip", f"patient {FILE}"
@@ -114,6 +113,23 @@ def walk(home: Path) -> Walk:
     return Walk(said, home)
 
 
+def train(said: dict[str, str], home: Path) -> None:
+    """Train the smallest networks on a few images, once each."""
+    source = pictures(home / "few", 18)
+    with source.open(newline="") as file:
+        head, *rows = csv.reader(file)
+    parts = ("train", "train", "train", "train", "validation", "test")
+    rows = [[*row, parts[number // 3]] for number, row in enumerate(rows)]  # of three classes
+    with source.open("w", newline="") as file:
+        csv.writer(file).writerows([[*head, "split"], *rows])
+    tiny = ("--image-size", 32, "--batch-size", 4, "--epochs", 1, "--augment", "none",
+            "--precision", "float32", "--no-refit", "--out", home / "networks")  # fmt: skip
+    run(said, "scratch", source, "--architecture", "lenet", *tiny)
+    tuned = ("--backbone", "mobilenet", "--weights", "none", "--head", "none", "--head-epochs", 1)
+    run(said, "finetune", source, *tuned, *tiny)
+    run(said, "compare", home / "networks", "--resamples", 50)
+
+
 def added(results: Path, path: Path) -> Path:
     """Predictions of another tool, in a file of a hostile name."""
     import pandas as pd
@@ -128,10 +144,13 @@ def walked(tmp_path_factory):
     """The walk, in the home folder of somebody whose name must not go with the files."""
     home = tmp_path_factory.mktemp("walk") / "home" / "SECRETNAME"
     home.mkdir(parents=True)
-    with pytest.MonkeyPatch.context() as patched, stub.stubbed():
+    said: dict[str, str] = {}
+    with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HOME", str(home))
         patched.setenv("OFFSHELF_CACHE", str(home.parent / "cache"))
-        yield walk(home / f"work{FILE}")
+        train(said, home / f"work{FILE}")  # with networks as they are
+        with stub.stubbed():
+            yield walk(home / f"work{FILE}", said)
 
 
 def test_no_terminal_obeys_a_name(walked):
@@ -151,7 +170,8 @@ def test_no_cell_of_csv_is_computed(walked):
     for path in tables:
         with path.open(newline="") as file:
             cells = [cell for line in csv.reader(file) for cell in line]
-        assert any("FORGED" in cell for cell in cells), path
+        is_told = any("FORGED" in cell for cell in cells)
+        assert is_told or path.parent.name == "networks", path  # which are called by their settings
         assert [
             cell for cell in cells if cell[:1] in set("=+-@\t\r") and not NUMBER.match(cell)
         ] == []
