@@ -80,7 +80,7 @@ def load(
         watched=not is_remote(source.location) and _exists(source.location),
         order=_Order(start),
         pixels=DecodingMemory(int(decode_memory * 2**30)),
-        fit=fit_for(stop - start),
+        fit=fit_for(len(source)),  # it is loaded in parts by workers, and when work is taken up
         watch=watch,
     )  # fmt: skip
     return _batches(job, range(start, stop, batch_size), stop)

@@ -9,11 +9,10 @@ from features.errors import UsageError
 from pipeline.config import EvaluateConfig
 from pipeline.data.layers import features_of, rows_of
 from pipeline.data.splits import Splits
-from pipeline.results.memory import free_bytes
 from pipeline.results.predictions import Predictions
 from pipeline.results.records import CLASSIFIER, EXTERNAL, NETWORK, Record
 
-_SHARE = 0.25  # of the memory that is free: features are held twice while they are scaled
+_HELD_WHOLE = 2**28  # bytes of features; they are held twice while they are scaled
 
 # Takes the config, the candidate's record and n ids; returns probabilities, float32 (n, K).
 Predictor = Callable[[EvaluateConfig, Record, Sequence[str]], np.ndarray]
@@ -51,7 +50,7 @@ def _from_features(config: EvaluateConfig, record: Record, ids: Sequence[str]) -
     from pipeline.classifiers import storage, streaming
 
     model = storage.load(config.results / record.name, record.model, config.trust)
-    is_large = 4 * len(ids) * record.inputs["dimensions"] > free_bytes() * _SHARE
+    is_large = 4 * len(ids) * record.inputs["dimensions"] > _HELD_WHOLE
     read = rows_of if is_large else features_of
     x = read(record.inputs, ids, config.features)  # (n, D)
     return streaming.predict(model, x, len(record.class_names))

@@ -36,7 +36,9 @@ log = logging.getLogger("offshelf")
 MEASURED_FROM = 5000  # images: with fewer, measuring costs takes longer than it saves
 _MEASURING = 0.1  # at most this fraction of the budget is spent on measuring
 _LEAST_MEASURING = 5.0  # seconds for each classifier; with less, costs are not measured
-_ALWAYS_SECONDS = 30.0  # at least, for candidates that are fitted however short the time
+# At least, for candidates that are fitted however short the time, and more for each image.
+_ALWAYS_SECONDS = 30.0
+_ALWAYS_SECONDS_AN_IMAGE = 1e-4
 
 _NO_TIME = "there was no way to fit it in its share of the time"
 
@@ -184,7 +186,8 @@ class CandidateRunner:
         """Return a candidate's share of the time, once the worker has started."""
         if requested.name in ALWAYS:
             share = self._budget.share(needs)
-            return Share(max(share.own, _ALWAYS_SECONDS), max(share.left, _ALWAYS_SECONDS))
+            least = _ALWAYS_SECONDS + _ALWAYS_SECONDS_AN_IMAGE * self._sizes.rest
+            return Share(max(share.own, least), max(share.left, least))
         if not self._budget.over:
             self._worker.start()
         return self._budget.share(needs)

@@ -137,6 +137,7 @@ def test_the_child_ends_with_its_parent(images, tmp_path, by):
     process = subprocess.Popen(
         [sys.executable, "-c", SLEEPING, *map(str, words)], stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) if by == "SIGHUP" else None,
     )  # fmt: skip
     assert process.stdout.readline() == b"decoding\n"
     process.send_signal(number)

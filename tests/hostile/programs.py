@@ -16,7 +16,7 @@ from pipeline.commands.parser import parser
 from tests.features.faults import stub
 from tests.hostile import forked
 
-REQUEST, OPENVINO, OWN, WEIGHTS = "request", "openvino", "own", "weights"
+REQUEST, OPENVINO, OWN, TIMM = "request", "openvino", "own", "timm"
 
 
 def run(words: list[str]) -> int | str | None:
@@ -73,7 +73,7 @@ def on_own(words: list[str]) -> int:
         return command(words[1:])
 
 
-def weights(words: list[str]) -> int:
+def on_timm(words: list[str]) -> int:
     """Give a small network of timm the weights in a file."""
     from features.backbones.elsewhere import Wanted
     from features.backbones.opening import find
@@ -122,5 +122,5 @@ def _client(pack: bytes) -> Any:
 
 _open = ExitStack()  # of services, which stay until the process ends
 _PROGRAMS: dict[str, Callable[[list[str]], int]] = {
-    REQUEST: request, OPENVINO: on_openvino, OWN: on_own, WEIGHTS: weights
+    REQUEST: request, OPENVINO: on_openvino, OWN: on_own, TIMM: on_timm
 }  # fmt: skip

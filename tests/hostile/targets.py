@@ -228,6 +228,6 @@ TARGETS = {
                                     "openvino"),
     "own network, Keras": Target(valid.keras_network, "net.keras", spoil_keras, ("own backbones net.keras --all",), 3,
                                  "keras"),
-    "weights of a network": Target(valid.torch_weights, "w.*", spoil_weights, ("weights w.pth", "weights w.safetensors"),
+    "weights of a network": Target(valid.torch_weights, "w.*", spoil_weights, ("timm w.pth", "timm w.safetensors"),
                                    2, "tests.hostile.with_timm", "timm"),
 }  # fmt: skip

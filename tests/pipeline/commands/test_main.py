@@ -209,12 +209,13 @@ def test_signals_leave_a_resumable_state(tmp_path, number, code):
 
 
 HANGING = """
+import os
 import time
 from features.extraction import loading
 from pipeline.commands.main import run_and_end
 
 def hang(*arguments):
-    print("decoding", flush=True)
+    os.write(1, b"decoding\\n")  # whole, beside that of another thread
     time.sleep(1000)
 
 loading.decode = hang

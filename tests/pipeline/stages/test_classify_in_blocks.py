@@ -75,7 +75,7 @@ def test_locked_images_that_do_not_fit_are_predicted_in_blocks(both, monkeypatch
     record = candidates(both[0])[f"vgg16.{LAYER}.logistic"]
     settings, splits = EvaluateConfig(both[0], candidate=record.name), Splits.read(both[0])
     whole = locked.predict(settings, splits, record)
-    monkeypatch.setattr(locked, "free_bytes", lambda: 0)
+    monkeypatch.setattr(locked, "_HELD_WHOLE", 0)
     monkeypatch.setattr(locked, "features_of", None)  # which would hold all of them
     blocks = locked.predict(settings, splits, record)
     assert len(blocks.ids) == len(splits.test) and blocks.ids == whole.ids
