@@ -79,7 +79,7 @@ def _entries(config: Any) -> Iterator[dict[str, Any]]:
 def _check(entry: dict[str, Any]) -> None:
     """Raise DataError unless a class or function is one of Keras' own that computes."""
     name, module = entry["class_name"], entry.get("module")
-    if name in _VALUES:
+    if isinstance(name, str) and name in _VALUES:
         return
     known_as = entry.get("registered_name")
     if name == "function":

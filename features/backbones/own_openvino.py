@@ -26,7 +26,7 @@ from features.backbones.elsewhere import (
 )
 from features.backbones.onnx_parts import OnnxParts, external_files, read_parts
 from features.backbones.openvino_graph import Layer
-from features.engines.base import BatchShape
+from features.engines.base import REFUSALS, BatchShape
 from features.errors import DataError, MissingPackageError, UsageError
 from features.processes.packages import sha256_of, state_of
 
@@ -140,7 +140,7 @@ def _run_once(model: Any) -> None:
         compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
         dtype = parameter.get_element_type().to_dtype()
         compiled([np.zeros(tuple(parameter.get_shape()), dtype)])
-    except RuntimeError as error:
+    except REFUSALS as error:
         raise DataError(f"OpenVINO cannot run it: {openvino_graph.reason(error)}") from None
 
 
@@ -156,7 +156,7 @@ def _read(path: Path, size: tuple[int, int] | None, batch_size: int) -> tuple[An
         raise MissingPackageError("openvino is not installed; `pip install openvino` brings it")
     try:
         model = ov.Core().read_model(path)
-    except RuntimeError as error:
+    except REFUSALS as error:
         raise DataError(f"OpenVINO cannot read it: {openvino_graph.reason(error)}") from None
     if len(model.inputs) != 1:
         raise DataError(f"it has {len(model.inputs)} inputs, expected one, of images")
@@ -171,7 +171,7 @@ def _read(path: Path, size: tuple[int, int] | None, batch_size: int) -> tuple[An
     sizes = dict(zip("HW", size or sides, strict=True)) | {"N": batch_size, "C": 3}
     try:
         model.reshape([sizes[axis] for axis in axes])
-    except RuntimeError as error:
+    except REFUSALS as error:
         raise DataError(_does_not_fit(sizes, lengths, axes, error)) from None
     return model, axes
 

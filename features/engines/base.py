@@ -20,6 +20,8 @@ Make = Callable[[str], Any]
 # Gives the images that int8 is calibrated on, so many at a time: uint8 (n, height, width, 3) each.
 Calibrate = Callable[[int], "Parts"]
 BatchShape = tuple[int, int, int, int]  # batch size, height, width, 3
+# By which OpenVINO refuses a network; the second where its message holds bytes of the file.
+REFUSALS = (RuntimeError, UnicodeDecodeError)
 
 
 class Parts(Protocol):

@@ -18,7 +18,7 @@ import numpy as np
 from features.config import INT8
 from features.disk import durable, sealed
 from features.disk.leftovers import scratch_folder
-from features.engines.base import BatchShape, Calibrate, Compiled, Make, use_keras_on
+from features.engines.base import REFUSALS, BatchShape, Calibrate, Compiled, Make, use_keras_on
 from features.errors import DataError
 from features.processes.quiet import import_without
 from features.text import for_terminal
@@ -124,7 +124,7 @@ def _set_batch(model: Any, batch_shape: tuple[int | None, ...]) -> None:
     try:
         if given != wanted:
             model.reshape({model.input(0): wanted})
-    except RuntimeError:
+    except REFUSALS:
         raise DataError(
             f"the network was converted for pixels of shape {given} and takes none of shape "
             f"{wanted}"
@@ -142,8 +142,11 @@ def _kept(core: Any, cache: Path) -> Any | None:
         return None
     try:
         graph, weights = sealed.read_files(cache, cache.name, (_MODEL, _WEIGHTS))
-        return core.read_model(graph, weights)
-    except (DataError, RuntimeError) as error:
+        model = core.read_model(graph, weights)
+        if len(model.inputs) != 1:
+            raise DataError(f"it has {len(model.inputs)} inputs, expected one, of pixels")
+        return model
+    except (DataError, *REFUSALS) as error:
         reason = for_terminal(" ".join(str(error).split()), _SAID)
         log.warning("%s: the converted network is made anew, since %s", cache, reason)
         return None

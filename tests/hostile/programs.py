@@ -53,8 +53,10 @@ def converting() -> Iterator[None]:
 
 def _sums(network: object, batch_shape: tuple[int, int, int, int]) -> Any:
     import numpy as np
-    import openvino
-    from openvino import opset13 as ops
+
+    from features.engines.openvino_engine import openvino
+
+    ops = openvino.opset13
 
     pixels = ops.parameter(batch_shape, np.uint8, name="pixels")
     sums = ops.reduce_sum(ops.convert(pixels, np.float32), ops.constant([1], np.int64))

@@ -231,7 +231,7 @@ def onnx_network(folder: Path) -> None:
 
 def openvino_network(folder: Path) -> None:
     """The same in OpenVINO's own format."""
-    import openvino
+    from features.engines.openvino_engine import openvino
 
     onnx_network(folder)
     openvino.save_model(openvino.Core().read_model(folder / "net.onnx"), folder / "net.xml")

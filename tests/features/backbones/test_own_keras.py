@@ -117,6 +117,7 @@ def lambdas(tmp_path):
     [
         lambda text: text.replace(b'"class_name": "ReLU"', b'"class_name": "Lambda"'),
         lambda text: text.replace(b'"class_name": "ReLU"', b'"class_name": "TFSMLayer"'),
+        lambda text: text.replace(b'"class_name": "ReLU"', b'"class_name": {"ReLU": 1}'),
         lambda text: text.replace(
             b'"module": "keras.layers", "class_name": "ReLU"',
             b'"module": "subprocess", "class_name": "Popen"',

@@ -13,6 +13,7 @@ from features.backbones.catalog import SCALINGS, find
 from features.backbones.folding import fold
 from features.backbones.network import build, randomize, with_taps
 from features.backbones.tops import draw
+from features.disk import sealed
 from features.engines import Choice, choose, compile_network
 from features.errors import MissingPackageError, UsageError
 
@@ -112,6 +113,17 @@ def _emptied(path):
     path.write_bytes(b"")
 
 
+def _sealed_without_input(path):
+    path.write_bytes(path.read_bytes().replace(b'type="', b'type="\xff'))
+    sealed.write_note(path.parent, path.parent.name)
+
+
+def _sealed_of_no_text(path):
+    """Spoil the graph so that OpenVINO's message about it is no text, and seal it anew."""
+    path.write_bytes(path.read_bytes().replace(b'type="Const"', b'type="Con\xff"'))
+    sealed.write_note(path.parent, path.parent.name)
+
+
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
 def test_a_converted_network_that_has_changed_is_made_anew(tmp_path, pixels, caplog):
     choice, kept = Choice("openvino", "float32", ""), tmp_path / "networks" / "key"
@@ -121,6 +133,8 @@ def test_a_converted_network_that_has_changed_is_made_anew(tmp_path, pixels, cap
         (_truncated, "network.bin"),
         (_bit_flipped, "network.xml"),
         (_emptied, "network.xml"),
+        (_sealed_without_input, "network.xml"),
+        (_sealed_of_no_text, "network.xml"),
         (_bit_flipped, "note.json"),
         (Path.unlink, "note.json"),
     ]
