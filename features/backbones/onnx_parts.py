@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from features.disk.below import below
 from features.errors import DataError
 
 _MOST_FIELDS = 5_000_000  # of the messages that are walked through
@@ -63,10 +64,9 @@ def external_files(path: Path, locations: set[str]) -> list[Path]:
     Raises:
         DataError: one lies elsewhere, or is not there.
     """
-    folder, files = path.resolve().parent, []
+    files = []
     for location in sorted(locations):
-        file = (folder / location).resolve()
-        if not file.is_relative_to(folder):
+        if (file := below(path.resolve().parent, location)) is None:
             raise DataError(
                 f"{path} names weights outside its folder ({location!r:.100}), which are not read"
             )

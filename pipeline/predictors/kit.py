@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from features.disk import documents, sealed
+from features.disk.below import below
 from features.errors import DataError, UsageError
 from pipeline.config.choices import PACK_SUFFIX
 from pipeline.predictors.evidence import Evidence, gather
@@ -172,8 +173,8 @@ def _extract(pack: zipfile.ZipFile, name: str, digest: str, folder: Path) -> Non
 
     Files are stored as they are, so that none can be larger than the pack.
     """
-    place = (folder / name).resolve()
-    if not place.is_relative_to(folder.resolve()) or "\\" in name:
+    place = below(folder, name)
+    if place is None or "\\" in name:
         raise DataError(f"{name!r} leads out of it")
     info, hasher = pack.getinfo(name), hashlib.sha256()
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
