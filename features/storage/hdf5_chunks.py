@@ -18,6 +18,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from features.storage.row_array import RowArray
+
 _SHUFFLE, _GZIP = h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE
 _CHECKSUM, _CHECKSUM_BYTES = h5py.h5z.FILTER_FLETCHER32, 4
 _MOST_FILTERS = 8
@@ -60,7 +62,7 @@ def check_sizes(dataset: h5py.Dataset) -> None:
         chunks._unpacked(content, skipped, expected)
 
 
-class ChunkedArray:
+class ChunkedArray(RowArray):
     """A dataset that is read when it is indexed by rows.
 
     Attributes:
@@ -71,8 +73,7 @@ class ChunkedArray:
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         """Keep the dataset, which nothing is read of."""
-        self.shape: tuple[int, ...] = tuple(dataset.shape)
-        self.dtype: np.dtype = dataset.dtype
+        self.shape, self.dtype = tuple(dataset.shape), dataset.dtype
         self.chunks: tuple[int, ...] | None = dataset.chunks
         self._dataset, self._is_read_here = dataset, is_read_here(dataset)
         self._filters = filters_of(dataset)
@@ -81,9 +82,6 @@ class ChunkedArray:
     def ndim(self) -> int:
         """The number of dimensions."""
         return len(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, key: Any) -> Any:
         """Return rows by a number, a slice, `...`, increasing numbers or a mask.
@@ -95,18 +93,14 @@ class ChunkedArray:
         """
         if not self._is_read_here:
             return self._dataset[key]
-        if isinstance(key, slice) or key is Ellipsis:
-            start, stop, step = (slice(None) if key is Ellipsis else key).indices(len(self))
-            return self._rows(start, max(start, stop))[::step]
-        rows = np.arange(len(self))[key]
-        if not rows.ndim:
-            return self._rows(int(rows), int(rows) + 1)[0]
-        chosen = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        places = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows // self._steps[0])) + 1)
-        for place in places if len(rows) else []:  # those in one chunk
-            first, last = rows[place].min(), rows[place].max()
-            chosen[place] = self._rows(first, last + 1)[rows[place] - first]
-        return chosen
+        return super().__getitem__(key)
+
+    def _parts_of(self, rows: np.ndarray) -> np.ndarray:
+        return rows // self._steps[0]
+
+    def _chosen(self, rows: np.ndarray) -> np.ndarray:
+        first, last = rows.min(), rows.max()
+        return self._rows(first, last + 1)[rows - first]
 
     @property
     def _steps(self) -> tuple[int, ...]:
@@ -131,7 +125,6 @@ class ChunkedArray:
         return found[np.argsort(found[:, 0], kind="stable")]
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        """Return the rows from `start` to before `stop`."""
         first, *steps = self._steps
         rows = np.full((stop - start, *self.shape[1:]), self._dataset.fillvalue, self.dtype)
         sides = [range(0, *side) for side in zip(self.shape[1:], steps, strict=True)]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -24,6 +24,7 @@ from features.remote.cache import fetched
 from features.storage import facts, hdf5_guard
 from features.storage.hdf5 import attributes_of, texts_of
 from features.storage.hdf5_chunks import ChunkedArray
+from features.storage.row_array import RowArray
 from features.storage.schema import FOLDER, is_index, reading, seal, validate
 
 MOST_SHARDS = 200_000
@@ -224,8 +225,11 @@ class ShardFiles:
             raise DataError(f"it has {rows:,} rows, expected {shard.rows:,}")
 
 
-class ShardedArray:
+class ShardedArray(RowArray):
     """A layer of all shards, which is read when it is indexed by rows, as `ChunkedArray` is.
+
+    Indexing it raises DataError where a shard is missing, damaged or another one than the index was
+    written with, and OSError where a chunk is damaged.
 
     Attributes:
         shape: its shape.
@@ -241,32 +245,11 @@ class ShardedArray:
         self._files, self._path = files, path
         self.shape, self.dtype = shape, dtype
 
-    def __len__(self) -> int:
-        return self.shape[0]
+    def _chosen(self, rows: np.ndarray) -> np.ndarray:
+        number = int(self._parts_of(rows[:1])[0])
+        return self._read(number, rows - self._files.starts[number])
 
-    def __getitem__(self, key: Any) -> Any:
-        """Return rows by a number, a slice, `...`, increasing numbers or a mask.
-
-        Raises:
-            DataError: a shard is missing, damaged or another one than the index was written with.
-            OSError: a chunk is damaged.
-            IndexError: a row is not there.
-        """
-        if isinstance(key, slice) or key is Ellipsis:
-            start, stop, step = (slice(None) if key is Ellipsis else key).indices(len(self))
-            return self._rows(start, max(start, stop))[::step]
-        rows = np.arange(len(self))[key]
-        if not rows.ndim:
-            return self._rows(int(rows), int(rows) + 1)[0]
-        chosen = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        numbers = self._numbers(rows)
-        bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
-        for place in map(slice, bounds, bounds[1:]) if len(rows) else ():  # those in one shard
-            number = int(numbers[place.start])
-            chosen[place] = self._read(number, rows[place] - self._files.starts[number])
-        return chosen
-
-    def _numbers(self, rows: np.ndarray) -> np.ndarray:
+    def _parts_of(self, rows: np.ndarray) -> np.ndarray:
         """Return the number of the shard of each row; those without rows are passed over."""
         return np.searchsorted(self._files.starts, rows, "right") - 1
 
@@ -274,7 +257,7 @@ class ShardedArray:
         rows = np.empty((stop - start, *self.shape[1:]), self.dtype)
         at = start
         while at < stop:
-            number = int(self._numbers(np.array(at)))
+            number = int(self._parts_of(np.array(at)))
             first, last = map(int, self._files.starts[number : number + 2])
             until = min(last, stop)
             rows[at - start : until - start] = self._read(number, slice(at - first, until - first))

@@ -1,7 +1,5 @@
 """Feature files in shards: read as single files are, and shown to be whole."""
 
-import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.disk import durable
-from features.errors import DataError, UsageError
+from features.errors import DataError
 from features.extraction.consolidating import consolidate
 from features.extraction.shards import Shards, partial_folder
 from features.records import SHARDED, SINGLE
@@ -21,7 +19,7 @@ from features.storage.schema import DIGEST, content, hasher, seal
 from features.storage.store import FeatureFile
 from pipeline.commands.main import main
 from tests.features.examples import attributes, recipe, rows
-from tests.features.faults import stub
+from tests.features.faults import spoiled_shards, stub
 
 BLOCKS = [(0, 4, 1), (5, 0, 2), (7, 5, 0), (12, 6, 1)]  # one shard without rows
 RECIPE = recipe(source={"kind": "folder", "count": 19, "fingerprint": "f"})
@@ -162,41 +160,12 @@ def test_index_and_shards_are_moved_together(single, out, tmp_path):
             assert everything(one) == everything(file)
 
 
-def _missing(shards, other):
-    shards[2].unlink()
-
-
-def _cut(shards, other):
-    os.truncate(shards[2], shards[2].stat().st_size // 2)
-
-
-def _swapped(shards, other):
-    content = shards[2].read_bytes(), shards[3].read_bytes()
-    for path, data in zip(shards[2:], reversed(content), strict=True):
-        path.write_bytes(data)
-
-
-def _of_another_recipe(shards, other):
-    shutil.copy(other[2], shards[2])
-
-
-def _no_hdf5(shards, other):
-    shards[2].write_bytes(b"x" * shards[2].stat().st_size)
-
-
-def _an_index(shards, other):
-    index = other[0].parent.with_suffix("")
-    data = index.read_bytes()
-    size = shards[2].stat().st_size
-    shards[2].write_bytes(data[:size] + bytes(max(0, size - len(data))))
-
-
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (_missing, "is missing"), (_cut, r"it has [\d,]+ bytes, expected"), (_swapped, "it has"),
-        (_of_another_recipe, "it has|another one than was written"),
-        (_no_hdf5, "cannot be read"), (_an_index, "cannot be read"),
+        (spoiled_shards.missing, "is missing"), (spoiled_shards.cut, r"it has [\d,]+ bytes, expected"), (spoiled_shards.swapped, "it has"),
+        (spoiled_shards.of_another_recipe, "it has|another one than was written"),
+        (spoiled_shards.no_hdf5, "cannot be read"), (spoiled_shards.an_index, "cannot be read"),
     ],
 )  # fmt: skip
 def test_a_shard_that_is_not_the_one_that_was_written(out, tmp_path, capsys, fault, message):
@@ -391,77 +360,3 @@ def test_consolidation_goes_on_with_its_own_shards_alone(
     consolidate(other, last, progress=False)
     assert written == [0, 0, 0, 4, 8, 12], "the shards are of another file"
     assert stub.datasets(last) == stub.datasets(other)
-
-
-# Extraction
-
-
-@pytest.fixture
-def images(tmp_path):
-    return stub.images(tmp_path / "images.npz", 20)
-
-
-def test_extraction_in_shards_equals_a_single_file(images, tmp_path, caplog):
-    out = stub.extract(images, tmp_path / "out.h5", layout=SHARDED)
-    single = stub.extract(images, tmp_path / "single.h5")
-    assert stub.datasets(out) == stub.datasets(single)
-    caplog.set_level("INFO")
-    stub.extract(images, out, layout=SHARDED)
-    assert "is there already: 20 images" in caplog.text
-    for path, layout in ((out, SINGLE), (single, SHARDED)):
-        with pytest.raises(UsageError, match=r"is there already, with --layout .*consolidate"):
-            stub.extract(images, path, layout=layout)
-
-
-@pytest.mark.parametrize(
-    ("before", "after"), [(SHARDED, SHARDED), (SHARDED, SINGLE), (SINGLE, SHARDED)]
-)
-def test_a_file_that_is_replaced_takes_its_own_shards_along(images, tmp_path, before, after):
-    out = stub.extract(images, tmp_path / "new" / "out.h5", layout=before)
-    other = {"interpolation": "nearest", "restart": True, "layout": after}
-    stub.extract(images, out, **other)
-    whole = stub.extract(images, tmp_path / "whole.h5", interpolation="nearest")
-    assert stub.datasets(out) == stub.datasets(whole)
-    with FeatureFile(out) as file:
-        assert {*folder_of(out).glob("*")} == {*file.shards}
-    assert folder_of(out).exists() == (after == SHARDED)
-
-
-def test_shards_that_a_renamed_index_names_stay(images, tmp_path):
-    out = stub.extract(images, tmp_path / "out.h5", layout=SHARDED)
-    whole, old = stub.datasets(out), out.rename(tmp_path / "old.h5")
-    other = {"interpolation": "nearest", "layout": SHARDED}
-    stub.extract(images, out, **other)
-    stub.extract(images, out, **other | {"interpolation": "bicubic", "restart": True})
-    assert stub.datasets(old) == whole
-    with FeatureFile(old) as file, FeatureFile(out) as new:
-        assert len([*folder_of(out).iterdir()]) == len(file.shards) + len(new.shards)
-
-
-@pytest.mark.parametrize("fault", [_missing, _cut, _no_hdf5])
-def test_a_repeated_command_mends_a_damaged_shard(images, tmp_path, fault, caplog):
-    out, written = stub.extract(images, tmp_path / "out.h5", layout=SHARDED), []
-    whole = stub.datasets(out)
-    with FeatureFile(out) as file:
-        before = file.shards
-        fault(before, None)
-    with stub.telling(written.append):
-        stub.extract(images, out, layout=SHARDED)
-    assert "is damaged (" in caplog.text and "and is mended" in caplog.text
-    assert written == [16, 20], "the others are kept"
-    assert stub.datasets(out) == whole
-    with FeatureFile(out) as file:
-        assert file.problems() == [] and file.shards == before
-    assert {*tmp_path.iterdir()} == {images, out, folder_of(out)}
-
-
-def test_a_damaged_copy_is_not_taken_for_an_extraction(images, tmp_path, in_shards_of_four):
-    single = stub.extract(images, tmp_path / "single.h5")
-    out = consolidate(single, tmp_path / "out.h5", progress=False)
-    with FeatureFile(out) as file:
-        _cut([file.shards[0]] * 3, None)
-    with pytest.raises(DataError, match=r"is damaged \(.*--restart makes it anew"):
-        stub.extract(images, out, layout=SHARDED)
-    stub.extract(images, out, layout=SHARDED, restart=True)
-    with FeatureFile(out) as file:
-        assert file.problems() == []
