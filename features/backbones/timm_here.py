@@ -45,6 +45,7 @@ def timm_here() -> ModuleType:
 
 
 def _import_torchvision() -> None:
+    torch = import_module("torch")  # first, so that it is named where it is missing
     try:
         import_module("torchvision")
         return
@@ -53,7 +54,7 @@ def _import_torchvision() -> None:
             raise
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]
-    library = import_module("torch").library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")
     for operator in _OPERATORS:
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _kept.append(library)

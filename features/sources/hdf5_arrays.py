@@ -9,8 +9,8 @@ import h5py
 from features.errors import DataError
 from features.sources.named_arrays import ArrayFile, NamedArray, checked_names, names_in_json
 from features.storage import hdf5_guard
+from features.storage.expansion import most_bytes
 from features.storage.hdf5_chunks import ChunkedArray, chunk_bytes, filters_of, is_unpacked_here
-from features.storage.hdf5_walk import FREE_BYTES, RATIO
 from features.storage.schema import reading
 
 _DEFLATE_RATIO = 1032  # the largest that zlib reaches: https://zlib.net/zlib_tech.html
@@ -110,7 +110,7 @@ def _check_size(dataset: h5py.Dataset, name: str) -> None:
             f"{name} claims the shape {shape} but stores {stored:,} bytes; its values were never "
             "written"
         )
-    if dataset.dtype.kind == "S" and claimed > FREE_BYTES + RATIO * file_bytes:
+    if dataset.dtype.kind == "S" and claimed > most_bytes(file_bytes):
         raise DataError(f"{name} has texts of {claimed:,} bytes in a file of {file_bytes:,}")
     lengths = zip(shape[1:], (dataset.chunks or shape)[1:], strict=True)
     chunks = math.prod(-(-length // chunk) for length, chunk in lengths if chunk)

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
+from features.storage.expansion import most_bytes
 from features.storage.hdf5_chunks import ChunkedArray
-from features.storage.hdf5_walk import FREE_BYTES, RATIO
 from features.storage.texts import Texts
 
 BLOCK_BYTES = 2**26  # read at a time where a whole dataset is gone through
@@ -66,7 +66,7 @@ def texts_of(dataset: h5py.Dataset) -> Texts:
     Raises:
         DataError: they take far more memory than the file has bytes.
     """
-    most, count = FREE_BYTES + RATIO * dataset.file.id.get_filesize(), 0
+    most, count = most_bytes(dataset.file.id.get_filesize()), 0
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal count

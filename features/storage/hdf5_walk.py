@@ -23,6 +23,7 @@ from typing import Any
 import h5py
 
 from features.processes.limits import limit
+from features.storage.expansion import most_bytes
 from features.storage.hdf5_chunks import (
     check_sizes,
     chunk_bytes,
@@ -39,7 +40,6 @@ MOST_OBJECTS = 20_000  # groups and datasets; the deepest networks of Keras have
 MOST_DEPTH = 64
 MOST_ATTRIBUTES = 1_000  # of one object
 CHUNK_BYTES = 2**28  # of a compressed chunk, which is unpacked as a whole
-FREE_BYTES, RATIO = 2**26, 64  # what is read may take that, and that many times what is stored
 
 KERAS_MEMBER = "model.weights.h5"  # of a .keras file
 
@@ -96,16 +96,12 @@ def opened(path: str) -> Iterator[h5py.File]:
             yield file
         return
     with zipfile.ZipFile(path) as archive:
-        claimed, most = archive.getinfo(KERAS_MEMBER).file_size, _most(Path(path).stat().st_size)
+        claimed = archive.getinfo(KERAS_MEMBER).file_size
+        most = most_bytes(Path(path).stat().st_size)
         if claimed > most:
             raise _RefusedError(f"its weights claim {claimed:,} bytes, expected at most {most:,}")
         with archive.open(KERAS_MEMBER) as member, h5py.File(member, "r") as file:
             yield file
-
-
-def _most(stored: int) -> int:
-    """Return how many bytes may be read where so many are stored."""
-    return FREE_BYTES + RATIO * stored
 
 
 class _Walk:
@@ -187,7 +183,7 @@ class _Walk:
         if dataset.shape is None or dataset.dtype.kind in "SO":
             return
         stored = min(dataset.id.get_storage_size(), self._file_bytes)
-        if dataset.nbytes > _most(stored):
+        if dataset.nbytes > most_bytes(stored):
             raise _RefusedError(
                 f"{dataset.name} claims the shape {dataset.shape} but stores {stored:,} bytes"
             )
@@ -243,7 +239,7 @@ class _Walk:
 
     def _texts(self, dataset: h5py.Dataset) -> None:
         """Read texts of variable length: many may be one in the file, and its heap has no sum."""
-        most, count = _most(self._file_bytes), 0
+        most, count = most_bytes(self._file_bytes), 0
         for start in range(0, len(dataset) if dataset.ndim else 0, _TEXT_BLOCK):
             try:
                 block = dataset[start : start + _TEXT_BLOCK].reshape(-1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from features.errors import DataError
 from features.storage import parquet_walk
-from features.storage.hdf5_walk import FREE_BYTES, RATIO
+from features.storage.expansion import RATIO, most_bytes
 from features.storage.parquet_walk import Claims
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def read(opened: Opened, names: Sequence[str]) -> "pa.Table":
     import pyarrow as pa
 
     schema = pa.schema([opened.schema.field(name) for name in names])
-    taken, most, tables = 0, FREE_BYTES + RATIO * opened.bytes, [schema.empty_table()]
+    taken, most, tables = 0, most_bytes(opened.bytes), [schema.empty_table()]
     for group in range(opened.file.num_row_groups):  # whole files of lists Arrow does not read so
         table = opened.file.read_row_group(group, columns=list(names)).select(list(names))
         table.validate(full=True)  # that no place is beyond its dictionary

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.errors import DataError
-from features.storage.hdf5_walk import FREE_BYTES, RATIO
+from features.storage.expansion import most_bytes
 
 _MAGIC, _TAIL_BYTES = b"PAR1", 8
 _MOST_VALUES, _MOST_DEPTH, _VARINT_BYTES = 2_000_000, 16, 10  # of all structures together
@@ -70,7 +70,7 @@ def look_through(content: bytes) -> Claims:
     except (LookupError, TypeError, AttributeError):
         raise DataError("it is damaged, or no Parquet file") from None
     unpacked = max((sum(pages.unpacked for pages in each) for each in found), default=0)
-    if unpacked > (most := FREE_BYTES + RATIO * len(content)):
+    if unpacked > (most := most_bytes(len(content))):
         raise DataError(f"its pages claim {unpacked:,} bytes at a time, expected at most {most:,}")
     codecs = frozenset(_CODECS[chunk[4]] for chunks in groups for chunk in chunks)
     values = [sum(pages.values for pages in column) for column in columns]

@@ -14,7 +14,7 @@ import numpy as np
 from features.disk import documents
 from features.errors import DataError
 from features.storage import parquet_guard
-from features.storage.hdf5_walk import FREE_BYTES, RATIO
+from features.storage.expansion import most_bytes
 from features.storage.texts import Texts
 from features.text import for_terminal
 
@@ -102,7 +102,7 @@ class Table:
         Raises:
             DataError: it holds anything else, or takes far more memory than the file.
         """
-        parts, count, most = [], 0, FREE_BYTES + RATIO * self._bytes
+        parts, count, most = [], 0, most_bytes(self._bytes)
         for group in range(self._file.num_row_groups):
             words, places = self._words(name, group)
             with self.reading():

@@ -154,7 +154,7 @@ def test_feature_files_beyond_a_bound(path, harm, message):
 
 def test_texts_that_unpack_to_far_more_than_the_file(path, monkeypatch):
     long_texts(path)
-    monkeypatch.setattr("features.storage.hdf5.FREE_BYTES", 2**16)
+    monkeypatch.setattr("features.storage.expansion.FREE_BYTES", 2**16)
     with FeatureFile(path) as file, pytest.raises(DataError, match="texts of more than"):
         file.ids  # noqa: B018
 
