@@ -18,9 +18,16 @@ def limit(memory: int, seconds: int) -> None:
     signal.alarm(_PATIENCE * seconds)
     no_core_dump()
     _lower("RLIMIT_CPU", seconds + int(sum(os.times()[:2])))
+    if taken := memory_bytes():
+        _lower("RLIMIT_AS", taken + memory)
+
+
+def memory_bytes() -> int:
+    """Return the bytes of this process's address space; 0 where the system does not say."""
     with suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        _lower("RLIMIT_AS", pages * os.sysconf("SC_PAGESIZE") + memory)
+        return pages * os.sysconf("SC_PAGESIZE")
+    return 0
 
 
 def no_core_dump() -> None:

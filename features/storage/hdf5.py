@@ -96,16 +96,16 @@ def attributes_of(item: h5py.File | h5py.Dataset) -> dict[str, Any]:
     Raises:
         DataError: an attribute is of a kind that `put_attributes` never writes.
     """
-    for name in item.attrs:
-        kind = item.attrs.get_id(name).get_type()
+    attributes, values = item.attrs, {}
+    for name in attributes:
+        attribute = attributes.get_id(name)
+        kind = attribute.get_type()
         if not isinstance(kind, _PLAIN):
             raise DataError(f"its attribute {name!r} is neither text nor a number")
         if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
             raise DataError(f"its attribute {name!r} is a text of variable length")
-        if item.attrs.get_id(name).shape != ():
+        if attribute.shape != ():
             raise DataError(f"its attribute {name!r} is an array, expected one text or number")
-    values = dict(item.attrs)
-    return {
-        name: value.decode() if isinstance(value, bytes) else value
-        for name, value in values.items()
-    }
+        value = attributes[name]
+        values[name] = value.decode() if isinstance(value, bytes) else value
+    return values

@@ -1,8 +1,8 @@
 """The one way to an HDF5 file that anybody may have made: it is opened after a look through it.
 
-The look is taken by another process, see `hdf5_walk`, which is started for the first file and ends
-with this one. A file that was looked through, or that we wrote, is not looked through again while
-its size, its times and its place on the disk stay the same.
+The look is taken by another process, see `hdf5_lookout`, which is started for the first file and
+ends with this one. A file that was looked through, or that we wrote, is not looked through again
+while its size, its times and its place on the disk stay the same.
 """
 
 import atexit
@@ -20,7 +20,7 @@ from features.errors import DataError
 from features.processes.packages import state_of
 from features.processes.python import command_of
 
-_START = "from features.storage.hdf5_walk import serve; serve()"
+_START = "from features.storage.hdf5_lookout import serve; serve()"
 _known: set[tuple[object, ...]] = set()
 
 

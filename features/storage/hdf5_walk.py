@@ -5,24 +5,18 @@ process opens a file first, and touches what its reader will touch: every link, 
 dataset, the index of all chunks, and each chunk that HDF5 itself will read. What only raises an
 error here will raise it there, too, and is left to the reader, who knows what it was about.
 
-Each file is looked at by a fork of this process, with limits on memory, processor time and time.
-`hdf5_guard` starts the process and asks it.
+`hdf5_lookout` gives the process its limits, and answers with what is found here.
 """
 
-import json
-import os
 import re
-import signal
-import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from features.processes.limits import limit
 from features.storage.expansion import most_bytes
 from features.storage.hdf5_chunks import (
     check_sizes,
@@ -33,8 +27,6 @@ from features.storage.hdf5_chunks import (
 )
 
 MEMORY_BYTES = 2**29  # above what this process has when it is ready
-CPU_SECONDS, MOST_CPU_SECONDS = 3, 3600  # for a small file, and for the largest
-_BYTES_A_SECOND = 2**25  # of the file, that are looked through at least
 
 MOST_OBJECTS = 20_000  # groups and datasets; the deepest networks of Keras have some 5,000
 MOST_DEPTH = 64
@@ -47,6 +39,9 @@ _TEXT_BLOCK = 1024  # texts of variable length that are read at a time
 _ERRORS = (
     OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, zipfile.BadZipFile
 )  # fmt: skip
+
+
+passed_over: list[str] = []  # the errors in the last file that were left to its reader
 
 
 class _RefusedError(Exception):
@@ -63,6 +58,7 @@ def problem_of(path: str, names: list[str] | None, is_for_hdf5: bool) -> str | N
         is_for_hdf5: whether its chunks will be read by HDF5, which Keras does, and not by
             `hdf5_chunks`.
     """
+    passed_over.clear()
     try:
         _look_through(path, names, is_for_hdf5)
     except _RefusedError as error:
@@ -80,6 +76,7 @@ def _left_to_the_reader() -> Iterator[None]:
     except _ERRORS as error:
         if re.search(r"memory|allocate\b", str(error)):
             raise MemoryError from None
+        passed_over.append(str(error))
 
 
 def _look_through(path: str, names: list[str] | None, is_for_hdf5: bool) -> None:
@@ -202,7 +199,7 @@ class _Walk:
             self._try_chunks(dataset)
         if is_of_any_length:
             self._texts(dataset)
-        elif not dataset.chunks:
+        elif not dataset.chunks and dataset.size:
             for index in ((0,) * dataset.ndim, tuple(length - 1 for length in dataset.shape)):
                 with _left_to_the_reader():
                     dataset[index]
@@ -248,37 +245,3 @@ class _Walk:
             count += sum(len(text) for text in block)
             if count > most:
                 raise _RefusedError(f"{dataset.name} has texts of more than {most:,} bytes in all")
-
-
-def _cpu_seconds(path: str) -> int:
-    with suppress(OSError):
-        more = Path(path).stat().st_size // _BYTES_A_SECOND
-        return min(CPU_SECONDS + more, MOST_CPU_SECONDS)
-    return CPU_SECONDS
-
-
-def _answer(problem: str | None) -> None:
-    os.write(1, json.dumps(problem and problem[:500]).encode() + b"\n")
-
-
-def _how_it_ended(status: int, cpu_seconds: int) -> str:
-    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    if number in (signal.SIGALRM, signal.SIGXCPU, signal.SIGKILL):
-        what = f"needs more than {cpu_seconds} s to look through it"
-    else:
-        what = f"crashes on it ({signal.Signals(number).name if number else f'status {status}'})"
-    return f"HDF5 {what}; it is damaged, or was made to do harm"
-
-
-def serve() -> None:
-    """Answer each line of standard input, arguments of `problem_of`, by a line: what it returns."""
-    for line in sys.stdin.buffer:
-        request = json.loads(line)
-        if not hasattr(os, "fork"):
-            _answer(problem_of(*request))
-        elif (fork := os.fork()) == 0:
-            limit(MEMORY_BYTES, _cpu_seconds(request[0]))
-            _answer(problem_of(*request))
-            os._exit(0)
-        elif status := os.waitpid(fork, 0)[1]:
-            _answer(_how_it_ended(status, _cpu_seconds(request[0])))

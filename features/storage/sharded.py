@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 
 from features.errors import DataError
+from features.processes.packages import state_of
 from features.remote.cache import fetched
 from features.storage import facts, hdf5_guard
 from features.storage.hdf5 import attributes_of, texts_of
@@ -125,6 +126,7 @@ class ShardFiles:
         self.folder = index.resolve().parent / read_folder(file)
         self.starts = np.cumsum([0, *(shard.rows for shard in self.table)], dtype=np.int64)
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()  # the one used last at the end
+        self._shown: dict[int, tuple[int, ...]] = {}  # shards that were the right ones, by state
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -207,13 +209,17 @@ class ShardFiles:
         with reading(f"its shard {name} cannot be read"):
             if (size := path.stat().st_size) != shard.bytes:
                 raise DataError(f"it has {size:,} bytes, expected {shard.bytes:,}")
-            file = hdf5_guard.opened(fetched(path, is_hdf5=True))
+            local = fetched(path, is_hdf5=True)
+            state = state_of(local)
+            file = hdf5_guard.opened(local)
             try:
-                validate(file)
-                self._check(file, shard)
+                if self._shown.get(number) != state:
+                    validate(file)
+                    self._check(file, shard)
             except BaseException:
                 file.close()
                 raise
+        self._shown[number] = state
         return file
 
     def _check(self, file: h5py.File, shard: Shard) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
@@ -23,6 +24,29 @@ def path(tmp_path):
     """A valid feature file."""
     write(tmp_path / "x.h5", [rows(0, 9, 2)], attributes(recipe()))
     return tmp_path / "x.h5"
+
+
+@pytest.fixture
+def harmed(tmp_path, monkeypatch):
+    """Have the guard's process run code at files called bad.h5, and note which fork looks."""
+
+    def start(harm: str) -> hdf5_guard._Lookout:
+        code = (
+            "import os; from features.storage import hdf5_lookout, hdf5_walk\n"
+            "hdf5_lookout.CPU_SECONDS = 1; walk = hdf5_walk._look_through; seen = []\n"
+            "def look(path, *rest):\n"
+            f"  print(os.path.basename(path), os.getpid(), file=open({str(tmp_path / 'forks')!r}, 'a'))\n"
+            f"  seen.append(path)\n  if path.endswith('bad.h5'):\n    {harm}\n"
+            "  return walk(path, *rest)\n"
+            "hdf5_walk._look_through = look; hdf5_lookout.serve()"
+        )
+        monkeypatch.setattr(hdf5_guard, "_START", code)
+        monkeypatch.setattr(hdf5_guard, "_lookout", lookout := hdf5_guard._Lookout())
+        stack.callback(lookout._end)
+        return lookout
+
+    with ExitStack() as stack:
+        yield start
 
 
 def replace(path: Path, name: str, **new) -> None:
@@ -51,29 +75,50 @@ def test_a_file_is_looked_through_once_until_it_changes(path, monkeypatch):
     ("harm", "message"),
     [
         ("import ctypes; ctypes.string_at(0)", r"HDF5 crashes on it \(SIGSEGV\)"),
-        ("import os; os.abort()", r"HDF5 crashes on it \(SIGABRT\)"),
+        ("os.abort()", r"HDF5 crashes on it \(SIGABRT\)"),
         ("while True: pass", "HDF5 needs more than 1 s to look through it"),
         ("bytearray(2**30)", "it takes more than 512 MiB"),
     ],
 )
-def test_harm_is_done_to_another_process_alone(path, tmp_path, monkeypatch, harm, message):
-    start = (
-        "from features.storage import hdf5_walk; "
-        "hdf5_walk.CPU_SECONDS = 1\n"
-        f"def harm(path, *rest):\n  if path.endswith('bad.h5'):\n    {harm}\n  return walk(path, *rest)\n"
-        "walk = hdf5_walk._look_through; hdf5_walk._look_through = harm; hdf5_walk.serve()"
-    )
-    monkeypatch.setattr(hdf5_guard, "_START", start)
-    lookout = hdf5_guard._Lookout()
-    monkeypatch.setattr(hdf5_guard, "_lookout", lookout)
-    bad = path.rename(tmp_path / "bad.h5")
+def test_harm_is_done_to_another_process_alone(path, tmp_path, harmed, harm, message):
+    lookout, bad = harmed(harm), path.rename(tmp_path / "bad.h5")
     with pytest.raises(DataError, match=message) as caught:
         FeatureFile(bad)
     assert "\n" not in str(caught.value)
     process = lookout._process
     FeatureFile(bad.rename(path)).close()
     assert lookout._process is process  # it is still there for the next file
-    lookout._end()
+
+
+CRASH = "HDF5 crashes on it (SIGABRT); it is damaged, or was made to do harm"
+
+
+@pytest.mark.parametrize(
+    ("harm", "problem", "looks", "goes_on"),
+    [
+        ("pass", None, 1, True),
+        ("hdf5_walk.passed_over.append('a fault')", None, 2, False),
+        ("if len(seen) > 1: os.abort()", None, 2, True),  # of what earlier files have left
+        ("os.abort()", CRASH, 2, False),
+        ("seen.append(bytearray(hdf5_lookout._LEFT_BYTES))", None, 1, False),
+    ],
+)
+def test_a_fork_goes_on_after_files_without_fault_alone(
+    path, tmp_path, harmed, harm, problem, looks, goes_on
+):
+    lookout = harmed(harm)
+    for name in ("a.h5", "b.h5", "bad.h5", "c.h5", "d.h5"):
+        (tmp_path / name).hardlink_to(path)
+        found = lookout.problem_of(tmp_path / name, None, False)
+        assert found == (problem if name == "bad.h5" else None)
+    forks: dict[str, list[str]] = {}
+    for line in (tmp_path / "forks").read_text().splitlines():
+        name, fork = line.split()
+        forks.setdefault(name, []).append(fork)
+    assert forks["a.h5"] == forks["b.h5"] == forks["bad.h5"][:1]
+    assert len(forks["bad.h5"]) == looks
+    assert forks["c.h5"] == forks["d.h5"]
+    assert (forks["c.h5"] == forks["bad.h5"][-1:]) is goes_on
 
 
 def test_a_process_that_is_gone_is_started_again(path):

@@ -1,5 +1,6 @@
 """Feature files in shards: read as single files are, and shown to be whole."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -108,6 +109,21 @@ def test_threads_read_at_the_same_time(single, out, monkeypatch):
             chosen, pool.map(lambda rows: many.features("a", rows), chosen), strict=True
         ):
             np.testing.assert_array_equal(values, whole[rows])
+
+
+def test_a_shard_is_shown_to_be_the_right_one_again_when_it_has_changed(out, monkeypatch):
+    monkeypatch.setattr(sharded, "MOST_OPEN", 1)
+    seals = []
+    monkeypatch.setattr(sharded, "seal", lambda file: seals.append(file.filename) or seal(file))
+    with FeatureFile(out) as many:
+        values = [many.features("a", np.array([0, 14])) for _ in range(3)]  # the first, the last
+        assert len(seals) == 2
+        np.testing.assert_array_equal(values[0], values[2])
+        with h5py.File(many.shards[0], "r+") as file:
+            file.attrs["licence"] = "another"
+        os.truncate(many.shards[0], many._shards.table[0].bytes)
+        with pytest.raises(DataError, match="-[0-9a-f]{16}.h5 cannot be read"):
+            many.features("a", slice(2))
 
 
 def test_ids_give_the_rows_that_they_give_of_a_single_file(single, out):
