@@ -25,6 +25,14 @@ from features.extraction.shards import Shards
 from tests.features.faults import stub
 
 NODES, WAIT = 3, 0.05  # nodes of one CPU each; seconds that a batch takes
+START = 900.0  # seconds that a node may take to start
+PATIENT = {  # where other work keeps the machine busy, nothing but a kill ends a process
+    "health_check_timeout_ms": 600_000,
+    "worker_register_timeout_seconds": 600,
+    "gcs_rpc_server_reconnect_timeout_s": 600,
+    "agent_register_timeout_ms": 600_000,
+    "enable_metrics_collection": False,
+}
 
 
 def waiting(model: Any, recipe: Any) -> Compiled:
@@ -50,21 +58,39 @@ class Waiting(Worker):
 @contextmanager
 def cluster() -> Iterator[Any]:
     """Start three nodes of this machine; none of them is the driver's."""
+    from ray._private import services
     from ray.cluster_utils import Cluster
 
-    patient = {"health_check_timeout_ms": 60_000}  # where other work keeps the machine busy
-    nodes = Cluster(initialize_head=True, head_node_args=_node(0) | {"_system_config": patient})
+    get_node = services.get_node
+
+    def waiting_for(*arguments: Any) -> Any:  # where Ray itself gives up after half a minute
+        until = time.monotonic() + START
+        while True:
+            try:
+                return get_node(*arguments)
+            except RuntimeError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+
+    with patch.object(services, "get_node", waiting_for):
+        yield from _cluster(Cluster)
+
+
+def _cluster(make: Any) -> Iterator[Any]:
+    nodes = make(initialize_head=True, head_node_args=_node(0) | {"_system_config": PATIENT})
     try:
         for _ in range(NODES):
             nodes.add_node(**_node(1))
-        nodes.wait_for_nodes()
+        nodes.wait_for_nodes(START)
         yield nodes
     finally:
         nodes.shutdown()
 
 
 def _node(cpus: int) -> dict[str, Any]:
-    return {"num_cpus": cpus, "object_store_memory": 2**27, "include_dashboard": False}
+    light = {"object_store_memory": 2**27, "include_dashboard": False}
+    return {"num_cpus": cpus, "wait": False} | light
 
 
 def extract(source: Path, out: Path, address: str) -> None:
@@ -133,6 +159,7 @@ def _replace_node(machines: Any, chance: Random) -> None:
     node = chance.choice([node for node in machines.list_all_nodes() if node != machines.head_node])
     machines.remove_node(node, allow_graceful=False)
     machines.add_node(**_node(1))
+    machines.wait_for_nodes(START)
 
 
 def driver_kills(folder: Path, machines: Any, images: int = 480, seed: int = 0) -> Iterator[int]:
