@@ -42,8 +42,15 @@ class Plan:
     watch: Watch
 
 
-def plan_extraction(config: ExtractConfig, source: Source) -> Plan:
+def plan_extraction(
+    config: ExtractConfig, source: Source, contents: dict[str, Any] | None = None
+) -> Plan:
     """Return the plan; weights are fetched where they are not cached.
+
+    Args:
+        config: the settings.
+        source: the images.
+        contents: what the recipe says of them, where that is known.
 
     Raises:
         UsageError: what `find_model` raises.
@@ -54,7 +61,7 @@ def plan_extraction(config: ExtractConfig, source: Source) -> Plan:
     given_size = choose_given_size(config, model, source.common_size)
     if model.choice.precision == INT8:
         model = replace(model, calibration=calibration.describe(config, source))
-    contents = {
+    contents = contents or {
         "kind": source.kind,
         "count": len(source),
         "fingerprint": source.fingerprint(),

@@ -12,7 +12,7 @@ from features.config import ExtractConfig
 from features.errors import DataError, MissingPackageError
 from features.processes.cpus import available_cpus
 
-_OBJECT_STORE_BYTES = 2**27  # of a cluster that we start; hardly anything goes through it
+_STORE_BYTES, _IMAGE_BYTES = 2**27, 2**8  # of a cluster that we start: for it, and for each image
 _REACHED_WITHIN = 5.0  # seconds, to connect to the head of a cluster
 
 
@@ -43,8 +43,12 @@ def _address(config: ExtractConfig) -> str | None:
 
 
 @contextmanager
-def connected(config: ExtractConfig) -> Iterator[Any]:
+def connected(config: ExtractConfig, images: int) -> Iterator[Any]:
     """Give Ray, connected to the cluster at the address, or to one of this machine alone.
+
+    Args:
+        config: the settings.
+        images: how many are listed; one of this machine has room for the list.
 
     Raises:
         MissingPackageError: Ray is not installed.
@@ -58,7 +62,7 @@ def connected(config: ExtractConfig) -> Iterator[Any]:
     if address is None:
         settings |= {
             "num_cpus": available_cpus(), "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
+            "object_store_memory": _STORE_BYTES + _IMAGE_BYTES * images,
         }  # fmt: skip
     try:
         with _keeping_signals():

@@ -53,7 +53,7 @@ def compute_shards(
     missing = shards.missing()
     if not missing:
         return
-    with ray_cluster.connected(plan.config) as ray:
+    with ray_cluster.connected(plan.config, len(plan.source)) as ray:
         crew = _Crew(ray, plan, shards, _workers(ray, plan.config, len(missing)))
         with closing(crew.results(missing)) as results:
             for start, stop, size, notes in results:
@@ -164,6 +164,7 @@ class _Crew:
         self._ray, self._shards, self._workers = ray, shards, workers
         self._config = _absolute(plan.config)
         self._recipe = plan.recipe.to_json()
+        self._listed = [ray.put(plan.source)] if plan.source.travels else []
         self._waiting = _Waiting(workers.count)
         self._done: queue.SimpleQueue[Done | BaseException] = queue.SimpleQueue()
         self._deaths: Counter[int] = Counter()  # of workers, by the shard that they were at
@@ -270,7 +271,8 @@ class _Crew:
         with self._lock:  # none is started behind the end, which would keep room in the cluster
             if self._stopped.is_set():
                 return None
-            started = actor.remote(*arguments, number * workers.cpus, workers.cpus)
+            cpus = number * workers.cpus, workers.cpus
+            started = actor.remote(*arguments, *cpus, self._listed)
             self.actors[number], self._notes[number] = started, note
         return started.ready.remote()
 

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from features.config import ExtractConfig
 from features.engines.base import Compiled
@@ -16,6 +17,7 @@ from features.extraction.shards import Shards
 from features.extraction.stream import Range, stream_rows
 from features.extraction.watch import Watch
 from features.records import Recipe
+from features.remote.location import is_remote
 from features.sources import open_source
 from features.storage.row_blocks import Size
 
@@ -34,6 +36,7 @@ class Worker:
         note: str,
         first_cpu: int,
         cpus: int,
+        listed: list[Any],
     ) -> None:
         """Keep what `compute` needs; an error in here would lose its message on its way.
 
@@ -45,8 +48,10 @@ class Worker:
             note: the name of its note of the images that it decodes.
             first_cpu: the number of the first CPU that it takes.
             cpus: how many it takes.
+            listed: the reference to the driver's source, if it travels.
         """
         self._config, self._recipe, self._images = config, recipe, images
+        self._listed = listed
         self._cpus, self._folder, self._note = (first_cpu, cpus), folder, note
 
     def ready(self) -> str:
@@ -60,7 +65,7 @@ class Worker:
         config = self._config
         with suppress(OSError):  # where weights and own networks may lie
             os.chdir(self._folder)
-        plan = plan_extraction(config, open_source(config.source, config.limit, config.splits))
+        plan = self._plan()
         if plan.recipe.to_json() != self._recipe:
             differences = "; ".join(Recipe.from_json(self._recipe).differences(plan.recipe))
             raise DataError(
@@ -72,6 +77,18 @@ class Worker:
         watch = Watch(shards.folder, plan.watch.look, self._note)
         watch.read_list()
         return replace(plan, watch=watch), network, shards
+
+    def _plan(self) -> Plan:
+        """Make the plan with the driver's list of the images; with an own one if it has to be."""
+        config = self._config
+        if not self._listed:
+            return plan_extraction(config, open_source(config.source, config.limit, config.splits))
+        import ray
+
+        (source,) = ray.get(self._listed)  # its arrays lie in memory that the node's workers share
+        if not (is_remote(config.source) or config.source.exists()):
+            raise DataError(f"there is nothing at {config.source} on {socket.gethostname()}")
+        return plan_extraction(config, source, Recipe.from_json(self._recipe).source)
 
     def find(self, notes: list[str]) -> list[str]:
         """Find the images at which other workers have crashed; return a sentence for each.

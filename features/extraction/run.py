@@ -25,8 +25,10 @@ from features.processes.progress import progress_bar
 from features.processes.stopping import saying_how_to_go_on
 from features.remote.attempts import telling_repeats
 from features.remote.homes import without_home
+from features.remote.location import is_remote
 from features.remote.outputs import tell_working_path
 from features.sources import open_source
+from features.sources.base import Source
 from features.sources.reading import Reading, log_reading, report_notes
 from features.storage.index import discard_left
 from features.storage.store import FeatureFile
@@ -167,7 +169,7 @@ def _run(config: ExtractConfig, tells_reading: bool) -> Path:
         ray_cluster.check(config)
     check_output(config.out)
     with (
-        open_source(config.source, config.limit, config.splits) as source,
+        _opened(config) as source,
         locked(partial_folder(config.out)),
     ):
         discard_left(partial_folder(config.out), config.out)
@@ -186,6 +188,13 @@ def _run(config: ExtractConfig, tells_reading: bool) -> Path:
         report_rejected(file.rejected, len(file), config)
     source.check_end(config.out)
     return config.out
+
+
+def _opened(config: ExtractConfig) -> Source:
+    """Return the images; their place is absolute where workers have other working folders."""
+    is_far = is_remote(config.source) or config.executor != RAY
+    place = config.source if is_far else config.source.absolute()
+    return open_source(place, config.limit, config.splits)
 
 
 def compute_features(plan: Plan) -> None:

@@ -40,6 +40,8 @@ class Source(ABC):
             what it decodes. A remote source takes many, as each waits for an answer.
         version: what a store says of a remote file that holds the images, such as its ETag.
         is_versioned: whether the fingerprint covers the content, by what a store says of each.
+        travels: whether it can be pickled, to be read by another process or machine that has not
+            listed it, and that notices where an image is not there as it was listed.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Source(ABC):
     reading_threads: int = 0
     version: str = ""
     is_versioned: bool = False
+    travels: bool = False
 
     @property
     def reading(self) -> Reading:
@@ -206,7 +209,7 @@ class Subset(Source):
         }
         self.sequential, self.is_held = source.sequential, source.is_held
         self.reading_threads, self.version = source.reading_threads, source.version
-        self.is_versioned = source.is_versioned
+        self.is_versioned, self.travels = source.is_versioned, source.travels
 
     def __len__(self) -> int:
         return len(self.indices)

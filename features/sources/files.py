@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import IO
 
 from features.decoding.formats import HEAD_BYTES, READ, format_of
-from features.errors import UsageError
+from features.errors import DataError, UsageError
 
+UNKNOWN = -1  # size, of what is no regular file or does not exist
 MAX_BYTES = 2**29  # the largest image that is decoded, uncompressed in 8 bits
 MAX_NAME = 4096  # characters of an image's name: the longest path that systems know
 MOST_RATIO, _FREE_BYTES = 100, 2**28  # images hardly compress; twenty bytes can claim terabytes
@@ -77,8 +78,8 @@ def size_of(file: Path | os.DirEntry[str]) -> int:
     try:
         status = file.stat()
     except OSError:
-        return -1
-    return status.st_size if stat.S_ISREG(status.st_mode) else -1
+        return UNKNOWN
+    return status.st_size if stat.S_ISREG(status.st_mode) else UNKNOWN
 
 
 def read_head(file: os.DirEntry[str]) -> bytes:
@@ -92,12 +93,17 @@ def read_head(file: os.DirEntry[str]) -> bytes:
         return b""
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, listed: int = UNKNOWN) -> bytes:
     """Return a file's content.
+
+    Args:
+        path: the file.
+        listed: the bytes that it had when it was listed.
 
     Raises:
         OSError: the file does not exist, is too large, is no regular file (a pipe would block), or
             is large and no image.
+        DataError: it has another size than when it was listed, here or on another machine.
     """
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
@@ -105,6 +111,8 @@ def read_file(path: Path) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     size = status.st_size
+    if listed not in (UNKNOWN, size):
+        raise DataError(f"{path} has {size:,} bytes, and had {listed:,} when it was listed")
     check_size(size)
     if not size:  # as the files of /proc, which may block
         return b""

@@ -39,7 +39,7 @@ class FolderSource(ListedSource):
     """
 
     kind = "folder"
-    is_by_folders = True
+    is_by_folders, travels = True, True
 
     def __init__(self, location: Path) -> None:
         """List the folder.
@@ -63,7 +63,8 @@ class FolderSource(ListedSource):
         super().__init__(location, ids, labels, splits, sizes, class_names)
 
     def read(self, index: int) -> bytes:
-        return read_file(self.location / self._names.get(index, self.ids[index]))
+        path = self.location / self._names.get(index, self.ids[index])
+        return read_file(path, int(self.sizes[index]))
 
 
 class _Scan:

@@ -17,7 +17,14 @@ from features.remote.location import RemotePath, remote
 from features.remote.schemes import check_scheme, scheme_of, shown
 from features.remote.stores import READERS
 from features.sources.base import ListedSource
-from features.sources.files import MAX_NAME, MOST_RATIO, most_unpacked, read_file, size_of
+from features.sources.files import (
+    MAX_NAME,
+    MOST_RATIO,
+    UNKNOWN,
+    most_unpacked,
+    read_file,
+    size_of,
+)
 from features.sources.layout import number_labels, split_of
 from features.sources.remote_files import UrlReader
 from features.sources.tables import check_columns, rows_of
@@ -28,7 +35,6 @@ _COLUMNS = ("path", "label", "split")
 _MOST_NAME = 1000  # characters of a column's name
 _ROW_BYTES = 100  # that a row takes beside its text
 _ROW_NUMBERS = re.compile(r"|Unnamed: 0|__index_level_0__")  # as pandas writes and reads them
-_UNKNOWN = -1  # size
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 
 
@@ -61,6 +67,7 @@ class ManifestSource(ListedSource):
     """
 
     kind = "manifest"
+    travels = True
 
     def __init__(self, location: Path) -> None:
         """Read the manifest; raises DataError as `parse` does."""
@@ -87,11 +94,11 @@ class ManifestSource(ListedSource):
             return self._reader.read(url)
         if self._base is not None:
             return self._reader.read((self._base / name).url)
-        return read_file(self._folder / name)
+        return read_file(self._folder / name, int(self.sizes[index]))
 
     def _size(self, name: str) -> int:
         is_elsewhere = name in self._urls or self._base is not None
-        return _UNKNOWN if is_elsewhere else size_of(self._folder / name)
+        return UNKNOWN if is_elsewhere else size_of(self._folder / name)
 
 
 def _check_origin(location: Path, base: RemotePath, urls: Mapping[str, str]) -> None:

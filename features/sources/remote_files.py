@@ -39,6 +39,10 @@ class UrlReader:
         """Begin to count."""
         self._in_a_row, self._lock = 0, threading.Lock()
 
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Begin to count anew in another process."""
+        return type(self), ()
+
     def read(self, url: str) -> bytes:
         """Return the content behind a URL.
 

@@ -13,7 +13,7 @@ from features.processes.stopping import end_threads
 from features.remote.connections import store_of
 from features.remote.facts import Facts
 from features.remote.location import RemotePath
-from features.remote.stores import READERS
+from features.remote.stores import READERS, Store
 from features.sources.base import ListedSource
 from features.sources.kinds import (
     is_hidden,
@@ -34,7 +34,7 @@ class RemoteFolderSource(ListedSource):
     """
 
     kind = "folder"
-    is_by_folders = True
+    is_by_folders, travels = True, True
     reading_threads = READERS
 
     def __init__(self, location: RemotePath) -> None:
@@ -44,7 +44,7 @@ class RemoteFolderSource(ListedSource):
             UsageError: there is nothing at the place, or it is a web server's.
             DataError: access is denied, or the store cannot be reached.
         """
-        self._store, self._root = store_of(location.scheme), location
+        self._root = location
         try:
             listed = self._store.listing(location)
         except FileNotFoundError as error:
@@ -64,6 +64,10 @@ class RemoteFolderSource(ListedSource):
         self.passed_over = Counter(kind_of(name) for name in others)
         self._facts = images
         self.is_versioned = self._store.checks_versions and all(image.version for image in images)
+
+    @property
+    def _store(self) -> Store:
+        return store_of(self._root.scheme)
 
     def read(self, index: int) -> bytes:
         facts = self._facts[index]

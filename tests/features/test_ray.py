@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
@@ -59,6 +60,17 @@ class Elsewhere(Worker):
         for done in super().compute(ranges):
             self._parts[2]._path(done[0]).unlink()
             yield done
+
+
+class Unlisting(Worker):
+    """A worker that takes the driver's list, in memory that it shares with others."""
+
+    @property
+    def _parts(self):
+        with patch("features.extraction.ray_worker.open_source", side_effect=AssertionError):
+            plan, network, shards = Worker._parts.func(self)
+        assert not plan.source.labels.flags.writeable
+        return plan, network, shards
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +175,45 @@ def test_images_that_crash_workers_are_found_and_rejected(
     assert list(tmp_path.glob("ray.h5*")) == [out]
 
 
+@pytest.mark.parametrize("limit", [None, 13])
+def test_workers_neither_list_the_source_nor_hold_a_list(
+    cluster, photos, tmp_path, monkeypatch, limit
+):
+    monkeypatch.setattr(ray_executor, "Worker", Unlisting)
+    monkeypatch.chdir(photos.parent)
+    out = by_ray(photos.name, tmp_path / "ray.h5", limit=limit)
+    assert stub.datasets(out) == stub.datasets(extract(photos, tmp_path / "a.h5", limit=limit))
+
+
+def test_a_source_that_cannot_travel_is_opened_by_each_worker(cluster, tmp_path):
+    source = stub.images(tmp_path / "images.npz", 20)
+    out = by_ray(source, tmp_path / "ray.h5", workers=2)
+    assert stub.datasets(out) == stub.datasets(extract(source, tmp_path / "local.h5"))
+
+
+def test_a_worker_that_does_not_see_the_source_or_sees_other_files_says_so(
+    cluster, photos, tmp_path
+):
+    with features.open_source(photos) as source:
+        listed = [ray.put(source)]
+        config = features.config.ExtractConfig(photos, tmp_path / "ray.h5", **SMALL)
+        recipe = plan_extraction(config, source).recipe.to_json()
+    cpus = os.cpu_count() or 1
+    elsewhere = replace(config, source=tmp_path / "elsewhere")
+    worker = Worker(elsewhere, recipe, 8, tmp_path, "note", 0, cpus, listed)
+    with pytest.raises(DataError, match=f"there is nothing at {elsewhere.source} on "):
+        next(worker.compute([(0, 8)]))
+    photo = photos / source[9].id
+    photo.write_bytes(photo.read_bytes() + b"more")
+    worker = Worker(config, recipe, 8, tmp_path, "note", 0, cpus, listed)
+    assert [start for start, *_ in worker.compute([(0, 8)])] == [0]
+    with pytest.raises(DataError, match=f"{source[9].id} has .* bytes, and had .* was listed"):
+        next(worker.compute([(8, 16)]))
+    photo.unlink()
+    with pytest.raises(DataError, match=f"{source[9].id} has gone from {photos}"):
+        next(worker.compute([(8, 16)]))
+
+
 def test_workers_that_write_elsewhere_are_noticed(cluster, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_executor, "Worker", Elsewhere)
     with pytest.raises(DataError, match="on its own machine; give an --out in a folder that all"):
@@ -180,7 +231,7 @@ def test_a_worker_that_would_compute_other_rows_says_so(photos, tmp_path, monkey
     with features.open_source(photos) as source:
         plan = plan_extraction(config, source)
     other = replace(plan.recipe, engine="abacus").to_json()
-    worker = Worker(config, other, 8, tmp_path, "note", 0, os.cpu_count() or 1)
+    worker = Worker(config, other, 8, tmp_path, "note", 0, os.cpu_count() or 1, [])
     with pytest.raises(DataError, match=r"would compute other rows \(engine: abacus ->"):
         next(worker.compute([(0, 8)]))
 

@@ -1,5 +1,7 @@
 """Images in a store and behind URLs give the rows that the same images on the disk give."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,21 @@ def test_each_kind_of_source_is_read_as_on_the_disk(bucket, tmp_path, name):
     remote = open_source(url)
     assert (remote.kind, str(remote.location)) == (kind, url)
     assert listing(remote) == listing(open_source(local))
+
+
+def test_a_folder_that_travels_is_not_listed_again_and_notices_another_object(bucket, server):
+    cloudpickle = pytest.importorskip("ray.cloudpickle")
+    for name, content in files().items():
+        bucket.put(f"photos/{name}", content)
+    source = open_source(f"{bucket.url}/photos")
+    server.requests.clear()
+    arrived = pickle.loads(cloudpickle.dumps(source, 5))
+    assert arrived.travels and [arrived[row] for row in range(6)] == list(source)
+    assert [arrived.read(row) for row in range(6)] == [files()[record.id] for record in source]
+    assert len(server.requests) == 6
+    bucket.put(f"photos/{source[2].id}", files()[source[2].id] + b"more")
+    with pytest.raises(DataError, match="has changed"):
+        arrived.read(2)
 
 
 def test_a_folder_of_many_kinds_of_files_is_read_as_on_the_disk(bucket, tmp_path):

@@ -1,5 +1,6 @@
 import os
 import pickle
+import re
 from functools import partial
 
 import pytest
@@ -65,6 +66,32 @@ def test_the_fingerprint_stays_and_sees_a_change(name, tmp_path, monkeypatch):
     assert fingerprint("b") == before
     monkeypatch.setitem(IMAGES, "train/cat/z.png", (9, 9, 9))
     assert fingerprint("c") != before
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_source_that_travels_is_the_same_where_it_arrives(name, limit, tmp_path):
+    cloudpickle = pytest.importorskip("ray.cloudpickle")
+    with open_source(BUILDERS[name][1](tmp_path), limit) as source:
+        assert source.travels == (source.kind in ("folder", "manifest"))
+        if source.travels:
+            arrived = pickle.loads(cloudpickle.dumps(source, 5))
+            assert arrived.fingerprint() == source.fingerprint()
+            for record in source:
+                assert arrived.read(record.index) == source.read(record.index)
+
+
+@pytest.mark.parametrize("name", ["folder", "csv"])
+def test_a_file_of_another_size_than_was_listed_is_no_image_of_the_source(name, tmp_path):
+    source = open_source(BUILDERS[name][1](tmp_path))
+    record = source[2]
+    (path,) = tmp_path.rglob(record.id.rpartition("/")[2])
+    size = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b"more")
+    expected = f"{path} has {size + 4} bytes, and had {size} when it was listed"
+    with pytest.raises(DataError, match=re.escape(expected)):
+        source.read(2)
 
 
 @pytest.mark.parametrize("write", [write_zip, write_tar])
