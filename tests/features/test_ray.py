@@ -198,6 +198,7 @@ def test_a_worker_that_does_not_see_the_source_or_sees_other_files_says_so(
         listed = [ray.put(source)]
         config = features.config.ExtractConfig(photos, tmp_path / "ray.h5", **SMALL)
         recipe = plan_extraction(config, source).recipe.to_json()
+    partial_folder(config.out).mkdir()
     cpus = os.cpu_count() or 1
     elsewhere = replace(config, source=tmp_path / "elsewhere")
     worker = Worker(elsewhere, recipe, 8, tmp_path, "note", 0, cpus, listed)

@@ -46,7 +46,7 @@ def test_a_folder_that_travels_is_not_listed_again_and_notices_another_object(bu
     assert [arrived.read(row) for row in range(6)] == [files()[record.id] for record in source]
     assert len(server.requests) == 6
     bucket.put(f"photos/{source[2].id}", files()[source[2].id] + b"more")
-    with pytest.raises(DataError, match="has changed"):
+    with pytest.raises(DataError, match="was changed by somebody"):
         arrived.read(2)
 
 
