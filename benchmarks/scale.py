@@ -4,6 +4,7 @@
     python -m benchmarks.scale assemble --layout sharded  ten million rows x 2,048, sparse shards
     python -m benchmarks.scale classify --memory 2G       1, 2 and 4 million rows x 512
     python -m benchmarks.scale fit                        the same rows, each classifier by itself
+    python -m benchmarks.scale commands --rows 1000000    what is done with the results of classify
 
 `open` writes a feature file whose features are a hole, so that it takes a few hundred MB on the
 disk; ids, digests, labels and splits are there. What it prints was measured in a new process.
@@ -14,7 +15,8 @@ one. A single file is written in full: ten million rows x 2,048 take 41 GB.
 new process, with the defaults of each classifier, without a search. Peak is the resident memory of
 all its processes together, as Linux tells it, asked ten times a second; seconds are by the clock,
 and for all candidates together those of the processors, too. `fit` fits each classifier once to all
-rows, which are read in blocks, in a process of its own.
+rows, which are read in blocks, in a process of its own. `commands` runs `compare`, `evaluate`,
+`report`, `advise` and `map` after `classify`, and tells the size of the page that one has made.
 """
 
 import argparse
@@ -76,6 +78,8 @@ def main() -> None:
             print(fits(path, arguments))
         elif arguments.part == "fitted":
             print(json.dumps(fitted(arguments.file, arguments.classifiers)))
+        elif arguments.part == "commands":
+            print(commands(path, arguments))
         else:
             print(classified(path, arguments))
 
@@ -118,11 +122,7 @@ def classified(path: Path, arguments: argparse.Namespace) -> str:
     for rows in arguments.rows:
         overlapping(path, rows, arguments.width)
         out = path.parent / f"results-{rows}"
-        seconds, computed, peak = watched(
-            [sys.executable, "-m", "pipeline", "classify", str(path), "--out", str(out),
-             "--memory", arguments.memory, "--budget", arguments.budget,
-             "--classifiers", arguments.classifiers, *([] if arguments.tune else ["--no-tune"])]
-        )  # fmt: skip
+        seconds, computed, peak = watched(_classify(path, out, arguments))
         table.append((f"{rows:,}", "all", f"{seconds:.0f}", f"{computed:.0f}", f"{peak:.0f}", ""))
         for record in candidates(out).values():
             spent = record.seconds["search"] + record.seconds["fit"]
@@ -131,6 +131,37 @@ def classified(path: Path, arguments: argparse.Namespace) -> str:
             table.append((f"{rows:,}", name, f"{spent:.0f}", "",
                           f"{record.peak_memory / 1e6:.0f}", f"{best:.4f}"))  # fmt: skip
     return render(("rows", "candidate", "seconds", "CPU seconds", "peak MB", "accuracy"), table)
+
+
+def _classify(path: Path, out: Path, arguments: argparse.Namespace) -> list[str]:
+    return _command("classify", path, "--out", out, "--memory", arguments.memory,
+                    "--budget", arguments.budget, "--classifiers", arguments.classifiers,
+                    *([] if arguments.tune else ["--no-tune"]))  # fmt: skip
+
+
+def _command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "pipeline", *map(str, words)]
+
+
+def commands(path: Path, arguments: argparse.Namespace) -> str:
+    """Return time, peak and the size of the page of each command that reads rows or results."""
+    table = []
+    for rows in arguments.rows:
+        overlapping(path, rows, arguments.width)
+        out, page = path.parent / f"results-{rows}", path.parent / "page.html"
+        for command in (
+            _classify(path, out, arguments),
+            _command("compare", out),
+            _command("evaluate", out),
+            _command("report", out, "--out", page),
+            _command("advise", path, "--out", out),
+            _command("map", path, "--results", out, "--out", page),
+        ):
+            seconds, computed, peak = watched(command)
+            size = f"{page.stat().st_size / 1e6:.2f}" if command[-1] == str(page) else ""
+            table.append((f"{rows:,}", command[3], f"{seconds:.0f}", f"{computed:.0f}",
+                          f"{peak:.0f}", size))  # fmt: skip
+    return render(("rows", "command", "seconds", "CPU seconds", "peak MB", "page MB"), table)
 
 
 def fits(path: Path, arguments: argparse.Namespace) -> str:
@@ -223,7 +254,7 @@ def _arguments() -> argparse.Namespace:
         "python -m benchmarks.scale", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parts = ("open", "opened", "assemble", "assembled", "classify", "fit", "fitted")
+    parts = ("open", "opened", "assemble", "assembled", "classify", "fit", "fitted", "commands")
     parser.add_argument("part", choices=parts)
     parser.add_argument("--rows", type=int, nargs="+")
     parser.add_argument("--width", type=int, help="default: 512 to classify and to fit, else 2048")
@@ -235,7 +266,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="where the files lie; default: temporary")
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    learns = arguments.part in ("classify", "fit")
+    learns = arguments.part in ("classify", "fit", "commands")
     arguments.rows = arguments.rows or ([10**6, 2 * 10**6, 4 * 10**6] if learns else [10**7])
     arguments.width = arguments.width or (512 if learns else 2048)
     return arguments

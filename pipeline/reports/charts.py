@@ -4,6 +4,7 @@ Before the page draws them it puts in the colours of the reader's theme, and the
 that all charts share.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -91,7 +92,8 @@ def _front(rows: Sequence[dict[str, Any]]) -> Figure:
     front = [
         row for row, before in zip(ordered, [-1.0, *best], strict=False) if row["accuracy"] > before
     ]
-    end = {"cost": ordered[-1]["cost"], "accuracy": best[-1]}
+    cheapest, dearest = ordered[0]["cost"], ordered[-1]["cost"]
+    end = {"cost": dearest, "accuracy": best[-1]}
     return {
         "type": "scatter",
         "mode": "lines+text",
@@ -99,11 +101,17 @@ def _front(rows: Sequence[dict[str, Any]]) -> Figure:
         "x": [row["cost"] for row in (*front, end)],
         "y": [100 * row["accuracy"] for row in (*front, end)],
         "text": [_beside(row) for row in front],
-        "textposition": ["bottom right" if row["rank"] > 1 else "top left" for row in front],
+        "textposition": [_side(row, math.sqrt(cheapest * dearest)) for row in front],
         "textfont": {"size": 11, "color": "--muted"},
         "line": {"shape": "hv", "color": "--faint", "width": 1.5},
         "hoverinfo": "skip",
     }
+
+
+def _side(row: dict[str, Any], middle: float) -> str:
+    """Return where a point's label stands: beside the line, and towards the middle of the axis."""
+    side = "right" if row["cost"] <= middle else "left"
+    return f"{'bottom' if row['rank'] > 1 else 'top'} {side}"
 
 
 def _beside(row: dict[str, Any]) -> str:

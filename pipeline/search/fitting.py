@@ -100,13 +100,20 @@ class FitResult:
 
 @dataclass(frozen=True)
 class MeasureJob:
-    """A classifier whose default is to be timed on more and more rows, for about `seconds`."""
+    """A classifier whose default is to be timed on more and more rows.
+
+    Attributes:
+        classifier, matrix, results, seed, widths: as a `FitJob` has them.
+        seconds: the time that measuring takes, about.
+        most: the number of rows that memory allows.
+    """
 
     classifier: Classifier
     matrix: Matrix
     results: Path
     seed: int
     seconds: float
+    most: int
     widths: tuple[int, ...] = ()
 
     @property
@@ -194,8 +201,8 @@ def measure(job: MeasureJob, report: Report) -> Cost:
     examples = _examples(job, 1.0)
     with threads(examples):
         _timed(classifier, examples, _WARM_UP)
-        cost = last = _timed(classifier, examples, SAMPLE)
-        while last.rows * _FACTOR < len(examples.splits.rest):
+        cost = last = _timed(classifier, examples, min(SAMPLE, job.most))
+        while last.rows * _FACTOR < min(len(examples.splits.rest), job.most):
             expected = last.fit * _FACTOR**classifier.growth + last.predict * _FACTOR**2
             if time.monotonic() + 2 * expected > end:
                 break

@@ -52,10 +52,16 @@ class Memory:
 
     def share(self, classifier: Classifier, task: Task) -> float:
         """Return the share of the training rows that a classifier can learn from, above 0 to 1."""
-        if not self.by_blocks or self.by_blocks_of(classifier, task.features):
+        if self.by_blocks_of(classifier, task.features):
             return 1.0
+        return min(1.0, self.rows(classifier, task) / task.rows)
+
+    def rows(self, classifier: Classifier, task: Task) -> int:
+        """Return how many of the training rows a classifier can hold at a time."""
+        if not self.by_blocks:
+            return task.rows
         row = 4 * _SAMPLE_COPIES * task.features + classifier.kept_bytes(task)
-        return min(1.0, self.features / row / task.rows)
+        return min(task.rows, self.features // row)
 
 
 def measure(limit: int | None, splits: Splits, widths: Sequence[int], settings: int) -> Memory:

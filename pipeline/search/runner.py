@@ -91,7 +91,7 @@ class CandidateRunner:
         try:
             with saying_how_to_go_on(state), Bar(len(candidates), self._config.progress) as bar:
                 needs = self._needs(candidates, bar)
-                ordered = sorted(candidates, key=lambda candidate: _expense(candidate, needs))
+                ordered = sorted(candidates, key=lambda candidate: self._expense(candidate, needs))
                 for number, candidate in enumerate(ordered):
                     bar.begin(candidate.title)
                     why = self._fit(candidate, _in_order(ordered[number:], needs), bar)
@@ -120,6 +120,18 @@ class CandidateRunner:
             known = planner.cost_of(candidate.classifier) is not None
             needs[candidate.title] = planner.seconds(candidate.classifier) if known else math.inf
         return needs
+
+    def _expense(
+        self, candidate: PlannedCandidate, needs: dict[str, float]
+    ) -> tuple[bool, float, bool, int]:
+        """Return a sorting key: what is always fitted first, then by need, then by usual cost.
+
+        Where nothing was measured, those that learn from all images come before those of a sample.
+        """
+        classifier = candidate.classifier
+        is_sampled = self._memory.share(classifier, self._task(candidate.layer)) < 1
+        place = place_by_cost(classifier)
+        return classifier.name not in ALWAYS, needs[candidate.title], is_sampled, place
 
     def _use_remaining_time(
         self, candidates: list[PlannedCandidate], needs: dict[str, float], bar: Bar
@@ -169,6 +181,8 @@ class CandidateRunner:
             except (OutOfTimeError, JobFailedError) as error:
                 log.warning("%s: %s", candidate.title, error)
                 failures.append(str(error) if isinstance(error, JobFailedError) else "")
+                if isinstance(error, OutOfTimeError):
+                    self._note_least_cost(candidate.layer, plan)
             except MissingPackageError as error:
                 if self._asked_for(requested):
                     raise
@@ -181,6 +195,11 @@ class CandidateRunner:
         if failures[-1]:
             log.warning("%s is left out: %s", candidate.title, failures[-1])
         return failures[-1] or _NO_TIME
+
+    def _note_least_cost(self, layer: Layer, plan: FitPlan) -> None:
+        """Keep that a fit took all its time, so that the next plan gives up enough."""
+        rows = round(plan.share * self._sizes.rest)
+        self._costs[layer.title, plan.classifier.name] = Cost(rows, plan.limit, 0.0)
 
     def _share(self, requested: Classifier, needs: list[float]) -> Share:
         """Return a candidate's share of the time, once the worker has started."""
@@ -276,18 +295,22 @@ class CandidateRunner:
                 self._costs[pair] = self._measure(layer, classifier) if self._measuring else None
             return self._costs[pair]
 
-        rows, classes = self._sizes.rest, len(self._splits.class_names)
-        task = Task(rows, layer.dimensions, classes, self._config.seed)
+        task = self._task(layer)
         return Planner(
             self._sizes, self._config.tune, cost_of,
             lambda classifier: self._memory.share(classifier, task),
         )  # fmt: skip
 
+    def _task(self, layer: Layer) -> Task:
+        """Return the task of the last fit."""
+        classes = len(self._splits.class_names)
+        return Task(self._sizes.rest, layer.dimensions, classes, self._config.seed)
+
     def _measure(self, layer: Layer, classifier: Classifier) -> Cost | None:
         """Return a classifier's cost on a few rows; where time ran out, the time that it took."""
         job = MeasureJob(
             classifier, self._matrices[layer.title], self._config.out, self._config.seed,
-            self._measuring, layer.widths,
+            self._measuring, self._memory.rows(classifier, self._task(layer)), layer.widths,
         )  # fmt: skip
         try:
             return self._worker.run(fitting.measure, job, 2 * self._measuring)
@@ -295,12 +318,6 @@ class CandidateRunner:
             return Cost(fitting.SAMPLE, self._measuring, 0.0)
         except (JobFailedError, OffshelfError):  # the same error comes when it is to be fitted
             return None
-
-
-def _expense(candidate: PlannedCandidate, needs: dict[str, float]) -> tuple[bool, float, int]:
-    """Return a sorting key: what is always fitted first, then by need, then by usual cost."""
-    classifier = candidate.classifier
-    return classifier.name not in ALWAYS, needs[candidate.title], place_by_cost(classifier)
 
 
 def _in_order(candidates: list[PlannedCandidate], needs: dict[str, float]) -> list[float]:

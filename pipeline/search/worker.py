@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from features.errors import DataError, OffshelfError
+from pipeline.results.memory import give_back
 
 _TICK = 1.0  # seconds between two progress messages, at most
 
@@ -219,6 +220,7 @@ def _do(search_path: list[str], content: bytes, output: IO[bytes]) -> None:
     except Exception as error:
         traceback.print_exc()
         _send(output, _FAILURE, _summary(error))
+    give_back()  # so that the peak of the next job is its own
 
 
 def _listen(stream: IO[bytes], jobs: queue.SimpleQueue) -> None:

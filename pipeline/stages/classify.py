@@ -17,6 +17,7 @@ from pipeline.results import left_out, thresholds
 from pipeline.results.folder import ResultsFolder
 from pipeline.results.in_stores import in_stores
 from pipeline.results.locks import locked_results
+from pipeline.results.memory import give_back
 from pipeline.results.records import CLASSIFIER
 from pipeline.results.shared_splits import discard_candidates, load_or_make_splits
 from pipeline.search import candidates
@@ -124,6 +125,7 @@ def _fit(
     with workspace(config.out) as folder, Worker(folder / WORKER_LOG) as worker:
         found = matrices(folder, images, remaining, memory)
         _list_duplicates(config.out, splits, images, next(iter(found.values())))
+        give_back()
         CandidateRunner(config, splits, found, worker, budget, memory).run(remaining)
 
 

@@ -22,6 +22,9 @@ from pipeline.statistics.influence import Measured
 from pipeline.statistics.resampling import Units
 
 FOLDS = 3  # of groups: each scores what the others choose
+# The more groups there are, the less do divisions differ: these draw so many groups in all, from
+# 15,000 groups on, and are never fewer than 30.
+_DRAWN, _FEWEST = 5_000_000, 30
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def corrected(
     Args:
         measured: every setting of every candidate that was tried on all rows.
         units: what is independent.
-        resamples: how many choices, about.
+        resamples: how many choices, about; fewer of many groups.
         confidence: that the interval holds the score on new images.
         seed: of the folds.
     """
@@ -84,7 +87,8 @@ def corrected(
         return Selected(chosen, naive, naive, np.nan, np.nan)
     sums = np.ascontiguousarray(units.sums(measured.influence))  # (m, G)
     scores, count = [], min(FOLDS, units.count)
-    for fold, weights in resampling.folds(units, count, max(1, resamples // count), seed):
+    divisions = min(max(1, resamples // count), max(_FEWEST, _DRAWN // units.count))
+    for fold, weights in resampling.folds(units, count, divisions, seed):
         inside = scoring.goodness(measured.metric, sums @ weights)
         best = _first_best(measured.goodness[:, None] + inside)  # the choice without each fold
         own = np.bincount(fold, sums[best[fold], np.arange(units.count)], count)

@@ -76,8 +76,9 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     def fit(self, X, y):  # noqa: N803 # scikit-learn's names
         """Fit to X (n, D), converted to float32, and y (n,), labels of at least two classes.
 
-        Rows that are read in blocks come to it in another order: pieces of consecutive rows in
-        random order, of which as many as are read at a time are shuffled together.
+        Rows that are read in blocks, and are too many to be held, come to it in another order:
+        pieces of consecutive rows in random order, of which as many as are held are shuffled
+        together.
 
         Raises:
             MissingPackageError: Keras or its backend is not installed.
@@ -165,20 +166,11 @@ class DenseHead(ClassifierMixin, BaseEstimator):
 
     def _batches(self, X, rows, random):  # noqa: N803
         """Yield the features and the positions of all rows, a training step at a time."""
-        if not are_read(X):
-            steps = max(1, len(rows) // self.batch_size)
-            for batch in np.array_split(random.permutation(rows), steps):
-                yield X[batch], batch
-            return
-        pieces = np.array_split(np.sort(rows), max(1, len(rows) // _PIECE))
-        order = random.permutation(len(pieces))
-        together = max(1, _SHUFFLED // (4 * X.shape[1] * _PIECE))  # pieces
-        for start in range(0, len(order), together):
-            some = np.concatenate([pieces[place] for place in order[start : start + together]])
-            some = np.sort(some)
-            x, places = X[some], random.permutation(len(some))
-            for batch in np.array_split(places, max(1, len(some) // self.batch_size)):
-                yield x[batch], some[batch]
+        for some in _shuffled_together(X, rows, random):
+            shuffled, held = random.permutation(some), np.sort(some)
+            x = X[held] if are_read(X) else X
+            for batch in np.array_split(shuffled, max(1, len(some) // self.batch_size)):
+                yield x[np.searchsorted(held, batch) if are_read(X) else batch], batch
 
     def _loss(self, X, codes, rows, weights):  # noqa: N803
         rows = np.sort(rows) if are_read(X) else rows
@@ -189,6 +181,18 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             np.arange(len(rows[part])), codes[rows[part]]
         ] for part in parts])  # fmt: skip
         return np.average(-np.log(np.maximum(chances, 1e-7)), weights=weights[codes[rows]])
+
+
+def _shuffled_together(X, rows, random):  # noqa: N803
+    """Yield the rows of an epoch: all at once, or where these are too many to read some pieces."""
+    together = max(1, _SHUFFLED // (4 * X.shape[1] * _PIECE))  # pieces
+    if not are_read(X) or len(rows) <= together * _PIECE:
+        yield rows
+        return
+    pieces = np.array_split(np.sort(rows), len(rows) // _PIECE)
+    order = random.permutation(len(pieces))
+    for start in range(0, len(order), together):
+        yield np.concatenate([pieces[place] for place in order[start : start + together]])
 
 
 def _set_scaling(network: Any, mean: np.ndarray, variance: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pipeline.classifiers import blocks, find, streaming
 from pipeline.classifiers.base import Task, probabilities
 from pipeline.classifiers.blocks import Transformed, of_blocks
+from pipeline.classifiers.estimators import dense_head
 from pipeline.classifiers.estimators.unit_scale import UnitScale, mean_and_scales
 from pipeline.data.stored_rows import Part, StoredRows, put
 from tests.pipeline.featurefiles import write_features
@@ -79,14 +80,30 @@ def test_class_frequencies_are_the_same(data):
     np.testing.assert_array_equal(ours.predict_proba(x[:3]), theirs.predict_proba(x[:3]))
 
 
-def test_a_dense_head_learns_as_well_from_sorted_rows(data):
+def test_a_dense_head_becomes_the_same_of_rows_that_are_shuffled_together(data):
     pytest.importorskip("keras")
     stored, x, y = data
     setting = {"model__hidden": (16,)}
     ours, theirs = fitted("dense-head", stored, y, setting), fitted("dense-head", x, y, setting)
+    assert ours[-1].n_iter_ == theirs[-1].n_iter_
+    pairs = zip(ours[-1].network_.weights, theirs[-1].network_.weights, strict=True)
+    learned = [pair for pair in pairs if pair[0].trainable]
+    assert len(learned) == 5 and all(cosine(*pair) > 0.999 for pair in learned)
+    right = [(model.predict(x) == y).mean() for model in (ours, theirs)]
+    assert abs(right[0] - right[1]) < 0.002
+    assert right[0] > np.bincount(y).max() / len(y) + 0.1
+
+
+def test_a_dense_head_learns_as_well_from_pieces_of_sorted_rows(data, monkeypatch):
+    pytest.importorskip("keras")
+    stored, x, y = data
+    setting = {"model__hidden": (16,)}
+    theirs = fitted("dense-head", x, y, setting)
+    monkeypatch.setattr(dense_head, "_PIECE", 32)
+    monkeypatch.setattr(dense_head, "_SHUFFLED", 4 * WIDTH * 600)
+    ours = fitted("dense-head", stored, y, setting)
     right = [(model.predict(x) == y).mean() for model in (ours, theirs)]
     assert right[0] > right[1] - 0.02
-    assert right[0] > np.bincount(y).max() / len(y) + 0.1
 
 
 def test_rows_are_read_as_a_matrix_is_indexed(data):

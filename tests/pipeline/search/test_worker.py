@@ -44,6 +44,16 @@ def vanish(job, report):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hold_and_free(job, report):
+    """Free 200 MB in pieces that lie below one that is kept, so that the heap cannot shrink."""
+    pieces = [bytearray(2**16) for _ in range(3000)]
+    hold_and_free.kept = pieces.pop()
+
+
+def resident(job, report):
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 class BreaksWhenLoaded:
     """Fails to be unpickled in the process where the test runs, not in the worker."""
 
@@ -92,6 +102,13 @@ def test_what_takes_too_long_is_ended_and_the_next_job_is_done(worker):
     with pytest.raises(OutOfTimeError, match="longer than its 0 s"):
         worker.run(wait, 60, 0.1)
     assert worker.run(double, 1) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of GNU's C library alone")
+def test_what_a_job_has_freed_is_not_counted_for_the_next_one(worker):
+    before = worker.run(resident, None)
+    worker.run(hold_and_free, None)
+    assert worker.run(resident, None) < before + 100 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,22 @@ def test_a_candidate_that_dies_learns_from_fewer_images(tmp_path, monkeypatch):
     assert record.title.endswith("1,200 images")
 
 
+def test_after_a_fit_that_took_too_long_so_few_images_are_taken_that_the_next_one_ends(
+    tmp_path, monkeypatch
+):
+    file, run = make(tmp_path / "f.h5", 3200), runner.Worker.run
+
+    def slow(self, function, job, *rest):
+        if function is fitting.fit and job.share == 1:
+            raise OutOfTimeError("it took longer than its 3600 s")
+        return run(self, function, job, *rest)
+
+    monkeypatch.setattr(runner.Worker, "run", slow)
+    (record,) = classify.run(config(file, tmp_path, "ridge")).records.values()
+    assert record.rows == 1000  # half of all would take as long again, with the search
+    assert record.reason == "one setting on 1,000 of 2,400 images, as time was short"
+
+
 def test_when_nothing_can_be_fitted_it_is_an_error(file, tmp_path, monkeypatch):
     def dead(self, *rest):
         raise JobFailedError("its process was killed")

@@ -10,11 +10,14 @@ from pipeline.classifiers import find
 from pipeline.classifiers.base import Task
 from pipeline.commands.main import main
 from pipeline.config import ClassifyConfig, EvaluateConfig
+from pipeline.data.images import read_images
+from pipeline.data.layers import find_layers, stored_rows
 from pipeline.data.splits import Splits
 from pipeline.predictors import locked
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import candidates
-from pipeline.search import memory
+from pipeline.search import fitting, memory
+from pipeline.search.fitting import MeasureJob
 from pipeline.search.memory import Memory
 from pipeline.search.workspace import WORKSPACE
 from pipeline.stages import classify
@@ -117,6 +120,24 @@ def test_a_larger_memory_makes_a_larger_sample(file, tmp_path, monkeypatch):
         assert abs(record.rows - rows) <= len(NAMES)  # each class is rounded by itself
 
 
+@pytest.mark.parametrize(("most", "rows"), [(60, 60), (270, 100), (10**6, 300)])
+def test_costs_are_measured_on_no_more_rows_than_memory_allows(both, file, monkeypatch, most, rows):
+    monkeypatch.setattr(fitting, "SAMPLE", 100)
+    matrix = stored_rows(find_layers(file, [])[0], read_images(file, None).rows)
+    job = MeasureJob(find("ridge"), matrix, both[1], 0, 60.0, most)
+    assert abs(fitting.measure(job, print).rows - rows) <= len(NAMES)
+
+
+def test_what_learns_from_all_images_comes_before_what_takes_a_sample(
+    file, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO, "offshelf")
+    monkeypatch.setattr(classify, "measure", lambda *arguments: SMALL)
+    classify.run(config(file, tmp_path / "out", "knn-cosine", "logistic", "dummy", budget=600.0))
+    done = [line.split(":")[0] for line in caplog.messages if "on validation" in line]
+    assert [name.split(".")[2] for name in done] == ["dummy", "logistic", "knn-cosine"]
+
+
 def test_values_that_are_not_finite_are_found_before_any_fit(tmp_path, monkeypatch):
     x, labels = clusters(200)
     x[17, 3] = np.nan
@@ -146,4 +167,6 @@ def test_products_and_trees_count():
     assert sized.adapted(find("ridge"), 512).by_blocks
     assert not sized.adapted(find("ridge"), 8192).by_blocks
     assert sized.share(find("logistic"), task) == 1
+    assert sized.rows(find("logistic"), task) == 2**28 // (32 * 512)
+    assert Memory(2**30, 2**28, False).rows(find("logistic"), task) == task.rows
     assert sized.share(find("random-forest"), task) < sized.share(find("knn-cosine"), task) < 1

@@ -47,6 +47,24 @@ def test_the_best_of_many_that_know_nothing_is_not_promising(metric, per_group):
     assert covered >= 55
 
 
+def test_of_many_groups_fewer_divisions_tell_the_same(monkeypatch):
+    rng, drawn, folds = np.random.default_rng(0), [], resampling.folds
+    labels = rng.integers(0, 2, 4000)
+    predicted = np.where(rng.random((15, 4000)) < 0.7, labels, 1 - labels)
+
+    def counted(units, count, repeats, seed):
+        drawn.append(repeats)
+        return folds(units, count, repeats, seed)
+
+    monkeypatch.setattr(resampling, "folds", counted)
+    many = corrected(labels, predicted, resamples=600)
+    monkeypatch.setattr(selection, "_DRAWN", 4000 * 40)
+    few = corrected(labels, predicted, resamples=600)
+    assert drawn == [200, 40]
+    assert few.value == pytest.approx(many.value, abs=0.002)
+    assert few.high - few.low == pytest.approx(many.high - many.low, rel=0.15)
+
+
 def test_a_single_setting_has_nothing_to_correct():
     labels = np.arange(200) % 2
     predicted = np.where(np.arange(200) % 7 == 0, 1 - labels, labels)[None]
