@@ -227,6 +227,8 @@ def test_more_images_than_a_page_holds_are_placed_among_a_sample(tmp_path, monke
     assert layout.quality[1].accuracy > 0.95
     said = f"sample of {len(chosen)} of 900 images was laid out and is drawn"
     assert said in layout.files[0].read_text() and said in text(layout) and said in repr(layout)
+    locked = layout.points.subset(chosen).locked
+    assert f"{locked} of those drawn locked" in layout.files[0].read_text()
     again = run(path, out="again.html", sample=200)
     np.testing.assert_array_equal(again.coordinates, layout.coordinates)
     other = run(path, out="other.html", sample=200, seed=1)
