@@ -14,12 +14,12 @@ from dataclasses import replace
 import numpy as np
 
 from features.errors import DataError, UsageError
+from features.extraction.listings import listing_changes, phrase
 from features.extraction.planning import Plan
 from features.extraction.shards import Shards, check_same, has_shards_of, take_back
 from features.extraction.stream import load_batches
 from features.extraction.watch import ENDED
 from features.processes.progress import progress_bar
-from features.records import UNLABELLED
 from features.sources.base import Source, Subset
 from features.sources.contents import digest_contents
 from features.storage.row_blocks import Rows, shortened
@@ -87,7 +87,7 @@ def keep_unchanged(plan: Plan, shards: Shards) -> None:
                 shards.drop(start)
                 log.warning(
                     "%s since they were extracted; images %d to %d are extracted again",
-                    _listed(changed, "has changed", "have changed"), start, stop - 1,
+                    phrase(changed, "has changed", "have changed"), start, stop - 1,
                 )  # fmt: skip
 
 
@@ -104,12 +104,12 @@ def _changes(plan: Plan, file: FeatureFile) -> list[str]:
     if is_listed_alike and plan.config.trust_source:
         _warn_of_trust(plan.config.source)
         return []
-    phrases = [] if is_listed_alike else _listing_changes(source, file)
+    phrases = [] if is_listed_alike else listing_changes(source, file)
     with progress_bar(len(file), 0, "image", plan.config.progress) as bar:
         bar.set_description_str("comparing", refresh=False)
         changed = _changed_images(plan, range(len(source)), file, bar.update)
     if changed:
-        phrases.append(_listed(changed, "has changed", "have changed"))
+        phrases.append(phrase(changed, "has changed", "have changed"))
     return phrases
 
 
@@ -125,7 +125,7 @@ def _changed_images(
         advance: is called with a number of images when they are done.
     """
     source, reasons = plan.source, dict(stored.rejected)
-    names = Texts.of(source[index].id for index in indices)
+    names = source.ids[indices.start : indices.stop]
     rows = Texts.of(stored.ids).places_of(names)
     places = np.flatnonzero(rows >= 0)
     accepted = indices.start + places
@@ -155,64 +155,6 @@ def _no_longer_rejected(
         for outcome in outcomes
         if outcome.reason is None or shortened(outcome.reason) != reasons[subset[outcome.index].id]
     ]
-
-
-def _listing_changes(source: Source, file: FeatureFile) -> list[str]:
-    """Return a phrase for each way in which names, labels, splits and columns differ."""
-    labels, splits = file.labels.tolist(), file.splits.tolist()
-    before = {
-        name: (_label(file.class_names, labels[row]), splits[row])
-        for row, name in enumerate(file.ids)
-    }
-    gone, rejected = before.keys() | dict(file.rejected), dict(file.rejected)
-    added, relabelled, moved = [], [], []
-    for record in source:
-        gone -= {record.id}
-        if record.id in before:
-            label, split = before[record.id]
-            if label != _label(source.class_names, record.label):
-                relabelled.append(record.id)
-            elif split != record.split:
-                moved.append(record.id)
-        elif record.id not in rejected:
-            added.append(record.id)
-    phrases = [
-        _listed(sorted(gone), "has gone", "have gone"),
-        _listed(added, "is new", "are new"),
-        _listed(relabelled, "has another label", "have other labels"),
-        _listed(moved, "is in another split", "are in other splits"),
-    ]
-    if file.class_names != source.class_names:
-        phrases.append(f"classes {', '.join(file.class_names)} -> {', '.join(source.class_names)}")
-    if file.columns != tuple(source.columns):
-        phrases.append(f"columns {', '.join(file.columns)} -> {', '.join(source.columns)}")
-    else:
-        phrases += _column_changes(source, file)
-    return [phrase for phrase in phrases if phrase]
-
-
-def _column_changes(source: Source, file: FeatureFile) -> list[str]:
-    rows = {name: row for row, name in enumerate(file.ids)}
-    places = [(record.index, rows[record.id]) for record in source if record.id in rows]
-    phrases = []
-    for column in file.columns:
-        before, now = file.column(column), source.columns[column]
-        changed = [file.ids[row] for index, row in places if before[row] != now[index]]
-        phrases.append(_listed(changed, f"has another {column}", f"have other {column}"))
-    return phrases
-
-
-def _label(class_names: Sequence[str], label: int) -> str | None:
-    return None if label == UNLABELLED else class_names[label]
-
-
-def _listed(names: Sequence[str], singular: str, plural: str) -> str:
-    """Return "a.png has changed", or "3 images, such as a.png, have changed"; "" for none."""
-    if not names:
-        return ""
-    if len(names) == 1:
-        return f"{names[0]} {singular}"
-    return f"{len(names)} images, such as {names[0]}, {plural}"
 
 
 def _warn_of_trust(source: object) -> None:

@@ -5,7 +5,7 @@ find them; nothing here takes, keeps or shows any.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -61,6 +61,10 @@ class Store:
 
     def listing(self, path: Address) -> list[Facts]:
         """Return all objects below a folder, by names relative to it, in no order."""
+        return [facts for page in self.pages(path) for facts in page]
+
+    def pages(self, path: Address) -> Iterator[list[Facts]]:
+        """Yield what `listing` returns in parts: as the store answers, where that is known."""
         prefix = self.files._strip_protocol(path.url).rstrip("/") + "/"
 
         def ask() -> list[Facts]:
@@ -71,7 +75,7 @@ class Store:
                 if name.startswith(prefix) and not name.endswith("/")
             ]
 
-        return attempt(path, ask)
+        yield attempt(path, ask)
 
     def read(self, path: Address, start: int, stop: int, facts: Facts) -> bytes:
         """Return the bytes `start` to `stop` of an object, both within it."""
@@ -200,6 +204,26 @@ class S3Store(Store):
         files = fsspec.filesystem("s3", skip_instance_cache=True, **reading)
         files.retries = 1
         return files
+
+    def pages(self, path: Address) -> Iterator[list[Facts]]:
+        """Yield a page of 1,000 objects at a time; one that fails is asked for again by itself."""
+        bucket, key, _ = self.files.split_path(path.url)
+        prefix, token = f"{key.strip('/')}/" if key else "", dict[str, str]()
+
+        def ask() -> dict[str, Any]:
+            return self.files.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **token)
+
+        while True:
+            page = attempt(path, ask)
+            infos = ((info["Key"], info) for info in page.get("Contents", ()))
+            yield [
+                facts_of(key.removeprefix(prefix), info | {"size": info["Size"]})
+                for key, info in infos
+                if not key.endswith("/")
+            ]
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _range(self, path: Address, start: int, stop: int, facts: Facts) -> bytes:
         file = self.files.open(path.url, "rb", size=facts.size, cache_type="none")

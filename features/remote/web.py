@@ -1,6 +1,7 @@
 """Objects of web servers, https:// and http://: they are read, and neither listed nor written."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,7 +44,7 @@ class Web(Store):
         answer = attempt(path, lambda: self._ask(path, (0, 1), most=1))
         return answer[0]
 
-    def listing(self, path: Address) -> list[Facts]:
+    def pages(self, path: Address) -> Iterator[list[Facts]]:
         raise UsageError(
             f"{path}: a folder cannot be listed over {path.scheme}://; give an archive, or a "
             "manifest of URLs"

@@ -19,7 +19,7 @@ from features.sources.base import ListedSource, Source, Subset
 from features.sources.files import check_regular
 from features.sources.folder import FolderSource
 from features.sources.kinds import IMAGE_SUFFIXES
-from features.sources.layout import below_wrappers, layout
+from features.sources.layout import lay_out
 from features.sources.manifest import MANIFEST_SUFFIXES, ManifestSource
 from features.sources.remote_folder import RemoteFolderSource
 from features.sources.tarred import TAR_SUFFIXES, TarArchive
@@ -99,7 +99,7 @@ def _name_splits(source: Source, pairs: tuple[tuple[str, str], ...]) -> None:
                 "folders; leave the option out"
             )
         named = {folder: Split[split.upper()] for split, folder in pairs}
-        laid_out = layout(below_wrappers(source.ids), named)
+        laid_out = lay_out(source.ids, named)
     except UsageError:
         source.close()
         raise

@@ -1,6 +1,7 @@
 """A zip or tar of images, read without unpacking."""
 
 import errno
+import itertools
 import posixpath
 import re
 from collections import Counter
@@ -22,7 +23,7 @@ from features.sources.kinds import (
     is_worth_opening,
     kind_of,
 )
-from features.sources.layout import below_wrappers, layout, unwrap
+from features.sources.layout import lay_out, unwrap
 from features.sources.manifest import (
     MANIFEST_SUFFIXES,
     Listing,
@@ -30,6 +31,7 @@ from features.sources.manifest import (
     has_paths,
     parse,
 )
+from features.storage.texts import Texts
 
 _ABSENT = -1
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
@@ -99,8 +101,8 @@ class ArchiveSource(ListedSource):
         table = _manifest(location, archive, members)
         self.is_by_folders = table is None
         if table is None:
-            ids = sorted(images)
-            listing = Listing(ids, *layout(below_wrappers(unwrap(ids))), {})
+            ids = Texts.of(sorted(images))
+            listing = Listing(ids, *lay_out(ids, without_top=True), {})
         else:
             listing = _listed(location, archive, table, members)
         self.passed_over, self.not_read = others, []
@@ -246,16 +248,18 @@ def _listed(location: Path, archive: Archive, table: str, members: dict[str, int
     content = _content(location, archive, members, table)
     listing = parse(f"{location}, {table}", content, location.stat().st_size)
     folder, written = _folder(table), {comparable(name): name for name in members}
-    if listing.urls:
-        first = next(iter(listing.urls))
+    if listing.urls is not None:
+        first = next(itertools.compress(listing.ids, listing.urls))
         raise DataError(f"{location}, {table} lists {first}; expected paths in the archive alone")
-    names = [folder + name for name in listing.ids]
+    names = (folder + name for name in listing.ids)
     return listing._replace(
-        ids=[name if name in members else written.get(comparable(name), name) for name in names]
+        ids=Texts.of(
+            name if name in members else written.get(comparable(name), name) for name in names
+        )
     )
 
 
 def _reordered(listing: Listing, order: np.ndarray) -> Listing:
-    ids = [listing.ids[index] for index in order]
     columns = {name: [texts[index] for index in order] for name, texts in listing.columns.items()}
+    ids = listing.ids[order]
     return Listing(ids, listing.labels[order], listing.splits[order], listing.class_names, columns)

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,8 @@ from features.sources.contents import digest_contents, digest_of
 from features.sources.layout import doubtful_names
 from features.sources.reading import Reading, count_images
 from features.storage.texts import Texts
+
+_AT_A_TIME = 2**16
 
 NO_COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
@@ -113,6 +115,11 @@ class Source(ABC):
             yield self[index]
 
     @cached_property
+    def ids(self) -> Texts:
+        """The ids of all images, in their order."""
+        return Texts.of(record.id for record in self)
+
+    @cached_property
     def digests(self) -> np.ndarray | None:
         """The digest of each image's content, uint8 (N, 16), if all are held, else None."""
         return digest_contents(self, range(len(self))) if self.is_held else None
@@ -129,14 +136,20 @@ class Source(ABC):
         """
         digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         digest.update("\0".join([*self.class_names, *self.columns]).encode())
-        for record in self:
-            line = (record.id, record.label, int(record.split), self.extent(record.index))
-            further = (texts[record.index] for texts in self.columns.values())
-            digest.update(repr((*line, *further)).encode())
+        for line in self._lines():
+            digest.update(repr(line).encode())
         if self.digests is not None:
             digest.update(self.digests.tobytes())
         digest.update(self.version.encode())
         return digest.hexdigest()
+
+    def _lines(self) -> Iterator[tuple[object, ...]]:
+        """Yield id, label, split, extent and further columns of each image."""
+        labels, splits = numbers_of(self.labels), numbers_of(self.splits)
+        return zip(self.ids, labels, splits, self._extents(), *self.columns.values(), strict=True)
+
+    def _extents(self) -> Iterable[str]:
+        return map(self.extent, range(len(self)))
 
     def check_end(self, out: Path) -> None:
         """Raise DataError where the end of the source is missing; what there is lies in `out`."""
@@ -191,6 +204,12 @@ class ListedSource(Source):
 
     def size(self, index: int) -> int:
         return max(0, int(self.sizes[index]))
+
+
+def numbers_of(values: np.ndarray) -> Iterator[int]:
+    """Yield the values of an array as Python's integers, of which some are held at a time."""
+    for start in range(0, len(values), _AT_A_TIME):
+        yield from values[start : start + _AT_A_TIME].tolist()
 
 
 class Subset(Source):

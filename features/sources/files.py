@@ -73,10 +73,10 @@ def check_head(head: bytes) -> None:
         raise OSError(errno.EINVAL, f"not a {READ} file")
 
 
-def size_of(file: Path | os.DirEntry[str]) -> int:
+def size_of(file: str | Path | os.DirEntry[str]) -> int:
     """Return a file's size in bytes, -1 where it is no regular file or does not exist."""
     try:
-        status = file.stat()
+        status = file.stat() if isinstance(file, os.DirEntry) else os.stat(file)  # noqa: PTH116 - of millions
     except OSError:
         return UNKNOWN
     return status.st_size if stat.S_ISREG(status.st_mode) else UNKNOWN

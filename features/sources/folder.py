@@ -3,7 +3,7 @@
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,9 @@ from features.sources.kinds import (
     is_worth_opening,
     kind_of,
 )
-from features.sources.layout import below_wrappers, layout
+from features.sources.layout import lay_out
 from features.sources.manifest import MANIFEST_SUFFIXES
+from features.storage.texts import Texts, TextsBuilder
 from features.text import plural
 
 Identity = tuple[int, int]  # device and inode
@@ -48,18 +49,18 @@ class FolderSource(ListedSource):
             DataError: a folder in it cannot be listed, or links lead to it in ever new ways.
         """
         scan = _Scan(location)
-        order = _by_id(scan.names)
-        names = [scan.names[row] for row in order]
-        ids = [_id(name) for name in names]
-        self._names = {row: name for row, name in enumerate(names) if name != ids[row]}
+        found = scan.ids.texts()
+        order = _by_id(found, scan.names)
+        ids, sizes = found[order], np.frombuffer(scan.sizes, np.int64)[order]
+        places = np.flatnonzero(np.isin(order, list(scan.names))).tolist()
+        self._names = {place: scan.names[int(order[place])] for place in places}
         self.passed_over, self.not_read = scan.others, sorted(scan.tables)
         if scan.leading_out:
             self.warnings = [
                 f"{plural(scan.leading_out, 'link')} to images or folders outside {location} "
                 "were followed"
             ]
-        sizes = np.array(scan.sizes, np.int64)[order]
-        labels, splits, class_names = layout(below_wrappers(ids))
+        labels, splits, class_names = lay_out(ids)
         super().__init__(location, ids, labels, splits, sizes, class_names)
 
     def read(self, index: int) -> bytes:
@@ -71,7 +72,8 @@ class _Scan:
     """What lies below a folder.
 
     Attributes:
-        names: the names of the images relative to the folder, in no order.
+        ids: the ids of the images, in no order.
+        names: the names of those whose names are no valid text, relative to the folder.
         sizes: their sizes in bytes.
         others: numbers of other files by kind.
         tables: the tables among these.
@@ -80,7 +82,8 @@ class _Scan:
 
     def __init__(self, root: Path) -> None:
         """Go through all folders below `root`."""
-        self.names: list[str] = []
+        self.ids = TextsBuilder()
+        self.names: dict[int, str] = {}
         self.sizes = array("q")
         self.others: Counter[str] = Counter()
         self.tables: list[str] = []
@@ -111,7 +114,9 @@ class _Scan:
                 self.tables.append(_id(name))
 
     def _add_image(self, entry: os.DirEntry[str], name: str) -> None:
-        self.names.append(name)
+        if (text := _id(name)) != name:
+            self.names[len(self.ids)] = name
+        self.ids.append(text)
         self.sizes.append(size_of(entry))
         self.leading_out += self._leads_out(entry)
 
@@ -134,12 +139,14 @@ class _Scan:
         return not Path(os.path.realpath(entry.path)).is_relative_to(self._real)
 
 
-def _by_id(names: list[str]) -> np.ndarray:
-    """Return the order of names by id, and of equal ids by name: int64 (N,)."""
-    order = sorted(range(len(names)), key=names.__getitem__)
-    if not all(map(str.isascii, names)):
-        order.sort(key=lambda row: _id(names[row]))
-    return np.array(order, np.int64)
+def _by_id(ids: Texts, names: Mapping[int, str]) -> np.ndarray:
+    """Return the order of images by id, and of equal ids by name: int64 (N,)."""
+    order, odd = ids.order(), {ids[row] for row in names}
+    if odd:
+        places = [place for place, row in enumerate(order.tolist()) if ids[row] in odd]
+        rows = order[places].tolist()
+        order[places] = sorted(rows, key=lambda row: (ids[row], names.get(row, ids[row])))
+    return order
 
 
 def _id(name: str) -> str:

@@ -41,6 +41,31 @@ class Layout(NamedTuple):
     class_names: tuple[str, ...]
 
 
+def lay_out(
+    ids: Sequence[str], named: Mapping[str, Split] = NO_SPLITS, without_top: bool = False
+) -> Layout:
+    """Return labels and splits of images, as `layout` does below folders that hold all of them.
+
+    Only folders are looked at, of which there are few where images are many.
+
+    Args:
+        ids: paths relative to the source, with `/` as separator.
+        named: as in `layout`.
+        without_top: whether a single top folder is passed over where it has no folders, too.
+
+    Raises:
+        UsageError: as `layout`.
+    """
+    known: dict[str, int] = {}
+    folders = (path[: path.rfind("/") + 1] for path in ids)
+    which = np.fromiter((known.setdefault(f, len(known)) for f in folders), np.int32, len(ids))
+    paths = [f"{folder}\0" for folder in known]  # one image stands for all in its folder
+    paths = unwrap(paths) if without_top else paths
+    inside = below_wrappers(paths, np.bincount(which, minlength=len(paths)))
+    labels, splits, class_names = layout(inside, named)
+    return Layout(labels[which], splits[which], class_names)
+
+
 def layout(paths: Sequence[str], named: Mapping[str, Split] = NO_SPLITS) -> Layout:
     """Return labels and splits of images by the folders they lie in.
 
@@ -68,7 +93,7 @@ def layout(paths: Sequence[str], named: Mapping[str, Split] = NO_SPLITS) -> Layo
     if not in_splits and (swapped := _with_splits_first(paths)):
         return layout(swapped)
     names: list[str] = []
-    splits, known = np.zeros(len(paths), np.uint8), {"": ""}  # each name once, however many images
+    splits = np.zeros(len(paths), np.uint8)
     for index, path in enumerate(paths):
         folder, slash, below = path.partition("/")
         if in_splits and slash:
@@ -77,7 +102,7 @@ def layout(paths: Sequence[str], named: Mapping[str, Split] = NO_SPLITS) -> Layo
             folder, slash, below = below.partition("/")
             if slash and "/" in below and split and split_of(folder) == split:
                 folder, slash, below = below.partition("/")  # train/train/cat
-        names.append(known.setdefault(folder, folder) if slash else "")
+        names.append(folder if slash else "")
     labels, class_names = number_labels(names)
     return Layout(labels, splits, class_names)
 
@@ -124,21 +149,23 @@ def unwrap(paths: Sequence[str]) -> list[str]:
     return list(paths)
 
 
-def below_wrappers(paths: Sequence[str]) -> list[str]:
+def below_wrappers(paths: Sequence[str], counts: np.ndarray | None = None) -> list[str]:
     """Return the paths without the top folders that hold all of them and have folders below.
 
     `pets/cat/1.jpg` and `pets/dog/1.jpg` become `cat/1.jpg` and `dog/1.jpg`; `cat/1.jpg` and
     `cat/2.jpg` stay as they are. A top folder that is named like a split stays.
+
+    Args:
+        paths: paths relative to the source.
+        counts: the number of images that each path stands for; None: one.
     """
     paths = list(paths)
+    images = np.ones(len(paths), np.int64) if counts is None else counts
     while True:
         below = unwrap(paths)
-        in_folders = [path for path in below if "/" in path]
-        folders = {path.partition("/")[0] for path in in_folders}
-        are_all = len(in_folders) == len(below)
-        if below == paths or not (
-            are_all or (len(folders) > 1 and 2 * len(in_folders) > len(below))
-        ):
+        folders = {path.partition("/")[0] for path in below if "/" in path}
+        share = images[["/" in path for path in below]].sum() / max(1, images.sum())
+        if below == paths or not (share == 1 or (len(folders) > 1 and share > 0.5)):
             return paths
         paths = below
 

@@ -1,12 +1,13 @@
 """A manifest: a table of images with a column `path`, and perhaps `label`, `split` and others."""
 
+import itertools
+import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Mapping
+from array import array
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from features.sources.files import (
 from features.sources.layout import number_labels, split_of
 from features.sources.remote_files import UrlReader
 from features.sources.tables import check_columns, rows_of
+from features.storage.texts import Texts, TextsBuilder
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 
@@ -35,6 +37,7 @@ _COLUMNS = ("path", "label", "split")
 _MOST_NAME = 1000  # characters of a column's name
 _ROW_BYTES = 100  # that a row takes beside its text
 _ROW_NUMBERS = re.compile(r"|Unnamed: 0|__index_level_0__")  # as pandas writes and reads them
+_BACKSLASH = ord("\\")
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 
 
@@ -47,15 +50,16 @@ class Listing(NamedTuple):
         splits: uint8, (N,), codes of `features.records.Split`.
         class_names: names of the labels.
         columns: the texts of each further column by its name, in the manifest's order.
-        urls: the URL of each image that is listed by one, by its id, in which nothing is secret.
+        urls: the URL of each image that is listed by one, else "": its id is without what is
+            secret in it. None where there are no URLs.
     """
 
-    ids: list[str]
+    ids: Texts
     labels: np.ndarray
     splits: np.ndarray
     class_names: tuple[str, ...]
     columns: dict[str, list[str]]
-    urls: Mapping[str, str] = MappingProxyType({})
+    urls: Texts | None = None
 
 
 class ManifestSource(ListedSource):
@@ -79,31 +83,37 @@ class ManifestSource(ListedSource):
         ids, labels, splits, class_names, columns, self._urls = listing
         self._folder, self._reader = location.parent, UrlReader()
         self._base = remote(self._folder)
+        self.reading_threads = READERS if self._urls is not None or self._base else 0
+        sizes = np.full(len(ids), UNKNOWN, np.int64)
         if self._base is None:
-            finder = FileFinder(self._folder)
-            ids = [name if name in self._urls else finder.find(name) for name in ids]
-        else:
-            _check_origin(location, self._base, self._urls)
-        sizes = np.array([self._size(name) for name in ids], np.int64)
-        self.reading_threads = READERS if self._urls or self._base else 0
+            ids, sizes = self._found(ids)
+        elif self._urls is not None:
+            _check_origin(location, self._base, ids, self._urls)
         super().__init__(location, ids, labels, splits, sizes, class_names, columns=columns)
 
     def read(self, index: int) -> bytes:
-        name = self.ids[index]
-        if url := self._urls.get(name):
+        if self._urls is not None and (url := self._urls[index]):
             return self._reader.read(url)
+        name = self.ids[index]
         if self._base is not None:
             return self._reader.read((self._base / name).url)
         return read_file(self._folder / name, int(self.sizes[index]))
 
-    def _size(self, name: str) -> int:
-        is_elsewhere = name in self._urls or self._base is not None
-        return UNKNOWN if is_elsewhere else size_of(self._folder / name)
+    def _found(self, ids: Texts) -> tuple[Texts, np.ndarray]:
+        """Return the ids as files are called on the disk, and the sizes of these files."""
+        finder, names, sizes = FileFinder(self._folder), TextsBuilder(), array("q")
+        for name, url in zip(ids, self._urls or itertools.repeat("")):  # noqa: B905
+            found = name if url else finder.find(name)
+            names.append(found)
+            sizes.append(UNKNOWN if url else size_of(f"{self._folder}{os.sep}{found}"))
+        return names.texts(), np.frombuffer(sizes, np.int64)
 
 
-def _check_origin(location: Path, base: RemotePath, urls: Mapping[str, str]) -> None:
+def _check_origin(location: Path, base: RemotePath, ids: Texts, urls: Texts) -> None:
     """Raise DataError where a web server's manifest has us read what its server cannot."""
-    inner = [name for name, url in urls.items() if not base.is_store and RemotePath(url).is_store]
+    if base.is_store:
+        return
+    inner = [name for name, url in zip(ids, urls, strict=True) if url and RemotePath(url).is_store]
     if inner:
         raise DataError(
             f"{location} lies on a web server and lists {inner[0]}, which would be read with your "
@@ -186,40 +196,49 @@ def parse(name: str, file: IO[bytes], packed_bytes: int) -> Listing:
 
 
 class _Table:
-    """The rows of a manifest, column by column; equal texts are held once.
+    """The rows of a manifest, column by column; equal labels and other texts are held once.
 
     Its methods raise ValueError where a row is wrong.
     """
 
     def __init__(self, header: list[str], is_numbered: bool, most_bytes: int) -> None:
-        self._header, self._first, self._left_bytes = header, int(is_numbered), most_bytes
-        self._lines: dict[str, int] = {}  # by path, as it is written
-        self._labels: list[str] = []
+        self._first, self._count, self._left_bytes = int(is_numbered), len(header), most_bytes
+        self._at = dict(zip(header[self._first :], range(self._first, len(header)), strict=True))
+        self._ids, self._urls, self._lines = TextsBuilder(), TextsBuilder(), array("q")
+        self._has_slash = False
+        self._labels, self._label_numbers = array("i"), dict[str, int]()
         self._splits = bytearray()
         self._columns: dict[str, list[str]] = {
-            column: [] for column in header[self._first :] if column not in _COLUMNS
+            column: [] for column in self._at if column not in _COLUMNS
         }
         self._known: dict[str, str] = {}
 
     def add(self, line: int, fields: list[str]) -> None:
         """Keep one row."""
-        if len(fields) != len(self._header):
+        if len(fields) != self._count:
             raise ValueError(
-                f"{len(fields) - self._first} fields, expected {len(self._header) - self._first}; "
+                f"{len(fields) - self._first} fields, expected {self._count - self._first}; "
                 "quote fields with commas"
             )
-        row = dict(zip(self._header[self._first :], fields[self._first :], strict=True))
-        path = row["path"].strip()
-        if path in self._lines:
-            raise ValueError(f"{path!r} is listed twice")
-        self._lines[path] = line
-        self._labels.append(self._once(row.get("label", "").strip()))
-        self._splits.append(_split(row.get("split", "")))
+        path = fields[self._at["path"]].strip()
+        self._place(path)
+        self._lines.append(line)
+        self._labels.append(self._label(self._field(fields, "label").strip()))
+        self._splits.append(_split(self._field(fields, "split")))
         for column, texts in self._columns.items():
-            if "\0" in row[column]:
+            text = fields[self._at[column]]
+            if "\0" in text:
                 raise ValueError(f"column {column!r} has a NUL in it, expected text")
-            texts.append(self._once(row[column].strip()))
+            texts.append(self._once(text.strip()))
         self._take(len(path) + _ROW_BYTES)
+
+    def _field(self, fields: list[str], column: str) -> str:
+        return fields[self._at[column]] if column in self._at else ""
+
+    def _label(self, name: str) -> int:
+        if name not in self._label_numbers:
+            self._take(len(name))
+        return self._label_numbers.setdefault(name, len(self._label_numbers))
 
     def _once(self, text: str) -> str:
         known = self._known.setdefault(text, text)
@@ -232,29 +251,40 @@ class _Table:
         if self._left_bytes < 0:
             raise ValueError(f"more than {MOST_RATIO} times the text that its file can hold")
 
+    def _place(self, path: str) -> None:
+        """Keep the place of an image; few manifests have URLs."""
+        self._has_slash |= "/" in path
+        if not scheme_of(path):
+            self._ids.append(_inside(path))
+            return
+        self._urls.fill(len(self._ids))
+        self._urls.append(path)
+        self._ids.append(_shown_url(path))
+
     def listing(self, name: str) -> Listing:
-        """Return all rows, sorted by path; DataError where a path is wrong or listed twice."""
-        is_windows = not any("/" in path for path in self._lines)
-        lines: dict[str, int] = {}  # by path, without detours
-        urls: dict[str, str] = {}
-        for path, line in self._lines.items():
-            try:
-                if scheme_of(path):
-                    inside = _shown_url(path)
-                    urls[inside] = path
-                else:
-                    inside = _inside(path.replace("\\", "/") if is_windows else path)
-                if inside in lines:
-                    raise ValueError(f"{inside!r} is listed twice")
-            except ValueError as error:
-                raise DataError(f"{name}, line {line}: {error}") from None
-            lines[inside] = line
-        ids = list(lines)
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        labels, class_names = number_labels([self._labels[row] for row in order])
+        """Return all rows, sorted by path; DataError where one is listed twice."""
+        has_urls, count = len(self._urls) > 0, len(self._ids)
+        self._urls.fill(count)
+        ids, urls = self._ids.texts(), self._urls.texts()
+        if not self._has_slash and _BACKSLASH in ids.content:
+            ids = Texts.of(_inside(path.replace("\\", "/")) for path in ids)
+        order = ids.order()
+        ids, lines = ids[order], np.frombuffer(self._lines, np.int64)[order]
+        _check_distinct(name, ids, lines)
+        numbers, class_names = number_labels(list(self._label_numbers))
+        labels = numbers[np.frombuffer(self._labels, np.int32)[order]]
         splits = np.frombuffer(bytes(self._splits), np.uint8)[order]
         columns = {column: [texts[row] for row in order] for column, texts in self._columns.items()}
-        return Listing([ids[row] for row in order], labels, splits, class_names, columns, urls)
+        return Listing(ids, labels, splits, class_names, columns, urls[order] if has_urls else None)
+
+
+def _check_distinct(name: str, ids: Texts, lines: np.ndarray) -> None:
+    """Raise DataError where one of some ids, which are sorted, has its like."""
+    alike = np.flatnonzero(ids[1:].equals(ids[:-1]))
+    if len(alike):
+        second = np.maximum(lines[alike], lines[alike + 1])
+        first = int(second.argmin())
+        raise DataError(f"{name}, line {second[first]}: {ids[alike[first]]!r} is listed twice")
 
 
 @cache

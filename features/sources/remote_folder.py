@@ -1,6 +1,8 @@
 """A folder in a store: the objects below a prefix, read as a folder on the disk is."""
 
+from array import array
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
@@ -14,7 +16,7 @@ from features.remote.connections import store_of
 from features.remote.facts import Facts
 from features.remote.location import RemotePath
 from features.remote.stores import READERS, Store
-from features.sources.base import ListedSource
+from features.sources.base import ListedSource, numbers_of
 from features.sources.kinds import (
     is_hidden,
     is_image,
@@ -22,9 +24,10 @@ from features.sources.kinds import (
     is_worth_opening,
     kind_of,
 )
-from features.sources.layout import below_wrappers, layout
+from features.sources.layout import lay_out
 from features.sources.manifest import MANIFEST_SUFFIXES
 from features.sources.remote_files import read_listed
+from features.storage.texts import TextsBuilder
 
 
 class RemoteFolderSource(ListedSource):
@@ -46,51 +49,86 @@ class RemoteFolderSource(ListedSource):
         """
         self._root = location
         try:
-            listed = self._store.listing(location)
+            listed = _Listed(self._store, location)
         except FileNotFoundError as error:
             raise UsageError(f"there is nothing at {location}: {error.strerror}") from None
-        if not listed:
+        if not listed.count:
             raise UsageError(f"there is nothing at {location}")
-        files = [file for file in listed if not any(map(is_hidden, file.name.split("/")))]
-        images = sorted(self._images(files))
-        names = {image.name for image in images}
-        others = [file.name for file in files if file.name not in names]
-        self.shards = [cast("Path", location / name) for name in others if _is_shard(name)]
-        self.not_read = sorted(name for name in others if name.lower().endswith(MANIFEST_SUFFIXES))
-        ids = [image.name for image in images]
-        sizes = np.array([image.size for image in images], np.int64)
-        labels, splits, class_names = layout(below_wrappers(ids))
+        found = listed.ids.texts()
+        order = found.order()
+        ids, self._versions = found[order], listed.versions.texts()[order]
+        sizes = np.frombuffer(listed.sizes, np.int64)[order]
+        labels, splits, class_names = lay_out(ids)
         super().__init__(cast("Path", location), ids, labels, splits, sizes, class_names)
-        self.passed_over = Counter(kind_of(name) for name in others)
-        self._facts = images
-        self.is_versioned = self._store.checks_versions and all(image.version for image in images)
+        self.shards = [cast("Path", location / name) for name in sorted(listed.shards)]
+        self.passed_over, self.not_read = listed.others, sorted(listed.tables)
+        has_versions = bool(self._versions.lengths.all())
+        self.is_versioned = self._store.checks_versions and has_versions
 
     @property
     def _store(self) -> Store:
         return store_of(self._root.scheme)
 
     def read(self, index: int) -> bytes:
-        facts = self._facts[index]
+        facts = Facts(self.ids[index], int(self.sizes[index]), self._versions[index])
         return read_listed(self._root / facts.name, facts)
 
     def extent(self, index: int) -> str:
-        return f"{self.sizes[index]} {self._facts[index].version}"
+        return f"{self.sizes[index]} {self._versions[index]}"
 
-    def _images(self, files: list[Facts]) -> list[Facts]:
-        named = [file for file in files if is_image(file.name)]
+    def _extents(self) -> Iterable[str]:
+        pairs = zip(numbers_of(self.sizes), self._versions, strict=True)
+        return (f"{size} {version}" for size, version in pairs)
+
+
+class _Listed:
+    """What lies below a prefix, of which a page is held at a time.
+
+    Attributes:
+        count: the number of all objects.
+        ids: the ids of the images, in no order.
+        sizes: their sizes in bytes.
+        versions: what the store says of each, such as its ETag.
+        others: numbers of other objects by kind.
+        tables: the tables among these.
+        shards: the tars among these that lie at the top.
+    """
+
+    def __init__(self, store: Store, root: RemotePath) -> None:
+        """List all; raises FileNotFoundError and DataError as the store does."""
+        self.count, self.ids, self.versions = 0, TextsBuilder(), TextsBuilder()
+        self.sizes = array("q")
+        self.others: Counter[str] = Counter()
+        self.tables: list[str] = []
+        self.shards: list[str] = []
+        self._store, self._root = store, root
+        for page in store.pages(root):
+            self.count += len(page)
+            self._add([file for file in page if not any(map(is_hidden, file.name.split("/")))])
+
+    def _add(self, files: list[Facts]) -> None:
         doubtful = [
             file for file in files if not is_image(file.name) and is_worth_opening(file.name)
         ]
-        if not doubtful:
-            return named
+        heads = dict(zip(doubtful, self._heads(doubtful), strict=True))
+        for file in files:
+            if is_image(file.name) or is_image_by_content(file.name, heads.get(file, b"")):
+                self.ids.append(file.name)
+                self.versions.append(file.version)
+                self.sizes.append(file.size)
+                continue
+            self.others[kind_of(file.name)] += 1
+            if file.name.lower().endswith(MANIFEST_SUFFIXES):
+                self.tables.append(file.name)
+            elif _is_shard(file.name):
+                self.shards.append(file.name)
+
+    def _heads(self, files: list[Facts]) -> list[bytes]:
+        if not files:
+            return []
         pool = ThreadPoolExecutor(READERS, "look")
         try:
-            heads = pool.map(self._head, doubtful)
-            return named + [
-                file
-                for file, head in zip(doubtful, heads, strict=True)
-                if is_image_by_content(file.name, head)
-            ]
+            return [*pool.map(self._head, files)]
         finally:
             end_threads(pool)
 

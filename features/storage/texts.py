@@ -1,12 +1,13 @@
 """Many texts as two arrays: ten million ids take 350 MB, as Python strings they would take 900."""
 
 import itertools
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
 
-_BLOCK = 2**16  # texts at a time where they become rows of a matrix, or Python strings
+_BLOCK = 2**11  # texts at a time where they become rows of a matrix, or Python strings
 _VALUES = 2**24  # bytes of such a matrix, where texts are long
 _SEED = 0  # of the hash, which no file keeps
 
@@ -46,7 +47,7 @@ class Texts(Sequence[str]):
     @classmethod
     def joined(cls, parts: Sequence["Texts"]) -> "Texts":
         """Return the texts of several in turn."""
-        content = [part.content[part.ends[0] : part.ends[-1]] for part in parts]
+        content = [part._used() for part in parts]
         lengths = [np.zeros(1, np.int64), *(part.lengths for part in parts)]
         return cls(
             np.concatenate([np.empty(0, np.uint8), *content]), np.cumsum(np.concatenate(lengths))
@@ -78,13 +79,18 @@ class Texts(Sequence[str]):
             start, stop, _ = key.indices(len(self))
             return Texts(self.content, self.ends[start : max(start, stop) + 1])
         rows = np.arange(len(self))[key]
-        ends = np.concatenate([[0], np.cumsum(self.lengths[rows])])
+        if len(rows) == len(self) and (np.diff(rows, prepend=-1) == 1).all():
+            return self
+        lengths = self.ends[rows + 1] - self.ends[rows]
+        ends = np.concatenate([[0], np.cumsum(lengths)])
         content = np.empty(ends[-1], np.uint8)
+        number = np.int32 if len(self.content) < 2**31 else np.int64
         for part in _batches(len(rows)):
-            sizes = self.lengths[rows[part]]
-            shifts = self.ends[rows[part]] - ends[part.start : part.start + len(sizes)]
-            target = np.arange(ends[part.start], ends[part.start + len(sizes)])
-            content[target] = self.content[target + np.repeat(shifts, sizes)]
+            start, stop = ends[part.start], ends[part.stop]
+            shifts = self.ends[rows[part]] - (ends[part.start : part.stop] - start)
+            index = np.repeat(shifts.astype(number), lengths[part])
+            index += np.arange(stop - start, dtype=number)
+            content[start:stop] = self.content[index]
         return Texts(content, ends)
 
     def __iter__(self) -> Iterator[str]:
@@ -100,7 +106,7 @@ class Texts(Sequence[str]):
         return (
             len(self) == len(other)
             and np.array_equal(self.lengths, other.lengths)
-            and self._bytes(0, len(self)) == other._bytes(0, len(other))
+            and np.array_equal(self._used(), other._used())
         )
 
     def __repr__(self) -> str:
@@ -131,8 +137,9 @@ class Texts(Sequence[str]):
         factors = np.random.default_rng(_SEED).integers(
             0, 2**64, int(self.lengths.max(initial=0)) + 1, np.uint64
         ) | np.uint64(1)  # odd: texts that differ in one byte never have the same key
+        every = self.lengths
         for part in _batches(len(self)):
-            lengths = self.lengths[part]
+            lengths = every[part]
             values = self.content[self.ends[part.start] : self.ends[part.start + len(lengths)]]
             starts = np.cumsum(lengths) - lengths
             places = np.arange(len(values)) - np.repeat(starts, lengths)  # of a byte in its text
@@ -141,6 +148,53 @@ class Texts(Sequence[str]):
             mixed = lengths.astype(np.uint64) * factors[0]
             hashes[part] = sums[starts + lengths] - sums[starts] + mixed
         return hashes
+
+    def order(self) -> np.ndarray:
+        """Return their numbers in the order of their code points, int64 (n,); equal ones in turn.
+
+        Eight bytes of all are compared at a time, and of the next eight only what was equal.
+        """
+        if self._is_in_order():
+            return np.arange(len(self))
+        number = np.int32 if len(self) < 2**31 else np.int64
+        order = np.arange(len(self), dtype=number)
+        places, groups = order.copy(), np.zeros(len(self), number)  # of what is equal so far
+        at = 0
+        while len(places):
+            rows = order[places]
+            words = self._words(rows, at)
+            within = np.lexsort((words, groups))
+            rows, words, at = rows[within], words[within], at + 8
+            del within
+            order[places] = rows
+            begins = np.ones(len(rows) + 1, bool)
+            begins[1:-1] = (groups[1:] != groups[:-1]) | (words[1:] != words[:-1])
+            groups = np.cumsum(begins[:-1], dtype=number)
+            goes_on = np.zeros(groups[-1] + 1, bool)
+            goes_on[groups[self.ends[rows + 1] - self.ends[rows] > at]] = True
+            is_open = goes_on[groups] & ~(begins[:-1] & begins[1:])
+            places, groups = places[is_open], groups[is_open]
+        return order.astype(np.int64)
+
+    def _is_in_order(self) -> bool:
+        last = b""
+        for part in _batches(len(self)):
+            values = [last, *self._values(part)]
+            if any(map(bytes.__gt__, values, values[1:])):
+                return False
+            last = values[-1]
+        return True
+
+    def _words(self, rows: np.ndarray, at: int) -> np.ndarray:
+        """Return eight bytes of each of some texts as a number, zeros behind its end: uint64."""
+        words = np.zeros(len(rows), np.uint64)
+        for part in _batches(len(rows)):
+            starts, ends = self.ends[rows[part]] + at, self.ends[rows[part] + 1]
+            for shift in range(8):
+                here = np.flatnonzero(starts + shift < ends)
+                values = self.content[starts[here] + shift].astype(np.uint64)
+                words[part][here] |= values << np.uint64(56 - 8 * shift)
+        return words
 
     def repeated(self) -> int:
         """Return how many texts are equal to an earlier one."""
@@ -180,6 +234,9 @@ class Texts(Sequence[str]):
             same[part] &= [here == there for here, there in pairs]
         return same
 
+    def _used(self) -> np.ndarray:
+        return self.content[self.ends[0] : self.ends[-1]]
+
     def _bytes(self, start: int, stop: int) -> bytes:
         return self.content[self.ends[start] : self.ends[stop]].tobytes()
 
@@ -187,6 +244,35 @@ class Texts(Sequence[str]):
         ends = self.ends[part.start : part.stop + 1]
         whole = self.content[ends[0] : ends[-1]].tobytes()
         return [whole[a:b] for a, b in itertools.pairwise((ends - ends[0]).tolist())]
+
+
+class TextsBuilder:
+    """Texts that come one by one, each taking its bytes and four more."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._content, self._lengths = bytearray(), array("I")
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def append(self, text: str) -> None:
+        """Add one; UnicodeEncodeError where it is no valid text."""
+        value = text.encode()
+        self._content += value
+        self._lengths.append(len(value))
+
+    def fill(self, count: int) -> None:
+        """Add empty ones until there are so many."""
+        self._lengths.extend(itertools.repeat(0, count - len(self)))
+
+    def texts(self) -> Texts:
+        """Return all of them, and begin with none."""
+        content, lengths = self._content, self._lengths
+        self.__init__()  # type: ignore[misc]  # nothing is held here any more
+        ends = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(np.frombuffer(lengths, np.uint32), out=ends[1:])
+        return Texts(np.frombuffer(content, np.uint8), ends)
 
 
 def _encoded(texts: Iterable[str]) -> Iterator[tuple[bytes, np.ndarray]]:

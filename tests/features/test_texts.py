@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.storage.texts import Texts
+from features.storage.texts import Texts, TextsBuilder
 
 WORDS = ("b/ä.jpg", "", "a", "猫/d.jpg", "a\x01", "longer than the others.png")
 
@@ -67,3 +67,26 @@ def test_numpy_and_pandas_take_them():
     frame = pd.DataFrame({"row": range(6)}, index=range(3, 9)).assign(id=texts)
     assert frame["id"].tolist() == list(WORDS)
     assert pd.DataFrame({"row": range(6)}, texts).index.tolist() == list(WORDS)
+
+
+@pytest.mark.parametrize("letters", ["ab", "a", "aé猫😀/", "abcdefgh01"])
+def test_their_order_is_that_of_python_strings(letters):
+    random = np.random.default_rng(len(letters))
+    for count in (0, 1, 2, 40, 9000):
+        lengths = random.choice([0, 1, 7, 8, 9, 16, 17, 40], count)
+        words = ["".join(random.choice([*letters], length)) for length in lengths]
+        texts = Texts.of(["a", *words])[1:]  # whose first text does not begin at zero
+        order = texts.order().tolist()
+        assert order == sorted(range(count), key=lambda row: words[row])
+        assert texts[texts.order()].order().tolist() == [*range(count)]
+
+
+def test_texts_are_gathered_one_by_one():
+    gathered = TextsBuilder()
+    for word in WORDS:
+        gathered.append(word)
+    gathered.fill(8)
+    gathered.append("z")
+    assert len(gathered) == 9
+    assert gathered.texts() == (*WORDS, "", "", "z")
+    assert (len(gathered), gathered.texts()) == (0, ())

@@ -1,5 +1,6 @@
 """Images in a store and behind URLs give the rows that the same images on the disk give."""
 
+import errno
 import pickle
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import features
 from features.errors import DataError, UsageError
 from features.remote import ranged
+from features.remote.connections import store_of
 from features.remote.location import RemotePath
 from features.sources import open_source
 from tests.features.faults import stub
@@ -61,6 +63,24 @@ def test_a_folder_of_many_kinds_of_files_is_read_as_on_the_disk(bucket, tmp_path
         (local / name).write_bytes(content)
     url = bucket.put_folder(local, "photos/")
     assert listing(open_source(url)) == listing(open_source(local))
+
+
+def test_a_folder_is_listed_page_by_page(bucket, photos, monkeypatch):
+    """One that fails is asked for again, and no other one is."""
+    url = bucket.put_folder(photos, "photos/")
+    client, asked = store_of("s3").files, []
+    call = client.call_s3
+
+    def pages_of_three(method, **options):
+        asked.append(options.get("ContinuationToken"))
+        if len(asked) == 3:
+            raise OSError(errno.EBUSY, "slow down")
+        return call(method, MaxKeys=3, **options)
+
+    monkeypatch.setattr(client, "call_s3", pages_of_three)
+    assert listing(open_source(url)) == listing(open_source(photos))
+    pages = -(-len([*photos.rglob("*.png")]) // 3)
+    assert (len(asked), len(set(asked)), asked[2]) == (pages + 1, pages, asked[3])
 
 
 def test_from_a_store_to_a_store_and_all_datasets_are_equal(bucket, photos, tmp_path):

@@ -49,6 +49,22 @@ def test_paths_are_taken_without_detours_and_names_may_be_odd():
     assert listing.ids == ["..e.jpg", "a.jpg", "b, c.jpg", "猫/d.jpg"]
 
 
+def test_a_backslash_separates_folders_where_no_path_has_a_slash():
+    listing = parse("m.csv", lines("path", "b\\x\\1.jpg", "a\\2.jpg", "3.jpg"))
+    assert listing.ids == ["3.jpg", "a/2.jpg", "b/x/1.jpg"]
+    listing = parse("m.csv", lines("path", "b\\1.jpg", "a/2.jpg"))
+    assert listing.ids == ["a/2.jpg", "b\\1.jpg"]
+
+
+def test_urls_stand_beside_paths():
+    table = lines("path,label", "b.jpg,x", "https://h/c.jpg?token=1,y", "a.jpg,x", "s3://h/d.jpg,")
+    listing = parse("m.csv", table)
+    assert listing.ids == ["a.jpg", "b.jpg", "https://h/c.jpg", "s3://h/d.jpg"]
+    assert listing.urls == ["", "", "https://h/c.jpg?token=1", "s3://h/d.jpg"]
+    assert listing.labels.tolist() == [0, 0, 1, -1]
+    assert parse("m.csv", lines("path", "a")).urls is None
+
+
 def test_numbers_as_labels():
     listing = parse("m.csv", lines("path,label", "a,10", "b,9", "c,0"))
     assert listing.class_names == ("0", "9", "10")
@@ -118,6 +134,10 @@ BAD = {
     "semicolons": (lines("path;label", "a;b"), "its columns are: path;label"),
     "nothing": (b"", "its columns are: none"),
     "twice": (lines("path", "a.jpg", "b.jpg", "./a.jpg"), "line 4: 'a.jpg' is listed twice"),
+    "twice, and again": (
+        lines("path", "c", "b", "a", "b", "a", "c"),
+        "line 5: 'b' is listed twice",
+    ),
     "above": (lines("path", "a.jpg", "../b.jpg"), "line 3: path '../b.jpg' leads outside"),
     "above in the end": (lines("path", "a/../../b.jpg"), "line 2: .* leads outside"),
     "above on Windows": (lines("path", "a\\..\\..\\b.jpg"), "line 2: .* leads outside"),
