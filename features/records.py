@@ -18,6 +18,7 @@ from features.disk.documents import Whole
 from features.errors import DataError
 
 SINGLE, SHARDED = LAYOUTS = ("single", "sharded")  # of feature files: one file, or an index of many
+JOINED = "joined"  # the kind of source of a file that was made of several
 DIGEST_BYTES = 16
 UNLABELLED = -1
 

@@ -1,16 +1,14 @@
-"""A feature file in the other layout: one file made of shards, or shards made of one file."""
+"""A feature file in the other layout, or made of several: one file, or an index and its shards."""
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from features.disk import durable
 from features.disk.locks import locked
 from features.errors import UsageError
+from features.extraction.joining import JoinedFiles
 from features.extraction.shards import (
     Shards,
     discard_shards,
@@ -27,48 +25,67 @@ from features.remote.attempts import telling_repeats
 from features.storage import hdf5_guard, index, writer
 from features.storage.checked import CheckedFile
 from features.storage.row_blocks import Rows
-from features.storage.schema import DIGEST, FOLDER
-from features.storage.store import FeatureFile
+from features.storage.sharded import MOST_SHARDS
 
-_OWN = ("schema", "complete", DIGEST, FOLDER)  # attributes that each file has for itself
+log = logging.getLogger("offshelf")
+
 _OTHER = {SINGLE: SHARDED, SHARDED: SINGLE}
 
+Content = CheckedFile | JoinedFiles
 
-def consolidate(source: Path, out: Path, layout: str | None = None, progress: bool = True) -> Path:
-    """Write a feature file in another layout; it equals the old one in every dataset.
+
+def consolidate(
+    sources: Path | Sequence[Path], out: Path, layout: str | None = None, progress: bool = True
+) -> Path:
+    """Write a feature file in another layout, equal to the old one in every dataset, or join some.
 
     A block of rows is held in memory at a time. Everything that is read is compared with its
     digests, and the new file appears when all of it is there.
 
     Args:
-        source: a feature file, a path or a URL.
+        sources: a feature file, a path or a URL; or several that differ in nothing but their
+            images, whose rows follow each other in the new file.
         out: the feature file to write, a path or a URL; of one in shards the index.
-        layout: "single" or "sharded"; None takes that which `source` does not have.
+        layout: "single" or "sharded"; None takes that which `sources` does not have, and of
+            several "sharded" where one has it.
         progress: whether to show a progress bar.
 
     Returns:
         `out`.
 
     Raises:
-        UsageError: `source` has that layout already, there is something at `out`, another process
-            writes to it, or an extraction to it is not finished.
-        DataError: `source` is damaged, or `out` cannot be written.
+        UsageError: the file has that layout already, one has no rows, there is something at
+            `out`, another process writes to it, or an extraction to it is not finished.
+        DataError: one is damaged, or `out` cannot be written; or files cannot be joined, as they
+            differ in their settings or an id is in two of them.
     """
-    with telling_repeats(), CheckedFile(source) as file:
-        wanted = layout or _OTHER[file.layout]
-        _check(file, out, wanted)
-        with locked(partial_folder(out)):
-            index.discard_left(partial_folder(out), out)
-            copy = _to_shards if wanted == SHARDED else _to_one_file
-            copy(file, out, progress)
+    paths = [sources] if isinstance(sources, Path) else sources
+    with telling_repeats(), ExitStack() as stack:
+        files = [stack.enter_context(CheckedFile(path)) for path in paths]
+        _check_rows(files)
+        _check_place(out)
+        content: Content = files[0] if len(files) == 1 else JoinedFiles(files)
+        wanted = layout or (content.layout if len(files) > 1 else _OTHER[content.layout])
+        if len(files) == 1 and content.layout == wanted:
+            raise UsageError(
+                f"{content.path} has --layout {wanted} already; there is nothing to be done"
+            )
+        stack.enter_context(locked(partial_folder(out)))
+        index.discard_left(partial_folder(out), out)
+        copy = _to_shards if wanted == SHARDED else _to_one_file
+        copy(content, out, progress)
+        if isinstance(content, JoinedFiles):
+            log.info("joined %d files of %d images", len(files), content.recipe.source["count"])
     return out
 
 
-def _check(file: CheckedFile, out: Path, wanted: str) -> None:
-    if file.layout == wanted:
-        raise UsageError(f"{file.path} has --layout {wanted} already; there is nothing to be done")
-    if not len(file):
-        raise UsageError(f"{file.path} has no rows, and stays as it is")
+def _check_rows(files: Sequence[CheckedFile]) -> None:
+    for file in files:
+        if not len(file):
+            raise UsageError(f"{file.path} has no rows, and stays as it is")
+
+
+def _check_place(out: Path) -> None:
     outputs.check_remote(out)
     durable.prepare_folder(outputs.working_path(out).parent)
     if out.exists():
@@ -80,7 +97,7 @@ def _check(file: CheckedFile, out: Path, wanted: str) -> None:
         )
 
 
-def _to_one_file(file: CheckedFile, out: Path, progress: bool) -> None:
+def _to_one_file(file: Content, out: Path, progress: bool) -> None:
     local, scratch = outputs.working_path(out), partial_folder(out)
     advice = f"nothing was written to {out}; the same command begins again"
     with (
@@ -89,30 +106,47 @@ def _to_one_file(file: CheckedFile, out: Path, progress: bool) -> None:
         writing(local),
         durable.replacing(local, scratch=scratch) as draft,
     ):
-        writer.write(draft, _checked(blocks, draft), file.size, _attributes(file))
+        writer.write(draft, _checked(blocks, draft), file.size, file.copied_attributes())
     hdf5_guard.vouch(local)
     outputs.upload(local, out)
     discard_shards(out)  # of a copy the other way that was stopped
 
 
-def _to_shards(file: CheckedFile, out: Path, progress: bool) -> None:
-    origin = str(file.attributes[DIGEST])
-    shards = Shards(out, file.recipe, len(file), _rows_at_a_time(file), origin=origin)
-    shards.resume(restart=origin_of(out) != origin)
+class _Copies(Shards):
+    """The shards of a copy: each has the rows of a block that is copied, and is known by these."""
+
+    def __init__(self, content: Content, out: Path) -> None:
+        step = _rows_at_a_time(content)
+        self._blocks_of_rows = [(a, b) for a, b in content.ranges(step) if a < b]
+        if (count := len(self._blocks_of_rows)) > MOST_SHARDS:
+            raise UsageError(
+                f"{count:,} shards, expected at most {MOST_SHARDS:,}; join fewer files, or choose "
+                "--layout single"
+            )
+        super().__init__(out, content.recipe, len(content), step, origin=content.origin)
+
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        return iter(self._blocks_of_rows)
+
+
+def _to_shards(file: Content, out: Path, progress: bool) -> None:
+    shards = _Copies(file, out)
+    shards.resume(restart=origin_of(out) != file.origin)
 
     def advice() -> str:
         return f"{len(shards.sizes)} shards are kept in {shards.place}; the same command goes on"
 
     with saying_how_to_go_on(advice), _copied(file, progress) as blocks:
-        for (start, stop), rows in zip(shards.ranges(), blocks, strict=True):
+        filled = (rows for rows in blocks if len(rows.ids))
+        for (start, stop), rows in zip(shards.ranges(), filled, strict=True):
             if start not in shards.sizes:
                 shards.write(start, stop, rows)
     with saying_how_to_go_on(advice):
-        shards.assemble(out, _attributes(file), SHARDED)
+        shards.assemble(out, file.copied_attributes(), SHARDED)
 
 
 @contextmanager
-def _copied(file: CheckedFile, progress: bool) -> Iterator[Iterator[Rows]]:
+def _copied(file: Content, progress: bool) -> Iterator[Iterator[Rows]]:
     """Yield the blocks of a file, which a progress bar counts."""
     with progress_bar(len(file), 0, "row", progress) as bar:
 
@@ -130,10 +164,5 @@ def _checked(blocks: Iterator[Rows], draft: durable.Draft) -> Iterator[Rows]:
         draft.check()
 
 
-def _rows_at_a_time(file: FeatureFile) -> int:
-    values = sum(math.prod(file.shape(layer)[1:]) for layer in file.layers)
-    return shard_images(values * np.dtype(file.recipe.store).itemsize, 1, len(file))
-
-
-def _attributes(file: FeatureFile) -> dict[str, Any]:
-    return {name: value for name, value in file.attributes.items() if name not in _OWN}
+def _rows_at_a_time(file: Content) -> int:
+    return shard_images(file.row_bytes, 1, len(file))

@@ -20,6 +20,7 @@ from features.extraction.shards import Shards, check_same, has_shards_of, take_b
 from features.extraction.stream import load_batches
 from features.extraction.watch import ENDED
 from features.processes.progress import progress_bar
+from features.records import JOINED
 from features.sources.base import Source, Subset
 from features.sources.contents import digest_contents
 from features.storage.row_blocks import Rows, shortened
@@ -44,6 +45,11 @@ def is_finished(plan: Plan) -> bool:
     with FeatureFile(out) as file:
         if file.recipe != recipe and has_shards_of(recipe, out):
             return False  # an earlier run was to replace the file, and goes on
+        if file.recipe.source["kind"] == JOINED:
+            raise UsageError(
+                f"{out} was joined of {len(file.parts)} feature files, and is not what an "
+                "extraction makes; choose another --out, or --restart to replace it"
+            )
         check_same(replace(file.recipe, source=recipe.source), recipe, out)
         _check_layout(file, config.layout)
         if problems := file.problems():

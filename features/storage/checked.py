@@ -1,18 +1,23 @@
 """Feature files that are compared with their digests while they are read: shards, and copies."""
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from features.errors import DataError
 from features.records import blake2b
-from features.storage.checks import CHANGED, check_content, check_seal
+from features.storage.checks import CHANGED, check_seal
 from features.storage.hdf5 import attributes_of
 from features.storage.row_blocks import COLUMN_GROUP, Rows, Size
-from features.storage.schema import DIGEST, content, hasher, paths, reading
+from features.storage.schema import DIGEST, FOLDER, content, hasher, paths, reading
+from features.storage.sharded import ShardFiles
 from features.storage.store import FeatureFile
 from features.storage.texts import Texts
+
+_OWN = ("schema", "complete", DIGEST, FOLDER)  # attributes that each file has for itself
 
 
 class CheckedFile(FeatureFile):
@@ -60,11 +65,39 @@ class CheckedFile(FeatureFile):
             self._check_digests(columns)
         return layers | columns
 
-    def row_blocks(self, step: int) -> Iterator[Rows]:
-        """Yield all rows in blocks, the rejected images in the first; every byte is checked.
+    @property
+    def row_bytes(self) -> int:
+        """What the features of a row take."""
+        shapes = (self.shape(layer)[1:] for layer in self.layers)
+        return sum(map(math.prod, shapes)) * np.dtype(self.recipe.store).itemsize
+
+    @property
+    def origin(self) -> str:
+        """What identifies its content: its seal, 32 hex digits."""
+        return str(self.attributes[DIGEST])
+
+    def copied_attributes(self) -> dict[str, Any]:
+        """Return the attributes that a copy has, too."""
+        return {name: value for name, value in self.attributes.items() if name not in _OWN}
+
+    def ranges(self, step: int) -> list[tuple[int, int]]:
+        """Return the rows of each block that `row_blocks` yields: its first, and one past its last.
 
         Args:
             step: rows of a block; those of a file in shards are its shards.
+        """
+        if self._shards is not None:
+            return [*pairwise(self._shards.starts.tolist())]
+        return [(at, min(at + step, len(self))) for at in range(0, len(self), step)]
+
+    def row_blocks(self, step: int) -> Iterator[Rows]:
+        """Yield all rows in blocks, rejected images with the first row; every byte is checked.
+
+        Features are read once. Those of a file in shards are checked before they are given; all
+        else is in the end.
+
+        Args:
+            step: as in `ranges`.
 
         Raises:
             DataError: the content does not match its digests; in the end at the latest.
@@ -73,14 +106,28 @@ class CheckedFile(FeatureFile):
             for problem in check_seal(self._file):
                 raise DataError(problem)
             digests = {path: hasher() for path in self._kept_here()}
-            for number, part in enumerate(self._parts(step)):
-                rows = self._block(part, has_rejected=number == 0)
+            for number, (start, stop) in enumerate(self.ranges(step)):
+                rows = self._block(slice(start, stop), has_rejected=start == 0 < stop)
                 columns = rows.columns
+                if self._shards is not None:
+                    self._check_shard(self._shards, number, columns)
                 for path, digest in digests.items():
                     digest.update(content(columns[path]))
                 yield rows
             for path, digest in digests.items():
                 self._check_digest(path, digest.hexdigest())
+
+    def _check_shard(self, shards: ShardFiles, number: int, columns: dict[str, np.ndarray]) -> None:
+        """Compare what was read of a shard, and what the index has of it, with its digests."""
+        with shards.opened(number) as shard:
+            for path, values in columns.items():
+                if path.startswith("rejected/"):  # the first block has those of all shards
+                    continue
+                digest = attributes_of(shard[path]).get(DIGEST) if path in shard else None
+                if blake2b(content(values)).hex() != digest:
+                    raise DataError(f"its shard {shards.name(number)}: /{path} {CHANGED}")
+                if values.dtype.kind == "f" and not np.isfinite(values).all():
+                    raise DataError(f"its shard {shards.name(number)}: /{path} is not finite")
 
     def _kept_here(self) -> list[str]:
         """Return the paths of the datasets whose rows are in this file."""
@@ -100,17 +147,6 @@ class CheckedFile(FeatureFile):
     def _check_digest(self, path: str, digest: str) -> None:
         if digest != attributes_of(self._file[path]).get(DIGEST):
             raise DataError(f"/{path} {CHANGED}")
-
-    def _parts(self, step: int) -> Iterator[slice]:
-        """Yield the parts that `row_blocks` goes through; each shard is checked before."""
-        if self._shards is None:
-            yield from (slice(at, min(at + step, len(self))) for at in range(0, len(self), step))
-            return
-        for number, (start, stop) in enumerate(pairwise(self._shards.starts.tolist())):
-            with self._shards.opened(number) as shard:
-                for problem in check_content(shard):
-                    raise DataError(f"its shard {self._shards.name(number)}: {problem}")
-            yield slice(start, stop)
 
     def _block(self, part: slice, has_rejected: bool) -> Rows:
         def texts(path: str) -> Texts:

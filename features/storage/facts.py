@@ -47,6 +47,25 @@ class _Provenance:
     python: str = ""
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a joined file keeps of each file that it was made of.
+
+    Attributes:
+        rows: the number of its rows.
+        rejected: the number of its rejected images.
+        source: what its recipe says of its source: kind, count and fingerprint.
+        digest: its own digest, by which it is known.
+        provenance: where, when and on what it was made.
+    """
+
+    rows: Whole
+    rejected: Whole
+    source: dict[str, Any]
+    digest: str
+    provenance: dict[str, Any]
+
+
 def text(attributes: Mapping[str, Any], name: str, default: str = "") -> str:
     """Return an attribute that is a text; raise DataError where it is anything else."""
     value = attributes.get(name, default)
@@ -85,6 +104,11 @@ def provenance(attributes: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = documents.parse(text(attributes, "provenance", "{}"), where)
     documents.convert(values, _Provenance, where)
     return values
+
+
+def parts(attributes: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Return the files that a joined file was made of; none of another one."""
+    return documents.decode(text(attributes, "parts", "[]"), tuple[Part, ...], "its parts")
 
 
 def source_options(attributes: Mapping[str, Any]) -> dict[str, Any] | None:

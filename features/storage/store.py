@@ -217,6 +217,12 @@ class FeatureFile:
             return facts.provenance(self._attributes)
 
     @property
+    def parts(self) -> tuple[facts.Part, ...]:
+        """The files that it was joined of; none of another one. DataError where damaged."""
+        with self._named():
+            return facts.parts(self._attributes)
+
+    @property
     def source_options(self) -> dict[str, Any] | None:
         """The options by which the source was read, as `ExtractConfig` has them: limit, splits.
 

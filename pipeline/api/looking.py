@@ -1,5 +1,6 @@
 """Data sets and feature files: fetched, inspected, consolidated, laid out in the plane."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config import ConsolidateConfig, FetchConfig, MapConfig
@@ -51,21 +52,24 @@ def inspect(file: str | Path) -> Inspection:
 
 
 def consolidate(
-    features: str | Path,
+    features: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     layout: str | None = ConsolidateConfig.layout,
     progress: bool = ConsolidateConfig.progress,
 ) -> Path:
-    """Write a feature file in the other layout, as the command `consolidate` does.
+    """Write a feature file in the other layout, or join several, as the command `consolidate` does.
 
-    The new one equals the old one in every dataset; the old one stays.
+    The new one equals the old one in every dataset, and has the rows of several in their order; the
+    old ones stay.
 
     Args:
-        features: a feature file; of one in shards the index.
+        features: a feature file, of one in shards the index; or several that differ in nothing but
+            their images.
         out: the feature file to write.
         layout: "single" for one file, "sharded" for an index and a folder of shards beside it;
-            None takes that which `features` does not have.
+            None takes that which `features` does not have, and of several "sharded" where one has
+            it.
         progress: whether to show a progress bar.
 
     Returns:
@@ -74,7 +78,8 @@ def consolidate(
     Raises:
         UsageError: a value is not what its option expects; `features` has that layout already;
             or there is something at `out`.
-        DataError: `features` is damaged, or `out` cannot be written.
+        DataError: a file is damaged, or `out` cannot be written; or files cannot be joined, as
+            they differ in their settings or an id is in two of them.
     """
     return consolidate_stage.run(ConsolidateConfig(**locals()))
 

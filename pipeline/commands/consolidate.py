@@ -1,4 +1,4 @@
-"""`consolidate`: a feature file in the other layout."""
+"""`consolidate`: a feature file in the other layout, or made of several."""
 
 import argparse
 from typing import Any
@@ -15,14 +15,16 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command = add_command(
         commands,
         "consolidate",
-        "make one feature file of many shards, or shards of one file",
+        "make one feature file of many shards, shards of one file, or one file of several",
         "consolidate photos.h5 --out photos-in-one.h5",
     )
     command.add_argument(
         "features",
+        nargs="+",
         type=location,
         metavar="FILE",
-        help="a feature file, of one in shards the index; a path or a URL",
+        help="a feature file, of one in shards the index, a path or a URL; or several of the same "
+        "settings, whose rows are joined",
     )
     command.add_argument(
         "--out",
@@ -32,7 +34,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="the feature file to write; a path or a URL",
     )
     option = option_adder(command, ConsolidateConfig)
-    option("--layout", "the layout to write; without it, the other one", choices=LAYOUTS)
+    option(
+        "--layout",
+        "the layout to write; without it, the other one, and of several sharded where one is",
+        choices=LAYOUTS,
+    )
 
     def run(options: argparse.Namespace) -> None:
         from pipeline.stages import consolidate

@@ -41,7 +41,7 @@ def _summary(inspection: Inspection) -> str:
     lines = {
         "file": f"{inspection.path} ({_size(facts)})",
         "images": f"{inspection.images} rows, {len(inspection.rejected)} rejected",
-        "source": f"{facts['source_kind']} {facts['source']}",
+        "source": f"{facts['source_kind']} {_source(facts)}",
         "read": inspection.reading.sentence() if inspection.reading else "",
         "backbone": facts["backbone"],
         "weights": _weights(facts["weights"]),
@@ -56,6 +56,14 @@ def _summary(inspection: Inspection) -> str:
     }
     shown = {name: in_line(value) for name, value in lines.items() if value}
     return "\n".join(f"{name:<9} {value}" for name, value in shown.items())
+
+
+def _source(facts: dict[str, Any]) -> str:
+    """Return where the images were, or of how many rows of which source a file was joined."""
+    parts = (
+        f"{part['rows']:,} rows of {part['provenance'].get('source')}" for part in facts["parts"]
+    )
+    return facts["source"] or ", ".join(parts)
 
 
 def _size(facts: dict[str, Any]) -> str:

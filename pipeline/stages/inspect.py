@@ -1,6 +1,7 @@
 """The inspect stage: a feature file in; what it holds, and whether it is as it was written, out."""
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,14 @@ def run(path: str | Path) -> Inspection:
 def _facts(file: FeatureFile) -> dict[str, Any]:
     recipe = file.recipe
     provenance = file.provenance
+    parts = [asdict(part) for part in file.parts]
     return {
         "bytes": file.nbytes,
         "layout": file.layout,
         "shards": len(file.shards),
         "source_kind": recipe.source["kind"],
         "source": provenance.get("source", ""),
+        "parts": parts,
         "backbone": recipe.backbone,
         "weights": _weights(recipe.weights),
         "image_size": list(recipe.image_size),

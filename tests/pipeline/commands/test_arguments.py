@@ -56,6 +56,7 @@ def test_it_comes_back(config):
          ClassifyConfig(["a.h5", "b.h5"], "r", "ridge,lda", tune=False, budget=None, progress=False)),
         ("compare a b --confidence 0.9", CompareConfig(["a", "b"], confidence=0.9)),
         ("consolidate a.h5 --out b.h5 --layout sharded", ConsolidateConfig("a.h5", "b.h5", "sharded")),
+        ("consolidate a.h5 b.h5 --out c.h5", ConsolidateConfig(["a.h5", "b.h5"], "c.h5")),
         ("evaluate r --candidate recommended", EvaluateConfig("r", "recommended")),
         ("extract photos --out f.h5 --image-size 96 --layers a,b --layout sharded",
          ExtractConfig("photos", "f.h5", image_size=96, layers=("a", "b"), layout="sharded")),
