@@ -59,7 +59,7 @@ def consolidate(
         DataError: one is damaged, or `out` cannot be written; or files cannot be joined, as they
             differ in their settings or an id is in two of them.
     """
-    paths = [sources] if isinstance(sources, Path) else sources
+    paths = sources if isinstance(sources, Sequence) else [sources]
     with telling_repeats(), ExitStack() as stack:
         files = [stack.enter_context(CheckedFile(path)) for path in paths]
         _check_rows(files)

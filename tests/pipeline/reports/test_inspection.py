@@ -6,7 +6,7 @@ from pipeline.reports.inspection import data, text
 from pipeline.results.inspection import ClassCount, Inspection, StoredLayer
 
 FACTS = {
-    "bytes": 2_500_000, "shards": 0, "source_kind": "folder", "source": "photos", "backbone": "vgg16",
+    "bytes": 2_500_000, "shards": 0, "source_kind": "folder", "parts": [], "source": "photos", "backbone": "vgg16",
     "weights": {"weights_source": "keras", "sha256": "0123456789abcdef01"}, "image_size": [96, 128],
     "resize": "crop", "interpolation": "bilinear", "scaling": "caffe", "engine": "openvino",
     "precision": "bfloat16", "batch_size": 32, "versions": {"keras": "3.15"},
