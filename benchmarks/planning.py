@@ -24,7 +24,7 @@ from features.errors import UsageError
 from features.sources import open_source
 from pipeline.reports.tables import render
 
-PAGE, PART = 1000, 2**17
+CLASSES, PAGE, PART = 10, 1000, 2**17
 PARTS = ("manifest", "store", "folder")
 URL = "s3://made-up/photos"
 
@@ -78,9 +78,6 @@ def planned(part: str, records: int, place: str) -> str:
                       f"{peak / len(source):.0f}"))  # fmt: skip
     header = (f"{part}, {len(source):,}", "seconds", "CPU s", "peak MB", "bytes a record")
     return render(header, table)
-
-
-CLASSES = 10
 
 
 def _name(row: int) -> str:

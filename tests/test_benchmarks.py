@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import parts, scale, verdict
+from benchmarks import parts, planning, scale, verdict
 from benchmarks.images import make_jpegs
 from benchmarks.jobs import Job
 from benchmarks.real_worlds import RealWorld
@@ -54,6 +54,16 @@ def test_shards_of_many_rows_are_assembled_and_opened(tmp_path):
     assert result.returncode == 0, result.stderr
     facts = result.stdout.splitlines()[2].split()
     assert facts[:3] == ["1,300", "sharded", "3"] and "1,300 rows" in result.stdout
+
+
+@pytest.mark.parametrize("part", planning.PARTS)
+def test_planning_is_measured_for_each_kind_of_source(part, tmp_path):
+    command = [sys.executable, "-m", "benchmarks.planning", part, "--records", "2500"]
+    result = subprocess.run(
+        [*command, "--folder", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"{part}, 2,500" in result.stdout and "its fingerprint" in result.stdout
 
 
 def test_the_parts_of_an_extraction_that_need_no_network_are_measured(tmp_path):

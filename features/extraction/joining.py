@@ -143,7 +143,11 @@ def _check_alike(first: CheckedFile, other: CheckedFile) -> None:
 
 def _check_distinct(files: Sequence[CheckedFile]) -> None:
     """Raise DataError where an id occurs twice; eight bytes are held of each."""
-    hashes = np.concatenate([ids.hashes() for file in files for ids in _ids_of(file)])
+    hashes = np.empty(sum(sum(file.size.counts.values()) for file in files), np.uint64)
+    at = 0
+    for ids in (ids for file in files for ids in _ids_of(file)):
+        hashes[at : at + len(ids)] = ids.hashes()
+        at += len(ids)
     hashes.sort()
     alike = hashes[1:][hashes[1:] == hashes[:-1]]
     if not len(alike):
@@ -155,8 +159,9 @@ def _check_distinct(files: Sequence[CheckedFile]) -> None:
     if len(again):
         example = ids[int(again[0])]
         having = [file for file in files for ids in _ids_of(file) if example in ids]
+        occur = "id occurs" if len(again) == 1 else "ids occur"
         raise DataError(
-            f"{len(again):,} ids occur more than once, such as {example} in "
+            f"{len(again):,} {occur} more than once, such as {example} in "
             f"{' and '.join(str(file.path) for file in having[:2])}; the id of an image is its "
             "own, so that these files cannot be joined"
         )

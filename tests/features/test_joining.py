@@ -122,7 +122,7 @@ def test_an_id_that_is_there_twice(extracted, manifests, tmp_path, collide, monk
         consolidate([first, second, first], out, progress=False)
     lines = [line for line in of_class("dog", "dog") if "none" not in line]
     manifests[1].write_text("\n".join(["path,label,camera", *lines, "cat/none.png,dog,"]))
-    with pytest.raises(DataError, match="1 ids occur more than once, such as cat/none.png"):
+    with pytest.raises(DataError, match="1 id occurs more than once, such as cat/none.png"):
         consolidate([first, extracted(1)], out, progress=False)
     assert not out.exists()
 
