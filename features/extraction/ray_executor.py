@@ -32,6 +32,7 @@ log = logging.getLogger("offshelf")
 _START = -1  # in place of a shard, for a worker that has not begun
 _PAUSE, _PATIENCE = 1.0, 30.0  # seconds: to look again, and until one line says what is waited for
 _MOST_DEATHS = 5  # of workers at the same shard
+_END = 30.0  # seconds that threads have to end
 
 
 def compute_shards(
@@ -177,8 +178,12 @@ class _Crew:
         """Yield each shard when it is written, in any order; all workers end with the iterator."""
         left = len(missing)
         self._waiting.put(missing)
-        for number in range(self._workers.count):
-            threading.Thread(target=self._look_after, args=(number,), daemon=True).start()
+        threads = [
+            threading.Thread(target=self._look_after, args=(number,), name="crew", daemon=True)
+            for number in range(self._workers.count)
+        ]
+        for thread in threads:
+            thread.start()
         try:
             while left:
                 result = self._done.get()
@@ -188,6 +193,8 @@ class _Crew:
                 yield result
         finally:
             self._end()
+            for thread in threads:  # one that asks Ray after its end connects to any cluster
+                thread.join(_END)
 
     def _end(self) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import threading
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -213,6 +214,15 @@ def test_a_worker_that_does_not_see_the_source_or_sees_other_files_says_so(
     photo.unlink()
     with pytest.raises(DataError, match=f"{source[9].id} has gone from {photos}"):
         next(worker.compute([(8, 16)]))
+
+
+def test_a_worker_that_found_no_room_leaves_nothing_behind(cluster, local, photos, tmp_path):
+    other = ray.remote(Worker).options(num_cpus=1).remote(*range(8))
+    ray.get(other.ready.remote())
+    out = by_ray(photos, tmp_path / "ray.h5", workers=2, max_rejected=0.1)
+    assert "crew" not in [thread.name for thread in threading.enumerate()]
+    ray.kill(other)
+    assert stub.datasets(out) == stub.datasets(local)
 
 
 def test_workers_that_write_elsewhere_are_noticed(cluster, photos, tmp_path, monkeypatch):
