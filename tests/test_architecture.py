@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted([*ROOT.glob("features/**/*.py"), *ROOT.glob("pipeline/**/*.py")])
 HEAVY = {
     "tensorflow", "keras", "sklearn", "pandas", "matplotlib", "pyarrow", "skimage", "openTSNE", "umap",
-    "starlette", "uvicorn", "prometheus_client", "fsspec", "s3fs", "aiohttp",
+    "starlette", "uvicorn", "prometheus_client", "fsspec", "s3fs", "gcsfs", "azure", "aiohttp",
     "torch", "timm", "onnx", "onnxruntime", "skl2onnx", "numba",
 }  # fmt: skip
 # Modules about one library, which are themselves imported only when used.

@@ -2,10 +2,11 @@
 
 import threading
 from collections import deque
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from features.processes.stopping import end_threads
 from features.records import Batch, Outcome
 from features.remote.location import is_remote
 from features.sources.base import Source
+from features.sources.blocks import Block, Span, runs
 from features.sources.files import MAX_BYTES
 
 Content = bytes | np.ndarray | OSError
@@ -104,29 +106,36 @@ class _Job:
     contents: DecodingMemory = field(default_factory=lambda: DecodingMemory(MAX_BYTES))
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def read(self, index: int) -> Content:
-        """Return an image's content, or the error that came instead of it.
+    def read(self, images: range, span: Span | None = None) -> dict[int, Content]:
+        """Return the content of images, by index, or the errors that came instead.
 
-        It waits for the memory that the content takes; `give_back` gives that back.
+        It waits for the memory that they take; `give_back` gives that back.
+
+        Args:
+            images: the images.
+            span: where they lie, if one request brings them.
 
         Raises:
-            DataError: the source, or the image's file, has vanished.
+            DataError: the source, or an image's file, has vanished.
         """
         in_turn = self.source.reading_threads > 0
         if in_turn:
-            self.order.wait(index)
-        self.contents.take(self._size(index))
+            self.order.wait(images.start)
+        for index in images:
+            self.contents.take(self._size(index))
         if in_turn:
-            self.order.next()
+            self.order.next(len(images))
         try:
-            return self._read(index)
+            read = self.source.read if span is None else partial(self.source.read_from, Block(span))
+            return {index: self._tried(read, index) for index in images}
         except BaseException:
-            self.give_back(index)
+            for index in images:
+                self.give_back(index)
             raise
 
-    def _read(self, index: int) -> Content:
+    def _tried(self, read: Callable[[int], bytes | np.ndarray], index: int) -> Content:
         try:
-            return self.source.read(index)
+            return read(index)
         except OSError as error:
             if self.watched and not _exists(self.source.location):
                 raise DataError(f"the source {self.source.location} has vanished") from None
@@ -192,10 +201,10 @@ class _Order:
         with self._changed:
             self._changed.wait_for(lambda: self._next == index or not self._is_open)
 
-    def next(self) -> None:
-        """Let the next image take its memory."""
+    def next(self, count: int) -> None:
+        """Let the image that follows `count` more take its memory."""
         with self._changed:
-            self._next += 1
+            self._next += count
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -216,10 +225,11 @@ class _Loading:
     ) -> None:
         self.job, self.indices = job, indices
         self.pixels = np.zeros((batch_size, *job.size, 3), np.uint8)
-        self.contents = {
-            index: pools.reader.submit(job.read, index)
-            for index in (indices if job.source.sequential or job.source.reading_threads else ())
-        }
+        self.contents: dict[int, Future[dict[int, Content]]] = {}
+        if job.source.sequential or job.source.reading_threads:
+            for images, span in runs(job.source, indices):
+                reading = pools.reader.submit(job.read, images, span)
+                self.contents |= dict.fromkeys(images, reading)
         shares = [range(first, len(indices), threads) for first in range(threads)]
         self.shares = [pools.decoders.submit(self._decode, rows) for rows in shares if rows]
 
@@ -233,9 +243,10 @@ class _Loading:
         return outcomes
 
     def _outcome(self, row: int, index: int) -> Outcome:
-        read = self.contents.pop(index, None)  # its content may be large
-        content = read.result() if read else self.job.read(index)
-        del read
+        reading = self.contents.pop(index, None)
+        contents = reading.result() if reading else self.job.read(range(index, index + 1))
+        content = contents.pop(index)  # it may be large
+        del reading, contents
         try:
             return self.job.decode(index, content, self.pixels[row])
         finally:

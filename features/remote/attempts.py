@@ -21,12 +21,18 @@ TRIES = 6
 PAUSE = 0.25  # seconds before the second try, twice as many before each further one: 8 in all
 
 _NOT_THERE = (404, 410)
+_CHANGED = 412
+_CUT = ("ClientPayloadError", "IncompleteRead")
+_CONNECTING = ("Connect", "HTTPClient", "ServiceRequest", "ServiceResponse", "Transport")
 _DENIED = (401, 403, 407, 451)
 _BUSY = {408: "no answer in time", 429: "too many requests", 503: "slow down"}
 _CREDENTIALS = {
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
     "TokenRetrievalError", "UnauthorizedSSOTokenError", "DefaultCredentialsError",
+    "CredentialUnavailableError",
 }  # fmt: skip
+_WRONG_CREDENTIALS = {"ClientAuthenticationError", "RefreshError", "MalformedError"}
+_NO_BUCKETS = ("NoSuchBucket", "ContainerNotFound")
 _WRONG_NAMES = {
     "ParamValidationError",
     "InvalidURL",
@@ -163,24 +169,25 @@ def attempt(address: object, call: Callable[[], T]) -> T:
 
 def _lasting(address: object, error: Exception) -> Exception | None:
     """Return the error to raise where a further try would not help, else None."""
-    kind, status = type(error).__name__, getattr(error, "status", None)
+    kind, status = type(error).__name__, _status_of(error)
     if isinstance(error, DataError):
         return error
     if code_of(error) == "PreconditionFailed":
         return ConflictError(address)
-    if isinstance(error, ChangedError) or kind == "FileExpired" or code_of(error) == "412":
+    if isinstance(error, ChangedError) or kind == "FileExpired" or status == _CHANGED:
         return RemoteError(address, "was changed by somebody while it was read; begin again")
     if isinstance(error, FileNotFoundError) or status in _NOT_THERE:
-        is_bucket = code_of(error) == "NoSuchBucket"
+        is_bucket = code_of(error) in _NO_BUCKETS
         return FileNotFoundError(errno.ENOENT, NO_BUCKET if is_bucket else "not there")
     if kind in _CREDENTIALS:
         return DeniedError(
             address,
             "needs credentials, and none were found; set them as the store's own tools take them "
             "(for s3:// AWS_PROFILE, AWS_ACCESS_KEY_ID or a role; FSSPEC_S3_ANON=true reads a "
-            "public bucket)",
+            "public bucket; for gs:// GOOGLE_APPLICATION_CREDENTIALS; for az:// `az login`)",
         )
-    if isinstance(error, PermissionError) or status in _DENIED:
+    is_denied = isinstance(error, PermissionError) or kind in _WRONG_CREDENTIALS
+    if is_denied or status in _DENIED:
         return DeniedError(
             address, "cannot be had: access is denied; check the credentials, and what they may do"
         )
@@ -194,19 +201,28 @@ def _lasting(address: object, error: Exception) -> Exception | None:
 
 
 def code_of(error: Exception) -> str:
-    """Return the code that S3 gives an error, "" where there is none."""
+    """Return the code that S3 or Azure gives an error, "" where there is none."""
+    cause = error.__cause__ or error
+    if azure := getattr(cause, "error_code", None):
+        return str(getattr(azure, "value", azure))
     response = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
     if not isinstance(response, dict):
         return ""
     return str(response.get("Error", {}).get("Code", ""))
 
 
+def _status_of(error: Exception) -> int | None:
+    """Return the status of HTTP that an error has; Azure's client names it otherwise."""
+    status: int | None = getattr(error, "status", None) or getattr(error, "status_code", None)
+    return _CHANGED if code_of(error) == str(_CHANGED) else status
+
+
 def _reason(error: Exception) -> str:
     """Return why a request failed, in words that hold nothing of the request."""
-    kind, status = type(error).__name__, getattr(error, "status", None)
+    kind, status = type(error).__name__, _status_of(error)
     if "Checksum" in kind:
         return "wrong content"
-    if isinstance(error, WrongLengthError) or kind in ("ClientPayloadError", "IncompleteRead"):
+    if isinstance(error, WrongLengthError) or kind.startswith(_CUT):
         return "wrong length"
     if status is not None:
         return _BUSY.get(status, f"status {status}")
@@ -214,6 +230,6 @@ def _reason(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, OSError) and error.errno in _REASONS:
         return _REASONS[error.errno]
-    if isinstance(error, ConnectionError) or any(w in kind for w in ("Connect", "HTTPClient")):
+    if isinstance(error, ConnectionError) or any(w in kind for w in _CONNECTING):
         return "no connection"
     return kind

@@ -5,6 +5,8 @@ from functools import cache
 from importlib import import_module
 
 from features.errors import MissingPackageError
+from features.remote.azure import AzureStore
+from features.remote.google import GoogleStore
 from features.remote.schemes import SCHEMES
 from features.remote.stores import S3Store, Store
 from features.remote.web import Web
@@ -25,8 +27,6 @@ def _store(scheme: str, process: int) -> Store:
         raise MissingPackageError(
             f"{scheme}:// needs {kind.module}; `pip install {kind.install}` brings it"
         ) from None
-    if scheme == "s3":
-        return S3Store(scheme)
     if not kind.is_store:
         return Web(scheme)
-    return Store(scheme)
+    return {"s3": S3Store, "gs": GoogleStore, "az": AzureStore}.get(scheme, Store)(scheme)

@@ -1,9 +1,10 @@
 """What a store says of an object."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-_VERSIONS = ("ETag", "etag", "md5Hash", "generation", "content_md5", "blob_id", "Last-Modified")
+_VERSIONS = ("ETag", "generation", "etag", "md5Hash", "blob_id", "Last-Modified")
 
 
 class Address(Protocol):
@@ -24,12 +25,14 @@ class Facts(NamedTuple):
         size: its size in bytes.
         version: what the store changes with the content, such as its ETag; "" where it says none.
         has_ranges: whether parts of it can be asked for.
+        md5: the MD5 of its content in hex; "" where the store says none.
     """
 
     name: str
     size: int
     version: str
     has_ranges: bool = True
+    md5: str = ""
 
     @property
     def st_size(self) -> int:
@@ -40,4 +43,11 @@ class Facts(NamedTuple):
 def facts_of(name: str, info: Mapping[str, Any]) -> Facts:
     """Return the facts that fsspec has of an object."""
     version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")
-    return Facts(name, int(info.get("size") or 0), version.strip('"'))
+    return Facts(name, int(info.get("size") or 0), version.strip('"'), md5=_md5(info))
+
+
+def _md5(info: Mapping[str, Any]) -> str:
+    """Return the MD5 that Google or Azure gives of a content, in hex."""
+    if (text := info.get("md5Hash")) is not None:
+        return b64decode(text).hex()
+    return bytes((info.get("content_settings") or {}).get("content_md5") or b"").hex()

@@ -124,6 +124,12 @@ class RemotePath:
             raise ValueError(f"{mode!r}: a remote object is opened by 'rb' alone")
         return RangedFile(self, self.stat())
 
+    def open_in_order(self) -> io.RawIOBase:
+        """Return the object, open for reading from its beginning to its end; as `open`."""
+        from features.remote.ranged import FIRST_BYTES, RangedFile
+
+        return RangedFile(self, self.stat(), FIRST_BYTES)
+
     def _split(self) -> tuple[str, str]:
         """Return the URL without its query, and the query with its question mark."""
         if self.is_store:  # where a name may have a question mark

@@ -27,6 +27,7 @@ _S3 = {
     "local_expiry_check": True,  # the ETag of each answer is compared
     "config_kwargs": {
         "connect_timeout": 10, "read_timeout": 30, "max_pool_connections": 2 * READERS,
+        "user_agent": "offshelf",  # else it is put together anew for each request
     },
 }  # fmt: skip
 _ONCE = {"retries": {"total_max_attempts": 1, "mode": "standard"}}
@@ -181,8 +182,11 @@ class Store:
                 pass
 
     def is_content_of(self, local: Path, facts: Facts) -> bool:
-        """Tell whether an object is shown, by its version, to have the content of a file."""
-        return False
+        """Tell whether an object is shown by the store to have the content of a file."""
+        from features.remote.checksums import etag_of
+
+        has_same_size = facts.md5 != "" and local.stat().st_size == facts.size
+        return has_same_size and etag_of(local, None) == facts.md5
 
 
 class S3Store(Store):

@@ -15,6 +15,7 @@ import numpy as np
 
 from features.errors import DataError
 from features.sources.base import ListedSource
+from features.sources.blocks import Block, Span
 from features.sources.files import MAX_NAME, most_unpacked
 from features.sources.kinds import (
     is_hidden,
@@ -60,12 +61,17 @@ class Archive(Protocol):
     @property
     def sequential(self) -> bool: ...
 
-    def read(self, position: int, is_image: bool = True) -> bytes:
-        """Return a member's content; safe to call from any thread.
+    def read(self, position: int, is_image: bool = True, block: Block | None = None) -> bytes:
+        """Return a member's content, out of a block of the file if one is given.
+
+        It is safe to call from any thread.
 
         Raises:
             OSError: it is damaged, or it should be an image, is large, and begins like none.
         """
+
+    def span(self, position: int) -> Span | None:
+        """Return where a member lies in a remote file; None where it is not read by ranges."""
 
     def head(self, position: int) -> bytes:
         """Return a member's first bytes, by which its format is known; none if it is damaged."""
@@ -125,6 +131,13 @@ class ArchiveSource(ListedSource):
         if position == _ABSENT:
             raise FileNotFoundError(errno.ENOENT, "not in the archive")
         return self._archive.read(position)
+
+    def span(self, index: int) -> Span | None:
+        position = int(self._positions[index])
+        return None if position == _ABSENT else self._archive.span(position)
+
+    def read_from(self, block: Block, index: int) -> bytes:
+        return self._archive.read(int(self._positions[index]), block=block)
 
     def close(self) -> None:
         self._archive.close()

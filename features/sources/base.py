@@ -11,6 +11,7 @@ import numpy as np
 
 from features.errors import DataError
 from features.records import DIGEST_BYTES, ImageRecord, Split
+from features.sources.blocks import Block, Span
 from features.sources.contents import digest_contents, digest_of
 from features.sources.layout import doubtful_names
 from features.sources.reading import Reading, count_images
@@ -96,6 +97,18 @@ class Source(ABC):
         Raises:
             OSError: the image cannot be read.
         """
+
+    def span(self, index: int) -> Span | None:
+        """Return where an image lies in a remote file; None where it is read by `read` alone."""
+        return None
+
+    def read_from(self, block: Block, index: int) -> bytes | np.ndarray:
+        """Return the content of an image that has a span, out of a block that covers it.
+
+        Raises:
+            OSError: as `read`.
+        """
+        return self.read(index)
 
     @abstractmethod
     def extent(self, index: int) -> str:
@@ -239,6 +252,12 @@ class Subset(Source):
 
     def read(self, index: int) -> bytes | np.ndarray:
         return self.source.read(int(self.indices[index]))
+
+    def span(self, index: int) -> Span | None:
+        return self.source.span(int(self.indices[index]))
+
+    def read_from(self, block: Block, index: int) -> bytes | np.ndarray:
+        return self.source.read_from(block, int(self.indices[index]))
 
     def extent(self, index: int) -> str:
         return self.source.extent(int(self.indices[index]))

@@ -12,6 +12,7 @@ import numpy as np
 from features.decoding.formats import HEAD_BYTES
 from features.errors import UsageError
 from features.processes.stopping import end_threads
+from features.remote.attempts import NO_BUCKET
 from features.remote.connections import store_of
 from features.remote.facts import Facts
 from features.remote.location import RemotePath
@@ -51,7 +52,8 @@ class RemoteFolderSource(ListedSource):
         try:
             listed = _Listed(self._store, location)
         except FileNotFoundError as error:
-            raise UsageError(f"there is nothing at {location}: {error.strerror}") from None
+            where = f": {NO_BUCKET}" if error.strerror == NO_BUCKET else ""
+            raise UsageError(f"there is nothing at {location}{where}") from None
         if not listed.count:
             raise UsageError(f"there is nothing at {location}")
         found = listed.ids.texts()

@@ -10,21 +10,24 @@ from typing import IO, NamedTuple, cast
 
 from features.decoding.formats import HEAD_BYTES
 from features.errors import DataError
-from features.remote.location import is_remote
+from features.remote.location import remote
 from features.remote.stores import READERS
 from features.sources.archive import member_name, opening, reading, refused
+from features.sources.blocks import Block, Span
 from features.sources.files import MOST_RATIO, check_size, most_unpacked, read_content
 from features.sources.kinds import is_image, is_worth_opening
 
 _MOST_ZEROS = 2**24  # that are looked through for a further archive
 _MOST_HEADER_BYTES = 2**16  # of a name and other facts before a member
 _MOST_FACTS = 1000  # on all members that follow
+_MOST_HELD_BYTES = 2**26  # of all labels
 
 _EXTENDED = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )  # fmt: skip
 
+LABEL_SUFFIXES = (".cls", ".json")  # of members that hold the label of an image
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 
@@ -47,10 +50,12 @@ class TarArchive:
         self.warnings: list[str] = []
         self.is_cut = False
         self.sizes, self._offsets = array("q"), array("q")
-        self._heads: dict[int, bytes] = {}  # of members that may be images, if going back is slow
+        self._heads: dict[int, bytes] = {}  # of members that are no images, if going back is slow
+        self._held_bytes = 0
+        self._address = remote(path)
         with ExitStack() as stack, opening(path):
             self._tar, self.sequential = _open(path)
-            self.reading_threads = READERS if is_remote(path) and not self.sequential else 0
+            self.reading_threads = READERS if self._address and not self.sequential else 0
             self._most_bytes = most_unpacked(path.stat().st_size)
             stack.callback(self._tar.close)
             self._list(self._tar)
@@ -114,12 +119,19 @@ class TarArchive:
         self.names.append(name)
         self.sizes.append(member.size)
         self._offsets.append(member.offset_data)
-        if self.sequential and not is_image(name) and is_worth_opening(name):
+        if (self.sequential or self._address) and (size := self._kept_bytes(name, member.size)):
             stream = _stream(tar)
             stream.seek(member.offset_data)
-            self._heads[len(self.names) - 1] = stream.read(min(HEAD_BYTES, member.size))
+            self._heads[len(self.names) - 1] = stream.read(size)
+            self._held_bytes += size
 
-    def read(self, position: int, is_image: bool = True) -> bytes:
+    def _kept_bytes(self, name: str, size: int) -> int:
+        """Return how many bytes of a member are kept: small labels, and heads of doubtful ones."""
+        if name.lower().endswith(LABEL_SUFFIXES) and self._held_bytes + size <= _MOST_HELD_BYTES:
+            return size
+        return min(size, HEAD_BYTES) if not is_image(name) and is_worth_opening(name) else 0
+
+    def read(self, position: int, is_image: bool = True, block: Block | None = None) -> bytes:
         """Return a member's content.
 
         Raises:
@@ -128,7 +140,12 @@ class TarArchive:
         """
         offset, size = self._offsets[position], self.sizes[position]
         check_size(size)
+        head = self._heads.get(position)
+        if head is not None and len(head) == size:
+            return head
         with reading():
+            if block is not None:
+                return _read_at(block, offset, size, is_image)
             if self.sequential:
                 with self._lock:
                     return _read_at(_stream(self._tar), offset, size, is_image)
@@ -140,14 +157,26 @@ class TarArchive:
 
     def head(self, position: int) -> bytes:
         """Return a member's first bytes; none where it is damaged."""
-        if self.sequential:
-            return self._heads.get(position, b"")
+        if position in self._heads:
+            return self._heads[position][:HEAD_BYTES]
         try:
             with self.path.open("rb") as file:
                 file.seek(self._offsets[position])
                 return file.read(min(HEAD_BYTES, self.sizes[position]))
         except OSError:
             return b""
+
+    def span(self, position: int) -> Span | None:
+        """Return where a member lies in a remote file, None where it is not read by ranges."""
+        if self._address is None or self.sequential:
+            return None
+        start = self._offsets[position]
+        return Span(self._address, start, start + self.sizes[position])
+
+    def forget_names(self) -> None:
+        """Let go of what is no longer needed when labels are known: there may be millions."""
+        self.names.clear()
+        self._heads.clear()
 
     def close(self) -> None:
         """Close the file."""
@@ -175,7 +204,8 @@ class _Member(tarfile.TarInfo):
 
 def _open(path: Path) -> tuple[tarfile.TarFile, bool]:
     """Return the open tar and whether it is compressed, by its content, not by its suffix."""
-    name, opened = (str(path), path.open("rb")) if is_remote(path) else (path, None)
+    address = remote(path)
+    name, opened = (path, None) if address is None else (str(path), address.open_in_order())
     try:
         return tarfile.open(name, "r:", opened, encoding="utf-8", tarinfo=_Member), False
     except tarfile.ReadError:

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,15 +12,18 @@ import numpy as np
 
 from features.arguments import as_location
 from features.errors import DataError, UsageError
-from features.remote.location import remote
+from features.processes.stopping import end_threads
+from features.remote.location import is_remote, remote
 from features.sources.archive import visible
 from features.sources.base import ListedSource
+from features.sources.blocks import Block, Span
 from features.sources.files import check_regular
 from features.sources.kinds import IMAGE_SUFFIXES, is_image_by_content, is_worth_opening, kind_of
 from features.sources.layout import number_labels
 from features.sources.tarred import TAR_SUFFIXES, TarArchive
 
 _MOST_TEXT_BYTES, _MOST_NOTE_BYTES = 2**16, 2**24  # of a .cls and a .json file
+_LISTED_AT_A_TIME = 4  # remote shards
 _IMAGE_WORDS = ("input", "inputs", "image", "img")
 _LABEL_WORDS = ("outputs", "output", "label", "target")
 _RANGE = re.compile(r"\{(\d{1,10})\.\.(\d{1,10})\}")
@@ -81,7 +85,7 @@ class WebDatasetSource(ListedSource):
             names += [_label(shard, samples, name) for name in images]
             positions = np.array([samples.images[name] for name in images], np.int64)
             locations.append(np.stack([np.full_like(positions, number), positions], axis=1))
-            shard.names.clear()  # there may be millions, which are no longer needed
+            shard.forget_names()
         self._locations = np.concatenate(locations)  # (N, 2): shard, position in it
         self.sequential = any(shard.sequential for shard in self._shards)
         self.reading_threads = max(shard.reading_threads for shard in self._shards)
@@ -95,6 +99,14 @@ class WebDatasetSource(ListedSource):
     def read(self, index: int) -> bytes:
         shard, position = self._locations[index].tolist()
         return self._shards[shard].read(position)
+
+    def span(self, index: int) -> Span | None:
+        shard, position = self._locations[index].tolist()
+        return self._shards[shard].span(position)
+
+    def read_from(self, block: Block, index: int) -> bytes:
+        shard, position = self._locations[index].tolist()
+        return self._shards[shard].read(position, block=block)
 
     def close(self) -> None:
         for shard in self._shards:
@@ -117,7 +129,22 @@ def open_shards(location: Path, paths: Iterable[Path]) -> WebDatasetSource:
         raise UsageError(f"{location} stands for no shard; expected a rising range, {{000..012}}")
     # "/" is compared too, so that the ids of all shards together are in order
     ordered = sorted(by_name, key=lambda name: f"{name}/")
-    return WebDatasetSource(location, (TarArchive(by_name[name]) for name in ordered))
+    return WebDatasetSource(location, _opened([by_name[name] for name in ordered]))
+
+
+def _opened(paths: Sequence[Path]) -> Iterator[TarArchive]:
+    """Yield tars in order; of remote ones some are listed at a time, as all of each passes by."""
+    at_a_time = _LISTED_AT_A_TIME if is_remote(paths[0]) else 1
+    pool, coming = ThreadPoolExecutor(at_a_time, "list"), deque[Future[TarArchive]]()
+    try:
+        for path in paths:
+            coming.append(pool.submit(TarArchive, path))
+            if len(coming) >= at_a_time:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        end_threads(pool)
 
 
 def is_pattern(path: str) -> bool:

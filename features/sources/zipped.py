@@ -5,9 +5,10 @@ import stat
 import struct
 import threading
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from io import BytesIO, RawIOBase
 from pathlib import Path
+from typing import IO
 from zipfile import (
     ZIP_BZIP2,
     ZIP_DEFLATED,
@@ -21,9 +22,10 @@ from zipfile import (
 
 from features.decoding.formats import HEAD_BYTES
 from features.errors import DataError
-from features.remote.location import is_remote
+from features.remote.location import remote
 from features.remote.stores import READERS
 from features.sources.archive import member_name, opening, reading, refused
+from features.sources.blocks import Block, Span
 from features.sources.files import check_size, read_content
 
 _ENCRYPTED = 0x1
@@ -39,7 +41,7 @@ _TAIL_BYTES = 2**16 + 22  # the end of a zip, with the longest comment
 class ZipArchive:
     """A zip that implements `archive.Archive`; members are read one at a time, under a lock.
 
-    Those of a remote zip are read many at a time, each by one request.
+    Those of a remote zip are read many at a time, and neighbours by one request.
     """
 
     sequential, is_cut = False, False
@@ -55,11 +57,13 @@ class ZipArchive:
         self._members: list[ZipInfo] = []
         self.names: list[str] = []
         self.warnings: list[str] = []
-        check_segments(path)
-        with ExitStack() as stack, opening(path):
-            file = path.open("rb") if is_remote(path) else path
-            self.reading_threads = READERS if is_remote(path) else 0
-            self._zip = stack.enter_context(ZipFile(file))
+        self._address = remote(path)
+        self.reading_threads = READERS if self._address else 0
+        with ExitStack() as stack:
+            self._file = stack.enter_context(path.open("rb"))
+            _check_segments(path, self._file)
+            stack.enter_context(opening(path))
+            self._zip = stack.enter_context(ZipFile(self._file))
             members = self._zip.infolist()
             separator = "/" if any("/" in member.filename for member in members) else "\\"
             for member in members:
@@ -72,12 +76,12 @@ class ZipArchive:
             stack.pop_all()
         self.sizes = [member.file_size for member in self._members]
 
-    def read(self, position: int, is_image: bool = True) -> bytes:
+    def read(self, position: int, is_image: bool = True, block: Block | None = None) -> bytes:
         """Return a member's content; raises OSError where it is damaged."""
         member = self._members[position]
         check_size(member.file_size)
         with reading():
-            content = self._read(member, member.file_size, is_image)
+            content = self._read(member, member.file_size, is_image, block)
             if len(content) < member.file_size:
                 raise BadZipFile(f"it has fewer than the {member.file_size:,} bytes that it claims")
             return content
@@ -90,11 +94,21 @@ class ZipArchive:
         except OSError:
             return b""
 
-    def _read(self, member: ZipInfo, size: int, is_image: bool) -> bytes:
+    def span(self, position: int) -> Span | None:
+        """Return where a member lies in a remote file, None where the file is on the disk."""
+        if self._address is None:
+            return None
+        member = self._members[position]
+        stop = member.header_offset + _most_header_bytes(member) + member.compress_size
+        return Span(self._address, member.header_offset, stop)
+
+    def _read(
+        self, member: ZipInfo, size: int, is_image: bool, block: Block | None = None
+    ) -> bytes:
         """Return the first bytes of a member, never more than `size`, whatever lies in the file."""
         step = _LZMA_STEP if member.compress_type == ZIP_LZMA else _STEP
-        if is_remote(self._path):
-            packed = self._packed(member)
+        if self._address is not None:
+            packed = self._packed(member, block)
             if member.compress_type == ZIP_BZIP2:
                 return self._unpack_bzip2(packed, member, size, is_image)
             with ZipExtFile(BytesIO(packed), "r", member) as file:
@@ -105,19 +119,21 @@ class ZipArchive:
             with self._zip.open(member) as file:
                 return read_content(file, size, step, is_image)
 
-    def _packed(self, member: ZipInfo) -> bytes:
-        """Return a member as it lies in the file."""
+    def _packed(self, member: ZipInfo, block: Block | None = None) -> bytes:
+        """Return a member as it lies in the file, or in a block that may lack the end of it."""
         check_size(member.compress_size)
-        with self._path.open("rb") as file:
+        with self._path.open("rb") if block is None else nullcontext(block) as file:
             file.seek(member.header_offset)
-            most = _HEADER.size + len(member.orig_filename.encode()) + _MOST_EXTRA_BYTES
-            block = file.read(most + member.compress_size)
-            _, name_bytes, extra_bytes = _HEADER.unpack_from(block)
+            content = file.read(_most_header_bytes(member) + member.compress_size)
+            _, name_bytes, extra_bytes = _HEADER.unpack_from(content)
             start = _HEADER.size + name_bytes + extra_bytes
-            missing = start + member.compress_size - len(block)
+            missing = start + member.compress_size - len(content)
             if missing > 0:
-                block += file.read(missing)
-        return block[start : start + member.compress_size]
+                content += file.read(missing)
+        packed = content[start : start + member.compress_size]
+        if block is not None and len(packed) < member.compress_size:
+            return self._packed(member)
+        return packed
 
     def _unpack_bzip2(self, packed: bytes, member: ZipInfo, size: int, is_image: bool) -> bytes:
         # A few bytes of bzip2 become gigabytes, and zipfile decompresses all that it reads.
@@ -130,6 +146,7 @@ class ZipArchive:
     def close(self) -> None:
         """Close the file."""
         self._zip.close()
+        self._file.close()
 
 
 class _Bzip2(RawIOBase):
@@ -143,17 +160,22 @@ class _Bzip2(RawIOBase):
         return b"" if self._unpacker.eof else self._unpacker.decompress(packed, size)
 
 
-def check_segments(path: Path) -> None:
+def _most_header_bytes(member: ZipInfo) -> int:
+    """Return how many bytes a member has before its content, unless it has many extra facts."""
+    return _HEADER.size + len(member.orig_filename.encode()) + _MOST_EXTRA_BYTES
+
+
+def _check_segments(path: Path, file: IO[bytes] | RawIOBase) -> None:
     """Raise DataError where a zip is a segment or was cut; OSError where it cannot be read."""
-    with path.open("rb") as file:
-        head = file.read(4)
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        tail = file.read()
+    file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+    tail = file.read() or b""
     start = tail.rfind(b"PK\5\6")
-    if start < 0 and head == b"PK\3\4":
-        raise DataError(
-            f"{path} was cut: the directory at its end is missing; copy or download it again"
-        )
+    if start < 0:
+        file.seek(0)
+        if file.read(4) == b"PK\3\4":
+            raise DataError(
+                f"{path} was cut: the directory at its end is missing; copy or download it again"
+            )
     if start >= 0 and tail[start + 4 : start + 8] not in (bytes(4), b"\xff" * 4):
         raise DataError(
             f"{path} is the last segment of a split zip; join the segments first: "

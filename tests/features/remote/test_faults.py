@@ -1,5 +1,7 @@
 """What stores do on bad days: it is repeated and counted, or said in one line; nothing is lost."""
 
+import sys
+
 import pytest
 
 import features
@@ -129,7 +131,8 @@ def test_without_credentials_one_line_says_where_they_are_looked_for(source, mon
         ("gs://bucket/x", 1, 'gs:// needs gcsfs; `pip install "offshelf[remote]" gcsfs` brings it'),
     ],
 )
-def test_bad_addresses_are_one_line(server, tmp_path, capsys, source, code, message):
+def test_bad_addresses_are_one_line(server, tmp_path, monkeypatch, capsys, source, code, message):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
     assert main(["extract", source, "--out", str(tmp_path / "out.h5"), "--quiet"]) == code
     error = capsys.readouterr().err
     assert error.startswith(f"error: {message}") and error.count("\n") == 1
@@ -141,8 +144,6 @@ def test_what_no_store_takes_is_said_in_one_line(capsys):
 
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "s3fs", None)
     connections._store.cache_clear()
     with pytest.raises(
