@@ -54,7 +54,7 @@ def test_workers_of_other_machines_put_their_shards_where_the_driver_sees_them(
         with monkeypatch.context() as elsewhere:
             elsewhere.setenv("OFFSHELF_CACHE", str(tmp_path / "another machine"))
             recipe, cpus = plan.recipe.to_json(), os.cpu_count() or 1
-            worker = Worker(config, recipe, 8, tmp_path, "worker", 0, cpus)
+            worker = Worker(config, recipe, 8, tmp_path, "worker", 0, cpus, [])
             done = list(worker.compute([(0, 8), (16, 20)]))
             assert not list(partial_folder(config.out).iterdir())  # nothing is left there
         assert [driver.is_written(start) for start in (0, 8, 16)] == [True, False, True]
