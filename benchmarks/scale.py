@@ -13,10 +13,11 @@ has them made a feature file by a new process, which has seen none of them, and 
 one. A single file is written in full: ten million rows x 2,048 take 41 GB.
 `classify` writes features of ten overlapping classes as float16, and runs `classify` on them in a
 new process, with the defaults of each classifier, without a search. Peak is the resident memory of
-all its processes together, as Linux tells it, asked ten times a second; seconds are by the clock,
-and for all candidates together those of the processors, too. `fit` fits each classifier once to all
-rows, which are read in blocks, in a process of its own. `commands` runs `compare`, `evaluate`,
-`report`, `advise` and `map` after `classify`, and tells the size of the page that one has made.
+all its processes together, as Linux tells it, shared pages once, asked ten times a second; seconds
+are by the clock, and for all candidates together those of the processors, too. `fit` fits each
+classifier once to all rows, which are read in blocks, in a process of its own. `commands` runs
+`compare`, `evaluate`, `report`, `advise` and `map` after `classify`, and tells the size of the page
+that one has made.
 """
 
 import argparse
@@ -242,11 +243,12 @@ def _family(pid: int) -> list[int]:
 
 
 def _resident(pid: int) -> float:
+    """Return the resident MB of a process, shared pages in equal parts."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0.0
-    return pages * resource.getpagesize() / 1e6
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
 
 
 def _arguments() -> argparse.Namespace:

@@ -15,7 +15,9 @@ from pipeline.classifiers.blocks import are_read
 from pipeline.classifiers.estimators.unit_scale import UnitScale
 
 _PREDICTED = 4096  # rows at a time
-_PIECE = 256  # consecutive rows that are read together, where not all of them are in memory
+# Consecutive rows that are read together, where not all of them are in memory: so few that classes
+# are mixed where the rows are sorted by class, and enough that little time goes into finding them.
+_PIECE = 16
 _SHUFFLED = 2**28  # bytes of such pieces that are shuffled together
 _USUAL = (1e-4, 1e6)  # scales of features that float32 and Keras' smallest deviation allow
 

@@ -99,7 +99,6 @@ def test_a_dense_head_learns_as_well_from_pieces_of_sorted_rows(data, monkeypatc
     stored, x, y = data
     setting = {"model__hidden": (16,)}
     theirs = fitted("dense-head", x, y, setting)
-    monkeypatch.setattr(dense_head, "_PIECE", 32)
     monkeypatch.setattr(dense_head, "_SHUFFLED", 4 * WIDTH * 600)
     ours = fitted("dense-head", stored, y, setting)
     right = [(model.predict(x) == y).mean() for model in (ours, theirs)]

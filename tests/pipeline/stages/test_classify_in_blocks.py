@@ -1,6 +1,7 @@
 """Features that do not fit into memory: the same optimum by blocks, or a sample that is named."""
 
 import logging
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from pipeline.data.splits import Splits
 from pipeline.predictors import locked
 from pipeline.results.predictions import VALIDATION, Predictions
 from pipeline.results.records import candidates
-from pipeline.search import fitting, memory
+from pipeline.search import fitting, memory, workspace
 from pipeline.search.fitting import MeasureJob
 from pipeline.search.memory import Memory
 from pipeline.search.workspace import WORKSPACE
@@ -97,6 +98,29 @@ def test_no_copy_of_the_features_is_made(file, tmp_path, monkeypatch):
     monkeypatch.setattr(classify.CandidateRunner, "run", looking)
     classify.run(config(file, tmp_path / "out", "dummy"))
     assert not seen
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_large_copy_of_the_features_is_announced_and_gone_in_the_end(
+    file, tmp_path, monkeypatch, caplog, fails
+):
+    caplog.set_level(logging.INFO, "offshelf")
+    monkeypatch.setattr(workspace, "_ANNOUNCED", 1000)
+    folder, sizes = tmp_path / "out" / WORKSPACE, []
+    run = classify.CandidateRunner.run
+
+    def looking(self, planned):
+        sizes.extend(path.stat().st_size for path in folder.rglob("*.npy"))
+        if fails:
+            raise DataError("no space left")
+        run(self, planned)
+
+    monkeypatch.setattr(classify.CandidateRunner, "run", looking)
+    with pytest.raises(DataError) if fails else nullcontext():
+        classify.run(config(file, tmp_path / "out", "dummy"))
+    assert f"features lie in {folder} while candidates are fitted, 0.0 GB" in caplog.text
+    assert len(sizes) == 1 and sizes[0] > 4 * WIDTH * 882
+    assert not folder.exists()
 
 
 def test_what_was_made_the_other_way_is_made_anew(file, tmp_path, monkeypatch, caplog):
