@@ -61,7 +61,7 @@ def upload(local: Path, out: Path) -> None:
         return
     size = local.stat().st_size
     log.info("uploading %s (%.1f MB)", address, size / _MEGABYTE)
-    shown, done = log.isEnabledFor(logging.INFO), 0
+    shown, done = log.isEnabledFor(logging.INFO) and size >= _MEGABYTE, 0
     with progress_bar(size // _MEGABYTE, 0, "MB", shown) as bar:
 
         def advance(count: int) -> None:
