@@ -250,6 +250,7 @@ class _Crew:
             if done:
                 try:
                     self._ray.get(reference)
+                    self._deaths[_START] = 0  # on a cluster whose nodes come and go some end so
                     return True
                 except self._ray.exceptions.RayActorError as error:
                     self._count_start(error)

@@ -187,18 +187,18 @@ def test_contents_are_read_as_memory_allows(tmp_path, monkeypatch, name):
     mode = "w:gz" if name.endswith("gz") else "w"
     with open_source(write_tar(tmp_path / name, pictures, mode)) as source:
         taken, most = [0], [0]
-        read, give_back = loading._Job._read, loading._Job.give_back
+        tried, give_back = loading._Job._tried, loading._Job.give_back
 
-        def counted_read(job, index):
+        def counted_read(job, read, index):
             taken[0] += 1
             most[0] = max(most[0], taken[0])
-            return read(job, index)
+            return tried(job, read, index)
 
         def counted_back(job, index):
             taken[0] -= 1
             give_back(job, index)
 
-        monkeypatch.setattr(loading._Job, "_read", counted_read)
+        monkeypatch.setattr(loading._Job, "_tried", counted_read)
         monkeypatch.setattr(loading._Job, "give_back", counted_back)
         batches = loaded(source)
     assert sum(len(batch.accepted) for batch in batches) == 30

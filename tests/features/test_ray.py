@@ -4,14 +4,17 @@ import os
 import socket
 import sys
 import threading
+import time
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
 
 import features
 from features.errors import DataError, MissingPackageError, UsageError
-from features.extraction import ray_executor
+from features.extraction import ray_cluster, ray_executor
 from features.extraction.planning import plan_extraction
 from features.extraction.ray_worker import Worker
 from features.extraction.shards import Shards, partial_folder
@@ -40,6 +43,13 @@ class Ending(Worker):
             if start == 8:
                 os._exit(1)
             yield from super().compute([(start, stop)])
+
+
+class Stillborn(Worker):
+    """A worker that ends as soon as it begins."""
+
+    def ready(self):
+        os._exit(1)
 
 
 class Crashing(Worker):
@@ -193,8 +203,9 @@ def test_a_source_that_cannot_travel_is_opened_by_each_worker(cluster, tmp_path)
 
 
 def test_a_worker_that_does_not_see_the_source_or_sees_other_files_says_so(
-    cluster, photos, tmp_path
+    cluster, photos, tmp_path, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
     with features.open_source(photos) as source:
         listed = [ray.put(source)]
         config = features.config.ExtractConfig(photos, tmp_path / "ray.h5", **SMALL)
@@ -216,12 +227,35 @@ def test_a_worker_that_does_not_see_the_source_or_sees_other_files_says_so(
         next(worker.compute([(8, 16)]))
 
 
-def test_a_worker_that_found_no_room_leaves_nothing_behind(cluster, local, photos, tmp_path):
+def test_workers_that_end_as_soon_as_they_begin_end_the_run(cluster, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_executor, "Worker", Stillborn)
+    monkeypatch.setattr(ray_executor, "_MOST_DEATHS", 2)
+    with pytest.raises(DataError, match="workers end as soon as they begin .*is Offshelf ins"):
+        by_ray(photos, tmp_path / "out.h5", workers=1)
+
+
+def test_a_worker_that_found_no_room_leaves_nothing_behind(
+    cluster, local, photos, tmp_path, monkeypatch
+):
+    count_start, left = ray_executor._Crew._count_start, []
+
+    def slowly(crew, error):
+        time.sleep(1)  # the run has ended meanwhile
+        count_start(crew, error)
+
+    @contextmanager
+    def connected(*arguments):
+        with ray_cluster.connected(*arguments) as here:
+            yield here
+            left.extend(t for t in threading.enumerate() if t.name == "crew")
+
+    monkeypatch.setattr(ray_executor._Crew, "_count_start", slowly)
+    monkeypatch.setattr(ray_executor, "ray_cluster", SimpleNamespace(connected=connected))
     other = ray.remote(Worker).options(num_cpus=1).remote(*range(8))
     ray.get(other.ready.remote())
     out = by_ray(photos, tmp_path / "ray.h5", workers=2, max_rejected=0.1)
-    assert "crew" not in [thread.name for thread in threading.enumerate()]
     ray.kill(other)
+    assert not left
     assert stub.datasets(out) == stub.datasets(local)
 
 
