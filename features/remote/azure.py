@@ -4,8 +4,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from features.errors import UsageError
-from features.remote.attempts import NO_BUCKET, ConflictError, DeniedError, attempt, code_of
+from features.remote.attempts import ConflictError, DeniedError, attempt, code_of
 from features.remote.facts import Address, Facts, facts_of
 from features.remote.stores import Store
 
@@ -49,17 +48,11 @@ class AzureStore(Store):
 
         A blob that was begun could count as one that is there, so that it is not the same.
         """
-        _, key, _ = self.files.split_path(path.url)
-        if not key:
-            raise UsageError(f"{path} is a container; expected the name of a file in it")
 
-        async def begin(client: Any) -> None:
+        async def stage(client: Any) -> None:
             await client.stage_block("0" * 8, b"0", **_ONCE)
 
-        try:
-            attempt(path, lambda: self._call(path, begin, ".begun"))
-        except FileNotFoundError:
-            raise UsageError(f"cannot write to {path}: {NO_BUCKET}") from None
+        self._check_begins(path, "container", lambda *_: self._call(path, stage, ".begun"))
 
     def _put(self, local: Path, path: Address, callback: Any, before: str | None) -> None:
         condition = {"overwrite": before != ""} | (_unchanged(before) if before else {})

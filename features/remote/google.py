@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from features.errors import UsageError
-from features.remote.attempts import NO_BUCKET, ConflictError, StatusError, attempt
+from features.remote.attempts import ConflictError, StatusError
 from features.remote.facts import Address, Facts
 from features.remote.stores import PART_BYTES, Store
 
@@ -33,15 +32,12 @@ class GoogleStore(Store):
         """Begin an upload and give it up, which leaves nothing."""
         from gcsfs.core import initiate_upload
 
-        bucket, key, _ = self.files.split_path(path.url)
-        if not key:
-            raise UsageError(f"{path} is a bucket; expected the name of a file in it")
-        try:
-            begun = attempt(path, lambda: self._run(initiate_upload, self.files, bucket, key))
-        except FileNotFoundError:
-            raise UsageError(f"cannot write to {path}: {NO_BUCKET}") from None
-        with suppress(Exception):  # what is not ended is forgotten by the store after a week
-            self._run(self.files._call, "DELETE", begun)
+        def begin(bucket: str, key: str) -> None:
+            begun = self._run(initiate_upload, self.files, bucket, key)
+            with suppress(Exception):  # what is not ended is forgotten by the store after a week
+                self._run(self.files._call, "DELETE", begun)
+
+        self._check_begins(path, "bucket", begin)
 
     def _put(self, local: Path, path: Address, callback: Any, before: str | None) -> None:
         if before is None or local.stat().st_size > PART_BYTES:  # parts have no such condition

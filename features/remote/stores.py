@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import UsageError
-from features.remote.attempts import ConflictError, WrongLengthError, attempt, code_of
+from features.remote.attempts import (
+    NO_BUCKET,
+    ConflictError,
+    WrongLengthError,
+    attempt,
+    code_of,
+)
 from features.remote.facts import Address, Facts, facts_of
 from features.remote.schemes import SCHEMES
 
@@ -98,6 +104,18 @@ class Store:
 
     def check_writable(self, path: Address) -> None:
         """Raise an error where it is known that no file can be put at a place."""
+
+    def _check_begins(
+        self, path: Address, outermost: str, begin: Callable[[str, str], object]
+    ) -> None:
+        """Raise an error where an upload to a place cannot begin; `begin` takes bucket and key."""
+        bucket, key, _ = self.files.split_path(path.url)
+        if not key:
+            raise UsageError(f"{path} is a {outermost}; expected the name of a file in it")
+        try:
+            attempt(path, lambda: begin(bucket, key))
+        except FileNotFoundError:
+            raise UsageError(f"cannot write to {path}: {NO_BUCKET}") from None
 
     def put(
         self,
@@ -247,20 +265,14 @@ class S3Store(Store):
 
     def check_writable(self, path: Address) -> None:
         """Begin an upload and give it up, which leaves nothing."""
-        bucket, key, _ = self.files.split_path(path.url)
-        if not key:
-            raise UsageError(f"{path} is a bucket; expected the name of a file in it")
 
-        def ask() -> None:
+        def begin(bucket: str, key: str) -> None:
             begun = self.files.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
             self.files.call_s3(
                 "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=begun["UploadId"]
             )
 
-        try:
-            attempt(path, ask)
-        except FileNotFoundError as error:
-            raise UsageError(f"cannot write to {path}: {error.strerror}") from None
+        self._check_begins(path, "bucket", begin)
 
     def _put(self, local: Path, path: Address, callback: Any, before: str | None) -> None:
         condition: dict[str, Any] = {}
