@@ -40,11 +40,10 @@ class JoinedFiles:
         self._files, self.path = files, files[0].path
         for file in files[1:]:
             _check_alike(files[0], file)
+        for file in files:
+            file.labels  # noqa: B018 - which are checked
         _check_distinct(files)
-        every = [file.class_names for file in files]
-        names = [name for names in every for name in names]
-        self.class_names = every[0] if len({*every}) == 1 else number_labels(names)[1]
-        self._labels = [_labels_in(self.class_names, file) for file in files]
+        self._labels, self.class_names = _numbered([file.class_names for file in files])
         self.recipe = self._recipe()
 
     def __len__(self) -> int:
@@ -171,11 +170,14 @@ def _ids_of(file: CheckedFile) -> tuple[Texts, Texts]:
     return file.ids, Texts.of(image for image, _ in file.rejected)
 
 
-def _labels_in(class_names: Sequence[str], file: CheckedFile) -> np.ndarray:
-    """Return the number that each class of a file has among all, and last -1: int32."""
-    file.labels  # noqa: B018 - which are checked
-    numbers = {name: number for number, name in enumerate(class_names)}
-    return np.array([*map(numbers.__getitem__, file.class_names), UNLABELLED], np.int32)
+def _numbered(every: Sequence[tuple[str, ...]]) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Return the number that each class of a file has among all, and last -1: int32; and all."""
+    if len({*every}) == 1:
+        numbers, names = [np.arange(len(every[0]))] * len(every), every[0]
+    else:
+        together, names = number_labels([name for names in every for name in names])
+        numbers = np.split(together, np.cumsum([len(names) for names in every])[:-1])
+    return [np.append(each, UNLABELLED).astype(np.int32) for each in numbers], names
 
 
 def _part(file: CheckedFile) -> Part:

@@ -1,5 +1,6 @@
 """Feature files of one recipe are joined to one, which says what it was made of."""
 
+import json
 from dataclasses import replace
 
 import h5py
@@ -11,11 +12,13 @@ from features.extraction.consolidating import consolidate
 from features.extraction.shards import Shards, partial_folder
 from features.records import JOINED, LAYOUTS, SHARDED, SINGLE
 from features.storage import sharded
+from features.storage.hdf5 import put_attributes
 from features.storage.index import folder_of
 from features.storage.store import FeatureFile
 from features.storage.texts import Texts
 from pipeline.commands.main import main
 from tests.features.faults import stub
+from tests.hostile.spoiling_hdf5 import reseal
 
 
 def listed(photos, name, *lines):
@@ -73,6 +76,20 @@ def test_it_equals_an_extraction_of_all_images(extracted, tmp_path, layouts, lay
                 assert part.provenance["source"] == of_part.provenance["source"]
         assert file.parts == ()
     assert not partial_folder(out).exists() or not [*partial_folder(out).glob("*.h5")]
+
+
+def test_classes_that_differ_in_unicodes_forms_alone_are_one(extracted, tmp_path):
+    parts = [extracted(0), extracted(1)]
+    for path, names in zip(parts, (["caf\u00e9"], ["cafe\u0301", "dog", "wolf"]), strict=True):
+        with h5py.File(path, "r+") as file:
+            del file.attrs["class_names"]
+            put_attributes(file, {"class_names": json.dumps(names)})
+            reseal(file)
+    out = consolidate(parts, tmp_path / "out.h5", progress=False)
+    with FeatureFile(out) as file:
+        assert file.class_names == ("caf\u00e9", "dog", "wolf")
+        assert {file.labels[list(file.ids).index("cat/0.png")]} == {0}
+        assert file.problems() == []
 
 
 def test_a_joined_file_is_joined_and_copied_as_any_other(extracted, manifests, tmp_path, capsys):
