@@ -159,12 +159,19 @@ def test_a_driver_that_is_stopped_goes_on(cluster, local, photos, tmp_path, monk
     assert stub.datasets(out) == stub.datasets(local)
 
 
-def test_images_that_end_every_worker_are_named_and_the_rest_is_kept(
-    cluster, photos, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("worker", "message"),
+    [
+        (Ending, "2 workers ended at images 8 to 15, which none of them e"),
+        (Stillborn, "workers end as soon as they begin .*is Offshelf ins"),
+    ],
+)
+def test_workers_that_all_end_end_the_run_and_the_rest_is_kept(
+    cluster, photos, tmp_path, monkeypatch, worker, message
 ):
-    monkeypatch.setattr(ray_executor, "Worker", Ending)
+    monkeypatch.setattr(ray_executor, "Worker", worker)
     monkeypatch.setattr(ray_executor, "_MOST_DEATHS", 2)
-    with pytest.raises(DataError, match="2 workers ended at images 8 to 15, which none of them e"):
+    with pytest.raises(DataError, match=message):
         by_ray(photos, tmp_path / "ray.h5", workers=1)
 
 
@@ -225,13 +232,6 @@ def test_a_worker_that_does_not_see_the_source_or_sees_other_files_says_so(
     photo.unlink()
     with pytest.raises(DataError, match=f"{source[9].id} has gone from {photos}"):
         next(worker.compute([(8, 16)]))
-
-
-def test_workers_that_end_as_soon_as_they_begin_end_the_run(cluster, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_executor, "Worker", Stillborn)
-    monkeypatch.setattr(ray_executor, "_MOST_DEATHS", 2)
-    with pytest.raises(DataError, match="workers end as soon as they begin .*is Offshelf ins"):
-        by_ray(photos, tmp_path / "out.h5", workers=1)
 
 
 def test_a_worker_that_found_no_room_leaves_nothing_behind(
